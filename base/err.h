@@ -1,0 +1,78 @@
+/*
+ * Errors: one plain structure, owned by the caller, passed as the last parameter.
+ *
+ * It is set where the cause is known, with a code, one sentence (lower case, what went wrong first,
+ * the subject in single quotes) and, where there is one, the fix as a hint. Each layer above may put
+ * one phrase of context in front. A function that can fail returns false (or -1, or NULL) and has set
+ * `err`; outputs are written only on success.
+ */
+#ifndef STEPCELL_BASE_ERR_H
+#define STEPCELL_BASE_ERR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The stable dotted codes of docs/errors.md. */
+#define ERR_CODES(X)                                                                               \
+    X(NONE, "none")                                                                                \
+    X(IMAGE_ENTRYPOINT, "image.entrypoint")                                                        \
+    X(IMAGE_NOT_FOUND, "image.not-found")                                                          \
+    X(IMAGE_PLATFORM, "image.platform")                                                            \
+    X(IMAGE_SHELL_MISSING, "image.shell-missing")                                                  \
+    X(IMAGE_CORRUPT, "image.corrupt")                                                              \
+    X(IMAGE_DENIED, "image.denied")                                                                \
+    X(REGISTRY_AUTH, "registry.auth")                                                              \
+    X(REGISTRY_UNREACHABLE, "registry.unreachable")                                                \
+    X(REGISTRY_RATE_LIMITED, "registry.rate-limited")                                              \
+    X(MOUNT_SOURCE_MISSING, "mount.source-missing")                                                \
+    X(MOUNT_CONFLICT, "mount.conflict")                                                            \
+    X(MOUNT_DENIED, "mount.denied")                                                                \
+    X(WORKDIR_MISSING, "workdir.missing")                                                          \
+    X(SCRIPT_MISSING, "script.missing")                                                            \
+    X(USER_UNKNOWN, "user.unknown")                                                                \
+    X(ENGINE_UNAVAILABLE, "engine.unavailable")                                                    \
+    X(ENGINE_FAILED, "engine.failed")                                                              \
+    X(STORE_FULL, "store.full")                                                                    \
+    X(STORE_BUSY, "store.busy")                                                                    \
+    X(CONFIG_INVALID, "config.invalid")                                                            \
+    X(OPTION_INVALID, "option.invalid")                                                            \
+    X(COMMAND_NOT_FOUND, "command.not-found")                                                      \
+    X(COMMAND_NOT_EXECUTABLE, "command.not-executable")
+
+enum err_code {
+#define X(name, text) ERR_##name,
+    ERR_CODES(X)
+#undef X
+        ERR_COUNT
+};
+
+#define ERR_MESSAGE_MAX 2048 /* bytes with the final NUL; longer texts are cut */
+#define ERR_HINT_MAX    1024
+
+struct err {
+    enum err_code code;
+    char message[ERR_MESSAGE_MAX];
+    char hint[ERR_HINT_MAX];
+};
+
+#define ERR_INIT ((struct err){.code = ERR_NONE})
+
+/* Sets code and message, clears the hint, returns false. `err` must not be NULL. */
+bool err_set(struct err *err, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As err_set, with ": " and the text of errno at the end. ENOSPC and EDQUOT become store.full. */
+bool err_errno(struct err *err, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Sets the hint of an error that is already set, returns false. */
+bool err_hint(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts "context: " in front of the message, returns false. */
+bool err_context(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The dotted text of a code, and the code of a text (ERR_COUNT when it is none). */
+const char *err_code_text(enum err_code code);
+enum err_code err_code_parse(const char *text);
+
+#endif

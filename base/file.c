@@ -1,0 +1,167 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+
+#define READ_CHUNK      65536
+#define REMOVE_MAX_OPEN 512 /* levels of a tree that hold a descriptor each */
+
+bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code, struct err *err)
+{
+    size_t before = buf->len;
+
+    for (;;) {
+        char chunk[READ_CHUNK];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, code, "cannot read '%s'", what);
+        if (n == 0)
+            break;
+        if (!buf_append(buf, chunk, (size_t)n))
+            return err_set(err, code, "'%s' is larger than the limit of %zu bytes", what,
+                           buf->max - before);
+    }
+    /* An empty file is an empty string. */
+    return buf_append(buf, "", 0);
+}
+
+bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err)
+{
+    autofd fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, code, "cannot read '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, code, "'%s' is not a regular file", path);
+    return file_read_fd(fd, path, buf, code, err);
+}
+
+bool file_write_all(int fd, const void *bytes, size_t len)
+{
+    const char *p = bytes;
+
+    while (len) {
+        ssize_t n = write(fd, p, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool write_and_rename(int dirfd, const char *temporary, const char *path, const void *bytes,
+                             size_t len, mode_t mode)
+{
+    autofd fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+    return fd >= 0 && file_write_all(fd, bytes, len) && fdatasync(fd) == 0 &&
+           renameat(dirfd, temporary, dirfd, path) == 0;
+}
+
+bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode,
+                  enum err_code code, struct err *err)
+{
+    autofree char *temporary = NULL;
+    unsigned int random = 0;
+    int saved;
+
+    if (getrandom(&random, sizeof(random), 0) < 0)
+        return err_errno(err, code, "cannot write '%s'", path);
+    temporary = text_printf("%s.tmp%08x", path, random);
+    if (!temporary)
+        return err_errno(err, code, "cannot write '%s'", path);
+    if (write_and_rename(dirfd, temporary, path, bytes, len, mode))
+        return true;
+    saved = errno;
+    unlinkat(dirfd, temporary, 0);
+    errno = saved;
+    return err_errno(err, code, "cannot write '%s'", path);
+}
+
+bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct err *err)
+{
+    autofree char *part = strdup(path);
+
+    if (!part)
+        return err_errno(err, code, "cannot create '%s'", path);
+    for (char *p = part + 1; *part; p++) {
+        if (*p && *p != '/')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST)
+            return err_errno(err, code, "cannot create the directory '%s'", part);
+        *p = saved;
+        if (!saved)
+            break;
+    }
+    return true;
+}
+
+static bool remove_entry(int dirfd, const char *name, int depth);
+
+static bool remove_contents(int dirfd, const char *name, int depth)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool ok = true;
+    struct dirent *entry;
+    autodir *dir = NULL;
+
+    if (fd < 0)
+        return false;
+    dir = fdopendir(fd);
+    if (!dir) {
+        close_fd(fd);
+        return false;
+    }
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (!remove_entry(fd, entry->d_name, depth + 1))
+            ok = false;
+    }
+    return ok;
+}
+
+static bool remove_entry(int dirfd, const char *name, int depth)
+{
+    struct stat st;
+
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return true;
+    if (errno != EISDIR && errno != EPERM)
+        return false;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return true;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return false;
+    if (depth >= REMOVE_MAX_OPEN) {
+        errno = ELOOP;
+        return false;
+    }
+    /* overlayfs leaves work/work with mode 000, and a script may leave any mode. */
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0700) != 0700)
+        (void)!fchmodat(dirfd, name, 0700, 0);
+    return remove_contents(dirfd, name, depth) &&
+           (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT);
+}
+
+bool file_remove_tree(int dirfd, const char *name)
+{
+    return remove_entry(dirfd, name, 0);
+}

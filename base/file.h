@@ -1,0 +1,39 @@
+/*
+ * Whole files: read with a limit, written so that they appear complete or not at all, and trees
+ * removed without following anything out of them.
+ */
+#ifndef STEPCELL_BASE_FILE_H
+#define STEPCELL_BASE_FILE_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Reads a regular file of at most buf->max bytes. A FIFO or device is refused without blocking. */
+bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err);
+
+/* Reads `fd` to its end, at most buf->max bytes; `what` names it in messages. */
+bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code, struct err *err);
+
+/* Writes all bytes; false with errno set. */
+bool file_write_all(int fd, const void *bytes, size_t len);
+
+/*
+ * Replaces `path` by `len` bytes: a temporary file beside it is written, flushed to the disk and
+ * renamed over it.
+ */
+bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode,
+                  enum err_code code, struct err *err);
+
+/* Creates `path` and its missing parents; existing directories are kept as they are. */
+bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct err *err);
+
+/*
+ * Removes `name` and everything below it, without following symbolic links; directories that the
+ * caller owns but may not read are made readable first. What is missing already is no error. False
+ * with errno set when something is left.
+ */
+bool file_remove_tree(int dirfd, const char *name);
+
+#endif

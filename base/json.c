@@ -1,0 +1,90 @@
+#include "base/json.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+
+json_t *json_parse(const char *text, size_t len, const char *what, enum err_code code,
+                   struct err *err)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+
+    if (!json)
+        err_set(err, code, "'%s' is not valid JSON, line %d: %s", what, error.line, error.text);
+    return json;
+}
+
+json_t *json_read_file(int dirfd, const char *path, size_t max, enum err_code code, struct err *err)
+{
+    autobuf buf = BUF_INIT(max);
+
+    if (!file_read(dirfd, path, &buf, code, err))
+        return NULL;
+    return json_parse(buf.data, buf.len, path, code, err);
+}
+
+const char *json_text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+/* The length of the valid UTF-8 sequence at `s`, 0 when there is none. */
+static size_t utf8_length(const unsigned char *s, size_t len)
+{
+    unsigned int point;
+    size_t need;
+
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        need = 2, point = s[0] & 0x1f;
+    else if ((s[0] & 0xf0) == 0xe0)
+        need = 3, point = s[0] & 0x0f;
+    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+        need = 4, point = s[0] & 0x07;
+    else
+        return 0;
+    if (need > len)
+        return 0;
+    for (size_t i = 1; i < need; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (s[i] & 0x3f);
+    }
+    if ((need == 3 && (point < 0x800 || (point >= 0xd800 && point <= 0xdfff))) ||
+        (need == 4 && (point < 0x10000 || point > 0x10ffff)))
+        return 0;
+    return need;
+}
+
+json_t *json_bytes(const char *bytes, size_t len)
+{
+    json_t *plain = json_stringn(bytes, len);
+    autobuf text = BUF_INIT(4 * len + 1);
+
+    if (plain)
+        return plain;
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_length((const unsigned char *)bytes + i, len - i);
+        bool ok = n ? buf_append(&text, bytes + i, n)
+                    : buf_printf(&text, "\\x%02x", (unsigned char)bytes[i]);
+        if (!ok)
+            return NULL;
+        i += n ? n : 1;
+    }
+    return json_stringn(text.data ? text.data : "", text.len);
+}
+
+char *json_dump_line(const json_t *value)
+{
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+}
+
+char *json_dump_page(const json_t *value)
+{
+    autofree char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+
+    return text ? text_printf("%s\n", text) : NULL;
+}

@@ -1,0 +1,144 @@
+#include "base/path.h"
+
+#include <errno.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/buf.h"
+
+#define OPENAT2_TRIES 32 /* openat2 gives EAGAIN when a rename races with ".."  */
+
+char *path_clean(const char *base, const char *path)
+{
+    autofree char *joined = *path == '/' ? strdup(path) : text_printf("%s/%s", base, path);
+    char *out, *in, *end;
+
+    if (!joined)
+        return NULL;
+    out = in = joined;
+    while (*in) {
+        while (*in == '/')
+            in++;
+        if (!*in)
+            break;
+        end = strchrnul(in, '/');
+        if (end - in == 2 && in[0] == '.' && in[1] == '.')
+            return NULL;
+        if (end - in != 1 || in[0] != '.') {
+            *out++ = '/';
+            memmove(out, in, (size_t)(end - in));
+            out += end - in;
+        }
+        in = end;
+    }
+    if (out == joined)
+        *out++ = '/';
+    *out = '\0';
+    return TAKE_PTR(joined);
+}
+
+bool path_is_below(const char *path, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (len == 1)
+        return true;
+    return strncmp(path, prefix, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+int path_compare(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    if (*a == *b)
+        return 0;
+    /* The end of a path sorts first, then the end of a component. */
+    if (!*a || !*b)
+        return *a ? 1 : -1;
+    if (*a == '/' || *b == '/')
+        return *a == '/' ? -1 : 1;
+    return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+}
+
+const char *path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static int open_how(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned int)(flags | O_CLOEXEC),
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = resolve | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = -1;
+
+    for (int i = 0; i < OPENAT2_TRIES; i++) {
+        fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return fd;
+}
+
+int path_open_in(int rootfd, const char *path, int flags, mode_t mode)
+{
+    return open_how(rootfd, path, flags, mode, RESOLVE_IN_ROOT);
+}
+
+int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode)
+{
+    return open_how(rootfd, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+}
+
+static bool make_dir_on(int rootfd, int dir, const char *name, mode_t mode)
+{
+    struct stat root, here;
+
+    if (fstat(rootfd, &root) < 0 || fstat(dir, &here) < 0)
+        return false;
+    if (root.st_dev != here.st_dev) {
+        errno = EXDEV;
+        return false;
+    }
+    return mkdirat(dir, name, mode) == 0 || errno == EEXIST;
+}
+
+int path_make_dirs_in(int rootfd, const char *path, mode_t mode)
+{
+    autofree char *part = strdup(path);
+    char *end = part;
+    autofd dir = -1;
+
+    if (!part)
+        return -1;
+    dir = path_open_in(rootfd, path, O_PATH | O_DIRECTORY, 0);
+    if (dir >= 0 || errno != ENOENT)
+        return TAKE_FD(dir);
+    /* Opens each prefix from the root anew: its symbolic links resolve inside, and only the last
+     * component of a prefix is ever created. */
+    dir = path_open_in(rootfd, ".", O_PATH | O_DIRECTORY, 0);
+    while (dir >= 0 && *end) {
+        char *name = end + strspn(end, "/"), saved;
+        int next;
+
+        end = strchrnul(name, '/');
+        if (end == name)
+            break;
+        saved = *end;
+        *end = '\0';
+        next = path_open_in(rootfd, part, O_PATH | O_DIRECTORY, 0);
+        if (next < 0 && errno == ENOENT && make_dir_on(rootfd, dir, name, mode))
+            next = path_open_in(rootfd, part, O_PATH | O_DIRECTORY, 0);
+        *end = saved;
+        close_fd(dir);
+        dir = next;
+    }
+    return TAKE_FD(dir);
+}

@@ -1,0 +1,51 @@
+/*
+ * Paths: comparison by component, and the one function that opens a path inside a root file system.
+ *
+ * A path here is a byte string; nothing but NUL and '/' has a meaning, so blanks, quotes, newlines,
+ * colons, a leading dash and bytes that are no UTF-8 are ordinary.
+ */
+#ifndef STEPCELL_BASE_PATH_H
+#define STEPCELL_BASE_PATH_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/*
+ * The absolute form of `path` (owned by the caller) without "//", "/./" and a final "/". A relative
+ * path starts at `base`, which is absolute. ".." stays an error of the caller's to make: such a path
+ * is returned as NULL, since it means another place as soon as a component is a symbolic link.
+ */
+char *path_clean(const char *base, const char *path);
+
+/* Whether `path` is `prefix` or below it. Both clean: "/work" is no prefix of "/workspace". */
+bool path_is_below(const char *path, const char *prefix);
+
+/* Order of clean paths by component: a parent comes before whatever is below it. */
+int path_compare(const char *a, const char *b);
+
+/* The part behind the last '/'. Not owned. */
+const char *path_name(const char *path);
+
+/*
+ * Opens `path` below `rootfd` as if rootfd were "/": symbolic links, absolute ones and ".." resolve
+ * inside it and magic links are refused (openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS). -1
+ * with errno set. This is the only way in which a path inside an image or a cell is opened.
+ */
+int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
+
+/* As path_open_in, but no component may be a symbolic link. */
+int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
+
+/*
+ * The directory `path` below `rootfd`, opened O_PATH, with every missing component created with `mode`.
+ * Components are created one by one through descriptors, and only on the file system of `rootfd`
+ * itself (else EXDEV), so that nothing appears outside or in what is mounted below (CVE-2024-45310).
+ * -1 with errno set.
+ */
+int path_make_dirs_in(int rootfd, const char *path, mode_t mode);
+
+#endif

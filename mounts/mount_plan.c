@@ -1,0 +1,262 @@
+#include "mounts/mount_plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/path.h"
+#include "mounts/mount_rules.h"
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the mount plan");
+}
+
+static bool source_missing(const struct mount_spec *spec, struct err *err)
+{
+    if (spec->role == MOUNT_WORKDIR) {
+        err_errno(err, ERR_WORKDIR_MISSING, "cannot use the working directory '%s'", spec->source);
+        return err_hint(err, "create it, or give another one with --workdir");
+    }
+    err_errno(err, ERR_MOUNT_SOURCE_MISSING, "cannot mount '%s'", spec->source);
+    return err_hint(err, "create it first: stepcell never creates anything on the host");
+}
+
+bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
+                       struct err *err)
+{
+    autofree char *joined = spec->source[0] == '/' ? strdup(spec->source)
+                                                   : text_printf("%s/%s", cwd, spec->source);
+    struct mount_source found = {0};
+    struct stat st;
+
+    if (!joined)
+        return no_memory(err);
+    found.resolved = realpath(joined, NULL);
+    if (!found.resolved || stat(found.resolved, &st) < 0) {
+        free(found.resolved);
+        return source_missing(spec, err);
+    }
+    if (spec->role != MOUNT_VOLUME && spec->role != MOUNT_SCRIPT && !S_ISDIR(st.st_mode)) {
+        free(found.resolved);
+        errno = ENOTDIR;
+        return source_missing(spec, err);
+    }
+    found.given = path_clean(cwd, spec->source);
+    found.dev = st.st_dev;
+    found.ino = st.st_ino;
+    found.mode = st.st_mode;
+    found.uid = st.st_uid;
+    found.gid = st.st_gid;
+    *source = found;
+    return true;
+}
+
+void mount_source_release(struct mount_source *source)
+{
+    free(source->given);
+    free(source->resolved);
+    *source = (struct mount_source){0};
+}
+
+static void mount_release(struct mount *mount)
+{
+    free(mount->target);
+    free(mount->alias_of);
+    mount_source_release(&mount->source);
+}
+
+void mount_plan_release(struct mount_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        mount_release(&plan->mounts[i]);
+    free(plan->mounts);
+    *plan = (struct mount_plan){0};
+}
+
+static bool same_thing(const struct mount *a, const struct mount *b)
+{
+    return a->kind == b->kind && a->readonly == b->readonly && a->kind != MOUNT_TMPFS &&
+           a->source.dev == b->source.dev && a->source.ino == b->source.ino;
+}
+
+/* Adds a mount, which the plan then owns; an identical one is already there when it is dropped. */
+static bool add(struct mount_plan *plan, struct mount *mount, struct err *err)
+{
+    if (!mount->target) {
+        mount_release(mount);
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *other = &plan->mounts[i];
+
+        if (strcmp(other->target, mount->target) != 0)
+            continue;
+        if (!same_thing(other, mount)) {
+            err_set(err, ERR_MOUNT_CONFLICT, "two different mounts have the target '%s'",
+                    mount->target);
+            err_hint(err, "give each target once, or twice with the same source and access");
+            mount_release(mount);
+            return false;
+        }
+        mount_release(mount);
+        return true;
+    }
+    if (!mount_rules_check_target(mount->target, err)) {
+        mount_release(mount);
+        return false;
+    }
+    if (plan->count >= MOUNT_PLAN_MAX) {
+        mount_release(mount);
+        return err_set(err, ERR_MOUNT_CONFLICT, "more than %d mounts", MOUNT_PLAN_MAX);
+    }
+    plan->mounts[plan->count++] = *mount;
+    return true;
+}
+
+static bool add_spec(struct mount_plan *plan, const struct mount_spec *spec,
+                     struct mount_source *source, struct err *err)
+{
+    struct mount mount = {
+        .kind = spec->kind,
+        .role = spec->role,
+        .readonly = spec->readonly,
+        .source = *source,
+        .tmpfs_size = spec->tmpfs_size,
+        .tmpfs_mode = spec->tmpfs_mode,
+    };
+
+    *source = (struct mount_source){0};
+    if (spec->target) {
+        /* Only a source that is mounted at its own path has another name. */
+        free(mount.source.given);
+        mount.source.given = NULL;
+        mount.target = path_clean("/", spec->target);
+        if (!mount.target) {
+            mount_release(&mount);
+            err_set(err, ERR_MOUNT_DENIED, "the mount target '%s' holds '..'", spec->target);
+            return err_hint(err, "give the target as a plain absolute path");
+        }
+    } else {
+        mount.target = strdup(mount.source.resolved);
+    }
+    return add(plan, &mount, err);
+}
+
+/* Another name for plan->mounts[i], unless the plan has something at that name already. */
+static bool add_alias(struct mount_plan *plan, size_t i, struct err *err)
+{
+    const struct mount *mount = &plan->mounts[i];
+    struct mount alias = {.kind = mount->kind, .role = mount->role, .readonly = mount->readonly};
+
+    alias.source.dev = mount->source.dev;
+    alias.source.ino = mount->source.ino;
+    alias.source.mode = mount->source.mode;
+    alias.alias_of = strdup(mount->target);
+    alias.target = strdup(mount->source.given);
+    return add(plan, &alias, err);
+}
+
+static bool below_alias(const struct mount_plan *plan, const struct mount *mount)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *alias = &plan->mounts[i];
+
+        if (alias->alias_of && alias != mount && path_is_below(mount->target, alias->target))
+            return true;
+    }
+    return false;
+}
+
+/* Plain mounts, then aliases, then what is mounted below the name of an alias. */
+static int rank(const struct mount_plan *plan, const struct mount *mount)
+{
+    if (mount->alias_of)
+        return 1;
+    return below_alias(plan, mount) ? 2 : 0;
+}
+
+/* Insertion sort: a plan has a handful of mounts, and nearly always fewer. */
+static void sort(struct mount_plan *plan)
+{
+    int ranks[MOUNT_PLAN_MAX];
+
+    for (size_t i = 0; i < plan->count; i++)
+        ranks[i] = rank(plan, &plan->mounts[i]);
+    for (size_t i = 1; i < plan->count; i++) {
+        struct mount mount = plan->mounts[i];
+        int own = ranks[i];
+        size_t j = i;
+
+        for (; j > 0; j--) {
+            int order = ranks[j - 1] - own;
+
+            if (order == 0)
+                order = path_compare(plan->mounts[j - 1].target, mount.target);
+            if (order <= 0)
+                break;
+            plan->mounts[j] = plan->mounts[j - 1];
+            ranks[j] = ranks[j - 1];
+        }
+        plan->mounts[j] = mount;
+        ranks[j] = own;
+    }
+}
+
+/* Whether the nearest mount above the target is a directory of the host. */
+static bool lies_in_bind(const struct mount_plan *plan, size_t i)
+{
+    const struct mount *nearest = NULL;
+
+    for (size_t j = 0; j < i; j++) {
+        const struct mount *above = &plan->mounts[j];
+
+        if (path_is_below(plan->mounts[i].target, above->target) &&
+            (!nearest || path_is_below(above->target, nearest->target)))
+            nearest = above;
+    }
+    return nearest && nearest->kind == MOUNT_BIND;
+}
+
+static bool fill(const struct mount_spec *specs, struct mount_source *sources, size_t count,
+                 struct mount_plan *plan, struct err *err)
+{
+    size_t plain;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!add_spec(plan, &specs[i], &sources[i], err))
+            return false;
+    }
+    plain = plan->count;
+    for (size_t i = 0; i < plain; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (mount->source.given && strcmp(mount->source.given, mount->source.resolved) != 0 &&
+            !add_alias(plan, i, err))
+            return false;
+    }
+    sort(plan);
+    for (size_t i = 0; i < plan->count; i++)
+        plan->mounts[i].in_bind = lies_in_bind(plan, i);
+    return true;
+}
+
+bool mount_plan_make(const struct mount_spec *specs, struct mount_source *sources, size_t count,
+                     struct mount_plan *plan, struct err *err)
+{
+    /* Room for each spec and its other name. */
+    struct mount_plan made = {.mounts = calloc(2 * count + 1, sizeof(*made.mounts))};
+    bool ok = made.mounts ? fill(specs, sources, count, &made, err) : no_memory(err);
+
+    for (size_t i = 0; i < count; i++)
+        mount_source_release(&sources[i]);
+    if (!ok) {
+        mount_plan_release(&made);
+        return false;
+    }
+    *plan = made;
+    return true;
+}

@@ -1,0 +1,45 @@
+/*
+ * What a caller asks to have mounted: the grammars of --package, --volume and --mount (pure).
+ *
+ *   --package [NAME=]DIR       NAME is what stands before the first '=' unless it holds a '/'
+ *   --volume SRC:DST[:ro|rw]   docker's grammar, without named volumes
+ *   --mount KEY=VALUE,…        docker's grammar: CSV fields (RFC 4180 quoting), so any path can be given
+ */
+#ifndef STEPCELL_MOUNTS_MOUNT_SPEC_H
+#define STEPCELL_MOUNTS_MOUNT_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+enum mount_kind {
+    MOUNT_BIND,
+    MOUNT_COW,   /* writable in the cell, changes are thrown away */
+    MOUNT_TMPFS,
+};
+
+enum mount_role { MOUNT_WORKDIR, MOUNT_PACKAGE, MOUNT_VOLUME, MOUNT_SCRIPT };
+
+#define MOUNT_PATH_MAX 4096 /* bytes of a source or target */
+
+struct mount_spec {
+    enum mount_kind kind;
+    enum mount_role role;
+    char *source; /* as given; NULL for tmpfs */
+    char *target; /* absolute; NULL stands for the same path as the source */
+    char *name;   /* of a package: "STEPCELL_PACKAGE_NAME" without its prefix, or NULL */
+    bool readonly;
+    uint64_t tmpfs_size; /* bytes, 0 for no limit of its own */
+    mode_t tmpfs_mode;
+};
+
+bool mount_spec_package(const char *text, enum mount_kind kind, bool readonly,
+                        struct mount_spec *spec, struct err *err);
+bool mount_spec_volume(const char *text, struct mount_spec *spec, struct err *err);
+bool mount_spec_mount(const char *text, struct mount_spec *spec, struct err *err);
+void mount_spec_release(struct mount_spec *spec);
+
+#endif

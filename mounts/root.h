@@ -1,0 +1,40 @@
+/*
+ * The root of a cell: what every cell has besides the image and the plan (/proc, /dev, /sys, the name
+ * service files), and the switch into it.
+ *
+ * Sequence, in the cell's first process: root_open_host while it still has the caller's ids, then, as
+ * root of the cell's user namespace, root_enter, root_populate, the mount plan, root_switch.
+ */
+#ifndef STEPCELL_MOUNTS_ROOT_H
+#define STEPCELL_MOUNTS_ROOT_H
+
+#include "base/err.h"
+
+#define ROOT_DEVICES 6
+
+/* Detached pieces of the host that a cell gets; -1 where there is none. */
+struct root_host {
+    int devices[ROOT_DEVICES];
+    int sys;
+    int resolv_conf;
+    int hosts;
+};
+
+struct root_options {
+    bool own_network;   /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
+    bool single_id;     /* no group 5 to give terminals to */
+    const char *hosts;  /* the file that becomes /etc/hosts */
+};
+
+bool root_open_host(const struct root_options *options, struct root_host *host, struct err *err);
+
+/* Attaches a detached root on top of the calling process's root and works in it from then on. */
+bool root_enter(int root, struct err *err);
+
+bool root_populate(int root, const struct root_options *options, const struct root_host *host,
+                   struct err *err);
+
+/* Makes `root` the root of the mount namespace (pivot_root) and lets go of everything else. */
+bool root_switch(int root, struct err *err);
+
+#endif

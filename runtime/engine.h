@@ -1,0 +1,49 @@
+/*
+ * The engine interface: what makes cells.
+ *
+ * Sequence: create; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. After
+ * CELL_READY comes start. The streams in `struct cell_streams` are read to their end by the caller; an
+ * engine never reads or writes them. kill may come at any time. remove comes last and always, and is
+ * the only one that frees. Nothing here blocks for longer than the kernel needs.
+ */
+#ifndef STEPCELL_RUNTIME_ENGINE_H
+#define STEPCELL_RUNTIME_ENGINE_H
+
+#include "runtime/exit_record.h"
+#include "runtime/run_spec.h"
+
+struct cell; /* an engine's own */
+
+enum cell_event {
+    CELL_NOTHING,
+    CELL_READY, /* everything is set up and proven; the command waits for start */
+    CELL_ENDED, /* the exit record is complete, no process of the cell is left */
+};
+
+/* The caller's ends; -1 where there is none. They stay the cell's, but for `in`:
+ * the caller closes it when there is no more input. */
+struct cell_streams {
+    int in;
+    int out;
+    int err;
+};
+
+/* What is left of a cell after remove: host paths, empty when nothing is. */
+struct cell_remains {
+    struct strv left;
+};
+
+struct engine {
+    const char *name;
+    bool (*create)(const struct run_spec *spec, const struct root_filesystem *root,
+                   struct cell **cell, struct err *err);
+    bool (*start)(struct cell *cell, struct err *err);
+    int (*poll_fd)(const struct cell *cell);
+    bool (*handle)(struct cell *cell, enum cell_event *event, struct err *err);
+    void (*streams)(struct cell *cell, struct cell_streams *streams);
+    const struct exit_record *(*exit_record)(const struct cell *cell);
+    bool (*signal)(struct cell *cell, int signal, struct err *err); /* SIGKILL ends the whole cell */
+    bool (*remove)(struct cell *cell, struct cell_remains *remains, struct err *err);
+};
+
+#endif

@@ -1,0 +1,409 @@
+#include "runtime/native/cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "mounts/apply.h"
+#include "mounts/overlay.h"
+#include "mounts/root.h"
+#include "mounts/tree.h"
+#include "runtime/confine/caps.h"
+#include "runtime/native/handshake.h"
+
+#define LAYERS_MAX 512
+
+/* What the child opened while it still had the caller's ids. */
+struct opened {
+    int layers[LAYERS_MAX];
+    int scratch;
+    struct root_host host;
+    int init;
+};
+
+static bool send_kind(int control, enum message_kind kind)
+{
+    struct message message = {.kind = kind};
+
+    return send(control, &message, sizeof(message), MSG_NOSIGNAL) == (ssize_t)sizeof(message);
+}
+
+_Noreturn static void fail(int control, const struct err *err)
+{
+    struct message_failure failure = {.code = err->code};
+
+    memcpy(failure.message, err->message, sizeof(failure.message));
+    memcpy(failure.hint, err->hint, sizeof(failure.hint));
+    if (send_kind(control, MESSAGE_FAILED))
+        (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
+    _exit(1);
+}
+
+static bool expect(int control, enum message_kind kind, struct err *err)
+{
+    struct message message;
+    ssize_t n;
+
+    do
+        n = recv(control, &message, sizeof(message), 0);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof(message) && message.kind == kind)
+        return true;
+    return err_set(err, ERR_ENGINE_FAILED, "contact with stepcell was lost");
+}
+
+static bool open_dirs(const struct cell_setup *setup, struct opened *opened, struct err *err)
+{
+    if (setup->root->count > LAYERS_MAX)
+        return err_set(err, ERR_ENGINE_FAILED, "more than %d layers", LAYERS_MAX);
+    for (size_t i = 0; i < setup->root->count; i++) {
+        opened->layers[i] = open(setup->root->layers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (opened->layers[i] < 0)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot open the layer '%s'",
+                             setup->root->layers[i]);
+    }
+    opened->scratch = open(setup->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (opened->scratch < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", setup->scratch);
+    return true;
+}
+
+/*
+ * Everything of the host that the cell needs is opened with the caller's own ids, before they change:
+ * the root of the cell may be nobody on the host.
+ */
+static bool open_host(const struct cell_setup *setup, const struct root_options *options,
+                      struct opened *opened, struct err *err)
+{
+    const struct mount_plan *plan = setup->spec->plan;
+
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot separate the mounts of the cell");
+    if (!open_dirs(setup, opened, err) || !root_open_host(options, &opened->host, err))
+        return false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (setup->trees[i] >= 0 || !mount->source.resolved)
+            continue;
+        setup->trees[i] = tree_clone_source(mount, -1, err);
+        if (setup->trees[i] < 0)
+            return false;
+    }
+    /* Through a read-only mount of its own: nobody inside can write to it by /proc/1/exe, even where
+     * the caller owns the file (CVE-2019-5736). */
+    opened->init = tree_clone(setup->init, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, -1);
+    if (opened->init < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", setup->init);
+    return true;
+}
+
+static bool become_root(const struct cell_setup *setup, struct err *err)
+{
+    if (setup->map->kind == IDMAP_SINGLE)
+        return true; /* the only id is the caller's, which it has */
+    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
+    return true;
+}
+
+static bool make_overlay(const struct cell_setup *setup, const struct opened *opened, int *root,
+                         struct err *err)
+{
+    autofree char *mountpoint = text_printf("/proc/self/fd/%d/root", opened->scratch);
+    autofd upper = -1, work = -1;
+    bool attached;
+
+    if (!mountpoint || mkdirat(opened->scratch, "root", 0700) < 0 ||
+        mkdirat(opened->scratch, "upper", 0755) < 0 || mkdirat(opened->scratch, "work", 0700) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
+    upper = openat(opened->scratch, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    work = openat(opened->scratch, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *root = overlay_mount(opened->layers, setup->root->count, upper, work, mountpoint, &attached,
+                          err);
+    return *root >= 0 && (attached || root_enter(*root, err));
+}
+
+static bool loopback_up(struct err *err)
+{
+    autofd fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot bring up the loopback of the cell");
+    return true;
+}
+
+/* "NAME" of the first environment entry of that name, without "NAME=". */
+static const char *env_value(const struct strv *env, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < env->count; i++) {
+        if (strncmp(env->items[i], name, len) == 0 && env->items[i][len] == '=')
+            return env->items[i] + len + 1;
+    }
+    return "";
+}
+
+static bool is_program(int root, const char *path)
+{
+    autofd fd = path_open_in(root, path, O_PATH, 0);
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
+static bool on_path(int root, const char *name, const char *folders)
+{
+    while (*folders) {
+        size_t len = strcspn(folders, ":");
+        autofree char *path = text_printf("%.*s/%s", (int)len, folders, name);
+
+        if (path && is_program(root, path))
+            return true;
+        folders += len + (folders[len] == ':');
+    }
+    return false;
+}
+
+static bool check_interpreters(const struct run_spec *spec, int root, struct err *err)
+{
+    const char *folders = env_value(&spec->env, "PATH");
+
+    for (size_t i = 0; i < spec->interpreters.count; i++) {
+        const char *name = spec->interpreters.items[i];
+
+        if (strchr(name, '/') ? is_program(root, name) : on_path(root, name, folders))
+            continue;
+        err_set(err, ERR_IMAGE_SHELL_MISSING, "the script needs '%s', which is not in the image",
+                name);
+        return err_hint(err, "use an image that has it, or another interpreter with --shell");
+    }
+    return true;
+}
+
+/*
+ * Appends a line for a user that the image does not know. Only a plain file is written to; an image
+ * that has something else there keeps it (CVE-2024-9676).
+ */
+static bool add_passwd_line(const struct run_spec *spec, int root, const char *home)
+{
+    autofree char *line = text_printf("step:x:%u:%u:step:%s:/bin/sh\n", spec->uid, spec->gid, home);
+    autofd etc = path_make_dirs_in(root, "etc", 0755);
+    autofd file = -1;
+    struct stat st;
+
+    if (!line || etc < 0)
+        return false;
+    file = path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
+    if (file < 0 || fstat(file, &st) < 0)
+        return errno == ELOOP || errno == EISDIR;
+    if (!S_ISREG(st.st_mode))
+        return true;
+    if (st.st_size > 0) {
+        char last;
+
+        if (pread(file, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(file, "\n", 1) != 1)
+            return false;
+    }
+    return write(file, line, strlen(line)) == (ssize_t)strlen(line);
+}
+
+static bool is_writable_by(const struct run_spec *spec, int dir)
+{
+    struct stat st;
+
+    if (fstat(dir, &st) < 0)
+        return false;
+    if (spec->uid == 0)
+        return true;
+    if (st.st_uid == spec->uid)
+        return st.st_mode & S_IWUSR;
+    return st.st_gid == spec->gid ? st.st_mode & S_IWGRP : st.st_mode & S_IWOTH;
+}
+
+/* HOME exists and the step's user can write to it; false when that cannot be had at `home`. */
+static bool try_home(const struct run_spec *spec, int root, const char *home)
+{
+    autofd dir = path_open_in(root, home, O_PATH | O_DIRECTORY, 0);
+
+    if (dir < 0) {
+        if (errno != ENOENT)
+            return false;
+        dir = path_make_dirs_in(root, home, 0755);
+        if (dir < 0 ||
+            fchownat(dir, "", spec->uid, spec->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+            return false;
+    }
+    return is_writable_by(spec, dir);
+}
+
+static bool make_home(const struct run_spec *spec, int root, const char **home, struct err *err)
+{
+    const char *chosen = spec->home;
+
+    if (chosen && !try_home(spec, root, chosen)) {
+        chosen = HOME_FALLBACK;
+        if (!try_home(spec, root, chosen))
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot make a home directory in the cell");
+    }
+    if (!spec->user_listed && !add_passwd_line(spec, root, chosen ? chosen : HOME_FALLBACK))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot add the user to '/etc/passwd' of the cell");
+    *home = chosen;
+    return true;
+}
+
+static bool enter_workdir(const struct run_spec *spec, struct err *err)
+{
+    char where[MOUNT_PATH_MAX];
+    long n;
+
+    if (chdir(spec->workdir) < 0)
+        return err_errno(err, ERR_WORKDIR_MISSING, "cannot enter '%s' in the cell", spec->workdir);
+    /* The system call tells what libc hides: a directory outside the root (CVE-2024-21626). */
+    n = syscall(SYS_getcwd, where, sizeof(where));
+    if (n < 0 || where[0] != '/')
+        return err_set(err, ERR_ENGINE_FAILED, "the working directory is outside the cell");
+    return true;
+}
+
+static bool build(const struct cell_setup *setup, const struct root_options *options,
+                  const struct opened *opened, const char **home, struct err *err)
+{
+    const struct run_spec *spec = setup->spec;
+    char scratch_path[40];
+    struct apply_scratch scratch = {opened->scratch, scratch_path};
+    autofd root = -1;
+
+    snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
+    if (!become_root(setup, err) || !make_overlay(setup, opened, &root, err) ||
+        !root_populate(root, options, &opened->host, err))
+        return false;
+    if (spec->network == NETWORK_NONE && !loopback_up(err))
+        return false;
+    /* Before the plan: what these write must never be something of the host's. */
+    if (!check_interpreters(spec, root, err) || !make_home(spec, root, home, err))
+        return false;
+    return apply_plan(spec->plan, setup->trees, root, &scratch, err) &&
+           root_switch(root, err) && apply_prove(spec->plan, root, err) &&
+           enter_workdir(spec, err);
+}
+
+static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
+{
+    const struct run_spec *spec = setup->spec;
+    struct init_config config = {
+        .uid = spec->uid,
+        .gid = spec->gid,
+        .group_count = (uint32_t)spec->group_count,
+        .can_set_groups = setup->map->kind != IDMAP_SINGLE,
+        .caps = spec->uid == 0 ? CAPS_DEFAULT : 0,
+    };
+    int pipes[2];
+    autofd writer = -1;
+
+    for (size_t i = 0; i < spec->group_count; i++)
+        config.groups[i] = spec->groups[i];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
+    *reader = pipes[0];
+    writer = pipes[1];
+    if (write(writer, &config, sizeof(config)) != (ssize_t)sizeof(config))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot hand the configuration to stepcell-init");
+    return true;
+}
+
+/* Moves `from` to the number `to`, which stays open across execve. */
+static bool place(int from, int to)
+{
+    if (from == to)
+        return fcntl(to, F_SETFD, 0) == 0;
+    return dup2(from, to) == to;
+}
+
+static bool place_streams(const struct cell_setup *setup, int config, struct err *err)
+{
+    int in = setup->in >= 0 ? setup->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    /* All of them above the numbers that they are going to have. */
+    int high[] = {fcntl(in, F_DUPFD_CLOEXEC, 16), fcntl(setup->out, F_DUPFD_CLOEXEC, 16),
+                  fcntl(setup->err, F_DUPFD_CLOEXEC, 16), fcntl(setup->control, F_DUPFD_CLOEXEC, 16),
+                  fcntl(config, F_DUPFD_CLOEXEC, 16)};
+
+    for (int i = 0; i < (int)ARRAY_SIZE(high); i++) {
+        if (high[i] < 0 || !place(high[i], i))
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot place the streams of the command");
+    }
+    /* Whatever the caller of stepcell left open stays out (CVE-2024-21626). */
+    if (syscall(SYS_close_range, INIT_CONFIG_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot close inherited descriptors");
+    return true;
+}
+
+static bool execute(const struct cell_setup *setup, const struct opened *opened, const char *home,
+                    struct err *err)
+{
+    const struct run_spec *spec = setup->spec;
+    autofree char **argv = calloc(spec->argv.count + 2, sizeof(*argv));
+    autofree char **env = calloc(spec->env.count + 2, sizeof(*env));
+    autofree char *home_entry = home ? text_printf("HOME=%s", home) : NULL;
+    autofd init = fcntl(opened->init, F_DUPFD_CLOEXEC, 32);
+    autofd config = -1;
+
+    if (!argv || !env || (home && !home_entry) || init < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot start the command");
+    argv[0] = "stepcell-init";
+    memcpy(argv + 1, spec->argv.items, spec->argv.count * sizeof(*argv));
+    if (spec->env.count)
+        memcpy(env, spec->env.items, spec->env.count * sizeof(*env));
+    if (home)
+        env[spec->env.count] = home_entry;
+    if (!make_config(setup, &config, err))
+        return false;
+    /* The bounding set last: what was mounted needed more. */
+    if (!caps_bound(CAPS_DEFAULT) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot limit the capabilities of the cell");
+    if (!place_streams(setup, config, err))
+        return false;
+    syscall(SYS_execveat, init, "", argv, env, AT_EMPTY_PATH);
+    err_errno(err, ERR_ENGINE_FAILED, "cannot execute '%s'", setup->init);
+    fail(INIT_CONTROL_FD, err); /* the numbers have changed */
+}
+
+_Noreturn void cell_main(const struct cell_setup *setup)
+{
+    struct root_options options = {
+        .own_network = setup->spec->network != NETWORK_HOST,
+        .single_id = setup->map->kind == IDMAP_SINGLE,
+        .hosts = setup->hosts,
+    };
+    struct opened opened;
+    struct err err = ERR_INIT;
+    const char *home = NULL;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
+    umask(0);
+    if (!open_host(setup, &options, &opened, &err) || !expect(setup->control, MESSAGE_MAPPED, &err) ||
+        !build(setup, &options, &opened, &home, &err))
+        fail(setup->control, &err);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
+    if (!send_kind(setup->control, MESSAGE_READY) || !expect(setup->control, MESSAGE_START, &err) ||
+        !execute(setup, &opened, home, &err))
+        fail(setup->control, &err);
+    _exit(1);
+}

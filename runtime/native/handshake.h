@@ -1,0 +1,64 @@
+/*
+ * The messages between stepcell and the first process of a cell (stepcell's own child until it executes
+ * stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never anything else.
+ *
+ *   stepcell → cell   MAPPED        the user namespace has its id map
+ *   cell → stepcell   FAILED        the set-up failed; the process ends
+ *   cell → stepcell   READY         everything is mounted and proven
+ *   stepcell → cell   START         run the command
+ *   init → stepcell   EXEC_FAILED   the command could not be executed; value is errno
+ *   init → stepcell   LEFT_RUNNING  the command left this process behind (its name)
+ *   init → stepcell   EXITED        value is the command's wait status
+ *
+ * Both sides are one build; a message of another size or kind is contact lost.
+ */
+#ifndef STEPCELL_RUNTIME_NATIVE_HANDSHAKE_H
+#define STEPCELL_RUNTIME_NATIVE_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum message_kind {
+    MESSAGE_MAPPED = 1,
+    MESSAGE_FAILED,
+    MESSAGE_READY,
+    MESSAGE_START,
+    MESSAGE_EXEC_FAILED,
+    MESSAGE_LEFT_RUNNING,
+    MESSAGE_EXITED,
+};
+
+#define MESSAGE_NAME_MAX 16 /* TASK_COMM_LEN */
+
+struct message {
+    uint32_t kind;
+    int32_t value;
+    char name[MESSAGE_NAME_MAX];
+};
+
+/* FAILED is followed by a second packet with this. */
+struct message_failure {
+    uint32_t code;
+    char message[ERR_MESSAGE_MAX];
+    char hint[ERR_HINT_MAX];
+};
+
+/* Descriptors of stepcell-init when it is executed; 0, 1 and 2 are the command's. */
+enum { INIT_CONTROL_FD = 3, INIT_CONFIG_FD = 4 };
+
+#define INIT_GROUPS_MAX 64
+
+/* What stepcell-init reads from INIT_CONFIG_FD; its argv[1…] and environment are the command's. */
+struct init_config {
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t group_count;
+    uint32_t groups[INIT_GROUPS_MAX];
+    uint32_t can_set_groups; /* a map with a single id has no setgroups(2) */
+    uint64_t caps;
+};
+
+#endif

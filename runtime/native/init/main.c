@@ -1,0 +1,161 @@
+/*
+ * stepcell-init: pid 1 of a cell. A static program that knows nothing of the host: it starts the
+ * command with the step's user and capabilities, forwards signals to the command's process group,
+ * reaps whatever becomes its child, and when the command ends reports its status, names what it left
+ * running and ends, upon which the kernel kills every other process of the pid namespace.
+ *
+ * It prints nothing: what there is to say goes over the control socket (handshake.h).
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/confine/caps.h"
+#include "runtime/native/handshake.h"
+
+#define LEFT_MAX     32  /* processes that are named */
+#define INIT_FAILURE 125 /* its status is not looked at: contact lost is what counts */
+
+static void tell(enum message_kind kind, int value, const char *name)
+{
+    struct message message = {.kind = kind, .value = value};
+
+    if (name)
+        memcpy(message.name, name, strnlen(name, sizeof(message.name) - 1));
+    /* A stepcell that is gone takes the cell with it; there is nobody else to tell. */
+    (void)!send(INIT_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL);
+}
+
+/* Becomes the command. Returns only when that fails, with errno. */
+static void run_command(const struct init_config *config, char *const *argv)
+{
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &plain, NULL);
+    sigemptyset(&none);
+    if (setsid() < 0)
+        return;
+    if (config->can_set_groups && setgroups(config->group_count, config->groups) < 0)
+        return;
+    /* A single id is the caller's own already. */
+    if (setresgid(config->gid, config->gid, config->gid) < 0 ||
+        setresuid(config->uid, config->uid, config->uid) < 0 || !caps_set(config->caps))
+        return;
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execvp(argv[0], argv);
+}
+
+static bool is_number(const char *text)
+{
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static void name_left_running(void)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    int count = 0;
+
+    while (proc && count < LEFT_MAX && (entry = readdir(proc))) {
+        char path[32], name[MESSAGE_NAME_MAX + 1];
+        ssize_t n;
+        int fd;
+
+        if (!is_number(entry->d_name) || strcmp(entry->d_name, "1") == 0 ||
+            strlen(entry->d_name) > 12)
+            continue;
+        stpcpy(stpcpy(stpcpy(path, "/proc/"), entry->d_name), "/comm");
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            continue;
+        name[n] = '\0';
+        name[strcspn(name, "\n")] = '\0';
+        tell(MESSAGE_LEFT_RUNNING, 0, name);
+        count++;
+    }
+    if (proc)
+        closedir(proc);
+}
+
+/* Reaps everything that has ended; true with the command's status once that is among it. */
+static bool reap(pid_t command, int *status)
+{
+    bool ended = false;
+    int one;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &one, WNOHANG)) > 0) {
+        if (pid != command)
+            continue;
+        *status = one;
+        ended = true;
+    }
+    return ended;
+}
+
+static int supervise(pid_t command)
+{
+    sigset_t all;
+    int status = 0;
+
+    sigfillset(&all);
+    for (;;) {
+        siginfo_t info;
+
+        if (sigwaitinfo(&all, &info) < 0)
+            continue;
+        if (info.si_signo != SIGCHLD) {
+            kill(-command, info.si_signo);
+            continue;
+        }
+        if (!reap(command, &status))
+            continue;
+        name_left_running();
+        tell(MESSAGE_EXITED, status, NULL);
+        return 0;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct init_config config;
+    sigset_t all;
+    pid_t command;
+
+    if (argc < 2 || read(INIT_CONFIG_FD, &config, sizeof(config)) != (ssize_t)sizeof(config))
+        return INIT_FAILURE;
+    close(INIT_CONFIG_FD);
+    fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+    /* The command can neither trace this process nor open what it has open (CVE-2016-9962). */
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    umask(022);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    command = fork();
+    if (command < 0)
+        return INIT_FAILURE;
+    if (command == 0) {
+        run_command(&config, argv + 1);
+        tell(MESSAGE_EXEC_FAILED, errno, NULL);
+        _exit(errno == ENOENT ? 127 : 126);
+    }
+    /* The streams are the command's: held here, they would not end with it. */
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    return supervise(command);
+}

@@ -1,0 +1,431 @@
+#include "runtime/native/native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "mounts/tree.h"
+#include "runtime/native/cell.h"
+#include "runtime/native/handshake.h"
+#include "runtime/native/ownership.h"
+
+#define FS_DIR    "fs" /* the part of the scratch that the cell writes to */
+#define HOSTS     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
+#define NO_EVENTS ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
+
+/* Both ends of the command's streams; the child's are closed once it runs. */
+struct cell_pipes {
+    int in, out, err;
+    int child_in, child_out, child_err;
+};
+
+struct cell {
+    const struct run_spec *spec;
+    struct idmap map;
+    struct cell_pipes pipes;
+    int scratch; /* O_PATH of spec->scratch */
+    char *fs;    /* its part that belongs to the cell */
+    char *hosts;
+    char *init;
+    int *trees;
+    int control;
+    int pidfd;
+    int userns;
+    pid_t pid;
+    struct timespec start;
+    bool killed_before_ready;
+    struct exit_record record;
+};
+
+static bool failed(struct err *err, const char *what)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
+}
+
+/* stepcell-init lies beside the other helpers: ../libexec/stepcell from the program that runs. */
+static char *find_init(struct err *err)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *path;
+
+    if (n < 0) {
+        failed(err, "find stepcell's own program");
+        return NULL;
+    }
+    self[n] = '\0';
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr(self, '/');
+        if (slash)
+            *slash = '\0';
+    }
+    path = text_printf("%s/libexec/stepcell/stepcell-init", self);
+    if (!path)
+        failed(err, "find stepcell-init");
+    return path;
+}
+
+static bool make_pipe(int *reader, int *writer, struct err *err)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return failed(err, "make a pipe");
+    *reader = ends[0];
+    *writer = ends[1];
+    return true;
+}
+
+static bool make_pipes(struct cell *cell, struct err *err)
+{
+    struct cell_pipes *pipes = &cell->pipes;
+    uint32_t owner;
+
+    if (!make_pipe(&pipes->out, &pipes->child_out, err) ||
+        !make_pipe(&pipes->err, &pipes->child_err, err) ||
+        (cell->spec->pass_stdin && !make_pipe(&pipes->child_in, &pipes->in, err)))
+        return false;
+    if (fcntl(pipes->out, F_SETFL, O_NONBLOCK) < 0 || fcntl(pipes->err, F_SETFL, O_NONBLOCK) < 0 ||
+        (pipes->in >= 0 && fcntl(pipes->in, F_SETFL, O_NONBLOCK) < 0))
+        return failed(err, "prepare the streams");
+    /* /dev/stdout is opened anew by path: the pipe has to belong to who runs the command. */
+    if (cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, cell->spec->uid, &owner) &&
+        (fchown(pipes->child_out, owner, (gid_t)-1) < 0 ||
+         fchown(pipes->child_err, owner, (gid_t)-1) < 0 ||
+         (pipes->child_in >= 0 && fchown(pipes->child_in, owner, (gid_t)-1) < 0)))
+        return failed(err, "prepare the streams");
+    return true;
+}
+
+static bool make_scratch(struct cell *cell, struct err *err)
+{
+    uint32_t uid, gid;
+
+    cell->scratch = open(cell->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cell->fs = text_printf("%s/%s", cell->spec->scratch, FS_DIR);
+    if (cell->scratch < 0 || !cell->fs || mkdirat(cell->scratch, FS_DIR, 0700) < 0)
+        return failed(err, "prepare the scratch directory of the cell");
+    /* What root of the cell writes to has to be its own. */
+    if (cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
+        idmap_outside(&cell->map.gids, 0, &gid) &&
+        fchownat(cell->scratch, FS_DIR, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return failed(err, "prepare the scratch directory of the cell");
+    if (cell->spec->network == NETWORK_HOST) {
+        cell->hosts = strdup("/etc/hosts");
+    } else {
+        autofd file = openat(cell->scratch, "hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+        cell->hosts = text_printf("%s/hosts", cell->spec->scratch);
+        if (file < 0 || !file_write_all(file, HOSTS, strlen(HOSTS)) || fchmod(file, 0644) < 0)
+            return failed(err, "prepare the scratch directory of the cell");
+    }
+    return cell->hosts || failed(err, "prepare the scratch directory of the cell");
+}
+
+static bool make_trees(struct cell *cell, struct err *err)
+{
+    const struct run_spec *spec = cell->spec;
+
+    cell->trees = malloc((spec->plan->count + 1) * sizeof(*cell->trees));
+    if (!cell->trees)
+        return failed(err, "prepare the mounts");
+    for (size_t i = 0; i < spec->plan->count; i++)
+        cell->trees[i] = -1;
+    return cell->map.kind != IDMAP_ROOT ||
+           ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, cell->trees, err);
+}
+
+static pid_t clone_cell(const struct run_spec *spec, int *pidfd)
+{
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+    } args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                 CLONE_NEWCGROUP | CLONE_PIDFD | (spec->network != NETWORK_HOST ? CLONE_NEWNET : 0),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+
+    return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static bool spawn(struct cell *cell, const struct root_filesystem *root, struct err *err)
+{
+    struct message mapped = {.kind = MESSAGE_MAPPED};
+    char path[64];
+    int ends[2];
+    autofd child_control = -1;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return failed(err, "make a control socket");
+    cell->control = ends[0];
+    child_control = ends[1];
+    cell->pid = clone_cell(cell->spec, &cell->pidfd);
+    if (cell->pid == 0) {
+        struct cell_setup setup = {
+            .spec = cell->spec,
+            .root = root,
+            .map = &cell->map,
+            .trees = cell->trees,
+            .scratch = cell->fs,
+            .hosts = cell->hosts,
+            .init = cell->init,
+            .control = child_control,
+            .in = cell->pipes.child_in,
+            .out = cell->pipes.child_out,
+            .err = cell->pipes.child_err,
+        };
+        /* Held here, these would keep the cell from seeing that stepcell is gone. */
+        close_fd(cell->control);
+        close_fd(cell->pipes.out);
+        close_fd(cell->pipes.err);
+        close_fd(cell->pipes.in);
+        cell_main(&setup);
+    }
+    if (cell->pid < 0) {
+        err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the namespaces of the cell");
+        return err_hint(err, "run 'stepcell doctor': it names what this host forbids");
+    }
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)cell->pid);
+    cell->userns = open(path, O_RDONLY | O_CLOEXEC);
+    if (cell->userns < 0)
+        return failed(err, "open the user namespace of the cell");
+    if (!idmap_write(&cell->map, cell->pid, err))
+        return false;
+    /* A child that is gone has said why: handle() reads it. */
+    (void)!send(cell->control, &mapped, sizeof(mapped), MSG_NOSIGNAL);
+    return true;
+}
+
+static void close_child_ends(struct cell *cell)
+{
+    cell->pipes.child_in = close_fd(cell->pipes.child_in);
+    cell->pipes.child_out = close_fd(cell->pipes.child_out);
+    cell->pipes.child_err = close_fd(cell->pipes.child_err);
+    for (size_t i = 0; cell->trees && i < cell->spec->plan->count; i++)
+        cell->trees[i] = close_fd(cell->trees[i]);
+}
+
+static bool native_create(const struct run_spec *spec, const struct root_filesystem *root,
+                          struct cell **out, struct err *err)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+    bool ok;
+
+    if (!cell)
+        return failed(err, "make a cell");
+    cell->spec = spec;
+    cell->pipes = NO_EVENTS;
+    cell->scratch = cell->control = cell->pidfd = cell->userns = -1;
+    clock_gettime(CLOCK_REALTIME, &cell->start);
+    *out = cell; /* also after a failure: remove cleans up */
+    cell->init = find_init(err);
+    ok = cell->init && idmap_for_step(spec->uid, spec->gid, &cell->map, err) &&
+         make_pipes(cell, err) && make_scratch(cell, err) && make_trees(cell, err) &&
+         spawn(cell, root, err);
+    close_child_ends(cell);
+    return ok;
+}
+
+static bool native_start(struct cell *cell, struct err *err)
+{
+    struct message start = {.kind = MESSAGE_START};
+
+    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) != (ssize_t)sizeof(start))
+        return failed(err, "start the command");
+    return true;
+}
+
+static int native_poll_fd(const struct cell *cell)
+{
+    return cell->control;
+}
+
+static void take_failure(struct cell *cell)
+{
+    struct message_failure failure;
+    struct err *err = &cell->record.error;
+
+    cell->record.kind = EXIT_FAILED;
+    if (recv(cell->control, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
+        failure.code >= ERR_COUNT) {
+        err_set(err, ERR_ENGINE_FAILED, "contact with the cell was lost while it was set up");
+        return;
+    }
+    err->code = (enum err_code)failure.code;
+    memcpy(err->message, failure.message, sizeof(err->message));
+    memcpy(err->hint, failure.hint, sizeof(err->hint));
+    err->message[sizeof(err->message) - 1] = '\0';
+    err->hint[sizeof(err->hint) - 1] = '\0';
+}
+
+static void take_exec_failure(struct cell *cell, int number)
+{
+    struct err *err = &cell->record.error;
+    const char *command = cell->spec->argv.items[0];
+
+    errno = number;
+    if (number == ENOENT || number == ENOTDIR) {
+        err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
+        err_hint(err, "it, or the interpreter that its first line names, was not found on the PATH of "
+                      "the cell");
+    } else {
+        err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
+        err_hint(err, "check its execute permission for the user of the step, and its format");
+    }
+}
+
+static void take_exit(struct cell *cell, int status)
+{
+    cell->record.kind = WIFSIGNALED(status) ? EXIT_SIGNAL : EXIT_STATUS;
+    cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static bool take_message(struct cell *cell, enum cell_event *event)
+{
+    struct message message;
+    ssize_t n = recv(cell->control, &message, sizeof(message), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (n != (ssize_t)sizeof(message))
+        return false;
+    message.name[sizeof(message.name) - 1] = '\0';
+    switch ((enum message_kind)message.kind) {
+    case MESSAGE_READY:
+        *event = CELL_READY;
+        return true;
+    case MESSAGE_FAILED:
+        take_failure(cell);
+        return true;
+    case MESSAGE_EXEC_FAILED:
+        take_exec_failure(cell, message.value);
+        return true;
+    case MESSAGE_LEFT_RUNNING:
+        strv_add(&cell->record.left_running, message.name);
+        return true;
+    case MESSAGE_EXITED:
+        take_exit(cell, message.value);
+        return true;
+    case MESSAGE_MAPPED:
+    case MESSAGE_START:
+        break;
+    }
+    return false;
+}
+
+/* Waits for the first process, which the kernel lets end only after all others of the cell. */
+static void reap(struct cell *cell)
+{
+    while (cell->pid > 0 && waitpid(cell->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    cell->pid = 0;
+}
+
+static bool native_handle(struct cell *cell, enum cell_event *event, struct err *err)
+{
+    (void)err;
+    *event = CELL_NOTHING;
+    if (take_message(cell, event))
+        return true;
+    /* The other end is closed, or speaks nonsense. */
+    syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
+    reap(cell);
+    *event = CELL_ENDED;
+    return true;
+}
+
+static void native_streams(struct cell *cell, struct cell_streams *streams)
+{
+    *streams = (struct cell_streams){cell->pipes.in, cell->pipes.out, cell->pipes.err};
+    cell->pipes.in = -1;
+}
+
+static const struct exit_record *native_exit_record(const struct cell *cell)
+{
+    return &cell->record;
+}
+
+static bool native_signal(struct cell *cell, int signal, struct err *err)
+{
+    if (syscall(SYS_pidfd_send_signal, cell->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
+        return failed(err, "signal the cell");
+    return true;
+}
+
+/* Files of subordinate ids can be removed only from inside the namespace that has these ids. */
+static bool remove_fs(struct cell *cell)
+{
+    pid_t child;
+    int status = 1;
+
+    if (cell->map.kind != IDMAP_RANGES || cell->userns < 0)
+        return file_remove_tree(cell->scratch, FS_DIR);
+    child = fork();
+    if (child == 0) {
+        bool ok = setns(cell->userns, CLONE_NEWUSER) == 0 && file_remove_tree(cell->scratch, FS_DIR);
+        _exit(ok ? 0 : 1);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void cell_free(struct cell *cell)
+{
+    close_child_ends(cell);
+    close_fd(cell->pipes.in);
+    close_fd(cell->pipes.out);
+    close_fd(cell->pipes.err);
+    close_fd(cell->control);
+    close_fd(cell->pidfd);
+    close_fd(cell->userns);
+    close_fd(cell->scratch);
+    strv_release(&cell->record.left_running);
+    free(cell->trees);
+    free(cell->fs);
+    free(cell->hosts);
+    free(cell->init);
+    free(cell);
+}
+
+static bool native_remove(struct cell *cell, struct cell_remains *remains, struct err *err)
+{
+    bool ok = true;
+
+    if (cell->pid > 0) {
+        syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
+        reap(cell);
+    }
+    if (cell->userns >= 0)
+        ok = ownership_give_back(cell->spec->plan, &cell->map, cell->spec->uid, cell->userns,
+                                 &cell->start, err);
+    if (cell->fs && !remove_fs(cell))
+        strv_add(&remains->left, cell->fs);
+    cell_free(cell);
+    return ok;
+}
+
+const struct engine native_engine = {
+    .name = "native",
+    .create = native_create,
+    .start = native_start,
+    .poll_fd = native_poll_fd,
+    .handle = native_handle,
+    .streams = native_streams,
+    .exit_record = native_exit_record,
+    .signal = native_signal,
+    .remove = native_remove,
+};

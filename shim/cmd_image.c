@@ -1,0 +1,28 @@
+/*
+ * `stepcell image`: what hashes, inflates or fetches lives in stepcell-image, with the libraries that it
+ * needs; this program becomes it, as git becomes git-remote-https.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "shim/commands.h"
+#include "shim/helper.h"
+#include "shim/print.h"
+
+int cmd_image(int argc, char **argv)
+{
+    struct err err;
+    autofree char *path = helper_path("stepcell-image", &err);
+    autofree char **words = calloc((size_t)argc + 2, sizeof(*words));
+
+    if (path && words) {
+        words[0] = "stepcell-image";
+        memcpy(words + 1, argv, (size_t)argc * sizeof(*words));
+        execv(path, words);
+        err_errno(&err, ERR_ENGINE_FAILED, "cannot start '%s'", path);
+    }
+    print_err(&err);
+    return STATUS_FAILED;
+}

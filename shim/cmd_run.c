@@ -1,0 +1,126 @@
+/* `stepcell run`: one step, from its options to its result and exit status. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "shim/commands.h"
+#include "shim/session.h"
+
+static bool make_id(struct session *session, struct err *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char random[SESSION_ID_LEN];
+
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make an id for the step");
+    for (size_t i = 0; i < SESSION_ID_LEN; i++)
+        session->id[i] = hex[random[i] & 15];
+    return true;
+}
+
+/* A result that cannot be written is better known before the step than after it. */
+static bool check_result_place(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    autofree char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path))
+                               : strdup(".");
+
+    if (!dir || access(dir, W_OK | X_OK) < 0) {
+        err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);
+        return err_hint(err, "give --result a file in a directory that exists and is writable");
+    }
+    return true;
+}
+
+static bool run_step(struct session *session, struct err *err)
+{
+    struct phases *phases = &session->result.phases;
+
+    phases_enter(phases, "resolve");
+    if (session->options.result && !check_result_place(session->options.result, err))
+        return false;
+    if (!session_open(session, err) || !session_prepare(session, err))
+        return false;
+    phases_enter(phases, "plan");
+    return session_plan(session, err) && session_run_cell(session, err);
+}
+
+/* The outcome of a step that was not observed to its end, or was ended by stepcell. */
+static void settle(struct session *session, bool ran, const struct err *err)
+{
+    struct result *result = &session->result;
+
+    if (!ran) {
+        result->error = *err;
+        result->outcome = result_outcome_of(err->code);
+        result->exit_code = STATUS_FAILED;
+    }
+    if (session->timed_out) {
+        result->outcome = OUTCOME_TIMED_OUT;
+        result->exit_code = 124;
+    }
+    if (session->canceled) {
+        result->outcome = OUTCOME_CANCELED;
+        result->exit_code = 128 + session->canceled;
+        result->error = ERR_INIT;
+    }
+}
+
+static void report(struct session *session)
+{
+    struct result *result = &session->result;
+    enum verbosity verbosity = session->options.verbosity;
+    struct err err;
+
+    phases_leave(&result->phases);
+    result->helper_phases = json_object_get(session->helper_report, "phases");
+    if (result->error.code != ERR_NONE)
+        print_err(&result->error);
+    else if (result->outcome == OUTCOME_TIMED_OUT)
+        print_note(verbosity, "the step was ended by its timeout");
+    else if (result->outcome == OUTCOME_CANCELED)
+        print_note(verbosity, "the step was canceled by SIG%s", sigabbrev_np(session->canceled));
+    for (size_t i = 0; i < result->phases.count; i++)
+        print_detail(verbosity, "%-8s %8.3f ms", result->phases.items[i].name,
+                     result->phases.items[i].ms);
+    if (session->options.result && !result_write(result, session->options.result, &err)) {
+        print_err(&err);
+        result->exit_code = STATUS_FAILED;
+    }
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct session session = {
+        .options = RUN_OPTIONS_INIT,
+        .loop = LOOP_INIT,
+        .store = STORE_INIT,
+        .image = IMAGE_INIT,
+        .scratch = SCRATCH_INIT,
+        .streams = {-1, -1, -1},
+        .report_fd = -1,
+    };
+    struct err err = ERR_INIT;
+    bool ran;
+    int status;
+
+    session.result.engine = "native";
+    session.result.id = session.id;
+    ran = make_id(&session, &err) && options_parse(argc, argv, &session.options, &err);
+    if (ran && session.options.help) {
+        autofree char *help = options_help();
+
+        print_out("%s", help ? help : "");
+        session_close(&session);
+        return 0;
+    }
+    ran = ran && run_step(&session, &err);
+    settle(&session, ran, &err);
+    report(&session);
+    status = session.result.exit_code;
+    session_close(&session);
+    return status;
+}

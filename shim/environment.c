@@ -1,0 +1,159 @@
+#include "shim/environment.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define DEFAULT_PATH   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PACKAGE_PREFIX "STEPCELL_PACKAGE_"
+
+static const char *const proxy_names[] = {
+    "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY",
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the environment");
+}
+
+static bool has_name(const char *entry, const char *name, size_t len)
+{
+    return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+/* Puts "NAME=VALUE" in, over an earlier value. */
+static bool put(struct strv *env, const char *entry, struct err *err)
+{
+    size_t len = (size_t)(strchrnul(entry, '=') - entry);
+
+    for (size_t i = 0; i < env->count; i++) {
+        char *copy;
+
+        if (!has_name(env->items[i], entry, len))
+            continue;
+        copy = strdup(entry);
+        if (!copy)
+            return no_memory(err);
+        free(env->items[i]);
+        env->items[i] = copy;
+        return true;
+    }
+    return strv_add(env, entry) || no_memory(err);
+}
+
+/* Puts NAME=VALUE in, or for NAME alone the caller's value, if it has one. */
+static bool put_given(struct strv *env, const char *given, char **caller, bool *own_home,
+                      struct err *err)
+{
+    size_t len = strlen(given);
+
+    if (strchr(given, '=')) {
+        *own_home = *own_home || has_name(given, "HOME", 4);
+        return put(env, given, err);
+    }
+    for (; *caller; caller++) {
+        if (has_name(*caller, given, len)) {
+            *own_home = *own_home || strcmp(given, "HOME") == 0;
+            return put(env, *caller, err);
+        }
+    }
+    return true;
+}
+
+static bool put_image(struct strv *env, const struct strv *image_env, const char **image_home,
+                      struct err *err)
+{
+    if (!put(env, DEFAULT_PATH, err))
+        return false;
+    for (size_t i = 0; i < image_env->count; i++) {
+        const char *entry = image_env->items[i];
+
+        if (has_name(entry, "HOME", 4))
+            *image_home = entry + 5;
+        else if (!put(env, entry, err))
+            return false;
+    }
+    return true;
+}
+
+static bool put_packages(struct strv *env, const struct run_options *options,
+                         const struct mount_source *sources, struct err *err)
+{
+    for (size_t i = 0; i < options->mount_count; i++) {
+        const struct mount_spec *spec = &options->mounts[i];
+        const char *path = sources[i].given ? sources[i].given : sources[i].resolved;
+        autofree char *entry = NULL;
+
+        if (!spec->name)
+            continue;
+        entry = text_printf(PACKAGE_PREFIX "%s=%s", spec->name, path);
+        for (size_t j = 0; entry && j < env->count; j++) {
+            if (has_name(env->items[j], entry, (size_t)(strchr(entry, '=') - entry)) &&
+                strcmp(env->items[j], entry) != 0)
+                return err_set(err, ERR_OPTION_INVALID, "two packages have the name '%s'", spec->name);
+        }
+        if (!entry || !put(env, entry, err))
+            return entry ? false : no_memory(err);
+    }
+    return true;
+}
+
+/* docker's format: a NAME[=VALUE] on each line, '#' begins a comment line, nothing is quoted. */
+static bool put_file(struct strv *env, const char *file, char **caller, bool *own_home,
+                     struct err *err)
+{
+    autobuf text = BUF_INIT(ENV_FILE_MAX);
+    char *rest, *line;
+    int number = 0;
+
+    if (!file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
+        return false;
+    if (strlen(text.data) != text.len)
+        return err_set(err, ERR_OPTION_INVALID, "'%s' holds a NUL byte", file);
+    rest = text.data;
+    while ((line = strsep(&rest, "\n"))) {
+        size_t name_len;
+
+        number++;
+        line += strspn(line, " \t");
+        if (!*line || *line == '#')
+            continue;
+        name_len = strcspn(line, "=");
+        if (name_len == 0 || memchr(line, ' ', name_len) || memchr(line, '\t', name_len)) {
+            err_set(err, ERR_OPTION_INVALID, "line %d of '%s' has no name before '='", number, file);
+            return err_hint(err, "each line is NAME=VALUE, or NAME for the caller's own value");
+        }
+        if (!put_given(env, line, caller, own_home, err))
+            return false;
+    }
+    return true;
+}
+
+bool environment_make(const struct run_options *options, const struct strv *image_env, char **caller,
+                      const struct mount_source *sources, struct strv *env, bool *own_home,
+                      const char **image_home, struct err *err)
+{
+    bool ignored = false;
+
+    *own_home = false;
+    *image_home = NULL;
+    if (!put_image(env, image_env, image_home, err))
+        return false;
+    for (size_t i = 0; !options->no_proxy_env && i < ARRAY_SIZE(proxy_names); i++) {
+        if (!put_given(env, proxy_names[i], caller, &ignored, err))
+            return false;
+    }
+    if (!put_packages(env, options, sources, err))
+        return false;
+    for (size_t i = 0; i < options->env_files.count; i++) {
+        if (!put_file(env, options->env_files.items[i], caller, own_home, err))
+            return false;
+    }
+    for (size_t i = 0; i < options->env.count; i++) {
+        if (!put_given(env, options->env.items[i], caller, own_home, err))
+            return false;
+    }
+    return true;
+}

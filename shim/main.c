@@ -1,0 +1,53 @@
+/* stepcell: one step, one cell. This file finds the command; docs/architecture.md is a tour of the rest. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "shim/commands.h"
+#include "shim/print.h"
+
+static int cmd_help(int argc, char **argv);
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"run", cmd_run, "run one step in a cell and end with its exit status"},
+    {"image", cmd_image, "pull, list, inspect and remove images"},
+    {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
+    {"version", cmd_version, "print the version"},
+    {"help", cmd_help, "print this text"},
+};
+
+static int cmd_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    print_out("Usage: stepcell COMMAND [OPTIONS]\n\nRuns the steps of deployments in cells made of "
+              "container images, without a daemon.\n\n");
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        print_out("  %-10s %s\n", commands[i].name, commands[i].help);
+    print_out("\n'stepcell COMMAND --help' tells more.\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    struct err err;
+
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    }
+    if (argc > 1)
+        err_set(&err, ERR_OPTION_INVALID, "unknown command '%s'", name);
+    else
+        err_set(&err, ERR_OPTION_INVALID, "no command was given");
+    err_hint(&err, "'stepcell help' lists the commands");
+    print_err(&err);
+    return STATUS_FAILED;
+}

@@ -1,0 +1,65 @@
+/*
+ * The options of `stepcell run`: one table serves the command line, the JSON step and the help text.
+ *
+ * The command line is read first, so that --result is known whatever is wrong with the rest; a step
+ * file is applied before the flags given beside it, which therefore win. Repeatable options add up.
+ */
+#ifndef STEPCELL_SHIM_OPTIONS_H
+#define STEPCELL_SHIM_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "mounts/mount_spec.h"
+#include "runtime/run_spec.h"
+#include "shim/print.h"
+
+enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
+enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
+
+#define GRACE_DEFAULT_MS 10000
+#define STEP_FILE_MAX    (16 << 20) /* bytes */
+
+struct run_options {
+    char *image;
+    struct strv command; /* with a script: its arguments */
+    char *workdir;
+    struct mount_spec *mounts; /* without the working directory and the script */
+    size_t mount_count;
+    struct strv env;       /* NAME=VALUE or NAME */
+    struct strv env_files;
+    bool no_proxy_env;
+    char *script; /* a file, or "-" for stdin */
+    char *shell;
+    char *user;
+    enum pull_policy pull;
+    char *platform;
+    enum network_mode network;
+    enum entrypoint_policy entrypoint;
+    char *result;
+    uint64_t timeout_ms; /* 0 for none */
+    uint64_t grace_ms;
+    char *progress;
+    char *store;
+    char *step; /* a file, or "-" for stdin */
+    bool interactive;
+    enum verbosity verbosity;
+    bool help;
+};
+
+#define RUN_OPTIONS_INIT                                                                           \
+    ((struct run_options){.grace_ms = GRACE_DEFAULT_MS, .verbosity = PRINT_NORMAL})
+
+/*
+ * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and must be
+ * released all the same.
+ */
+bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
+void options_release(struct run_options *options);
+
+/* The help text of `run`, owned by the caller. */
+char *options_help(void);
+
+#define autooptions CLEANUP(options_release) struct run_options
+
+#endif

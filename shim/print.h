@@ -1,0 +1,27 @@
+/*
+ * The only printer: stepcell's own messages, on stderr, each line with the prefix "stepcell: ".
+ *
+ * Texts may hold what came from an image, a registry or a step file: control characters, escape
+ * sequences and bytes that are no UTF-8 are printed as \xNN, so that they cannot drive a terminal or
+ * pass for output of the step.
+ */
+#ifndef STEPCELL_SHIM_PRINT_H
+#define STEPCELL_SHIM_PRINT_H
+
+#include "base/err.h"
+
+enum verbosity { PRINT_QUIET, PRINT_NORMAL, PRINT_VERBOSE };
+
+/* Prints the message and, on a line of its own, the hint. Always, also when quiet. */
+void print_err(const struct err *err);
+
+/* Prints a note unless quiet, a detail only when verbose. */
+void print_note(enum verbosity verbosity, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void print_detail(enum verbosity verbosity, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Facts for stdout, as they are. */
+void print_out(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,244 @@
+#include "shim/relay/pump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define SPLICE_MAX (1 << 20)
+#define TURNS      8 /* moves before the other descriptors get their turn */
+
+enum move { MOVED, SOURCE_EMPTY, SOURCE_ENDED, SINK_FULL, SINK_GONE, NOT_SPLICEABLE };
+
+static enum move sink_error(void)
+{
+    if (errno == EAGAIN)
+        return SINK_FULL;
+    return errno == EINTR ? MOVED : SINK_GONE;
+}
+
+static enum move splice_some(struct pump *pump)
+{
+    ssize_t n = splice(pump->from, NULL, pump->own_sink, NULL, SPLICE_MAX,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    int waiting = 0;
+
+    if (n > 0) {
+        pump->bytes += (uint64_t)n;
+        return MOVED;
+    }
+    if (n == 0)
+        return SOURCE_ENDED;
+    if (errno == EINVAL)
+        return NOT_SPLICEABLE;
+    if (errno != EAGAIN)
+        return sink_error();
+    /* Which side would block? */
+    return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
+}
+
+static enum move write_held(struct pump *pump)
+{
+    const char *bytes = pump->buffer + pump->sent;
+    size_t len = pump->held - pump->sent;
+    ssize_t n = pump->sink_is_socket
+                    ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                    : write(pump->own_sink, bytes, len);
+
+    if (n < 0)
+        return sink_error();
+    pump->bytes += (uint64_t)n;
+    pump->sent += (size_t)n;
+    return MOVED;
+}
+
+static enum move copy_some(struct pump *pump)
+{
+    ssize_t n;
+
+    if (pump->sent < pump->held)
+        return write_held(pump);
+    pump->sent = pump->held = 0;
+    n = read(pump->from, pump->buffer, PUMP_CHUNK);
+    if (n == 0)
+        return SOURCE_ENDED;
+    if (n < 0) {
+        if (errno == EAGAIN)
+            return SOURCE_EMPTY;
+        /* A terminal that hung up, a socket that was reset: there is no more. */
+        return errno == EINTR ? MOVED : SOURCE_ENDED;
+    }
+    pump->held = (size_t)n;
+    return write_held(pump);
+}
+
+/* Reads what nobody can be given. */
+static enum move drop_some(struct pump *pump)
+{
+    ssize_t n;
+
+    pump->lost += pump->held - pump->sent;
+    pump->sent = pump->held = 0;
+    n = read(pump->from, pump->buffer, PUMP_CHUNK);
+    if (n > 0) {
+        pump->lost += (uint64_t)n;
+        return MOVED;
+    }
+    if (n < 0 && errno == EINTR)
+        return MOVED;
+    return n < 0 && errno == EAGAIN ? SOURCE_EMPTY : SOURCE_ENDED;
+}
+
+static bool need_buffer(struct pump *pump, struct err *err)
+{
+    if (!pump->buffer)
+        pump->buffer = malloc(PUMP_CHUNK);
+    return pump->buffer || err_set(err, ERR_ENGINE_FAILED, "not enough memory for the relay");
+}
+
+static bool ready(void *data, uint32_t events, struct err *err);
+
+/* Makes the loop watch `io` or leave it alone. */
+static bool watch(struct pump *pump, struct loop_io *io, bool *watched, bool want, uint32_t events,
+                  struct err *err)
+{
+    if (want == *watched)
+        return true;
+    *watched = want;
+    if (want)
+        return loop_add(pump->loop, io, events, err);
+    loop_remove(pump->loop, io);
+    return true;
+}
+
+static bool wait_for(struct pump *pump, bool source, bool sink, struct err *err)
+{
+    return watch(pump, &pump->source_io, &pump->source_watched, source && !pump->source_unpollable,
+                 EPOLLIN, err) &&
+           watch(pump, &pump->sink_io, &pump->sink_watched, sink && !pump->sink_unpollable, EPOLLOUT,
+                 err);
+}
+
+static bool end(struct pump *pump, struct err *err)
+{
+    pump->ended = true;
+    if (!wait_for(pump, false, false, err))
+        return false;
+    pump->done(pump->data);
+    return true;
+}
+
+static bool ready(void *data, uint32_t events, struct err *err)
+{
+    struct pump *pump = data;
+
+    (void)events;
+    for (int i = 0; i < TURNS; i++) {
+        enum move move = pump->sink_gone  ? drop_some(pump)
+                         : pump->copying ? copy_some(pump)
+                                         : splice_some(pump);
+        switch (move) {
+        case MOVED:
+            /* A stdin that was not made for this process blocks in a read too many. */
+            if (pump->copying && pump->to_is_input && pump->sent == pump->held)
+                return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
+            break;
+        case SOURCE_EMPTY:
+            return wait_for(pump, true, false, err);
+        case SINK_FULL:
+            return wait_for(pump, false, true, err);
+        case SOURCE_ENDED:
+            return end(pump, err);
+        case SINK_GONE:
+            if (pump->to_is_input)
+                return end(pump, err);
+            pump->sink_gone = true;
+            if (!need_buffer(pump, err))
+                return false;
+            break;
+        case NOT_SPLICEABLE:
+            pump->copying = true;
+            if (!need_buffer(pump, err))
+                return false;
+            break;
+        }
+    }
+    /* More to do: come back by whichever side can be waited for. */
+    return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
+}
+
+static bool is_pollable(int epoll, int fd)
+{
+    struct epoll_event event = {.events = 0};
+
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+        return errno != EPERM;
+    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+    return true;
+}
+
+/*
+ * A description of our own of a pipe or terminal can be non-blocking without changing the caller's,
+ * which other processes share. Files never block, and a socket has a flag for each send.
+ */
+static int open_sink(int to)
+{
+    char path[32];
+    struct stat st;
+
+    if (fstat(to, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_is_input,
+                void (*done)(void *data), void *data, struct err *err)
+{
+    struct stat st;
+
+    *pump = (struct pump){
+        .loop = loop, .from = from, .to = to, .to_is_input = to_is_input, .done = done, .data = data};
+    pump->own_sink = to_is_input ? -1 : open_sink(to);
+    if (pump->own_sink < 0)
+        pump->own_sink = to;
+    pump->sink_is_socket = fstat(to, &st) == 0 && S_ISSOCK(st.st_mode);
+    pump->copying = pump->sink_is_socket || (fstat(to, &st) == 0 && S_ISCHR(st.st_mode));
+    pump->source_io = (struct loop_io){from, ready, pump};
+    pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
+    pump->source_unpollable = !is_pollable(loop->epoll, from);
+    pump->sink_unpollable = !is_pollable(loop->epoll, pump->own_sink);
+    if (pump->copying && !need_buffer(pump, err))
+        return false;
+    return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
+}
+
+void pump_abandon(struct pump *pump)
+{
+    struct err ignored;
+
+    if (!pump->loop || pump->ended || !need_buffer(pump, &ignored))
+        return;
+    pump->sink_gone = true;
+    wait_for(pump, true, false, &ignored);
+}
+
+void pump_close(struct pump *pump)
+{
+    struct err ignored;
+
+    if (!pump->loop)
+        return;
+    wait_for(pump, false, false, &ignored);
+    if (pump->own_sink != pump->to)
+        close_fd(pump->own_sink);
+    free(pump->buffer);
+    pump->buffer = NULL;
+    pump->loop = NULL;
+}

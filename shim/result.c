@@ -1,0 +1,113 @@
+#include "shim/result.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+static const char *const outcomes[] = {
+    [OUTCOME_EXITED] = "exited",     [OUTCOME_SIGNALED] = "signaled", [OUTCOME_TIMED_OUT] = "timed-out",
+    [OUTCOME_CANCELED] = "canceled", [OUTCOME_REFUSED] = "refused",   [OUTCOME_FAILED] = "failed",
+    [OUTCOME_UNKNOWN] = "unknown",
+};
+
+enum outcome result_outcome_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_IMAGE_ENTRYPOINT:
+    case ERR_IMAGE_PLATFORM:
+    case ERR_IMAGE_SHELL_MISSING:
+    case ERR_IMAGE_DENIED:
+    case ERR_MOUNT_SOURCE_MISSING:
+    case ERR_MOUNT_CONFLICT:
+    case ERR_MOUNT_DENIED:
+    case ERR_WORKDIR_MISSING:
+    case ERR_SCRIPT_MISSING:
+    case ERR_USER_UNKNOWN:
+    case ERR_CONFIG_INVALID:
+    case ERR_OPTION_INVALID:
+        return OUTCOME_REFUSED;
+    default:
+        return OUTCOME_FAILED;
+    }
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_bytes(text, strlen(text)) : json_null();
+}
+
+static json_t *stream_json(const struct stream_count *count)
+{
+    /* Lines and digest are counted only where something looks at the bytes anyway. */
+    json_t *stream = json_pack("{s:I, s:n, s:n}", "bytes", (json_int_t)count->bytes, "lines", "sha256");
+
+    if (count->lost)
+        json_object_set_new(stream, "lost_bytes", json_integer((json_int_t)count->lost));
+    return stream;
+}
+
+static json_t *image_json(const struct result *result)
+{
+    if (!result->reference)
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o}", "reference", text_or_null(result->reference), "digest",
+                     text_or_null(result->digest), "manifest_digest",
+                     text_or_null(result->manifest_digest), "platform",
+                     text_or_null(result->platform));
+}
+
+static json_t *error_json(const struct err *err)
+{
+    if (err->code == ERR_NONE)
+        return json_null();
+    return json_pack("{s:s, s:o, s:o}", "code", err_code_text(err->code), "message",
+                     text_or_null(err->message), "hint",
+                     text_or_null(err->hint[0] ? err->hint : NULL));
+}
+
+static json_t *cleanup_json_of(const struct result *result)
+{
+    json_t *left = json_array();
+
+    for (size_t i = 0; i < result->left.count; i++)
+        json_array_append_new(left, text_or_null(result->left.items[i]));
+    return json_pack("{s:b, s:o}", "verified", result->cleanup_verified, "left", left);
+}
+
+json_t *result_json(const struct result *result)
+{
+    return json_pack("{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:{s:o, s:o}, s:{}, s:b, s:o, s:o, s:o}",
+                     "schema", "stepcell.result/1",
+                     "id", text_or_null(result->id),
+                     "outcome", outcomes[result->outcome],
+                     "exit_code", result->exit_code,
+                     "signal", result->signal ? json_integer(result->signal) : json_null(),
+                     "engine", result->engine,
+                     "image", image_json(result),
+                     "output", "stdout", stream_json(&result->out), "stderr", stream_json(&result->err),
+                     "outputs",
+                     "oom_killed", 0,
+                     "phases", phases_json(&result->phases, result->helper_phases),
+                     "cleanup", cleanup_json_of(result),
+                     "error", error_json(&result->error));
+}
+
+bool result_write(const struct result *result, const char *path, struct err *err)
+{
+    autojson *json = result_json(result);
+    autofree char *text = json ? json_dump_page(json) : NULL;
+    autofd fd = -1;
+    struct stat st;
+
+    if (!text)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
+    if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
+        return file_replace(AT_FDCWD, path, text, strlen(text), 0644, ERR_ENGINE_FAILED, err);
+    fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || !file_write_all(fd, text, strlen(text)))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", path);
+    return true;
+}

@@ -1,0 +1,56 @@
+/* The result: the record of how a step ended (docs/result.md), and the exit status that goes with it. */
+#ifndef STEPCELL_SHIM_RESULT_H
+#define STEPCELL_SHIM_RESULT_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "shim/phases.h"
+
+enum outcome {
+    OUTCOME_EXITED,
+    OUTCOME_SIGNALED,
+    OUTCOME_TIMED_OUT,
+    OUTCOME_CANCELED,
+    OUTCOME_REFUSED,
+    OUTCOME_FAILED,
+    OUTCOME_UNKNOWN,
+};
+
+struct stream_count {
+    uint64_t bytes;
+    uint64_t lost;
+};
+
+struct result {
+    const char *id;
+    enum outcome outcome;
+    int exit_code; /* what stepcell exits with */
+    int signal;    /* that killed the command, or 0 */
+    const char *engine;
+    const char *reference; /* of the image; NULL while it is not known */
+    const char *digest;
+    const char *manifest_digest;
+    const char *platform;
+    struct stream_count out, err;
+    struct phases phases;
+    json_t *helper_phases; /* borrowed, may be NULL */
+    bool cleanup_verified;
+    struct strv left;
+    struct err error; /* ERR_NONE when there was none */
+};
+
+/* Refused when the caller or an administrator can change it, failed when stepcell or an engine did. */
+enum outcome result_outcome_of(enum err_code code);
+
+/* The result as a JSON object, owned by the caller. */
+json_t *result_json(const struct result *result);
+
+/*
+ * Writes the result to `path`, whole or not at all; what is no regular file (a pipe, a terminal) is
+ * written to as it is.
+ */
+bool result_write(const struct result *result, const char *path, struct err *err);
+
+#endif

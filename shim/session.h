@@ -1,0 +1,83 @@
+/*
+ * One run of one step: what `stepcell run` knows from the first option to the result. The files
+ * session_*.c each do one part of it, in this order: prepare (image, user, layers), plan (mounts,
+ * script, environment), cell (the engine, the relay, signals and time), and finish (the outcome).
+ */
+#ifndef STEPCELL_SHIM_SESSION_H
+#define STEPCELL_SHIM_SESSION_H
+
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "mounts/idmap.h"
+#include "mounts/mount_plan.h"
+#include "runtime/engine.h"
+#include "runtime/image/store.h"
+#include "runtime/native/user.h"
+#include "runtime/scratch.h"
+#include "shim/options.h"
+#include "shim/relay/pump.h"
+#include "shim/result.h"
+#include "shim/script.h"
+
+#define SESSION_ID_LEN 12
+
+struct session {
+    struct run_options options;
+    struct result result;
+    char id[SESSION_ID_LEN + 1];
+    struct loop loop;
+
+    /* prepare */
+    struct reference reference;
+    struct platform platform;
+    char platform_text[PLATFORM_TEXT_MAX];
+    struct store store;
+    struct image_name name;
+    struct image image;
+    struct cell_user user;
+    struct strv layers; /* absolute directories, lowest first */
+    json_t *helper_report;
+    pid_t helper;
+
+    /* plan */
+    struct scratch scratch;
+    struct mount_source *sources; /* of options.mounts, then the working directory, then the script */
+    char *cwd;
+    char *workdir;
+    char *script_path;
+    struct interpreter interpreter;
+    struct mount_plan plan;
+    struct run_spec spec;
+
+    /* cell */
+    const struct engine *engine;
+    struct cell *cell;
+    struct loop_io cell_io, report_io;
+    struct loop_timer timeout, grace;
+    struct pump out, err, in;
+    struct cell_streams streams;
+    bool started, ended, timed_out;
+    int canceled; /* the signal that asked for it, or 0 */
+    struct buf report;
+    int report_fd;
+};
+
+/* Blocks the signals that the session handles and opens its loop. */
+bool session_open(struct session *session, struct err *err);
+
+/* Makes image, user and layers known and present; refuses an image that does not fit. */
+bool session_prepare(struct session *session, struct err *err);
+
+/* Makes the mount plan, the scratch and the run spec. */
+bool session_plan(struct session *session, struct err *err);
+
+/* Runs the cell until it has ended, its output is delivered and it is removed. */
+bool session_run_cell(struct session *session, struct err *err);
+
+/* Cancellation before there is a cell: true, with err, when a signal asked for it. */
+bool session_is_canceled(const struct session *session, struct err *err);
+
+void session_close(struct session *session);
+
+#endif

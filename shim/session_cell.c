@@ -1,0 +1,291 @@
+#include "shim/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "runtime/native/native.h"
+
+#define MOUNTINFO_MAX (64 << 20)
+
+static void check_done(struct session *session)
+{
+    if (session->ended && (!session->started || (session->out.ended && session->err.ended)))
+        loop_stop(&session->loop);
+}
+
+static void output_done(void *data)
+{
+    check_done(data);
+}
+
+static void input_done(void *data)
+{
+    struct session *session = data;
+
+    session->streams.in = close_fd(session->streams.in);
+}
+
+static bool kill_cell(struct session *session, struct err *err)
+{
+    return session->engine->signal(session->cell, SIGKILL, err);
+}
+
+static bool grace_over(void *data, struct err *err)
+{
+    struct session *session = data;
+
+    return session->ended || kill_cell(session, err);
+}
+
+/* Asks the command to end, and sees to it that it does. */
+static bool end_cell(struct session *session, int signal, struct err *err)
+{
+    if (!session->started)
+        return kill_cell(session, err);
+    loop_set_timer(&session->loop, &session->grace, session->options.grace_ms);
+    return session->engine->signal(session->cell, signal, err);
+}
+
+static bool time_is_up(void *data, struct err *err)
+{
+    struct session *session = data;
+
+    if (session->ended || session->canceled)
+        return true;
+    session->timed_out = true;
+    return end_cell(session, SIGTERM, err);
+}
+
+static bool cancel(struct session *session, int signal, struct err *err)
+{
+    bool again = session->canceled != 0;
+
+    if (!again && !session->timed_out && !session->ended)
+        session->canceled = signal;
+    if (session->helper > 0)
+        return kill(session->helper, SIGTERM) == 0 || errno == ESRCH;
+    if (!session->cell)
+        return true;
+    if (session->ended) {
+        /* Only the delivery of the output is left, and the caller does not want to wait for it. */
+        pump_abandon(&session->out);
+        pump_abandon(&session->err);
+        return true;
+    }
+    return again ? kill_cell(session, err) : end_cell(session, signal, err);
+}
+
+static bool on_signal(void *data, int signal, struct err *err)
+{
+    struct session *session = data;
+
+    if (signal == SIGINT || signal == SIGTERM)
+        return cancel(session, signal, err);
+    if (session->cell && session->started && !session->ended)
+        return session->engine->signal(session->cell, signal, err);
+    return true;
+}
+
+bool session_open(struct session *session, struct err *err)
+{
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
+        sigaddset(&set, handled[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return loop_open(&session->loop, err) &&
+           loop_watch_signals(&session->loop, &set, on_signal, session, err);
+}
+
+bool session_is_canceled(const struct session *session, struct err *err)
+{
+    if (!session->canceled)
+        return false;
+    err_set(err, ERR_ENGINE_FAILED, "canceled by signal %d", session->canceled);
+    return true;
+}
+
+static bool start_command(struct session *session, struct err *err)
+{
+    struct loop *loop = &session->loop;
+
+    if (session->canceled)
+        return kill_cell(session, err);
+    phases_enter(&session->result.phases, "start");
+    session->engine->streams(session->cell, &session->streams);
+    if (!pump_start(&session->out, loop, session->streams.out, STDOUT_FILENO, false, output_done,
+                    session, err) ||
+        !pump_start(&session->err, loop, session->streams.err, STDERR_FILENO, false, output_done,
+                    session, err))
+        return false;
+    if (session->streams.in >= 0 &&
+        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done, session,
+                    err))
+        return false;
+    if (!session->engine->start(session->cell, err))
+        return false;
+    session->started = true;
+    if (session->options.timeout_ms)
+        loop_set_timer(loop, &session->timeout, session->options.timeout_ms);
+    phases_enter(&session->result.phases, "run");
+    return true;
+}
+
+static bool cell_ready(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    enum cell_event event;
+
+    (void)events;
+    if (!session->engine->handle(session->cell, &event, err))
+        return false;
+    if (event == CELL_READY)
+        return start_command(session, err);
+    if (event != CELL_ENDED)
+        return true;
+    session->ended = true;
+    loop_remove(&session->loop, &session->cell_io);
+    loop_clear_timer(&session->loop, &session->timeout);
+    loop_clear_timer(&session->loop, &session->grace);
+    phases_enter(&session->result.phases, "drain");
+    check_done(session);
+    return true;
+}
+
+static bool drive(struct session *session, struct err *err)
+{
+    struct root_filesystem root = {(const char *const *)session->layers.items,
+                                   session->layers.count};
+
+    phases_enter(&session->result.phases, "create");
+    if (!session->engine->create(&session->spec, &root, &session->cell, err))
+        return false;
+    session->cell_io = (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
+    session->timeout = (struct loop_timer){0, time_is_up, session};
+    session->grace = (struct loop_timer){0, grace_over, session};
+    return loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
+}
+
+static void take_outcome(struct session *session, const struct exit_record *record)
+{
+    struct result *result = &session->result;
+
+    result->error = record->error;
+    switch (record->kind) {
+    case EXIT_STATUS:
+        result->outcome = OUTCOME_EXITED;
+        result->exit_code = record->value;
+        break;
+    case EXIT_SIGNAL:
+        result->outcome = OUTCOME_SIGNALED;
+        result->signal = record->value;
+        result->exit_code = 128 + record->value;
+        break;
+    case EXIT_FAILED:
+        result->outcome = result_outcome_of(record->error.code);
+        result->exit_code = 125;
+        break;
+    case EXIT_UNKNOWN:
+        result->outcome = OUTCOME_UNKNOWN;
+        result->exit_code = 125;
+        if (session->timed_out || session->canceled)
+            result->signal = SIGKILL;
+        else
+            err_set(&result->error, ERR_ENGINE_FAILED,
+                    "the cell was killed before its command reported a status");
+        break;
+    }
+    for (size_t i = 0; i < record->left_running.count; i++)
+        print_note(session->options.verbosity, "killed '%s', which the command had left running",
+                   record->left_running.items[i]);
+}
+
+static bool is_mounted_below(const char *path)
+{
+    autobuf text = BUF_INIT(MOUNTINFO_MAX);
+    struct err ignored;
+
+    /* What cannot be looked at is not verified. */
+    return !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored) ||
+           strstr(text.data, path);
+}
+
+/* Ends with a look: no process (the kernel let the last one go), no mount, no scratch. */
+static void clean_up(struct session *session)
+{
+    struct result *result = &session->result;
+    struct cell_remains remains = {0};
+    autofree char *scratch = session->scratch.path ? strdup(session->scratch.path) : NULL;
+    struct err err;
+    struct stat st;
+
+    if (session->cell && !session->engine->remove(session->cell, &remains, &err)) {
+        print_err(&err);
+        strv_add(&remains.left, err.message);
+        if (result->error.code == ERR_NONE)
+            result->error = err;
+    }
+    session->cell = NULL;
+    scratch_remove(&session->scratch);
+    strv_release(&result->left);
+    result->left = remains.left;
+    if (scratch && (lstat(scratch, &st) == 0 || errno != ENOENT) && result->left.count == 0)
+        strv_add(&result->left, scratch);
+    result->cleanup_verified = scratch && result->left.count == 0 && !is_mounted_below(scratch);
+}
+
+bool session_run_cell(struct session *session, struct err *err)
+{
+    bool ok;
+
+    session->engine = &native_engine;
+    ok = drive(session, err);
+    if (ok)
+        take_outcome(session, session->engine->exit_record(session->cell));
+    session->result.out = (struct stream_count){session->out.bytes, session->out.lost};
+    session->result.err = (struct stream_count){session->err.bytes, session->err.lost};
+    pump_close(&session->out);
+    pump_close(&session->err);
+    pump_close(&session->in);
+    phases_enter(&session->result.phases, "cleanup");
+    clean_up(session);
+    phases_leave(&session->result.phases);
+    return ok;
+}
+
+void session_close(struct session *session)
+{
+    if (session->scratch.path)
+        clean_up(session);
+    close_fd(session->streams.in);
+    mount_plan_release(&session->plan);
+    for (size_t i = 0; session->sources && i < session->options.mount_count + 2; i++)
+        mount_source_release(&session->sources[i]);
+    free(session->sources);
+    free(session->cwd);
+    free(session->workdir);
+    free(session->script_path);
+    interpreter_release(&session->interpreter);
+    strv_release(&session->spec.argv);
+    strv_release(&session->spec.env);
+    strv_release(&session->layers);
+    strv_release(&session->result.left);
+    cell_user_release(&session->user);
+    image_release(&session->image);
+    image_name_release(&session->name);
+    reference_release(&session->reference);
+    store_close(&session->store);
+    json_decref(session->helper_report);
+    buf_release(&session->report);
+    loop_close(&session->loop);
+    options_release(&session->options);
+}

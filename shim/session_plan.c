@@ -1,0 +1,196 @@
+#include "shim/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "shim/environment.h"
+
+#define SCRIPT_NAME "script"
+#define SCRIPT_PATH "/run/stepcell/script"
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to plan the step");
+}
+
+/* The caller's name for the current directory: $PWD when it is one, as pwd(1) decides. */
+static const char *current_dir(const struct session *session)
+{
+    const char *pwd = getenv("PWD");
+    struct stat named, here;
+
+    if (pwd && *pwd == '/' && stat(pwd, &named) == 0 && stat(".", &here) == 0 &&
+        named.st_dev == here.st_dev && named.st_ino == here.st_ino)
+        return pwd;
+    return session->cwd;
+}
+
+/* Where a script lies inside: a visible one at its own path, one from stdin at a fixed path. */
+static bool find_script(struct session *session, struct mount_spec *spec, char head[SCRIPT_HEAD_MAX],
+                        struct err *err)
+{
+    const char *given = session->options.script;
+
+    *spec = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_SCRIPT, .readonly = true};
+    if (strcmp(given, "-") != 0) {
+        spec->source = strdup(given);
+        return (spec->source || no_memory(err)) && script_read_head(given, head, err);
+    }
+    if (!script_save_stdin(session->scratch.lock, SCRIPT_NAME, err))
+        return false;
+    spec->source = text_printf("%s/%s", session->scratch.path, SCRIPT_NAME);
+    spec->target = strdup(SCRIPT_PATH);
+    return ((spec->source && spec->target) || no_memory(err)) &&
+           script_read_head(spec->source, head, err);
+}
+
+/* Whether a mount of the plan shows the file at its own path, so that it needs none of its own. */
+static bool is_visible(const struct mount_spec *specs, const struct mount_source *sources,
+                       size_t count, const char *path)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (specs[i].kind != MOUNT_TMPFS && !specs[i].target &&
+            path_is_below(path, sources[i].resolved))
+            return true;
+    }
+    return false;
+}
+
+static const char *source_path(const struct mount_source *source)
+{
+    return source->given ? source->given : source->resolved;
+}
+
+/* Adds the script to the specs, unless it is visible already, and chooses its interpreter. */
+static bool add_script(struct session *session, struct mount_spec *specs, size_t *count,
+                       struct err *err)
+{
+    char head[SCRIPT_HEAD_MAX];
+    struct mount_spec *spec = &specs[*count];
+    struct mount_source *source = &session->sources[*count];
+
+    if (!find_script(session, spec, head, err) ||
+        !mount_source_find(spec, session->cwd, source, err))
+        return false;
+    session->script_path = strdup(spec->target ? spec->target : source_path(source));
+    if (!session->script_path)
+        return no_memory(err);
+    if (!script_choose(session->script_path, head, session->options.shell, &session->interpreter,
+                       err))
+        return false;
+    if (!spec->target && is_visible(specs, session->sources, *count, source->resolved)) {
+        /* Its other name may lie outside of what is mounted. */
+        if (!is_visible(specs, session->sources, *count, session->script_path)) {
+            free(session->script_path);
+            session->script_path = strdup(source->resolved);
+        }
+        mount_source_release(source);
+        mount_spec_release(spec);
+        return session->script_path || no_memory(err);
+    }
+    (*count)++;
+    return true;
+}
+
+static bool find_sources(struct session *session, const struct mount_spec *specs, size_t count,
+                         struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (specs[i].kind != MOUNT_TMPFS &&
+            !mount_source_find(&specs[i], current_dir(session), &session->sources[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool make_environment(struct session *session, struct err *err)
+{
+    const char *image_home;
+    bool own_home;
+    const struct cell_user *user = &session->user;
+
+    if (!environment_make(&session->options, &session->image.env, environ, session->sources,
+                          &session->spec.env, &own_home, &image_home, err))
+        return false;
+    if (!own_home)
+        session->spec.home = image_home ? image_home : user->home ? user->home : HOME_FALLBACK;
+    return true;
+}
+
+static bool make_command(struct session *session, struct err *err)
+{
+    struct strv *argv = &session->spec.argv;
+    const struct strv *parts[] = {&session->interpreter.argv, &session->options.command};
+
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        for (size_t j = 0; j < parts[i]->count; j++) {
+            if (!strv_add(argv, parts[i]->items[j]))
+                return no_memory(err);
+        }
+        if (i == 0 && session->script_path && !strv_add(argv, session->script_path))
+            return no_memory(err);
+    }
+    return true;
+}
+
+static bool make_spec(struct session *session, struct err *err)
+{
+    struct run_spec *spec = &session->spec;
+    const struct cell_user *user = &session->user;
+
+    spec->id = session->id;
+    spec->plan = &session->plan;
+    spec->interpreters = session->interpreter.needs;
+    spec->workdir = session->workdir;
+    spec->uid = user->uid;
+    spec->gid = user->gid;
+    memcpy(spec->groups, user->groups, sizeof(spec->groups));
+    spec->group_count = user->group_count;
+    spec->user_listed = user->listed;
+    spec->network = session->options.network;
+    spec->pass_stdin = session->options.interactive;
+    spec->scratch = session->scratch.path;
+    return make_command(session, err);
+}
+
+static bool plan_mounts(struct session *session, struct mount_spec *specs, struct err *err)
+{
+    size_t options = session->options.mount_count, count = options + 1;
+    struct mount_spec *workdir = &specs[options];
+
+    if (options)
+        memcpy(specs, session->options.mounts, options * sizeof(*specs));
+    *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
+    workdir->source = (char *)(session->options.workdir ? session->options.workdir
+                                                        : current_dir(session));
+    if (!find_sources(session, specs, count, err))
+        return false;
+    session->workdir = strdup(source_path(&session->sources[options]));
+    if (!session->workdir || !make_environment(session, err) ||
+        (session->options.script && !add_script(session, specs, &count, err)))
+        return session->workdir ? false : no_memory(err);
+    return mount_plan_make(specs, session->sources, count, &session->plan, err);
+}
+
+bool session_plan(struct session *session, struct err *err)
+{
+    size_t max = session->options.mount_count + 2; /* the working directory and the script */
+    autofree struct mount_spec *specs = calloc(max, sizeof(*specs));
+    bool ok;
+
+    session->sources = calloc(max, sizeof(*session->sources));
+    if (!specs || !session->sources)
+        return no_memory(err);
+    if (!scratch_make(session->store.path, session->id, &session->scratch, err))
+        return false;
+    ok = plan_mounts(session, specs, err) && make_spec(session, err);
+    /* The script's spec is the only one that this function owns. */
+    mount_spec_release(&specs[max - 1]);
+    return ok;
+}

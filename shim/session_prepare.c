@@ -1,0 +1,208 @@
+#include "shim/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shim/helper.h"
+
+#define REPORT_MAX (1 << 20) /* bytes of the helper's report */
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
+}
+
+static bool read_report(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    char chunk[4096];
+    ssize_t n = read(session->report_fd, chunk, sizeof(chunk));
+
+    (void)events;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n > 0)
+        return buf_append(&session->report, chunk, (size_t)n) ||
+               err_set(err, ERR_ENGINE_FAILED, "the report of stepcell-image is too long");
+    loop_remove(&session->loop, &session->report_io);
+    loop_stop(&session->loop);
+    return true;
+}
+
+/* {"error": {"code", "message", "hint"}} */
+static bool take_error(const json_t *error, struct err *err)
+{
+    const char *code = json_text(error, "code"), *message = json_text(error, "message");
+    const char *hint = json_text(error, "hint");
+    enum err_code known = code ? err_code_parse(code) : ERR_COUNT;
+
+    if (known == ERR_COUNT || !message)
+        return err_set(err, ERR_ENGINE_FAILED, "stepcell-image failed without a reason");
+    err_set(err, known, "%s", message);
+    return hint ? err_hint(err, "%s", hint) : false;
+}
+
+static bool take_report(struct session *session, int status, struct err *err)
+{
+    const json_t *error;
+
+    if (!session->report.len)
+        return err_set(err, ERR_ENGINE_FAILED, "stepcell-image ended without a report (status %d)",
+                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    json_decref(session->helper_report);
+    session->helper_report = json_parse(session->report.data, session->report.len,
+                                        "the report of stepcell-image", ERR_ENGINE_FAILED, err);
+    if (!session->helper_report)
+        return false;
+    error = json_object_get(session->helper_report, "error");
+    return !json_is_object(error) || take_error(error, err);
+}
+
+static const char *pull_word(enum pull_policy policy)
+{
+    static const char *const words[] = {"missing", "always", "never"};
+
+    return words[policy];
+}
+
+/* Runs `stepcell-image ensure` until it has reported; signals are handled meanwhile. */
+static bool ensure(struct session *session, enum pull_policy policy, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    char *words[] = {
+        "stepcell-image", "ensure", "--store", session->store.path, "--platform",
+        session->platform_text, "--pull", (char *)pull_word(policy), "--user",
+        options->user ? options->user : "", "--progress",
+        options->verbosity == PRINT_QUIET ? "none" : options->progress ? options->progress : "auto",
+        "--report", "3", (char *)session->reference.given, NULL,
+    };
+    int status = 0;
+    bool ok;
+
+    buf_release(&session->report);
+    session->report.max = REPORT_MAX;
+    if (!helper_start("stepcell-image", words, &session->helper, &session->report_fd, err))
+        return false;
+    session->report_io = (struct loop_io){session->report_fd, read_report, session};
+    ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
+         loop_run(&session->loop, err);
+    session->report_fd = close_fd(session->report_fd);
+    while (waitpid(session->helper, &status, 0) < 0 && errno == EINTR)
+        ;
+    session->helper = 0;
+    if (session_is_canceled(session, err))
+        return false;
+    return ok && take_report(session, status, err);
+}
+
+static bool not_found(const struct session *session, struct err *err)
+{
+    err_set(err, ERR_IMAGE_NOT_FOUND, "image '%s' is not in the store", session->reference.name);
+    return err_hint(err, "--pull never forbids to get it; pull it first with 'stepcell image pull'");
+}
+
+static bool load(struct session *session, bool *found, struct err *err)
+{
+    image_name_release(&session->name);
+    image_release(&session->image);
+    session->image = IMAGE_INIT;
+    return store_lookup(&session->store, &session->reference, &session->platform, found,
+                        &session->name, err) &&
+           (!*found || store_load_image(&session->store, session->name.manifest_digest, found,
+                                        &session->image, err));
+}
+
+static bool find_image(struct session *session, struct err *err)
+{
+    enum pull_policy policy = session->options.pull;
+    bool found = false;
+
+    if (policy != PULL_ALWAYS && !load(session, &found, err))
+        return false;
+    if (found)
+        return true;
+    if (policy == PULL_NEVER)
+        return not_found(session, err);
+    if (!ensure(session, policy, err) || !load(session, &found, err))
+        return false;
+    return found || err_set(err, ERR_ENGINE_FAILED, "image '%s' vanished from the store",
+                            session->reference.name);
+}
+
+/* null, [] and [""] are no entrypoint. */
+static bool check_entrypoint(const struct session *session, struct err *err)
+{
+    const struct strv *entrypoint = &session->image.entrypoint;
+    autobuf text = BUF_INIT(1024);
+    const char *history = session->image.entrypoint_history;
+
+    if (session->options.entrypoint == ENTRYPOINT_CLEAR || entrypoint->count == 0 ||
+        (entrypoint->count == 1 && !entrypoint->items[0][0]))
+        return true;
+    for (size_t i = 0; i < entrypoint->count; i++)
+        buf_printf(&text, "%s\"%s\"", i ? ", " : "", entrypoint->items[i]);
+    err_set(err, ERR_IMAGE_ENTRYPOINT, "image '%s' has the entrypoint [%s]%s%s%s",
+            session->reference.name, text.data ? text.data : "…", history ? ", set by '" : "",
+            history ? history : "", history ? "'" : "");
+    return err_hint(err, "rebuild the image with 'ENTRYPOINT []', or run it with --entrypoint clear");
+}
+
+static bool find_layers(struct session *session, struct err *err)
+{
+    struct idmap map;
+    char key[IDMAP_KEY_MAX];
+    bool found = true;
+
+    if (!idmap_for_step(session->user.uid, session->user.gid, &map, err))
+        return false;
+    idmap_key(&map, key);
+    /* The image may be here for the ids of another user only. */
+    if (!store_has_layers(&session->store, key, &session->image) &&
+        (!ensure(session, PULL_NEVER, err) || !load(session, &found, err)))
+        return false;
+    if (!found || !store_has_layers(&session->store, key, &session->image))
+        return err_set(err, ERR_ENGINE_FAILED, "the layers of image '%s' vanished from the store",
+                       session->reference.name);
+    for (size_t i = 0; i < session->image.diff_ids.count; i++) {
+        autofree char *path = store_layer_path(key, session->image.diff_ids.items[i]);
+
+        if (!path || !strv_take(&session->layers, text_printf("%s/%s", session->store.path, path)))
+            return no_memory(err);
+    }
+    return true;
+}
+
+bool session_prepare(struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    autofree char *path = NULL;
+
+    session->cwd = getcwd(NULL, 0);
+    if (!session->cwd)
+        return err_errno(err, ERR_WORKDIR_MISSING, "cannot tell the current directory");
+    if (options->platform) {
+        if (!platform_parse(options->platform, &session->platform, err))
+            return false;
+    } else {
+        platform_host(&session->platform);
+    }
+    platform_text(&session->platform, session->platform_text);
+    if (!reference_parse(options->image, session->cwd, &session->reference, err))
+        return false;
+    session->result.reference = session->reference.name;
+    path = store_path(options->store, err);
+    if (!path || !store_open(path, &session->store, err) || !find_image(session, err))
+        return false;
+    session->result.digest = session->name.digest;
+    session->result.manifest_digest = session->name.manifest_digest;
+    platform_text(&session->image.platform, session->platform_text);
+    session->result.platform = session->platform_text;
+    if (!check_entrypoint(session, err) ||
+        !user_resolve(options->user ? options->user : session->image.user, session->image.passwd,
+                      session->image.group, &session->user, err))
+        return false;
+    return find_layers(session, err);
+}
