@@ -7,14 +7,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/libexec.h"
 #include "shim/commands.h"
-#include "shim/helper.h"
 #include "shim/print.h"
 
 int cmd_image(int argc, char **argv)
 {
     struct err err;
-    autofree char *path = helper_path("stepcell-image", &err);
+    autofree char *path = libexec_path("stepcell-image", &err);
     autofree char **words = calloc((size_t)argc + 2, sizeof(*words));
 
     if (path && words) {

@@ -2,35 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
-
-char *helper_path(const char *name, struct err *err)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *path = NULL;
-
-    if (n > 0) {
-        self[n] = '\0';
-        for (int i = 0; i < 2; i++) {
-            char *slash = strrchr(self, '/');
-
-            if (slash)
-                *slash = '\0';
-        }
-        path = text_printf("%s/libexec/stepcell/%s", self, name);
-    }
-    if (!path)
-        err_errno(err, ERR_ENGINE_FAILED, "cannot find the program '%s'", name);
-    return path;
-}
+#include "base/libexec.h"
 
 /* In the child: what was blocked and ignored for stepcell itself is not for its helpers. */
 _Noreturn static void execute(const char *path, char *const *words, int report)
@@ -49,7 +26,7 @@ _Noreturn static void execute(const char *path, char *const *words, int report)
 
 bool helper_start(const char *name, char *const *words, pid_t *pid, int *report, struct err *err)
 {
-    autofree char *path = helper_path(name, err);
+    autofree char *path = libexec_path(name, err);
     autofd writer = -1, reader = -1;
     int ends[2];
     pid_t child;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "mounts/mountinfo.h"
 #include "runtime/native/native.h"
 
 #define MOUNTINFO_MAX (64 << 20)
@@ -216,7 +217,7 @@ static bool is_mounted_below(const char *path)
 
     /* What cannot be looked at is not verified. */
     return !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored) ||
-           strstr(text.data, path);
+           mountinfo_has_below(text.data, path);
 }
 
 /* Ends with a look: no process (the kernel let the last one go), no mount, no scratch. */

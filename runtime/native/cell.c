@@ -310,7 +310,8 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     struct init_config config = {
         .uid = spec->uid,
         .gid = spec->gid,
-        .group_count = (uint32_t)spec->group_count,
+        .group_count = (uint32_t)spec->group_count + 1,
+        .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
         .caps = spec->uid == 0 ? CAPS_DEFAULT : 0,
     };
@@ -318,7 +319,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     autofd writer = -1;
 
     for (size_t i = 0; i < spec->group_count; i++)
-        config.groups[i] = spec->groups[i];
+        config.groups[i + 1] = spec->groups[i];
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
     *reader = pipes[0];

@@ -49,7 +49,7 @@ struct message_failure {
 /* Descriptors of stepcell-init when it is executed; 0, 1 and 2 are the command's. */
 enum { INIT_CONTROL_FD = 3, INIT_CONFIG_FD = 4 };
 
-#define INIT_GROUPS_MAX 64
+#define INIT_GROUPS_MAX 65 /* the primary group and RUN_GROUPS_MAX others */
 
 /* What stepcell-init reads from INIT_CONFIG_FD; its argv[1…] and environment are the command's. */
 struct init_config {

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/libexec.h"
 #include "base/path.h"
 #include "mounts/tree.h"
 #include "runtime/native/cell.h"
@@ -23,7 +23,7 @@
 
 #define FS_DIR    "fs" /* the part of the scratch that the cell writes to */
 #define HOSTS     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
-#define NO_EVENTS ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
+#define NO_PIPES ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
 
 /* Both ends of the command's streams; the child's are closed once it runs. */
 struct cell_pipes {
@@ -52,29 +52,6 @@ struct cell {
 static bool failed(struct err *err, const char *what)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
-}
-
-/* stepcell-init lies beside the other helpers: ../libexec/stepcell from the program that runs. */
-static char *find_init(struct err *err)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *path;
-
-    if (n < 0) {
-        failed(err, "find stepcell's own program");
-        return NULL;
-    }
-    self[n] = '\0';
-    for (int i = 0; i < 2; i++) {
-        char *slash = strrchr(self, '/');
-        if (slash)
-            *slash = '\0';
-    }
-    path = text_printf("%s/libexec/stepcell/stepcell-init", self);
-    if (!path)
-        failed(err, "find stepcell-init");
-    return path;
 }
 
 static bool make_pipe(int *reader, int *writer, struct err *err)
@@ -227,11 +204,11 @@ static bool native_create(const struct run_spec *spec, const struct root_filesys
     if (!cell)
         return failed(err, "make a cell");
     cell->spec = spec;
-    cell->pipes = NO_EVENTS;
+    cell->pipes = NO_PIPES;
     cell->scratch = cell->control = cell->pidfd = cell->userns = -1;
     clock_gettime(CLOCK_REALTIME, &cell->start);
     *out = cell; /* also after a failure: remove cleans up */
-    cell->init = find_init(err);
+    cell->init = libexec_path("stepcell-init", err);
     ok = cell->init && idmap_for_step(spec->uid, spec->gid, &cell->map, err) &&
          make_pipes(cell, err) && make_scratch(cell, err) && make_trees(cell, err) &&
          spawn(cell, root, err);
