@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 
-#define READ_CHUNK      65536
-#define REMOVE_MAX_OPEN 512 /* levels of a tree that hold a descriptor each */
+#define READ_CHUNK   65536
+#define REMOVE_DEPTH 64 /* levels of a tree that are open at once */
 
 bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code, struct err *err)
 {
@@ -113,18 +113,20 @@ bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct er
     return true;
 }
 
-static bool remove_entry(int dirfd, const char *name, int depth);
+/* A tree that is being removed: what lies too deep is moved up to `top` and removed from there. */
+struct removal {
+    int top;
+    unsigned int moved;
+};
 
-static bool remove_contents(int dirfd, const char *name, int depth)
+static bool remove_entry(struct removal *removal, int dirfd, const char *name, int depth);
+
+static bool remove_contents(struct removal *removal, int fd, int depth)
 {
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    bool ok = true;
+    autodir *dir = fdopendir(fd);
     struct dirent *entry;
-    autodir *dir = NULL;
+    bool ok = true;
 
-    if (fd < 0)
-        return false;
-    dir = fdopendir(fd);
     if (!dir) {
         close_fd(fd);
         return false;
@@ -132,36 +134,74 @@ static bool remove_contents(int dirfd, const char *name, int depth)
     while ((entry = readdir(dir))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (!remove_entry(fd, entry->d_name, depth + 1))
+        if (!remove_entry(removal, fd, entry->d_name, depth))
             ok = false;
     }
     return ok;
 }
 
-static bool remove_entry(int dirfd, const char *name, int depth)
+static bool move_up(struct removal *removal, int dirfd, const char *name)
+{
+    char deep[32];
+
+    do
+        snprintf(deep, sizeof(deep), ".deep%u", ++removal->moved);
+    while (renameat2(dirfd, name, removal->top, deep, RENAME_NOREPLACE) < 0 && errno == EEXIST);
+    return faccessat(removal->top, deep, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* 0: gone; 1: a directory with something in it; -1: neither, with errno. */
+static int remove_plain(int dirfd, const char *name)
+{
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -1;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    return errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
+}
+
+static int open_for_removal(int dirfd, const char *name)
 {
     struct stat st;
 
-    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-        return true;
-    if (errno != EISDIR && errno != EPERM)
-        return false;
-    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-        return true;
-    if (errno != ENOTEMPTY && errno != EEXIST)
-        return false;
-    if (depth >= REMOVE_MAX_OPEN) {
-        errno = ELOOP;
-        return false;
-    }
     /* overlayfs leaves work/work with mode 000, and a script may leave any mode. */
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0700) != 0700)
         (void)!fchmodat(dirfd, name, 0700, 0);
-    return remove_contents(dirfd, name, depth) &&
-           (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT);
+    return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static bool remove_entry(struct removal *removal, int dirfd, const char *name, int depth)
+{
+    int state = remove_plain(dirfd, name);
+    int fd;
+
+    if (state <= 0)
+        return state == 0;
+    if (depth >= REMOVE_DEPTH)
+        return move_up(removal, dirfd, name);
+    fd = open_for_removal(dirfd, name);
+    return fd >= 0 && remove_contents(removal, fd, depth + 1) && remove_plain(dirfd, name) == 0;
 }
 
 bool file_remove_tree(int dirfd, const char *name)
 {
-    return remove_entry(dirfd, name, 0);
+    int state = remove_plain(dirfd, name);
+    autofd top = -1;
+
+    if (state <= 0)
+        return state == 0;
+    top = open_for_removal(dirfd, name);
+    if (top < 0)
+        return false;
+    for (;;) {
+        struct removal removal = {.top = top};
+        int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 || !remove_contents(&removal, fd, 0))
+            return false;
+        if (!removal.moved)
+            return remove_plain(dirfd, name) == 0;
+    }
 }

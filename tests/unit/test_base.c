@@ -1,0 +1,279 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "base/num.h"
+
+static void numbers_are_strict(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t max;
+        bool ok;
+        uint64_t value;
+    } table[] = {
+        {"0", 10, true, 0},
+        {"10", 10, true, 10},
+        {"18446744073709551615", UINT64_MAX, true, UINT64_MAX},
+        {"11", 10, false, 0},
+        {"5", 3, false, 0},
+        {"18446744073709551616", UINT64_MAX, false, 0},
+        {"", 10, false, 0},
+        {"-1", 10, false, 0},
+        {"+1", 10, false, 0},
+        {" 1", 10, false, 0},
+        {"1 ", 10, false, 0},
+        {"01", 10, false, 0},
+        {"0x1", 10, false, 0},
+        {"1e1", 100, false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        uint64_t value = 42;
+
+        assert_int_equal(num_parse(table[i].text, table[i].max, &value), table[i].ok);
+        assert_int_equal(value, table[i].ok ? table[i].value : 42);
+    }
+}
+
+static void durations_have_units(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t ms;
+    } table[] = {
+        {"90", true, 90000},       {"0", true, 0},          {"500ms", true, 500},
+        {"1h30m", true, 5400000},  {"2m5s", true, 125000},  {"1h1m1s1ms", true, 3661001},
+        {"", false, 0},            {"s", false, 0},         {"5x", false, 0},
+        {"5s5m", false, 0},        {"5s5s", false, 0},      {"1.5s", false, 0},
+        {"-5s", false, 0},         {"5 s", false, 0},       {"99999999999999999999h", false, 0},
+        {"9000h", false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        uint64_t ms = 42;
+
+        assert_int_equal(num_parse_duration(table[i].text, &ms), table[i].ok);
+        assert_int_equal(ms, table[i].ok ? table[i].ms : 42);
+    }
+}
+
+static void buffers_keep_their_limit(void **state)
+{
+    autobuf buf = BUF_INIT(10);
+    char *text;
+
+    (void)state;
+    assert_true(buf_append(&buf, "12345", 5));
+    assert_true(buf_printf(&buf, "%d", 678));
+    assert_false(buf_append_text(&buf, "9ab"));
+    assert_string_equal(buf.data, "12345678");
+    assert_true(buf_append_text(&buf, "9a"));
+    assert_int_equal(buf.len, 10);
+    text = buf_take(&buf);
+    assert_string_equal(text, "123456789a");
+    free(text);
+    assert_int_equal(buf.len, 0);
+    text = buf_take(&buf);
+    assert_string_equal(text, "");
+    free(text);
+}
+
+static void string_lists_end_with_null(void **state)
+{
+    autostrv list = {.max = 100};
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        assert_true(strv_add(&list, "x"));
+        assert_null(list.items[list.count]);
+    }
+    assert_false(strv_add(&list, "one too many"));
+    assert_int_equal(list.count, 100);
+}
+
+static void errors_carry_code_context_and_hint(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_false(err_set(&err, ERR_IMAGE_CORRUPT, "'%s' is bad", "x"));
+    assert_false(err_hint(&err, "pull it again"));
+    assert_false(err_context(&err, "layer %d", 3));
+    assert_string_equal(err.message, "layer 3: 'x' is bad");
+    assert_string_equal(err.hint, "pull it again");
+    errno = ENOSPC;
+    err_errno(&err, ERR_ENGINE_FAILED, "cannot write");
+    assert_int_equal(err.code, ERR_STORE_FULL);
+    assert_string_equal(err.message, "cannot write: No space left on device");
+    assert_string_equal(err.hint, "");
+    for (int code = 0; code < ERR_COUNT; code++)
+        assert_int_equal(err_code_parse(err_code_text((enum err_code)code)), code);
+    assert_int_equal(err_code_parse("no.such"), ERR_COUNT);
+}
+
+static void json_from_outside_is_checked(void **state)
+{
+    static const char *const bad[] = {
+        "", "{", "{} x", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "nul", "\xef\xbb\xbf{}", "\"a\"",
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        autojson *json = NULL;
+
+        assert_refused((json = json_parse(bad[i], strlen(bad[i]), "it", ERR_CONFIG_INVALID, &err)),
+                       ERR_CONFIG_INVALID);
+    }
+    autojson *json = json_parse("{\"a\": \"b\", \"n\": 1}", 18, "it", ERR_CONFIG_INVALID, &err);
+    assert_string_equal(json_text(json, "a"), "b");
+    assert_null(json_text(json, "n"));
+    assert_null(json_text(json, "x"));
+}
+
+static void bytes_become_json_text(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *text;
+    } table[] = {
+        {"plain", "plain"},         {"\xc3\xa4", "\xc3\xa4"},   {"a\xff" "b", "a\\xffb"},
+        {"\xc3", "\\xc3"},          {"\xc0\x80", "\\xc0\\x80"}, {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autojson *json = json_bytes(table[i].bytes, strlen(table[i].bytes));
+
+        assert_string_equal(json_string_value(json), table[i].text);
+    }
+}
+
+static void files_are_replaced_whole(void **state)
+{
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    struct err err;
+    autofd fd = -1;
+    autobuf text = BUF_INIT(100);
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    fd = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_ok(file_replace(fd, "f", "one", 3, 0600, ERR_ENGINE_FAILED, &err));
+    assert_ok(file_replace(fd, "f", "two", 3, 0600, ERR_ENGINE_FAILED, &err));
+    assert_ok(file_read(fd, "f", &text, ERR_ENGINE_FAILED, &err));
+    assert_string_equal(text.data, "two");
+    buf_release(&text);
+    text.max = 2;
+    assert_refused(file_read(fd, "f", &text, ERR_CONFIG_INVALID, &err), ERR_CONFIG_INVALID);
+    assert_int_equal(mkfifoat(fd, "fifo", 0600), 0);
+    assert_refused(file_read(fd, "fifo", &text, ERR_CONFIG_INVALID, &err), ERR_CONFIG_INVALID);
+    assert_refused(file_replace(fd, "none/f", "x", 1, 0600, ERR_ENGINE_FAILED, &err),
+                   ERR_ENGINE_FAILED);
+    assert_int_equal(mkdirat(fd, "d", 0700), 0);
+    assert_int_equal(symlinkat("/", fd, "d/root"), 0);
+    assert_int_equal(mkdirat(fd, "d/closed", 0), 0);
+    assert_true(file_remove_tree(AT_FDCWD, dir));
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(access("/etc", F_OK), 0);
+}
+
+static void deep_trees_are_removed(void **state)
+{
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    autofd fd = -1;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    fd = open(dir, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 3000; i++) {
+        int next;
+
+        assert_int_equal(mkdirat(fd, "d", 0700), 0);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        assert_true(next >= 0);
+        close(fd);
+        fd = next;
+    }
+    assert_true(file_remove_tree(AT_FDCWD, dir));
+    assert_int_equal(access(dir, F_OK), -1);
+}
+
+struct counter {
+    struct loop loop;
+    int signals, fires;
+};
+
+static bool count_signal(void *data, int signal, struct err *err)
+{
+    struct counter *counter = data;
+
+    (void)err;
+    assert_int_equal(signal, SIGUSR1);
+    counter->signals++;
+    return true;
+}
+
+static bool count_fire(void *data, struct err *err)
+{
+    struct counter *counter = data;
+
+    (void)err;
+    counter->fires++;
+    loop_stop(&counter->loop);
+    return true;
+}
+
+static void the_loop_serves_signals_and_timers(void **state)
+{
+    struct counter counter = {.loop = LOOP_INIT};
+    struct loop_timer timer = {.fire = count_fire, .data = &counter};
+    int64_t start = clock_now();
+    struct err err;
+    sigset_t set;
+
+    (void)state;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    assert_ok(loop_open(&counter.loop, &err));
+    assert_ok(loop_watch_signals(&counter.loop, &set, count_signal, &counter, &err));
+    loop_set_timer(&counter.loop, &timer, 20);
+    kill(getpid(), SIGUSR1);
+    assert_ok(loop_run(&counter.loop, &err));
+    assert_int_equal(counter.signals, 1);
+    assert_int_equal(counter.fires, 1);
+    assert_true(clock_now() - start >= 20 * NS_PER_MS);
+    loop_close(&counter.loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_strict),
+        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(buffers_keep_their_limit),
+        cmocka_unit_test(string_lists_end_with_null),
+        cmocka_unit_test(errors_carry_code_context_and_hint),
+        cmocka_unit_test(json_from_outside_is_checked),
+        cmocka_unit_test(bytes_become_json_text),
+        cmocka_unit_test(files_are_replaced_whole),
+        cmocka_unit_test(deep_trees_are_removed),
+        cmocka_unit_test(the_loop_serves_signals_and_timers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+#include "tests/unit/unit.h"
+
+#include "mounts/mount_rules.h"
+#include "mounts/mount_spec.h"
+
+#define SAME(a, b) ((a) == NULL ? (b) == NULL : (b) != NULL && strcmp((a), (b)) == 0)
+
+static void packages_have_names(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *name; /* with source NULL: refused */
+        const char *source;
+    } table[] = {
+        {"/a", NULL, "/a"},          {"DB=/a", "DB", "/a"},       {"db-x.1=/a", "DB_X_1", "/a"},
+        {"/a=b", NULL, "/a=b"},      {"./a=b", NULL, "./a=b"},    {"a=b", "A", "b"},
+        {"X=/a=b", "X", "/a=b"},     {"=/a", NULL, NULL},         {"", NULL, NULL},
+        {"X=", NULL, NULL},          {"\xc3\xa4=/a", "__", "/a"},
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mount_spec spec = {0};
+
+        if (!table[i].source) {
+            assert_refused(mount_spec_package(table[i].text, MOUNT_BIND, true, &spec, &err),
+                           ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_ok(mount_spec_package(table[i].text, MOUNT_COW, false, &spec, &err));
+        assert_true(SAME(table[i].name, spec.name));
+        assert_string_equal(spec.source, table[i].source);
+        assert_null(spec.target);
+        assert_int_equal(spec.kind, MOUNT_COW);
+        mount_spec_release(&spec);
+    }
+}
+
+static void volumes_have_dockers_grammar(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *source; /* NULL: refused */
+        const char *target;
+        bool readonly;
+    } table[] = {
+        {"/a:/b", "/a", "/b", false},     {"/a:/b:ro", "/a", "/b", true},
+        {"/a:/b:rw", "/a", "/b", false},  {"./a:/b", "./a", "/b", false},
+        {".:/b", ".", "/b", false},       {"/a b:/c,d", "/a b", "/c,d", false},
+        {"/a", NULL, NULL, false},        {"", NULL, NULL, false},
+        {":/b", NULL, NULL, false},       {"/a:", NULL, NULL, false},
+        {"/a:b", NULL, NULL, false},      {"name:/b", NULL, NULL, false},
+        {"/a:/b:z", NULL, NULL, false},   {"/a:/b:ro:x", NULL, NULL, false},
+        {"/a:/b:", NULL, NULL, false},
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mount_spec spec = {0};
+
+        if (!table[i].source) {
+            assert_refused(mount_spec_volume(table[i].text, &spec, &err), ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_ok(mount_spec_volume(table[i].text, &spec, &err));
+        assert_string_equal(spec.source, table[i].source);
+        assert_string_equal(spec.target, table[i].target);
+        assert_int_equal(spec.readonly, table[i].readonly);
+        mount_spec_release(&spec);
+    }
+}
+
+static void mounts_take_csv(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *target; /* NULL: refused */
+        const char *source;
+        enum mount_kind kind;
+        bool readonly;
+    } table[] = {
+        {"type=bind,source=/a,target=/b", "/b", "/a", MOUNT_BIND, false},
+        {"source=/a,dst=/b,readonly", "/b", "/a", MOUNT_BIND, true},
+        {"src=/a,destination=/b,ro=true", "/b", "/a", MOUNT_BIND, true},
+        {"src=/a,target=/b,readonly=false", "/b", "/a", MOUNT_BIND, false},
+        {"type=bind,\"source=/a,b:c\",target=/b", "/b", "/a,b:c", MOUNT_BIND, false},
+        {"\"source=/q\"\"q\",target=/b", "/b", "/q\"q", MOUNT_BIND, false},
+        {"source=/a\nb,target=/b", "/b", "/a\nb", MOUNT_BIND, false},
+        {"type=tmpfs,target=/t", "/t", NULL, MOUNT_TMPFS, false},
+        {"type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=0700", "/t", NULL, MOUNT_TMPFS, false},
+        {"", NULL, NULL, MOUNT_BIND, false},
+        {"type=bind,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"type=bind,source=/a", NULL, NULL, MOUNT_BIND, false},
+        {"type=volume,source=a,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"type=tmpfs,source=/a,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a,target=b", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a,target=/b,nonsense=1", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a,source=/c,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a,target=/b,readonly=maybe", NULL, NULL, MOUNT_BIND, false},
+        {"\"source=/a,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a\"b,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"\"source=/a\"x,target=/b", NULL, NULL, MOUNT_BIND, false},
+        {"type=tmpfs,target=/t,tmpfs-mode=9", NULL, NULL, MOUNT_BIND, false},
+        {"type=tmpfs,target=/t,tmpfs-size=1x", NULL, NULL, MOUNT_BIND, false},
+        {"source=/a,target=/b,tmpfs-size=1m", NULL, NULL, MOUNT_BIND, false},
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mount_spec spec = {0};
+
+        if (!table[i].target) {
+            assert_refused(mount_spec_mount(table[i].text, &spec, &err), ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_ok(mount_spec_mount(table[i].text, &spec, &err));
+        assert_string_equal(spec.target, table[i].target);
+        assert_true(SAME(table[i].source, spec.source));
+        assert_int_equal(spec.kind, table[i].kind);
+        assert_int_equal(spec.readonly, table[i].readonly);
+        mount_spec_release(&spec);
+    }
+}
+
+static void tmpfs_has_size_and_mode(void **state)
+{
+    struct mount_spec spec;
+    struct err err;
+
+    (void)state;
+    assert_ok(mount_spec_mount("type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=0700", &spec, &err));
+    assert_int_equal(spec.tmpfs_size, 64 << 20);
+    assert_int_equal(spec.tmpfs_mode, 0700);
+    mount_spec_release(&spec);
+    assert_ok(mount_spec_mount("type=tmpfs,target=/t", &spec, &err));
+    assert_int_equal(spec.tmpfs_size, 0);
+    assert_int_equal(spec.tmpfs_mode, 01777);
+    mount_spec_release(&spec);
+}
+
+static void targets_of_the_cell_itself_are_refused(void **state)
+{
+    static const char *const refused[] = {"/", "/proc", "/proc/self", "/sys", "/sys/fs/cgroup", "/dev",
+                                          "/dev/shm"};
+    static const char *const allowed[] = {"/a", "/procedures", "/system", "/device", "/home/dev"};
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(refused); i++)
+        assert_refused(mount_rules_check_target(refused[i], &err), ERR_MOUNT_DENIED);
+    for (size_t i = 0; i < COUNT(allowed); i++)
+        assert_ok(mount_rules_check_target(allowed[i], &err));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packages_have_names),
+        cmocka_unit_test(volumes_have_dockers_grammar),
+        cmocka_unit_test(mounts_take_csv),
+        cmocka_unit_test(tmpfs_has_size_and_mode),
+        cmocka_unit_test(targets_of_the_cell_itself_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,203 @@
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "shim/options.h"
+
+#define WORDS_MAX 16
+
+static bool parse(struct run_options *options, struct err *err, const char *const *words)
+{
+    char *argv[WORDS_MAX + 1] = {NULL};
+    int argc = 0;
+    bool ok;
+
+    *options = RUN_OPTIONS_INIT;
+    for (; words[argc]; argc++)
+        argv[argc] = strdup(words[argc]);
+    ok = options_parse(argc, argv, options, err);
+    for (int i = 0; i < argc; i++)
+        free(argv[i]);
+    return ok;
+}
+
+#define PARSE(options, ...) parse(options, &err, (const char *const[]){__VA_ARGS__, NULL})
+
+static void a_command_line_is_read(void **state)
+{
+    autooptions options = RUN_OPTIONS_INIT;
+    struct err err;
+
+    (void)state;
+    assert_ok(PARSE(&options, "-w", "/w", "--package=A=/a", "-v/a:/b", "-eX=1", "-e", "Y", "-iq",
+                    "--timeout", "5m", "--pull=never", "image", "--", "cmd", "-x", "--pull"));
+    assert_string_equal(options.workdir, "/w");
+    assert_int_equal(options.mount_count, 2);
+    assert_string_equal(options.mounts[0].name, "A");
+    assert_string_equal(options.mounts[1].target, "/b");
+    assert_int_equal(options.env.count, 2);
+    assert_true(options.interactive);
+    assert_int_equal(options.verbosity, PRINT_QUIET);
+    assert_int_equal(options.timeout_ms, 300000);
+    assert_int_equal(options.pull, PULL_NEVER);
+    assert_string_equal(options.image, "image");
+    assert_int_equal(options.command.count, 3);
+    assert_string_equal(options.command.items[1], "-x");
+}
+
+static void bad_command_lines_are_refused(void **state)
+{
+    static const char *const table[][6] = {
+        {"--bogus", "image", "cmd"},          {"-Z", "image", "cmd"},
+        {"image"},                            {NULL},
+        {"--workdir"},                        {"-w"},
+        {"--workdir=", "image", "cmd"},       {"--pull", "sometimes", "image", "cmd"},
+        {"--network", "bridge", "image", "x"}, {"--timeout", "soon", "image", "x"},
+        {"--grace", "-1", "image", "x"},      {"--env", "=x", "image", "x"},
+        {"--env", "", "image", "x"},          {"--quiet=yes", "image", "x"},
+        {"--entrypoint", "sh", "image", "x"}, {"--volume", "a", "image", "x"},
+        {"--shell", "sh", "image", "x"},      {"--progress", "fancy", "image", "x"},
+        {"", "cmd"},                          {"--script", "-", "-i", "image"},
+        {"--step", "/no/such/file"},          {"--workdi", "/w", "image", "x"},
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autooptions options = RUN_OPTIONS_INIT;
+
+        assert_refused(parse(&options, &err, table[i]), ERR_OPTION_INVALID);
+    }
+}
+
+static void the_result_is_known_whatever_is_wrong(void **state)
+{
+    autooptions options = RUN_OPTIONS_INIT;
+    struct err err;
+
+    (void)state;
+    assert_refused(PARSE(&options, "--bogus", "--result", "/r", "image", "x"), ERR_OPTION_INVALID);
+    assert_string_equal(options.result, "/r");
+}
+
+static void write_step(char *path, const char *text)
+{
+    int fd;
+
+    strcpy(path, "/tmp/stepcell-unit-XXXXXX");
+    fd = mkstemp(path);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void a_step_has_the_same_keys(void **state)
+{
+    autooptions options = RUN_OPTIONS_INIT;
+    struct err err;
+    char path[64];
+
+    (void)state;
+    write_step(path, "{\"schema\": \"stepcell.step/1\", \"image\": \"a\", \"command\": [\"x\", \"y\"],"
+                     "\"package\": [\"P=/p\"], \"package_cow\": \"/c\", \"env\": {\"A\": \"1\", \"B\": null},"
+                     "\"env_file\": [\"/f\"], \"timeout\": 90, \"grace\": \"5s\", \"interactive\": true,"
+                     "\"quiet\": false, \"pull\": \"always\", \"user\": null}");
+    assert_ok(PARSE(&options, "--step", path));
+    unlink(path);
+    assert_string_equal(options.image, "a");
+    assert_int_equal(options.command.count, 2);
+    assert_int_equal(options.mount_count, 2);
+    assert_int_equal(options.mounts[1].kind, MOUNT_COW);
+    assert_string_equal(options.env.items[0], "A=1");
+    assert_string_equal(options.env.items[1], "B");
+    assert_int_equal(options.timeout_ms, 90000);
+    assert_int_equal(options.grace_ms, 5000);
+    assert_true(options.interactive);
+    assert_int_equal(options.verbosity, PRINT_NORMAL);
+    assert_null(options.user);
+}
+
+static void flags_beside_a_step_win(void **state)
+{
+    autooptions options = RUN_OPTIONS_INIT;
+    struct err err;
+    char path[64];
+
+    (void)state;
+    write_step(path, "{\"image\": \"a\", \"command\": [\"x\", \"y\"], \"workdir\": \"/a\","
+                     "\"env\": [\"A=1\"], \"pull\": \"always\"}");
+    assert_ok(PARSE(&options, "--workdir", "/b", "--step", path, "-e", "A=2", "--pull", "never"));
+    assert_string_equal(options.image, "a");
+    assert_string_equal(options.workdir, "/b");
+    assert_int_equal(options.pull, PULL_NEVER);
+    assert_string_equal(options.env.items[1], "A=2");
+    options_release(&options);
+    assert_ok(PARSE(&options, "--step", path, "b", "z"));
+    assert_string_equal(options.image, "b");
+    assert_int_equal(options.command.count, 1);
+    unlink(path);
+}
+
+static void bad_steps_are_refused(void **state)
+{
+    static const char *const table[] = {
+        "", "[]", "\"x\"", "{", "{\"image\": 1}", "{\"image\": \"a\"}", "{\"command\": [\"x\"]}",
+        "{\"image\": \"a\", \"command\": \"x\"}", "{\"image\": \"a\", \"command\": [1]}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"bogus\": 1}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"package-cow\": \"/x\"}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"step\": \"/x\"}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"help\": true}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"quiet\": \"yes\"}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"workdir\": [\"/x\"]}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"timeout\": -1}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"timeout\": 1.5}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"env\": {\"A\": 1}}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"env\": [null]}",
+        "{\"image\": \"a\", \"image\": \"b\", \"command\": [\"x\"]}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"schema\": \"stepcell.step/2\"}",
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autooptions options = RUN_OPTIONS_INIT;
+        char path[64];
+
+        write_step(path, table[i]);
+        assert_refused(PARSE(&options, "--step", path), ERR_OPTION_INVALID);
+        unlink(path);
+    }
+}
+
+static void every_option_is_in_the_help(void **state)
+{
+    static const char *const names[] = {
+        "workdir", "package", "package-cow", "package-rw", "volume", "mount", "env", "env-file", "script",
+        "shell", "user", "pull", "platform", "network", "entrypoint", "result", "timeout", "grace",
+        "progress", "store", "step", "quiet", "verbose", "interactive",
+    };
+    autofree char *help = options_help();
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char option[32];
+
+        snprintf(option, sizeof(option), "--%s", names[i]);
+        assert_non_null(strstr(help, option));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_command_line_is_read),
+        cmocka_unit_test(bad_command_lines_are_refused),
+        cmocka_unit_test(the_result_is_known_whatever_is_wrong),
+        cmocka_unit_test(a_step_has_the_same_keys),
+        cmocka_unit_test(flags_beside_a_step_win),
+        cmocka_unit_test(bad_steps_are_refused),
+        cmocka_unit_test(every_option_is_in_the_help),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,88 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/path.h"
+
+static void paths_are_cleaned(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *clean; /* NULL: refused */
+    } table[] = {
+        {"/", "/"},           {"//", "/"},          {"/a", "/a"},       {"/a/", "/a"},
+        {"//a//b", "/a/b"},   {"/a/./b/.", "/a/b"}, {"a", "/base/a"},   {".", "/base"},
+        {"./a", "/base/a"},   {"/a/..", NULL},      {"..", NULL},       {"/a/..b", "/a/..b"},
+        {"/a/...", "/a/..."}, {"/a b\n:,", "/a b\n:,"}, {"-x", "/base/-x"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autofree char *clean = path_clean("/base", table[i].path);
+
+        if (table[i].clean)
+            assert_string_equal(clean, table[i].clean);
+        else
+            assert_null(clean);
+    }
+}
+
+static void paths_compare_by_component(void **state)
+{
+    (void)state;
+    assert_true(path_is_below("/work", "/work"));
+    assert_true(path_is_below("/work/a", "/work"));
+    assert_false(path_is_below("/workspace", "/work"));
+    assert_false(path_is_below("/", "/work"));
+    assert_true(path_is_below("/anything", "/"));
+    assert_int_equal(path_compare("/a", "/a"), 0);
+    assert_true(path_compare("/a", "/a/b") < 0);
+    assert_true(path_compare("/a/b", "/a-b") < 0);
+    assert_true(path_compare("/a b", "/a/b") > 0);
+    assert_true(path_compare("/b", "/a/z") > 0);
+    assert_string_equal(path_name("/a/b"), "b");
+    assert_string_equal(path_name("b"), "b");
+}
+
+static void nothing_escapes_a_root(void **state)
+{
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    autofd top = -1, root = -1, made = -1;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    top = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(mkdirat(top, "root", 0755), 0);
+    assert_int_equal(mkdirat(top, "root/etc", 0755), 0);
+    assert_int_equal(symlinkat("/etc", top, "root/absolute"), 0);
+    assert_int_equal(symlinkat("../../../../..", top, "root/up"), 0);
+    assert_int_equal(symlinkat("/proc/self/root", top, "root/magic"), 0);
+    root = openat(top, "root", O_PATH | O_DIRECTORY);
+
+    made = path_make_dirs_in(root, "/absolute/x/y", 0700);
+    assert_true(made >= 0);
+    assert_int_equal(faccessat(top, "root/etc/x/y", F_OK, 0), 0);
+    close_fd(made);
+    made = path_make_dirs_in(root, "up/z", 0700);
+    assert_true(made >= 0);
+    assert_int_equal(faccessat(top, "root/z", F_OK, 0), 0);
+    assert_int_equal(path_open_in(root, "magic", O_PATH, 0), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(path_open_in_nofollow(root, "absolute/x", O_PATH, 0), -1);
+    assert_int_equal(errno, ELOOP);
+    assert_true(file_remove_tree(AT_FDCWD, dir));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_are_cleaned),
+        cmocka_unit_test(paths_compare_by_component),
+        cmocka_unit_test(nothing_escapes_a_root),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

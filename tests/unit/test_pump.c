@@ -1,0 +1,185 @@
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "shim/relay/pump.h"
+
+#define AMOUNT (3 << 20)
+
+static char pattern(size_t i)
+{
+    return (char)(i * 7 + i / 251);
+}
+
+/* A process that writes the pattern. */
+static pid_t write_pattern(int fd)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        char *bytes = malloc(AMOUNT);
+
+        for (size_t i = 0; i < AMOUNT; i++)
+            bytes[i] = pattern(i);
+        _exit(file_write_all(fd, bytes, AMOUNT) ? 0 : 1);
+    }
+    close(fd);
+    return pid;
+}
+
+/* A process that reads slowly, or `only` bytes, and tells whether it got the pattern. */
+static pid_t read_pattern(int fd, int other_end, size_t only)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        close_fd(other_end);
+        char chunk[10007];
+        size_t total = 0;
+        ssize_t n;
+
+        while (total < only && (n = read(fd, chunk, sizeof(chunk))) > 0) {
+            for (ssize_t i = 0; i < n; i++) {
+                if (chunk[i] != pattern(total + (size_t)i))
+                    _exit(1);
+            }
+            total += (size_t)n;
+            if (total % 7 == 0)
+                usleep(1000);
+        }
+        _exit(only == AMOUNT && total != AMOUNT ? 2 : 0);
+    }
+    close(fd);
+    return pid;
+}
+
+static void stop(void *data)
+{
+    loop_stop(data);
+}
+
+static void relay(int from, int to, struct pump *pump)
+{
+    struct loop loop;
+    struct err err;
+
+    assert_ok(loop_open(&loop, &err));
+    assert_ok(pump_start(pump, &loop, from, to, false, stop, &loop, &err));
+    assert_ok(loop_run(&loop, &err));
+    pump_close(pump);
+    loop_close(&loop);
+    close(from);
+    close(to);
+}
+
+static void expect_success(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void make_source(int *from, pid_t *writer)
+{
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    *writer = write_pattern(ends[1]);
+    *from = ends[0];
+}
+
+static void bytes_pass_between_pipes(void **state)
+{
+    struct pump pump;
+    int from, ends[2];
+    pid_t writer, reader;
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    make_source(&from, &writer);
+    reader = read_pattern(ends[0], ends[1], AMOUNT);
+    relay(from, ends[1], &pump);
+    expect_success(writer);
+    expect_success(reader);
+    assert_int_equal(pump.bytes, AMOUNT);
+    assert_int_equal(pump.lost, 0);
+}
+
+static void bytes_pass_into_sockets(void **state)
+{
+    struct pump pump;
+    int from, ends[2];
+    pid_t writer, reader;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    make_source(&from, &writer);
+    reader = read_pattern(ends[0], ends[1], AMOUNT);
+    relay(from, ends[1], &pump);
+    expect_success(writer);
+    expect_success(reader);
+    assert_int_equal(pump.bytes, AMOUNT);
+}
+
+static void check_file(int flags)
+{
+    char path[] = "/tmp/stepcell-unit-XXXXXX";
+    int fd = mkstemp(path), from;
+    struct pump pump;
+    pid_t writer, reader;
+
+    close(fd);
+    make_source(&from, &writer);
+    relay(from, open(path, O_WRONLY | O_CLOEXEC | flags), &pump);
+    expect_success(writer);
+    reader = read_pattern(open(path, O_RDONLY), -1, AMOUNT);
+    expect_success(reader);
+    assert_int_equal(pump.bytes, AMOUNT);
+    unlink(path);
+}
+
+static void bytes_pass_into_files(void **state)
+{
+    (void)state;
+    check_file(0);
+    check_file(O_APPEND); /* splice(2) refuses these */
+}
+
+static void a_reader_that_goes_away_stops_nothing(void **state)
+{
+    struct pump pump;
+    int from, ends[2];
+    pid_t writer, reader;
+
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    make_source(&from, &writer);
+    reader = read_pattern(ends[0], ends[1], 1000);
+    relay(from, ends[1], &pump);
+    expect_success(writer);
+    expect_success(reader);
+    assert_int_equal(pump.bytes + pump.lost, AMOUNT);
+    assert_true(pump.lost > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_pass_between_pipes),
+        cmocka_unit_test(bytes_pass_into_sockets),
+        cmocka_unit_test(bytes_pass_into_files),
+        cmocka_unit_test(a_reader_that_goes_away_stops_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
