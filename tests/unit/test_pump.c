@@ -162,8 +162,9 @@ static void a_reader_that_goes_away_stops_nothing(void **state)
 
     (void)state;
     signal(SIGPIPE, SIG_IGN);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    /* First, so that the writer does not hold the sink open. */
     make_source(&from, &writer);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     reader = read_pattern(ends[0], ends[1], 1000);
     relay(from, ends[1], &pump);
     expect_success(writer);
