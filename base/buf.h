@@ -1,9 +1,10 @@
 /*
  * Growing byte buffers and string lists, both with a limit that the owner names.
  *
- * A `struct buf` holds `len` bytes and always a NUL behind them, so that `data` is a C string when no
- * byte in it is NUL. Appending past `max` fails and changes nothing. A `struct strv` is a NULL-ended
- * vector of owned strings, ready for execve. A zeroed structure with `max` set is an empty one.
+ * A `struct buf` holds `len` bytes and always a NUL behind them, so that `data` is a C string when
+ * no byte in it is NUL. Appending past `max` fails and changes nothing. A `struct strv` is a
+ * NULL-ended vector of owned strings, ready for execve. A zeroed structure with `max` set is an
+ * empty one.
  */
 #ifndef STEPCELL_BASE_BUF_H
 #define STEPCELL_BASE_BUF_H

@@ -2,9 +2,9 @@
  * Errors: one plain structure, owned by the caller, passed as the last parameter.
  *
  * It is set where the cause is known, with a code, one sentence (lower case, what went wrong first,
- * the subject in single quotes) and, where there is one, the fix as a hint. Each layer above may put
- * one phrase of context in front. A function that can fail returns false (or -1, or NULL) and has set
- * `err`; outputs are written only on success.
+ * the subject in single quotes) and, where there is one, the fix as a hint. Each layer above may
+ * put one phrase of context in front. A function that can fail returns false (or -1, or NULL) and
+ * has set `err`; outputs are written only on success.
  */
 #ifndef STEPCELL_BASE_ERR_H
 #define STEPCELL_BASE_ERR_H

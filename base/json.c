@@ -84,7 +84,8 @@ char *json_dump_line(const json_t *value)
 
 char *json_dump_page(const json_t *value)
 {
-    autofree char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    autofree char *text =
+        json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 
     return text ? text_printf("%s\n", text) : NULL;
 }

@@ -2,8 +2,9 @@
  * The JSON door: the only place that includes jansson.
  *
  * Everything read here comes from outside: texts are limited in size, duplicate keys and trailing
- * bytes are refused, and so is a NUL in a string. Values are borrowed from their parent, as jansson's
- * getters do; `json_t *` that a function returns is owned by the caller (autojson releases it).
+ * bytes are refused, and so is a NUL in a string. Values are borrowed from their parent, as
+ * jansson's getters do; `json_t *` that a function returns is owned by the caller (autojson
+ * releases it).
  */
 #ifndef STEPCELL_BASE_JSON_H
 #define STEPCELL_BASE_JSON_H
@@ -26,14 +27,16 @@ static inline void cleanup_json(json_t **json)
 json_t *json_parse(const char *text, size_t len, const char *what, enum err_code code,
                    struct err *err);
 
-/* As json_parse, for a whole file of at most `max` bytes. A missing file sets err with errno ENOENT kept. */
+/* As json_parse, for a whole file of at most `max` bytes. A missing file sets err with errno ENOENT
+ * kept. */
 json_t *json_read_file(int dirfd, const char *path, size_t max, enum err_code code,
                        struct err *err);
 
 /* The string member, or NULL when it is absent, null or no string. */
 const char *json_text(const json_t *object, const char *key);
 
-/* A JSON string for bytes that may not be UTF-8: invalid ones become \xNN. Never NULL but without memory. */
+/* A JSON string for bytes that may not be UTF-8: invalid ones become \xNN. Never NULL but without
+ * memory. */
 json_t *json_bytes(const char *bytes, size_t len);
 
 /* The text of a value, one line, keys in the order in which they were set. NULL without memory. */

@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-
 bool loop_open(struct loop *loop, struct err *err)
 {
     *loop = LOOP_INIT;
@@ -139,7 +138,8 @@ bool loop_run(struct loop *loop, struct err *err)
 {
     loop->stopped = false;
     while (!loop->stopped) {
-        /* One event at a time: a callback may remove the descriptor that the next event is about. */
+        /* One event at a time: a callback may remove the descriptor that the next event is about.
+         */
         struct epoll_event event;
         int n = epoll_wait(loop->epoll, &event, 1, next_timeout(loop));
 

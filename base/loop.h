@@ -1,9 +1,9 @@
 /*
  * A small event loop on epoll: descriptors, one-shot timers and signals, one thread.
  *
- * The owner declares a `struct loop_io` for each descriptor and a `struct loop_timer` for each timer;
- * the loop borrows them until they are removed. Callbacks may add, change and remove any of them. A
- * callback that fails sets the error of loop_run and ends it.
+ * The owner declares a `struct loop_io` for each descriptor and a `struct loop_timer` for each
+ * timer; the loop borrows them until they are removed. Callbacks may add, change and remove any of
+ * them. A callback that fails sets the error of loop_run and ends it.
  */
 #ifndef STEPCELL_BASE_LOOP_H
 #define STEPCELL_BASE_LOOP_H
@@ -16,7 +16,7 @@
 #include "base/err.h"
 
 struct loop_io {
-    int fd;                                                         /* not owned */
+    int fd; /* not owned */
     bool (*ready)(void *data, uint32_t events, struct err *err);
     void *data;
 };
@@ -45,7 +45,8 @@ bool loop_open(struct loop *loop, struct err *err);
 void loop_close(struct loop *loop);
 #define autoloop CLEANUP(loop_close) struct loop
 
-/* Reads the blocked signals in `set` and hands them to `on_signal`, in order. The caller has blocked them. */
+/* Reads the blocked signals in `set` and hands them to `on_signal`, in order. The caller has
+ * blocked them. */
 bool loop_watch_signals(struct loop *loop, const sigset_t *set,
                         bool (*on_signal)(void *data, int signal, struct err *err), void *data,
                         struct err *err);

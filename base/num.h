@@ -1,6 +1,7 @@
 /*
- * Strict numbers: the whole text must be the number. No sign, no blanks, no leading zeros to guess an
- * octal from, no overflow (CVE-2026-30892 and CVE-2026-46680 are what lenient ones do to user ids).
+ * Strict numbers: the whole text must be the number. No sign, no blanks, no leading zeros to guess
+ * an octal from, no overflow (CVE-2026-30892 and CVE-2026-46680 are what lenient ones do to user
+ * ids).
  */
 #ifndef STEPCELL_BASE_NUM_H
 #define STEPCELL_BASE_NUM_H

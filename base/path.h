@@ -16,8 +16,8 @@
 
 /*
  * The absolute form of `path` (owned by the caller) without "//", "/./" and a final "/". A relative
- * path starts at `base`, which is absolute. ".." stays an error of the caller's to make: such a path
- * is returned as NULL, since it means another place as soon as a component is a symbolic link.
+ * path starts at `base`, which is absolute. ".." stays an error of the caller's to make: such a
+ * path is returned as NULL, since it means another place as soon as a component is a symbolic link.
  */
 char *path_clean(const char *base, const char *path);
 
@@ -32,8 +32,8 @@ const char *path_name(const char *path);
 
 /*
  * Opens `path` below `rootfd` as if rootfd were "/": symbolic links, absolute ones and ".." resolve
- * inside it and magic links are refused (openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS). -1
- * with errno set. This is the only way in which a path inside an image or a cell is opened.
+ * inside it and magic links are refused (openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS).
+ * -1 with errno set. This is the only way in which a path inside an image or a cell is opened.
  */
 int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 
@@ -41,10 +41,10 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
 
 /*
- * The directory `path` below `rootfd`, opened O_PATH, with every missing component created with `mode`.
- * Components are created one by one through descriptors, and only on the file system of `rootfd`
- * itself (else EXDEV), so that nothing appears outside or in what is mounted below (CVE-2024-45310).
- * -1 with errno set.
+ * The directory `path` below `rootfd`, opened O_PATH, with every missing component created with
+ * `mode`. Components are created one by one through descriptors, and only on the file system of
+ * `rootfd` itself (else EXDEV), so that nothing appears outside or in what is mounted below
+ * (CVE-2024-45310). -1 with errno set.
  */
 int path_make_dirs_in(int rootfd, const char *path, mode_t mode);
 

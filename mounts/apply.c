@@ -45,9 +45,10 @@ static bool add_own(struct apply *apply, int fd)
 
 static bool target_missing(const struct mount *mount, struct err *err)
 {
-    err_set(err, ERR_MOUNT_CONFLICT,
-            "the mount target '%s' lies in a mounted directory of the host, which has nothing there",
-            mount->target);
+    err_set(
+        err, ERR_MOUNT_CONFLICT,
+        "the mount target '%s' lies in a mounted directory of the host, which has nothing there",
+        mount->target);
     return err_hint(err, "create it on the host first, or choose a target outside");
 }
 
@@ -142,8 +143,7 @@ static bool attach_alias(struct apply *apply, const struct mount *mount, struct 
     target = open_target(apply, mount, err);
     if (target < 0)
         return false;
-    tree = open_tree(known, "",
-                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+    tree = open_tree(known, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     if (tree < 0 || !tree_attach(tree, target))
         return target_failed(mount, err);
     return true;
@@ -160,9 +160,9 @@ static bool attach_tmpfs(struct apply *apply, const struct mount *mount, struct 
         return false;
     snprintf(size, sizeof(size), "size=%llu", (unsigned long long)mount->tmpfs_size);
     snprintf(mode, sizeof(mode), "mode=%o", mount->tmpfs_mode);
-    tree = tree_make("tmpfs", options,
-                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                         (mount->readonly ? MOUNT_ATTR_RDONLY : 0));
+    tree =
+        tree_make("tmpfs", options,
+                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->readonly ? MOUNT_ATTR_RDONLY : 0));
     if (tree < 0 || !tree_attach(tree, target) || !add_own(apply, tree))
         return target_failed(mount, err);
     return true;
@@ -184,23 +184,24 @@ static bool make_upper(int dir, const char *name, int lower, int *upper)
     return fchmod(*upper, st.st_mode & 07777) == 0;
 }
 
+/* cowN/{upper,work,root} in the scratch, for mount N of the plan. */
 static bool attach_cow(struct apply *apply, const struct mount *mount, int tree, struct err *err)
 {
     size_t index = (size_t)(mount - apply->plan->mounts);
-    autofree char *mountpoint = text_printf("%s/cow%zu", apply->scratch->path, index);
-    char names[3][32];
-    autofd upper = -1, work = -1, overlay = -1, target = -1;
+    autofree char *mountpoint = text_printf("%s/cow%zu/root", apply->scratch->path, index);
+    autofd dir = -1, upper = -1, work = -1, overlay = -1, target = -1;
+    char name[32];
     bool attached;
 
-    snprintf(names[0], sizeof(names[0]), "cow%zu", index);
-    snprintf(names[1], sizeof(names[1]), "cow%zu.upper", index);
-    snprintf(names[2], sizeof(names[2]), "cow%zu.work", index);
-    if (!mountpoint || mkdirat(apply->scratch->dir, names[0], 0700) < 0 ||
-        !make_upper(apply->scratch->dir, names[1], tree, &upper) ||
-        mkdirat(apply->scratch->dir, names[2], 0700) < 0)
+    snprintf(name, sizeof(name), "cow%zu", index);
+    if (!mountpoint || mkdirat(apply->scratch->dir, name, 0700) < 0)
         return target_failed(mount, err);
-    work = openat(apply->scratch->dir, names[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* Attached first: overlayfs takes no layer from outside the mount namespace before Linux 6.15. */
+    dir = openat(apply->scratch->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (!make_upper(dir, "upper", tree, &upper) || mkdirat(dir, "work", 0700) < 0)
+        return target_failed(mount, err);
+    work = openat(dir, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Attached first: overlayfs takes no layer from outside the mount namespace before Linux 6.15.
+     */
     target = open_target(apply, mount, err);
     if (target < 0)
         return false;

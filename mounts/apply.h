@@ -1,6 +1,6 @@
 /*
- * Applying a mount plan inside a cell: the plan's trees are attached below the new root, by descriptor,
- * and then proven to be what they are outside.
+ * Applying a mount plan inside a cell: the plan's trees are attached below the new root, by
+ * descriptor, and then proven to be what they are outside.
  */
 #ifndef STEPCELL_MOUNTS_APPLY_H
 #define STEPCELL_MOUNTS_APPLY_H
@@ -14,17 +14,17 @@ struct apply_scratch {
 };
 
 /*
- * Attaches every mount of the plan below `root` (O_PATH, attached). `trees` holds a detached clone for
- * each mount with a source, at the same index; the descriptors stay the caller's. Directories are
- * created where a target is missing, but only in what belongs to the cell: on the host a missing
- * target is mount.conflict.
+ * Attaches every mount of the plan below `root` (O_PATH, attached). `trees` holds a detached clone
+ * for each mount with a source, at the same index; the descriptors stay the caller's. Directories
+ * are created where a target is missing, but only in what belongs to the cell: on the host a
+ * missing target is mount.conflict.
  */
 bool apply_plan(const struct mount_plan *plan, const int *trees, int root,
                 const struct apply_scratch *scratch, struct err *err);
 
 /*
- * Proves that every bind mount of the plan, seen from the new root, is the directory or file that was
- * found on the host, by device and inode.
+ * Proves that every bind mount of the plan, seen from the new root, is the directory or file that
+ * was found on the host, by device and inode.
  */
 bool apply_prove(const struct mount_plan *plan, int root, struct err *err);
 

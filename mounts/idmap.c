@@ -237,8 +237,9 @@ static bool finish_tool(const char *name, pid_t child, struct err *err)
     if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
     err_set(err, ERR_ENGINE_UNAVAILABLE, "'%s' failed to set the ids of the cell", name);
-    return err_hint(err, "check the caller's lines in /etc/subuid and /etc/subgid, and that %s is "
-                         "set-user-ID root or has its capability",
+    return err_hint(err,
+                    "check the caller's lines in /etc/subuid and /etc/subgid, and that %s is "
+                    "set-user-ID root or has its capability",
                     name);
 }
 
@@ -277,10 +278,12 @@ static pid_t clone_into(uint64_t namespaces)
 static bool userns_error(struct err *err)
 {
     err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make a user namespace");
-    return err_hint(err, "run 'stepcell doctor': it names the setting that forbids user namespaces");
+    return err_hint(err,
+                    "run 'stepcell doctor': it names the setting that forbids user namespaces");
 }
 
-/* The child of idmap_run: waits for its map, takes the ids that the map offers, runs the function. */
+/* The child of idmap_run: waits for its map, takes the ids that the map offers, runs the function.
+ */
 static int run_mapped(const struct idmap *map, int ready, int (*function)(void *), void *data)
 {
     uid_t uid = map->kind == IDMAP_SINGLE ? map->uids.extents[0].inside : 0;

@@ -3,9 +3,9 @@
  *
  * Three kinds, by who calls (docs/design/ownership.md):
  *   root                        0…65535 inside are a dedicated host range that nobody else uses
- *   a user with subordinate ids the step's own user inside is the caller; the other ids come from the
- *                               caller's ranges in /etc/subuid and /etc/subgid, in order
- *   any other user              the step's own user inside is the caller, and there are no other ids
+ *   a user with subordinate ids the step's own user inside is the caller; the other ids come from
+ * the caller's ranges in /etc/subuid and /etc/subgid, in order any other user              the
+ * step's own user inside is the caller, and there are no other ids
  */
 #ifndef STEPCELL_MOUNTS_IDMAP_H
 #define STEPCELL_MOUNTS_IDMAP_H
@@ -47,20 +47,21 @@ struct idmap_range {
 };
 
 /*
- * The map for a step that runs as uid:gid inside the cell, called by caller_uid:caller_gid. `uids` and
- * `gids` are the caller's subordinate ranges (ignored for root). Pure. Fails with user.unknown when an
- * id does not fit into the map.
+ * The map for a step that runs as uid:gid inside the cell, called by caller_uid:caller_gid. `uids`
+ * and `gids` are the caller's subordinate ranges (ignored for root). Pure. Fails with user.unknown
+ * when an id does not fit into the map.
  */
 bool idmap_make(uid_t caller_uid, gid_t caller_gid, uid_t uid, gid_t gid,
                 const struct idmap_range *uids, const struct idmap_range *gids, struct idmap *map,
                 struct err *err);
 
-/* The map that is in force for the calling process: reads /etc/subuid, /etc/subgid, finds newuidmap. */
+/* The map that is in force for the calling process: reads /etc/subuid, /etc/subgid, finds
+ * newuidmap. */
 bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err);
 
 /*
- * The first usable range of a user in the text of /etc/subuid or /etc/subgid (subuid(5)), by name or
- * number. Pure; count 0 when there is none.
+ * The first usable range of a user in the text of /etc/subuid or /etc/subgid (subuid(5)), by name
+ * or number. Pure; count 0 when there is none.
  */
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid);
 
@@ -71,16 +72,16 @@ void idmap_key(const struct idmap *map, char key[IDMAP_KEY_MAX]);
 bool idmap_outside(const struct idmap_side *side, uint32_t inside, uint32_t *outside);
 
 /*
- * Gives the user namespace of child process `pid`, made with CLONE_NEWUSER, this map. newuidmap(1) and
- * newgidmap(1) write it for IDMAP_RANGES.
+ * Gives the user namespace of child process `pid`, made with CLONE_NEWUSER, this map. newuidmap(1)
+ * and newgidmap(1) write it for IDMAP_RANGES.
  */
 bool idmap_write(const struct idmap *map, pid_t pid, struct err *err);
 
 /*
  * Runs `function` in a child process inside a new user namespace with this map (and new mount and
- * network namespaces), as uid 0 and gid 0 there (the only ids there are, for IDMAP_SINGLE), with all
- * capabilities in it. Returns its exit status, or -1 with err. Only for children that are short and do
- * not care for signals: unpacking and removing.
+ * network namespaces), as uid 0 and gid 0 there (the only ids there are, for IDMAP_SINGLE), with
+ * all capabilities in it. Returns its exit status, or -1 with err. Only for children that are short
+ * and do not care for signals: unpacking and removing.
  */
 int idmap_run(const struct idmap *map, int (*function)(void *data), void *data, struct err *err);
 

@@ -28,8 +28,8 @@ static bool source_missing(const struct mount_spec *spec, struct err *err)
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
                        struct err *err)
 {
-    autofree char *joined = spec->source[0] == '/' ? strdup(spec->source)
-                                                   : text_printf("%s/%s", cwd, spec->source);
+    autofree char *joined =
+        spec->source[0] == '/' ? strdup(spec->source) : text_printf("%s/%s", cwd, spec->source);
     struct mount_source found = {0};
     struct stat st;
 

@@ -1,13 +1,14 @@
 /*
  * The mount plan: the ordered list of everything mounted into a cell.
  *
- * mount_source_find looks at the host; mount_plan_make is pure. Calling sequence: find the source of
- * every spec, make the plan, hand it to the engine. The plan decides everything; who applies it
+ * mount_source_find looks at the host; mount_plan_make is pure. Calling sequence: find the source
+ * of every spec, make the plan, hand it to the engine. The plan decides everything; who applies it
  * decides nothing.
  *
  * A source without a target appears at its resolved path. When the path as given is another one (it
- * went through symbolic links), an *alias* makes that name lead to the same place, with everything that
- * is mounted below it. Order in the plan: parents before children, aliases after what they repeat.
+ * went through symbolic links), an *alias* makes that name lead to the same place, with everything
+ * that is mounted below it. Order in the plan: parents before children, aliases after what they
+ * repeat.
  */
 #ifndef STEPCELL_MOUNTS_MOUNT_PLAN_H
 #define STEPCELL_MOUNTS_MOUNT_PLAN_H
@@ -33,7 +34,7 @@ struct mount {
     char *alias_of;             /* the target that this name repeats, or NULL */
     struct mount_source source; /* unset for tmpfs and aliases */
     bool readonly;
-    bool in_bind;               /* the target lies in a mounted host directory, so it must exist there */
+    bool in_bind; /* the target lies in a mounted host directory, so it must exist there */
     uint64_t tmpfs_size;
     mode_t tmpfs_mode;
 };
@@ -47,16 +48,16 @@ struct mount_plan {
 
 /*
  * Finds the source of a bind or copy-on-write spec on the host. Relative paths start at `cwd`, an
- * absolute path that may go through symbolic links. Fails with mount.source-missing (for the working
- * directory: workdir.missing). Creates nothing.
+ * absolute path that may go through symbolic links. Fails with mount.source-missing (for the
+ * working directory: workdir.missing). Creates nothing.
  */
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
                        struct err *err);
 void mount_source_release(struct mount_source *source);
 
 /*
- * Orders `count` specs with their sources into a plan; takes the sources over in any case. Pure. Fails
- * with mount.conflict or mount.denied.
+ * Orders `count` specs with their sources into a plan; takes the sources over in any case. Pure.
+ * Fails with mount.conflict or mount.denied.
  */
 bool mount_plan_make(const struct mount_spec *specs, struct mount_source *sources, size_t count,
                      struct mount_plan *plan, struct err *err);

@@ -1,8 +1,8 @@
 /*
  * Mount rules (pure): which targets a cell can have something mounted on.
  *
- * "/", /proc, /sys and /dev and what is below them belong to the engine; a mount there would break the
- * cell or open it (CVE-2019-16884, CVE-2023-27561).
+ * "/", /proc, /sys and /dev and what is below them belong to the engine; a mount there would break
+ * the cell or open it (CVE-2019-16884, CVE-2023-27561).
  */
 #ifndef STEPCELL_MOUNTS_MOUNT_RULES_H
 #define STEPCELL_MOUNTS_MOUNT_RULES_H

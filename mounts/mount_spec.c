@@ -105,7 +105,8 @@ bool mount_spec_volume(const char *text, struct mount_spec *spec, struct err *er
     return true;
 }
 
-/* Takes one CSV field from *text into `field` and moves *text to the next, or to NULL at the end. */
+/* Takes one CSV field from *text into `field` and moves *text to the next, or to NULL at the end.
+ */
 static bool csv_field(const char **text, struct buf *field)
 {
     const char *p = *text;
@@ -220,9 +221,9 @@ static const struct {
     const char *key;
     bool (*set)(struct mount_spec *spec, const char *value);
 } mount_keys[] = {
-    {"type", set_type},          {"source", set_source},     {"src", set_source},
-    {"target", set_target},      {"destination", set_target}, {"dst", set_target},
-    {"readonly", set_readonly},  {"ro", set_readonly},       {"tmpfs-size", set_size},
+    {"type", set_type},         {"source", set_source},      {"src", set_source},
+    {"target", set_target},     {"destination", set_target}, {"dst", set_target},
+    {"readonly", set_readonly}, {"ro", set_readonly},        {"tmpfs-size", set_size},
     {"tmpfs-mode", set_mode},
 };
 
@@ -256,7 +257,8 @@ static bool check_mount(const char *text, const struct mount_spec *spec, struct 
     if (spec->kind == MOUNT_BIND && !spec->source)
         return err_set(err, ERR_OPTION_INVALID, "mount '%s' has no source", text);
     if (spec->kind == MOUNT_BIND && (spec->tmpfs_size || spec->tmpfs_mode != 01777))
-        return err_set(err, ERR_OPTION_INVALID, "mount '%s' is no tmpfs and has a key of one", text);
+        return err_set(err, ERR_OPTION_INVALID, "mount '%s' is no tmpfs and has a key of one",
+                       text);
     return spec->kind == MOUNT_TMPFS || check_source(text, spec->source, err);
 }
 
@@ -272,7 +274,8 @@ bool mount_spec_mount(const char *text, struct mount_spec *spec, struct err *err
         if (buf_append(&field, "", 0) && csv_field(&rest, &field))
             ok = parse_field(text, field.data, &made, err);
         else
-            ok = err_set(err, ERR_OPTION_INVALID, "the quotes in mount '%s' are not balanced", text);
+            ok =
+                err_set(err, ERR_OPTION_INVALID, "the quotes in mount '%s' are not balanced", text);
     }
     if (!ok || !check_mount(text, &made, err)) {
         mount_spec_release(&made);

@@ -3,7 +3,8 @@
  *
  *   --package [NAME=]DIR       NAME is what stands before the first '=' unless it holds a '/'
  *   --volume SRC:DST[:ro|rw]   docker's grammar, without named volumes
- *   --mount KEY=VALUE,…        docker's grammar: CSV fields (RFC 4180 quoting), so any path can be given
+ *   --mount KEY=VALUE,…        docker's grammar: CSV fields (RFC 4180 quoting), so any path can be
+ * given
  */
 #ifndef STEPCELL_MOUNTS_MOUNT_SPEC_H
 #define STEPCELL_MOUNTS_MOUNT_SPEC_H
@@ -17,7 +18,7 @@
 
 enum mount_kind {
     MOUNT_BIND,
-    MOUNT_COW,   /* writable in the cell, changes are thrown away */
+    MOUNT_COW, /* writable in the cell, changes are thrown away */
     MOUNT_TMPFS,
 };
 

@@ -6,8 +6,8 @@
 
 /*
  * Whether a mount point in the text of a mountinfo file is the clean path or below it. The kernel
- * writes blanks, tabs, newlines and backslashes of a path as \OOO. A line that cannot be read counts as
- * one below: what is not understood is not verified.
+ * writes blanks, tabs, newlines and backslashes of a path as \OOO. A line that cannot be read
+ * counts as one below: what is not understood is not verified.
  */
 bool mountinfo_has_below(const char *text, const char *path);
 

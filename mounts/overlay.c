@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -16,13 +17,14 @@
 static bool failed(struct err *err)
 {
     err_errno(err, ERR_ENGINE_FAILED, "cannot mount the overlay of the image's layers");
-    return err_hint(err, "run 'stepcell doctor': the store must lie on a file system that overlayfs "
-                         "can write to");
+    return err_hint(err,
+                    "run 'stepcell doctor': the store must lie on a file system that overlayfs "
+                    "can write to");
 }
 
 /*
- * Before Linux 6.13: descriptors named by /proc/self/fd in one page of options. What is not attached
- * cannot be opened by such a name after mount(2), hence the mountpoint.
+ * Before Linux 6.13: descriptors named by /proc/self/fd in one page of options. What is not
+ * attached cannot be opened by such a name after mount(2), hence the mountpoint.
  */
 static int mount_legacy(const int *layers, size_t count, int upper, int work,
                         const char *mountpoint, struct err *err)
@@ -33,14 +35,15 @@ static int mount_legacy(const int *layers, size_t count, int upper, int work,
 
     for (size_t i = count; ok && i > 0; i--)
         ok = buf_printf(&options, "/proc/self/fd/%d%s", layers[i - 1], i > 1 ? ":" : "");
-    ok = ok && buf_printf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", upper,
-                          work);
+    ok = ok &&
+         buf_printf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", upper, work);
     if (!ok) {
         err_set(err, ERR_ENGINE_FAILED, "%zu layers are too many for this kernel", count);
         err_hint(err, "Linux 6.13 has no such limit; or flatten the image");
         return -1;
     }
-    if (mount("overlay", mountpoint, "overlay", MS_NODEV, options.data) < 0) {
+    if (mkdir(mountpoint, 0700) < 0 ||
+        mount("overlay", mountpoint, "overlay", MS_NODEV, options.data) < 0) {
         failed(err);
         return -1;
     }

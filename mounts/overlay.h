@@ -1,5 +1,6 @@
 /*
- * Overlay assembly: one detached overlay mount out of unpacked layers and a throw-away upper directory.
+ * Overlay assembly: one detached overlay mount out of unpacked layers and a throw-away upper
+ * directory.
  *
  * Mounted by the root of the cell's user namespace with `userxattr` (opaque directories are marked
  * user.overlay.opaque), without redirects or metacopy, since layers are untrusted (kernel
@@ -15,10 +16,10 @@
 
 /*
  * `layers` are O_PATH descriptors of directories, lowest first; `upper` and `work` are two empty
- * directories of one file system. `mountpoint` is an empty directory in the calling mount namespace;
- * it is used only where the kernel cannot take layers by descriptor (before 6.13). Returns an O_PATH
- * descriptor of the root of the overlay, which *attached tells to be attached at `mountpoint` or not
- * attached anywhere. -1 with err.
+ * directories of one file system. `mountpoint` is a directory to make in the calling mount
+ * namespace where the kernel cannot take layers by descriptor (before 6.13). Returns an O_PATH
+ * descriptor of the root of the overlay, which *attached tells to be attached at `mountpoint` or
+ * not attached anywhere. -1 with err.
  */
 int overlay_mount(const int *layers, size_t count, int upper, int work, const char *mountpoint,
                   bool *attached, struct err *err);

@@ -42,9 +42,9 @@ bool root_open_host(const struct root_options *options, struct root_host *host, 
             return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot use '/sys' in the cell");
     }
     /* A host without these files is not this program's business. */
-    host->resolv_conf = options->own_network
-                            ? -1
-                            : tree_clone("/etc/resolv.conf", MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
+    host->resolv_conf = options->own_network ? -1
+                                             : tree_clone("/etc/resolv.conf",
+                                                          MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
     host->hosts = tree_clone(options->hosts, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
     return true;
 }
@@ -59,8 +59,8 @@ bool root_enter(int root, struct err *err)
 }
 
 /*
- * A directory of the image that something of the engine's is mounted on. A symbolic link there would
- * lead the mount elsewhere (CVE-2019-19921, CVE-2026-41579), so it has to be a directory.
+ * A directory of the image that something of the engine's is mounted on. A symbolic link there
+ * would lead the mount elsewhere (CVE-2019-19921, CVE-2026-41579), so it has to be a directory.
  */
 static int open_dir(int root, const char *name, mode_t mode, struct err *err)
 {
@@ -184,7 +184,8 @@ bool root_switch(int root, struct err *err)
     if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
         chdir("/") < 0) {
         err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot switch to the root of the cell");
-        return err_hint(err, "the root of this machine must be a mount of its own, not an initramfs");
+        return err_hint(err,
+                        "the root of this machine must be a mount of its own, not an initramfs");
     }
     return true;
 }

@@ -1,9 +1,9 @@
 /*
- * The root of a cell: what every cell has besides the image and the plan (/proc, /dev, /sys, the name
- * service files), and the switch into it.
+ * The root of a cell: what every cell has besides the image and the plan (/proc, /dev, /sys, the
+ * name service files), and the switch into it.
  *
- * Sequence, in the cell's first process: root_open_host while it still has the caller's ids, then, as
- * root of the cell's user namespace, root_enter, root_populate, the mount plan, root_switch.
+ * Sequence, in the cell's first process: root_open_host while it still has the caller's ids, then,
+ * as root of the cell's user namespace, root_enter, root_populate, the mount plan, root_switch.
  */
 #ifndef STEPCELL_MOUNTS_ROOT_H
 #define STEPCELL_MOUNTS_ROOT_H
@@ -21,9 +21,9 @@ struct root_host {
 };
 
 struct root_options {
-    bool own_network;   /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
-    bool single_id;     /* no group 5 to give terminals to */
-    const char *hosts;  /* the file that becomes /etc/hosts */
+    bool own_network; /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
+    bool single_id;   /* no group 5 to give terminals to */
+    const char *hosts; /* the file that becomes /etc/hosts */
 };
 
 bool root_open_host(const struct root_options *options, struct root_host *host, struct err *err);

@@ -11,10 +11,10 @@
 #include "mounts/mount_plan.h"
 
 /*
- * A detached clone of the tree at `path` (symbolic links are followed) with everything mounted below
- * it, private, with the MOUNT_ATTR_* of `attributes` set everywhere in it, and idmapped by the user
- * namespace `userns` unless that is -1. The calling process needs CAP_SYS_ADMIN in its mount
- * namespace. -1 with errno set.
+ * A detached clone of the tree at `path` (symbolic links are followed) with everything mounted
+ * below it, private, with the MOUNT_ATTR_* of `attributes` set everywhere in it, and idmapped by
+ * the user namespace `userns` unless that is -1. The calling process needs CAP_SYS_ADMIN in its
+ * mount namespace. -1 with errno set.
  */
 int tree_clone(const char *path, uint64_t attributes, int userns);
 
@@ -25,7 +25,8 @@ int tree_clone(const char *path, uint64_t attributes, int userns);
  */
 int tree_clone_source(const struct mount *mount, int userns, struct err *err);
 
-/* Attaches the detached mount `tree` on what the descriptor `target` stands for. errno on failure. */
+/* Attaches the detached mount `tree` on what the descriptor `target` stands for. errno on failure.
+ */
 bool tree_attach(int tree, int target);
 
 /* A detached new mount of a file system; options are "key=value" or "key", NULL-ended. errno. */

@@ -2,9 +2,9 @@
  * The engine interface: what makes cells.
  *
  * Sequence: create; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. After
- * CELL_READY comes start. The streams in `struct cell_streams` are read to their end by the caller; an
- * engine never reads or writes them. kill may come at any time. remove comes last and always, and is
- * the only one that frees. Nothing here blocks for longer than the kernel needs.
+ * CELL_READY comes start. The streams in `struct cell_streams` are read to their end by the caller;
+ * an engine never reads or writes them. kill may come at any time. remove comes last and always,
+ * and is the only one that frees. Nothing here blocks for longer than the kernel needs.
  */
 #ifndef STEPCELL_RUNTIME_ENGINE_H
 #define STEPCELL_RUNTIME_ENGINE_H
@@ -42,7 +42,8 @@ struct engine {
     bool (*handle)(struct cell *cell, enum cell_event *event, struct err *err);
     void (*streams)(struct cell *cell, struct cell_streams *streams);
     const struct exit_record *(*exit_record)(const struct cell *cell);
-    bool (*signal)(struct cell *cell, int signal, struct err *err); /* SIGKILL ends the whole cell */
+    bool (*signal)(struct cell *cell, int signal,
+                   struct err *err); /* SIGKILL ends the whole cell */
     bool (*remove)(struct cell *cell, struct cell_remains *remains, struct err *err);
 };
 

@@ -1,4 +1,5 @@
-/* How a cell ended, as its engine observed it. What is not observed is EXIT_UNKNOWN, never a guess. */
+/* How a cell ended, as its engine observed it. What is not observed is EXIT_UNKNOWN, never a guess.
+ */
 #ifndef STEPCELL_RUNTIME_EXIT_RECORD_H
 #define STEPCELL_RUNTIME_EXIT_RECORD_H
 
@@ -6,17 +7,18 @@
 #include "base/err.h"
 
 enum exit_kind {
-    EXIT_UNKNOWN,  /* contact was lost */
-    EXIT_STATUS,   /* `value` is the command's exit status */
-    EXIT_SIGNAL,   /* `value` is the signal that killed the command */
-    EXIT_FAILED,   /* the cell or the command could not be started: see `error` */
+    EXIT_UNKNOWN, /* contact was lost */
+    EXIT_STATUS,  /* `value` is the command's exit status */
+    EXIT_SIGNAL,  /* `value` is the signal that killed the command */
+    EXIT_FAILED,  /* the cell or the command could not be started: see `error` */
 };
 
 struct exit_record {
     enum exit_kind kind;
     int value;
     struct err error;
-    struct strv left_running; /* names of the processes that the command left and that were killed */
+    struct strv
+        left_running; /* names of the processes that the command left and that were killed */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What an engine gets: a resolved root file system and a resolved run spec, two plain structures that
- * the shim fills. Nothing in them is looked up or guessed again.
+ * What an engine gets: a resolved root file system and a resolved run spec, two plain structures
+ * that the shim fills. Nothing in them is looked up or guessed again.
  */
 #ifndef STEPCELL_RUNTIME_RUN_SPEC_H
 #define STEPCELL_RUNTIME_RUN_SPEC_H
@@ -20,20 +20,20 @@ enum network_mode { NETWORK_HOST, NETWORK_NONE };
 struct run_spec {
     const char *id;
     const struct mount_plan *plan;
-    struct strv argv;         /* the command; argv[0] is looked up on the PATH of `env` in the cell */
-    struct strv env;          /* "NAME=VALUE", complete but for HOME */
+    struct strv argv; /* the command; argv[0] is looked up on the PATH of `env` in the cell */
+    struct strv env;  /* "NAME=VALUE", complete but for HOME */
     struct strv interpreters; /* programs that the image must have, or it is image.shell-missing */
     const char *workdir;      /* in the cell */
     uid_t uid;                /* in the cell */
     gid_t gid;
     gid_t groups[RUN_GROUPS_MAX];
     size_t group_count;
-    bool user_listed;         /* the image's passwd has the uid; otherwise the cell's gets an entry */
-    const char *home;         /* HOME, made when it is missing; HOME_FALLBACK when it is not writable.
-                                 NULL: the caller set HOME and it stays as it is */
+    bool user_listed; /* the image's passwd has the uid; otherwise the cell's gets an entry */
+    const char *home; /* HOME, made when it is missing; HOME_FALLBACK when it is not writable.
+                         NULL: the caller set HOME and it stays as it is */
     enum network_mode network;
     bool pass_stdin;
-    const char *scratch;      /* an empty directory of the cell's own on the host, 0700 */
+    const char *scratch; /* an empty directory of the cell's own on the host, 0700 */
 };
 
 /* An unpacked image: absolute directories, lowest first. */

@@ -1,6 +1,7 @@
 /*
- * `stepcell doctor`: what this host can do, one line a finding, with the fix. The finding that decides
- * is made by doing it: a cell without an image is set up, up to the point where a command would start.
+ * `stepcell doctor`: what this host can do, one line a finding, with the fix. The finding that
+ * decides is made by doing it: a cell without an image is set up, up to the point where a command
+ * would start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include "mounts/idmap.h"
 #include "runtime/image/store.h"
 #include "runtime/native/native.h"
-#include "runtime/scratch.h"
+#include "runtime/native/scratch.h"
 #include "shim/commands.h"
 #include "shim/print.h"
 
@@ -69,7 +70,8 @@ static const struct {
     uint64_t bad;
     const char *hint;
 } settings[] = {
-    {"/proc/sys/user/max_user_namespaces", 0, "run 'sysctl -w user.max_user_namespaces=15000' as root"},
+    {"/proc/sys/user/max_user_namespaces", 0,
+     "run 'sysctl -w user.max_user_namespaces=15000' as root"},
     {"/proc/sys/kernel/unprivileged_userns_clone", 0,
      "run 'sysctl -w kernel.unprivileged_userns_clone=1' as root"},
     {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 1,
@@ -112,18 +114,20 @@ static void check_ids(struct doctor *doctor)
     }
     switch (map.kind) {
     case IDMAP_ROOT:
-        snprintf(message, sizeof(message), "cells use the host ids %u to %u, which nobody else may have",
-                 IDMAP_ROOT_START, IDMAP_ROOT_START + IDMAP_IDS - 1);
+        snprintf(message, sizeof(message),
+                 "cells use the host ids %u to %u, which nobody else may have", IDMAP_ROOT_START,
+                 IDMAP_ROOT_START + IDMAP_IDS - 1);
         find(doctor, "id-ranges", LEVEL_OK, message, NULL);
         break;
     case IDMAP_RANGES:
-        find(doctor, "id-ranges", LEVEL_OK, "the caller has subordinate ids: every user of an image works",
-             NULL);
+        find(doctor, "id-ranges", LEVEL_OK,
+             "the caller has subordinate ids: every user of an image works", NULL);
         break;
     case IDMAP_SINGLE:
         find(doctor, "id-ranges", LEVEL_WARNING,
              "the caller has no subordinate ids: a cell has a single user and group",
-             "install the package uidmap and give the caller a range of 65536 ids in /etc/subuid and "
+             "install the package uidmap and give the caller a range of 65536 ids in /etc/subuid "
+             "and "
              "/etc/subgid ('usermod --add-subuids' and '--add-subgids' as root)");
         break;
     }
@@ -168,8 +172,10 @@ static bool check_store(struct doctor *doctor)
     free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     message = text_printf("the store '%s' has %.1f GB free", path, (double)free_bytes / 1e9);
     find(doctor, "store", free_bytes < FREE_SPACE_LOW ? LEVEL_WARNING : LEVEL_OK,
-         message ? message : "the store", free_bytes < FREE_SPACE_LOW
-             ? "remove images with 'stepcell image remove', or name another store with --store" : NULL);
+         message ? message : "the store",
+         free_bytes < FREE_SPACE_LOW
+             ? "remove images with 'stepcell image remove', or name another store with --store"
+             : NULL);
     return true;
 }
 
@@ -202,8 +208,12 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
     struct mount_source source = {0};
     autoplan plan = {0};
     autofree char *cwd = getcwd(NULL, 0);
-    struct run_spec spec = {.id = "doctor", .plan = &plan, .workdir = cwd, .user_listed = true,
-                            .home = "/root", .scratch = scratch->path};
+    struct run_spec spec = {.id = "doctor",
+                            .plan = &plan,
+                            .workdir = cwd,
+                            .user_listed = true,
+                            .home = "/root",
+                            .scratch = scratch->path};
     struct root_filesystem root = {(const char *const *)&layer, 1};
     struct cell_remains remains = {0};
     struct cell *cell = NULL;
@@ -236,7 +246,8 @@ static void check_cell(struct doctor *doctor)
         scratch_remove(&scratch);
     if (ok)
         find(doctor, "cell", LEVEL_OK,
-             "a cell can be set up here, with the current directory as its working directory", NULL);
+             "a cell can be set up here, with the current directory as its working directory",
+             NULL);
     else
         find_err(doctor, "cell", &err);
 }
@@ -257,7 +268,8 @@ static void print_findings(const struct doctor *doctor)
     print_out("%s\n", doctor->ready ? "Steps can run here." : "Steps cannot run here.");
 }
 
-static bool parse(int argc, char **argv, struct doctor *doctor, bool *json, bool *help, struct err *err)
+static bool parse(int argc, char **argv, struct doctor *doctor, bool *json, bool *help,
+                  struct err *err)
 {
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
@@ -286,7 +298,8 @@ int cmd_doctor(int argc, char **argv)
         return STATUS_FAILED;
     }
     if (help) {
-        print_out("Usage: stepcell doctor [--json] [--store DIR]\n\nTells what this host can do, one line "
+        print_out("Usage: stepcell doctor [--json] [--store DIR]\n\nTells what this host can do, "
+                  "one line "
                   "a finding, with the fix.\nExits with 0 when steps can run here, else with 1.\n");
         return 0;
     }

@@ -25,8 +25,8 @@ static bool make_id(struct session *session, struct err *err)
 static bool check_result_place(const char *path, struct err *err)
 {
     const char *slash = strrchr(path, '/');
-    autofree char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path))
-                               : strdup(".");
+    autofree char *dir =
+        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 
     if (!dir || access(dir, W_OK | X_OK) < 0) {
         err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);

@@ -92,7 +92,8 @@ static bool put_packages(struct strv *env, const struct run_options *options,
         for (size_t j = 0; entry && j < env->count; j++) {
             if (has_name(env->items[j], entry, (size_t)(strchr(entry, '=') - entry)) &&
                 strcmp(env->items[j], entry) != 0)
-                return err_set(err, ERR_OPTION_INVALID, "two packages have the name '%s'", spec->name);
+                return err_set(err, ERR_OPTION_INVALID, "two packages have the name '%s'",
+                               spec->name);
         }
         if (!entry || !put(env, entry, err))
             return entry ? false : no_memory(err);
@@ -122,7 +123,8 @@ static bool put_file(struct strv *env, const char *file, char **caller, bool *ow
             continue;
         name_len = strcspn(line, "=");
         if (name_len == 0 || memchr(line, ' ', name_len) || memchr(line, '\t', name_len)) {
-            err_set(err, ERR_OPTION_INVALID, "line %d of '%s' has no name before '='", number, file);
+            err_set(err, ERR_OPTION_INVALID, "line %d of '%s' has no name before '='", number,
+                    file);
             return err_hint(err, "each line is NAME=VALUE, or NAME for the caller's own value");
         }
         if (!put_given(env, line, caller, own_home, err))
@@ -131,9 +133,9 @@ static bool put_file(struct strv *env, const char *file, char **caller, bool *ow
     return true;
 }
 
-bool environment_make(const struct run_options *options, const struct strv *image_env, char **caller,
-                      const struct mount_source *sources, struct strv *env, bool *own_home,
-                      const char **image_home, struct err *err)
+bool environment_make(const struct run_options *options, const struct strv *image_env,
+                      char **caller, const struct mount_source *sources, struct strv *env,
+                      bool *own_home, const char **image_home, struct err *err)
 {
     bool ignored = false;
 

@@ -1,7 +1,7 @@
 /*
- * The environment of a step (pure but for --env-file): the image's, then the caller's proxy variables,
- * then STEPCELL_PACKAGE_…, then --env-file, then --env; a later value of a name wins. Nothing else of
- * the caller's environment passes.
+ * The environment of a step (pure but for --env-file): the image's, then the caller's proxy
+ * variables, then STEPCELL_PACKAGE_…, then --env-file, then --env; a later value of a name wins.
+ * Nothing else of the caller's environment passes.
  */
 #ifndef STEPCELL_SHIM_ENVIRONMENT_H
 #define STEPCELL_SHIM_ENVIRONMENT_H
@@ -12,12 +12,12 @@
 #define ENV_FILE_MAX (4 << 20) /* bytes */
 
 /*
- * `image_env` is the image's; `caller` is an environ. `sources` are the sources of options->mounts, at
- * the same index. *own_home tells that the caller set HOME. *image_home is the image's HOME, which is
- * left out of `env`, or NULL; it is borrowed from image_env.
+ * `image_env` is the image's; `caller` is an environ. `sources` are the sources of options->mounts,
+ * at the same index. *own_home tells that the caller set HOME. *image_home is the image's HOME,
+ * which is left out of `env`, or NULL; it is borrowed from image_env.
  */
-bool environment_make(const struct run_options *options, const struct strv *image_env, char **caller,
-                      const struct mount_source *sources, struct strv *env, bool *own_home,
-                      const char **image_home, struct err *err);
+bool environment_make(const struct run_options *options, const struct strv *image_env,
+                      char **caller, const struct mount_source *sources, struct strv *env,
+                      bool *own_home, const char **image_home, struct err *err);
 
 #endif

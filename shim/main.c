@@ -1,4 +1,5 @@
-/* stepcell: one step, one cell. This file finds the command; docs/architecture.md is a tour of the rest. */
+/* stepcell: one step, one cell. This file finds the command; docs/architecture.md is a tour of the
+ * rest. */
 #include <string.h>
 
 #include "base/cleanup.h"

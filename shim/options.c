@@ -245,9 +245,9 @@ static const struct option table[] = {
     {"env", 'e', "NAME[=VALUE]", true, set_env,
      "an environment variable; NAME alone takes the caller's value"},
     {"env-file", 0, "FILE", true, set_env_file, "a file with a NAME[=VALUE] on each line"},
-    {"no-proxy-env", 0, NULL, false, set_no_proxy_env,
-     "do not pass the caller's proxy variables"},
-    {"script", 0, "FILE|-", false, set_script, "run this script; the words behind IMAGE are its arguments"},
+    {"no-proxy-env", 0, NULL, false, set_no_proxy_env, "do not pass the caller's proxy variables"},
+    {"script", 0, "FILE|-", false, set_script,
+     "run this script; the words behind IMAGE are its arguments"},
     {"shell", 0, "SH", false, set_shell,
      "its interpreter, default by its #! line, its ending, else sh"},
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
@@ -312,8 +312,9 @@ static bool add_token(struct tokens *tokens, const struct option *option, const 
 static bool unknown(const char *word, struct err *err)
 {
     err_set(err, ERR_OPTION_INVALID, "unknown option '%s'", word);
-    return err_hint(err, "'stepcell run --help' lists the options; words behind IMAGE belong to the "
-                         "command");
+    return err_hint(err,
+                    "'stepcell run --help' lists the options; words behind IMAGE belong to the "
+                    "command");
 }
 
 static bool missing_value(const char *word, struct err *err)
@@ -461,11 +462,11 @@ static bool step_object(struct run_options *options, const struct option *option
     json_t *item;
 
     json_object_foreach (value, name, item) {
-        autofree char *text = json_is_null(item)
-                                  ? strdup(name)
-                                  : text_printf("%s=%s", name, json_string_value(item)
-                                                                   ? json_string_value(item)
-                                                                   : "");
+        autofree char *text =
+            json_is_null(item)
+                ? strdup(name)
+                : text_printf("%s=%s", name,
+                              json_string_value(item) ? json_string_value(item) : "");
         if (!json_is_null(item) && !json_is_string(item))
             return step_type(option->name, "a list or object of strings", err);
         if (!text || !option->set(options, option->name, text, err))
@@ -487,8 +488,9 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
     option = name && !strchr(key, '-') ? find_long(name, strlen(name)) : NULL;
     if (!option || option->set == set_help || option->set == set_step) {
         err_set(err, ERR_OPTION_INVALID, "unknown key '%s' in the step", key);
-        return err_hint(err, "the keys are image, command, args and the options of 'stepcell run' with "
-                             "'_' for '-'");
+        return err_hint(err,
+                        "the keys are image, command, args and the options of 'stepcell run' with "
+                        "'_' for '-'");
     }
     if (json_is_null(value))
         return true;
@@ -631,10 +633,11 @@ char *options_help(void)
 {
     struct buf text = BUF_INIT(65536);
 
-    buf_append_text(&text, "Usage: stepcell run [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
-                           "       stepcell run [OPTIONS] --script FILE IMAGE [ARG...]\n"
-                           "       stepcell run [OPTIONS] --step FILE|-\n\n"
-                           "Runs one step in a cell made of IMAGE and ends with its exit status.\n\n");
+    buf_append_text(&text,
+                    "Usage: stepcell run [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
+                    "       stepcell run [OPTIONS] --script FILE IMAGE [ARG...]\n"
+                    "       stepcell run [OPTIONS] --step FILE|-\n\n"
+                    "Runs one step in a cell made of IMAGE and ends with its exit status.\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         autofree char *left = text_printf("--%s%s%s", table[i].name, table[i].value ? " " : "",
                                           table[i].value ? table[i].value : "");

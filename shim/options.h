@@ -1,5 +1,6 @@
 /*
- * The options of `stepcell run`: one table serves the command line, the JSON step and the help text.
+ * The options of `stepcell run`: one table serves the command line, the JSON step and the help
+ * text.
  *
  * The command line is read first, so that --result is known whatever is wrong with the rest; a step
  * file is applied before the flags given beside it, which therefore win. Repeatable options add up.
@@ -26,7 +27,7 @@ struct run_options {
     char *workdir;
     struct mount_spec *mounts; /* without the working directory and the script */
     size_t mount_count;
-    struct strv env;       /* NAME=VALUE or NAME */
+    struct strv env; /* NAME=VALUE or NAME */
     struct strv env_files;
     bool no_proxy_env;
     char *script; /* a file, or "-" for stdin */
@@ -51,8 +52,8 @@ struct run_options {
     ((struct run_options){.grace_ms = GRACE_DEFAULT_MS, .verbosity = PRINT_NORMAL})
 
 /*
- * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and must be
- * released all the same.
+ * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and
+ * must be released all the same.
  */
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);

@@ -36,8 +36,9 @@ json_t *phases_json(const struct phases *phases, const json_t *from_helper)
         char start[CLOCK_TEXT_MAX];
 
         clock_text(&phase->start, start);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f}", "name", phase->name, "start", start,
-                                              "ms", (double)(int64_t)(phase->ms * 1000) / 1000));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:f}", "name", phase->name, "start", start,
+                                        "ms", (double)(int64_t)(phase->ms * 1000) / 1000));
         /* What the helper did, it did while this program resolved. */
         if (i == 0) {
             json_array_foreach (from_helper, index, item)

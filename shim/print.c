@@ -20,9 +20,10 @@ static size_t harmless(const unsigned char *s)
         return 2;
     if ((s[0] & 0xf0) == 0xe0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80) {
         /* U+200E, U+200F, U+202A…U+202E, U+2066…U+2069 */
-        bool bidi = s[0] == 0xe2 && ((s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f ||
-                                                      (s[2] >= 0xaa && s[2] <= 0xae))) ||
-                                     (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
+        bool bidi =
+            s[0] == 0xe2 &&
+            ((s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xaa && s[2] <= 0xae))) ||
+             (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
         return bidi ? 0 : 3;
     }
     if ((s[0] & 0xf8) == 0xf0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
@@ -44,7 +45,8 @@ static void print_line(const char *prefix, const char *text)
         p += n ? n : 1;
     }
     buf_append(&line, "\n", 1);
-    /* In one write, so that lines of several processes do not mix. A stderr that is gone stays gone. */
+    /* In one write, so that lines of several processes do not mix. A stderr that is gone stays
+     * gone. */
     (void)!file_write_all(STDERR_FILENO, line.data, line.len);
 }
 
@@ -55,7 +57,7 @@ void print_err(const struct err *err)
         print_line("stepcell: hint: ", err->hint);
 }
 
-static void print_format(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void print_format(const char *format, va_list args)
 {
     char text[LINE_MAX_LEN / 4];
 

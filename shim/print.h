@@ -2,8 +2,8 @@
  * The only printer: stepcell's own messages, on stderr, each line with the prefix "stepcell: ".
  *
  * Texts may hold what came from an image, a registry or a step file: control characters, escape
- * sequences and bytes that are no UTF-8 are printed as \xNN, so that they cannot drive a terminal or
- * pass for output of the step.
+ * sequences and bytes that are no UTF-8 are printed as \xNN, so that they cannot drive a terminal
+ * or pass for output of the step.
  */
 #ifndef STEPCELL_SHIM_PRINT_H
 #define STEPCELL_SHIM_PRINT_H

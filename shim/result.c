@@ -8,8 +8,9 @@
 #include "base/file.h"
 
 static const char *const outcomes[] = {
-    [OUTCOME_EXITED] = "exited",     [OUTCOME_SIGNALED] = "signaled", [OUTCOME_TIMED_OUT] = "timed-out",
-    [OUTCOME_CANCELED] = "canceled", [OUTCOME_REFUSED] = "refused",   [OUTCOME_FAILED] = "failed",
+    [OUTCOME_EXITED] = "exited",       [OUTCOME_SIGNALED] = "signaled",
+    [OUTCOME_TIMED_OUT] = "timed-out", [OUTCOME_CANCELED] = "canceled",
+    [OUTCOME_REFUSED] = "refused",     [OUTCOME_FAILED] = "failed",
     [OUTCOME_UNKNOWN] = "unknown",
 };
 
@@ -42,7 +43,8 @@ static json_t *text_or_null(const char *text)
 static json_t *stream_json(const struct stream_count *count)
 {
     /* Lines and digest are counted only where something looks at the bytes anyway. */
-    json_t *stream = json_pack("{s:I, s:n, s:n}", "bytes", (json_int_t)count->bytes, "lines", "sha256");
+    json_t *stream =
+        json_pack("{s:I, s:n, s:n}", "bytes", (json_int_t)count->bytes, "lines", "sha256");
 
     if (count->lost)
         json_object_set_new(stream, "lost_bytes", json_integer((json_int_t)count->lost));
@@ -80,19 +82,13 @@ static json_t *cleanup_json_of(const struct result *result)
 json_t *result_json(const struct result *result)
 {
     return json_pack("{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:{s:o, s:o}, s:{}, s:b, s:o, s:o, s:o}",
-                     "schema", "stepcell.result/1",
-                     "id", text_or_null(result->id),
-                     "outcome", outcomes[result->outcome],
-                     "exit_code", result->exit_code,
-                     "signal", result->signal ? json_integer(result->signal) : json_null(),
-                     "engine", result->engine,
-                     "image", image_json(result),
-                     "output", "stdout", stream_json(&result->out), "stderr", stream_json(&result->err),
-                     "outputs",
-                     "oom_killed", 0,
-                     "phases", phases_json(&result->phases, result->helper_phases),
-                     "cleanup", cleanup_json_of(result),
-                     "error", error_json(&result->error));
+                     "schema", "stepcell.result/1", "id", text_or_null(result->id), "outcome",
+                     outcomes[result->outcome], "exit_code", result->exit_code, "signal",
+                     result->signal ? json_integer(result->signal) : json_null(), "engine",
+                     result->engine, "image", image_json(result), "output", "stdout",
+                     stream_json(&result->out), "stderr", stream_json(&result->err), "outputs",
+                     "oom_killed", 0, "phases", phases_json(&result->phases, result->helper_phases),
+                     "cleanup", cleanup_json_of(result), "error", error_json(&result->error));
 }
 
 bool result_write(const struct result *result, const char *path, struct err *err)

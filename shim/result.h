@@ -1,4 +1,5 @@
-/* The result: the record of how a step ended (docs/result.md), and the exit status that goes with it. */
+/* The result: the record of how a step ended (docs/result.md), and the exit status that goes with
+ * it. */
 #ifndef STEPCELL_SHIM_RESULT_H
 #define STEPCELL_SHIM_RESULT_H
 
@@ -41,7 +42,8 @@ struct result {
     struct err error; /* ERR_NONE when there was none */
 };
 
-/* Refused when the caller or an administrator can change it, failed when stepcell or an engine did. */
+/* Refused when the caller or an administrator can change it, failed when stepcell or an engine did.
+ */
 enum outcome result_outcome_of(enum err_code code);
 
 /* The result as a JSON object, owned by the caller. */

@@ -150,7 +150,8 @@ bool script_save_stdin(int dirfd, const char *name, struct err *err)
             return true;
         total += (size_t)n;
         if (total > SCRIPT_MAX)
-            return err_set(err, ERR_SCRIPT_MISSING, "the script is larger than %d bytes", SCRIPT_MAX);
+            return err_set(err, ERR_SCRIPT_MISSING, "the script is larger than %d bytes",
+                           SCRIPT_MAX);
         if (!file_write_all(fd, chunk, (size_t)n))
             return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
     }

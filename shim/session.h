@@ -14,7 +14,7 @@
 #include "runtime/engine.h"
 #include "runtime/image/store.h"
 #include "runtime/native/user.h"
-#include "runtime/scratch.h"
+#include "runtime/native/scratch.h"
 #include "shim/options.h"
 #include "shim/relay/pump.h"
 #include "shim/result.h"
@@ -42,7 +42,8 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_source *sources; /* of options.mounts, then the working directory, then the script */
+    struct mount_source
+        *sources; /* of options.mounts, then the working directory, then the script */
     char *cwd;
     char *workdir;
     char *script_path;

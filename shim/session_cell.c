@@ -95,7 +95,8 @@ static bool on_signal(void *data, int signal, struct err *err)
 
 bool session_open(struct session *session, struct err *err)
 {
-    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+    static const int handled[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
+                                  SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
     sigset_t set;
 
     sigemptyset(&set);
@@ -129,8 +130,8 @@ static bool start_command(struct session *session, struct err *err)
                     session, err))
         return false;
     if (session->streams.in >= 0 &&
-        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done, session,
-                    err))
+        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done,
+                    session, err))
         return false;
     if (!session->engine->start(session->cell, err))
         return false;
@@ -170,10 +171,12 @@ static bool drive(struct session *session, struct err *err)
     phases_enter(&session->result.phases, "create");
     if (!session->engine->create(&session->spec, &root, &session->cell, err))
         return false;
-    session->cell_io = (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
+    session->cell_io =
+        (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
     session->timeout = (struct loop_timer){0, time_is_up, session};
     session->grace = (struct loop_timer){0, grace_over, session};
-    return loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
+    return loop_add(&session->loop, &session->cell_io, EPOLLIN, err) &&
+           loop_run(&session->loop, err);
 }
 
 static void take_outcome(struct session *session, const struct exit_record *record)

@@ -32,8 +32,8 @@ static const char *current_dir(const struct session *session)
 }
 
 /* Where a script lies inside: a visible one at its own path, one from stdin at a fixed path. */
-static bool find_script(struct session *session, struct mount_spec *spec, char head[SCRIPT_HEAD_MAX],
-                        struct err *err)
+static bool find_script(struct session *session, struct mount_spec *spec,
+                        char head[SCRIPT_HEAD_MAX], struct err *err)
 {
     const char *given = session->options.script;
 
@@ -167,8 +167,8 @@ static bool plan_mounts(struct session *session, struct mount_spec *specs, struc
     if (options)
         memcpy(specs, session->options.mounts, options * sizeof(*specs));
     *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
-    workdir->source = (char *)(session->options.workdir ? session->options.workdir
-                                                        : current_dir(session));
+    workdir->source =
+        (char *)(session->options.workdir ? session->options.workdir : current_dir(session));
     if (!find_sources(session, specs, count, err))
         return false;
     session->workdir = strdup(source_path(&session->sources[options]));

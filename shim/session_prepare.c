@@ -73,11 +73,24 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
 {
     const struct run_options *options = &session->options;
     char *words[] = {
-        "stepcell-image", "ensure", "--store", session->store.path, "--platform",
-        session->platform_text, "--pull", (char *)pull_word(policy), "--user",
-        options->user ? options->user : "", "--progress",
-        options->verbosity == PRINT_QUIET ? "none" : options->progress ? options->progress : "auto",
-        "--report", "3", (char *)session->reference.given, NULL,
+        "stepcell-image",
+        "ensure",
+        "--store",
+        session->store.path,
+        "--platform",
+        session->platform_text,
+        "--pull",
+        (char *)pull_word(policy),
+        "--user",
+        options->user ? options->user : "",
+        "--progress",
+        options->verbosity == PRINT_QUIET ? "none"
+        : options->progress               ? options->progress
+                                          : "auto",
+        "--report",
+        "3",
+        (char *)session->reference.given,
+        NULL,
     };
     int status = 0;
     bool ok;
@@ -101,7 +114,8 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
 static bool not_found(const struct session *session, struct err *err)
 {
     err_set(err, ERR_IMAGE_NOT_FOUND, "image '%s' is not in the store", session->reference.name);
-    return err_hint(err, "--pull never forbids to get it; pull it first with 'stepcell image pull'");
+    return err_hint(err,
+                    "--pull never forbids to get it; pull it first with 'stepcell image pull'");
 }
 
 static bool load(struct session *session, bool *found, struct err *err)
@@ -147,7 +161,8 @@ static bool check_entrypoint(const struct session *session, struct err *err)
     err_set(err, ERR_IMAGE_ENTRYPOINT, "image '%s' has the entrypoint [%s]%s%s%s",
             session->reference.name, text.data ? text.data : "…", history ? ", set by '" : "",
             history ? history : "", history ? "'" : "");
-    return err_hint(err, "rebuild the image with 'ENTRYPOINT []', or run it with --entrypoint clear");
+    return err_hint(err,
+                    "rebuild the image with 'ENTRYPOINT []', or run it with --entrypoint clear");
 }
 
 static bool find_layers(struct session *session, struct err *err)

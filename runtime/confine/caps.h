@@ -1,7 +1,7 @@
 /*
- * Capabilities of a step: docker's default set at most, in the bounding set too, none inheritable and
- * none ambient (CVE-2022-24769, CVE-2022-29162). Linked into the cell's static pid 1, so it makes the
- * system calls itself.
+ * Capabilities of a step: docker's default set at most, in the bounding set too, none inheritable
+ * and none ambient (CVE-2022-24769, CVE-2022-29162). Linked into the cell's static pid 1, so it
+ * makes the system calls itself.
  */
 #ifndef STEPCELL_RUNTIME_CONFINE_CAPS_H
 #define STEPCELL_RUNTIME_CONFINE_CAPS_H

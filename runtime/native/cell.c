@@ -83,8 +83,8 @@ static bool open_dirs(const struct cell_setup *setup, struct opened *opened, str
 }
 
 /*
- * Everything of the host that the cell needs is opened with the caller's own ids, before they change:
- * the root of the cell may be nobody on the host.
+ * Everything of the host that the cell needs is opened with the caller's own ids, before they
+ * change: the root of the cell may be nobody on the host.
  */
 static bool open_host(const struct cell_setup *setup, const struct root_options *options,
                       struct opened *opened, struct err *err)
@@ -104,8 +104,8 @@ static bool open_host(const struct cell_setup *setup, const struct root_options 
         if (setup->trees[i] < 0)
             return false;
     }
-    /* Through a read-only mount of its own: nobody inside can write to it by /proc/1/exe, even where
-     * the caller owns the file (CVE-2019-5736). */
+    /* Through a read-only mount of its own: nobody inside can write to it by /proc/1/exe, even
+     * where the caller owns the file (CVE-2019-5736). */
     opened->init = tree_clone(setup->init, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, -1);
     if (opened->init < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", setup->init);
@@ -128,13 +128,13 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
     autofd upper = -1, work = -1;
     bool attached;
 
-    if (!mountpoint || mkdirat(opened->scratch, "root", 0700) < 0 ||
-        mkdirat(opened->scratch, "upper", 0755) < 0 || mkdirat(opened->scratch, "work", 0700) < 0)
+    if (!mountpoint || mkdirat(opened->scratch, "upper", 0755) < 0 ||
+        mkdirat(opened->scratch, "work", 0700) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
     upper = openat(opened->scratch, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
     work = openat(opened->scratch, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    *root = overlay_mount(opened->layers, setup->root->count, upper, work, mountpoint, &attached,
-                          err);
+    *root =
+        overlay_mount(opened->layers, setup->root->count, upper, work, mountpoint, &attached, err);
     return *root >= 0 && (attached || root_enter(*root, err));
 }
 
@@ -210,7 +210,8 @@ static bool add_passwd_line(const struct run_spec *spec, int root, const char *h
 
     if (!line || etc < 0)
         return false;
-    file = path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
+    file =
+        path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
     if (file < 0 || fstat(file, &st) < 0)
         return errno == ELOOP || errno == EISDIR;
     if (!S_ISREG(st.st_mode))
@@ -263,7 +264,8 @@ static bool make_home(const struct run_spec *spec, int root, const char **home, 
             return err_errno(err, ERR_ENGINE_FAILED, "cannot make a home directory in the cell");
     }
     if (!spec->user_listed && !add_passwd_line(spec, root, chosen ? chosen : HOME_FALLBACK))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot add the user to '/etc/passwd' of the cell");
+        return err_errno(err, ERR_ENGINE_FAILED,
+                         "cannot add the user to '/etc/passwd' of the cell");
     *home = chosen;
     return true;
 }
@@ -299,9 +301,8 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     /* Before the plan: what these write must never be something of the host's. */
     if (!check_interpreters(spec, root, err) || !make_home(spec, root, home, err))
         return false;
-    return apply_plan(spec->plan, setup->trees, root, &scratch, err) &&
-           root_switch(root, err) && apply_prove(spec->plan, root, err) &&
-           enter_workdir(spec, err);
+    return apply_plan(spec->plan, setup->trees, root, &scratch, err) && root_switch(root, err) &&
+           apply_prove(spec->plan, root, err) && enter_workdir(spec, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
@@ -342,8 +343,8 @@ static bool place_streams(const struct cell_setup *setup, int config, struct err
     int in = setup->in >= 0 ? setup->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* All of them above the numbers that they are going to have. */
     int high[] = {fcntl(in, F_DUPFD_CLOEXEC, 16), fcntl(setup->out, F_DUPFD_CLOEXEC, 16),
-                  fcntl(setup->err, F_DUPFD_CLOEXEC, 16), fcntl(setup->control, F_DUPFD_CLOEXEC, 16),
-                  fcntl(config, F_DUPFD_CLOEXEC, 16)};
+                  fcntl(setup->err, F_DUPFD_CLOEXEC, 16),
+                  fcntl(setup->control, F_DUPFD_CLOEXEC, 16), fcntl(config, F_DUPFD_CLOEXEC, 16)};
 
     for (int i = 0; i < (int)ARRAY_SIZE(high); i++) {
         if (high[i] < 0 || !place(high[i], i))
@@ -399,7 +400,8 @@ _Noreturn void cell_main(const struct cell_setup *setup)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     umask(0);
-    if (!open_host(setup, &options, &opened, &err) || !expect(setup->control, MESSAGE_MAPPED, &err) ||
+    if (!open_host(setup, &options, &opened, &err) ||
+        !expect(setup->control, MESSAGE_MAPPED, &err) ||
         !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */

@@ -1,6 +1,7 @@
 /*
- * The inside of a cell's creation: what the first process of the new namespaces does between clone(2)
- * and the execution of stepcell-init. Everything here runs in the child; the parent's half is native.c.
+ * The inside of a cell's creation: what the first process of the new namespaces does between
+ * clone(2) and the execution of stepcell-init. Everything here runs in the child; the parent's half
+ * is native.c.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_CELL_H
 #define STEPCELL_RUNTIME_NATIVE_CELL_H
@@ -12,12 +13,12 @@ struct cell_setup {
     const struct run_spec *spec;
     const struct root_filesystem *root;
     const struct idmap *map;
-    int *trees;             /* per mount of the plan: a detached clone that the parent made, or -1 */
-    const char *scratch;    /* the part of the scratch that belongs to the root of the cell */
-    const char *hosts;      /* what becomes /etc/hosts */
-    const char *init;       /* path of stepcell-init */
-    int control;            /* the child's end of the control socket */
-    int in, out, err;       /* the command's streams; in is -1 for none */
+    int *trees;          /* per mount of the plan: a detached clone that the parent made, or -1 */
+    const char *scratch; /* belongs to the root of the cell, which writes to it */
+    const char *hosts;   /* what becomes /etc/hosts */
+    const char *init;    /* path of stepcell-init */
+    int control;         /* the child's end of the control socket */
+    int in, out, err;    /* the command's streams; in is -1 for none */
 };
 
 /* Never returns: executes stepcell-init, or reports why not and exits. */

@@ -1,6 +1,7 @@
 /*
- * The messages between stepcell and the first process of a cell (stepcell's own child until it executes
- * stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never anything else.
+ * The messages between stepcell and the first process of a cell (stepcell's own child until it
+ * executes stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never
+ * anything else.
  *
  *   stepcell → cell   MAPPED        the user namespace has its id map
  *   cell → stepcell   FAILED        the set-up failed; the process ends

@@ -21,8 +21,7 @@
 #include "runtime/native/handshake.h"
 #include "runtime/native/ownership.h"
 
-#define FS_DIR    "fs" /* the part of the scratch that the cell writes to */
-#define HOSTS     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
+#define HOSTS    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 #define NO_PIPES ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
 
 /* Both ends of the command's streams; the child's are closed once it runs. */
@@ -36,7 +35,6 @@ struct cell {
     struct idmap map;
     struct cell_pipes pipes;
     int scratch; /* O_PATH of spec->scratch */
-    char *fs;    /* its part that belongs to the cell */
     char *hosts;
     char *init;
     int *trees;
@@ -91,13 +89,13 @@ static bool make_scratch(struct cell *cell, struct err *err)
     uint32_t uid, gid;
 
     cell->scratch = open(cell->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cell->fs = text_printf("%s/%s", cell->spec->scratch, FS_DIR);
-    if (cell->scratch < 0 || !cell->fs || mkdirat(cell->scratch, FS_DIR, 0700) < 0)
+    if (cell->scratch < 0)
         return failed(err, "prepare the scratch directory of the cell");
-    /* What root of the cell writes to has to be its own. */
+    /* What root of the cell writes to has to be its own; the caller still passes through. */
     if (cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
         idmap_outside(&cell->map.gids, 0, &gid) &&
-        fchownat(cell->scratch, FS_DIR, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+        (fchownat(cell->scratch, "", uid, gid, AT_EMPTY_PATH) < 0 ||
+         chmod(cell->spec->scratch, 0711) < 0))
         return failed(err, "prepare the scratch directory of the cell");
     if (cell->spec->network == NETWORK_HOST) {
         cell->hosts = strdup("/etc/hosts");
@@ -156,7 +154,7 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
             .root = root,
             .map = &cell->map,
             .trees = cell->trees,
-            .scratch = cell->fs,
+            .scratch = cell->spec->scratch,
             .hosts = cell->hosts,
             .init = cell->init,
             .control = child_control,
@@ -256,8 +254,9 @@ static void take_exec_failure(struct cell *cell, int number)
     errno = number;
     if (number == ENOENT || number == ENOTDIR) {
         err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
-        err_hint(err, "it, or the interpreter that its first line names, was not found on the PATH of "
-                      "the cell");
+        err_hint(err,
+                 "it, or the interpreter that its first line names, was not found on the PATH of "
+                 "the cell");
     } else {
         err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
         err_hint(err, "check its execute permission for the user of the step, and its format");
@@ -342,19 +341,34 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
     return true;
 }
 
+/* Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. */
+static bool remove_written(const struct cell *cell)
+{
+    bool ok = file_remove_tree(cell->scratch, "upper") && file_remove_tree(cell->scratch, "work") &&
+              file_remove_tree(cell->scratch, "root");
+
+    for (size_t i = 0; i < cell->spec->plan->count; i++) {
+        autofree char *name = text_printf("cow%zu", i);
+
+        if (cell->spec->plan->mounts[i].kind == MOUNT_COW)
+            ok = name && file_remove_tree(cell->scratch, name) && ok;
+    }
+    return ok;
+}
+
 /* Files of subordinate ids can be removed only from inside the namespace that has these ids. */
-static bool remove_fs(struct cell *cell)
+static bool remove_scratch(const struct cell *cell)
 {
     pid_t child;
     int status = 1;
 
+    if (cell->scratch < 0)
+        return true;
     if (cell->map.kind != IDMAP_RANGES || cell->userns < 0)
-        return file_remove_tree(cell->scratch, FS_DIR);
+        return remove_written(cell);
     child = fork();
-    if (child == 0) {
-        bool ok = setns(cell->userns, CLONE_NEWUSER) == 0 && file_remove_tree(cell->scratch, FS_DIR);
-        _exit(ok ? 0 : 1);
-    }
+    if (child == 0)
+        _exit(setns(cell->userns, CLONE_NEWUSER) == 0 && remove_written(cell) ? 0 : 1);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -372,7 +386,6 @@ static void cell_free(struct cell *cell)
     close_fd(cell->scratch);
     strv_release(&cell->record.left_running);
     free(cell->trees);
-    free(cell->fs);
     free(cell->hosts);
     free(cell->init);
     free(cell);
@@ -389,8 +402,8 @@ static bool native_remove(struct cell *cell, struct cell_remains *remains, struc
     if (cell->userns >= 0)
         ok = ownership_give_back(cell->spec->plan, &cell->map, cell->spec->uid, cell->userns,
                                  &cell->start, err);
-    if (cell->fs && !remove_fs(cell))
-        strv_add(&remains->left, cell->fs);
+    if (!remove_scratch(cell))
+        strv_add(&remains->left, cell->spec->scratch);
     cell_free(cell);
     return ok;
 }

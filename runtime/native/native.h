@@ -1,5 +1,6 @@
 /*
- * The native engine: cells made by this program alone, out of namespaces, overlayfs and a static pid 1.
+ * The native engine: cells made by this program alone, out of namespaces, overlayfs and a static
+ * pid 1.
  *
  * The command's streams are pipes. Their ends in struct cell_streams are non-blocking.
  */

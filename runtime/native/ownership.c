@@ -20,9 +20,9 @@ struct owner {
 };
 
 /*
- * On the disk `owner` is what `own` is outside; every other id of the range stays itself. An owner out
- * of the range itself (left by a cell that was killed with stepcell) is mapped alone, since the maps
- * of a namespace may not overlap.
+ * On the disk `owner` is what `own` is outside; every other id of the range stays itself. An owner
+ * out of the range itself (left by a cell that was killed with stepcell) is mapped alone, since the
+ * maps of a namespace may not overlap.
  */
 static struct idmap_side disk_side(const struct idmap_side *cell, uint32_t own, uint32_t owner)
 {
@@ -33,8 +33,8 @@ static struct idmap_side disk_side(const struct idmap_side *cell, uint32_t own, 
     if (owner >= range->outside && owner - range->outside < range->count)
         return side;
     if (outside > range->outside)
-        side.extents[side.count++] = (struct idmap_extent){range->outside, range->outside,
-                                                           outside - range->outside};
+        side.extents[side.count++] =
+            (struct idmap_extent){range->outside, range->outside, outside - range->outside};
     if (outside + 1 < range->outside + range->count)
         side.extents[side.count++] = (struct idmap_extent){
             outside + 1, outside + 1, range->outside + range->count - outside - 1};
@@ -59,8 +59,8 @@ static int userns_for(struct owner *owners, size_t *count, const struct idmap *m
     return userns;
 }
 
-bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid, gid_t gid,
-                           int *trees, struct err *err)
+bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
+                           gid_t gid, int *trees, struct err *err)
 {
     autofree struct owner *owners = calloc(plan->count + 1, sizeof(*owners));
     size_t count = 0;
@@ -96,13 +96,15 @@ static bool is_foreign(const struct idmap_side *side, uint32_t id, uint32_t own)
     if (id == own)
         return false;
     for (size_t i = 0; i < side->count; i++) {
-        if (id >= side->extents[i].outside && id - side->extents[i].outside < side->extents[i].count)
+        if (id >= side->extents[i].outside &&
+            id - side->extents[i].outside < side->extents[i].count)
             return true;
     }
     return false;
 }
 
-static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name, const struct stat *st)
+static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name,
+                          const struct stat *st)
 {
     bool uid = is_foreign(&sweep->uids, st->st_uid, sweep->uid);
     bool gid = is_foreign(&sweep->gids, st->st_gid, sweep->gid);
@@ -156,11 +158,12 @@ static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name)
     return sweep_entries(sweep, fd);
 }
 
-/* The step may have moved the source and put something else in its place: only the source is swept. */
+/* The step may have moved the source and put something else in its place: only the source is swept.
+ */
 static bool sweep_source(const struct sweep *sweep, const struct mount_source *source)
 {
-    int fd = open(source->resolved,
-                  (S_ISDIR(source->mode) ? O_RDONLY | O_DIRECTORY : O_PATH) | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(source->resolved, (S_ISDIR(source->mode) ? O_RDONLY | O_DIRECTORY : O_PATH) |
+                                        O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0)
@@ -202,8 +205,8 @@ static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep, bool 
 }
 
 /*
- * Inside the cell's user namespace the caller may change subordinate ids. There the ids of the cell are
- * what they are inside, and the caller is the step's user.
+ * Inside the cell's user namespace the caller may change subordinate ids. There the ids of the cell
+ * are what they are inside, and the caller is the step's user.
  */
 static int sweep_in_namespace(const struct mount_plan *plan, struct sweep *sweep, int userns)
 {
@@ -230,8 +233,8 @@ static bool sweep_ranges(const struct mount_plan *plan, struct sweep *sweep, int
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map, uid_t uid, int userns,
-                         const struct timespec *start, struct err *err)
+bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
+                         int userns, const struct timespec *start, struct err *err)
 {
     struct sweep sweep = {.uids = map->uids, .gids = map->gids};
     bool ok;
@@ -242,6 +245,7 @@ bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map,
         sweep.since = start;
     ok = map->kind == IDMAP_ROOT ? sweep_plan(plan, &sweep, true)
                                  : sweep_ranges(plan, &sweep, userns);
-    return ok || err_set(err, ERR_ENGINE_FAILED, "some files of the step could not be given back to "
-                                                 "the owner of the working directory");
+    return ok || err_set(err, ERR_ENGINE_FAILED,
+                         "some files of the step could not be given back to "
+                         "the owner of the working directory");
 }

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 
-#define LINE_FIELDS 7
+#define LINE_FIELDS  7
 #define LINE_MAX_LEN 4096 /* bytes; longer lines are no entries */
 
 struct line {

@@ -1,7 +1,8 @@
 /*
- * The user of a step, looked up in the image's own passwd and group (pure). The texts are untrusted:
- * lines that are no entries are passed over, and numbers are parsed strictly. All digits are a number,
- * never a name (CVE-2024-40635), and a number above 2^31-1 is an error (CVE-2026-46680).
+ * The user of a step, looked up in the image's own passwd and group (pure). The texts are
+ * untrusted: lines that are no entries are passed over, and numbers are parsed strictly. All digits
+ * are a number, never a name (CVE-2024-40635), and a number above 2^31-1 is an error
+ * (CVE-2026-46680).
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_USER_H
 #define STEPCELL_RUNTIME_NATIVE_USER_H

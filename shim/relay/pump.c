@@ -47,9 +47,8 @@ static enum move write_held(struct pump *pump)
 {
     const char *bytes = pump->buffer + pump->sent;
     size_t len = pump->held - pump->sent;
-    ssize_t n = pump->sink_is_socket
-                    ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                    : write(pump->own_sink, bytes, len);
+    ssize_t n = pump->sink_is_socket ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                     : write(pump->own_sink, bytes, len);
 
     if (n < 0)
         return sink_error();
@@ -121,8 +120,8 @@ static bool wait_for(struct pump *pump, bool source, bool sink, struct err *err)
 {
     return watch(pump, &pump->source_io, &pump->source_watched, source && !pump->source_unpollable,
                  EPOLLIN, err) &&
-           watch(pump, &pump->sink_io, &pump->sink_watched, sink && !pump->sink_unpollable, EPOLLOUT,
-                 err);
+           watch(pump, &pump->sink_io, &pump->sink_watched, sink && !pump->sink_unpollable,
+                 EPOLLOUT, err);
 }
 
 static bool end(struct pump *pump, struct err *err)
@@ -140,7 +139,7 @@ static bool ready(void *data, uint32_t events, struct err *err)
 
     (void)events;
     for (int i = 0; i < TURNS; i++) {
-        enum move move = pump->sink_gone  ? drop_some(pump)
+        enum move move = pump->sink_gone ? drop_some(pump)
                          : pump->copying ? copy_some(pump)
                                          : splice_some(pump);
         switch (move) {
@@ -203,8 +202,12 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
 {
     struct stat st;
 
-    *pump = (struct pump){
-        .loop = loop, .from = from, .to = to, .to_is_input = to_is_input, .done = done, .data = data};
+    *pump = (struct pump){.loop = loop,
+                          .from = from,
+                          .to = to,
+                          .to_is_input = to_is_input,
+                          .done = done,
+                          .data = data};
     pump->own_sink = to_is_input ? -1 : open_sink(to);
     if (pump->own_sink < 0)
         pump->own_sink = to;

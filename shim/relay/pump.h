@@ -1,8 +1,8 @@
 /*
- * A pump moves bytes from one descriptor to another inside the event loop: byte for byte, as they come,
- * without a limit on lines and without more memory than one buffer. When the sink is full it waits, so
- * the command waits too. When the sink is gone, what comes is read, dropped and counted as lost: a
- * deployment is not stopped half-way because nobody listens.
+ * A pump moves bytes from one descriptor to another inside the event loop: byte for byte, as they
+ * come, without a limit on lines and without more memory than one buffer. When the sink is full it
+ * waits, so the command waits too. When the sink is gone, what comes is read, dropped and counted
+ * as lost: a deployment is not stopped half-way because nobody listens.
  *
  * Between pipes and files splice(2) moves the bytes without a copy through this process.
  */
@@ -17,10 +17,11 @@
 
 struct pump {
     struct loop *loop;
-    int from; /* not owned */
-    int to;   /* not owned */
-    int own_sink; /* a non-blocking description of `to`, where one can be had */
-    bool to_is_input; /* the sink is a command's stdin: when it is gone there is nobody to read for */
+    int from;         /* not owned */
+    int to;           /* not owned */
+    int own_sink;     /* a non-blocking description of `to`, where one can be had */
+    bool to_is_input; /* the sink is a command's stdin: when it is gone there is nobody to read for
+                       */
     void (*done)(void *data);
     void *data;
 
@@ -29,7 +30,7 @@ struct pump {
     bool ended;     /* the source is at its end and the buffer is empty */
 
     bool copying, sink_gone, source_unpollable, sink_unpollable, sink_is_socket;
-    char *buffer;   /* PUMP_CHUNK bytes, only while copying */
+    char *buffer; /* PUMP_CHUNK bytes, only while copying */
     size_t held, sent;
     struct loop_io source_io, sink_io;
     bool source_watched, sink_watched;

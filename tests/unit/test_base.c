@@ -52,11 +52,11 @@ static void durations_have_units(void **state)
         bool ok;
         uint64_t ms;
     } table[] = {
-        {"90", true, 90000},       {"0", true, 0},          {"500ms", true, 500},
-        {"1h30m", true, 5400000},  {"2m5s", true, 125000},  {"1h1m1s1ms", true, 3661001},
-        {"", false, 0},            {"s", false, 0},         {"5x", false, 0},
-        {"5s5m", false, 0},        {"5s5s", false, 0},      {"1.5s", false, 0},
-        {"-5s", false, 0},         {"5 s", false, 0},       {"99999999999999999999h", false, 0},
+        {"90", true, 90000},      {"0", true, 0},         {"500ms", true, 500},
+        {"1h30m", true, 5400000}, {"2m5s", true, 125000}, {"1h1m1s1ms", true, 3661001},
+        {"", false, 0},           {"s", false, 0},        {"5x", false, 0},
+        {"5s5m", false, 0},       {"5s5s", false, 0},     {"1.5s", false, 0},
+        {"-5s", false, 0},        {"5 s", false, 0},      {"99999999999999999999h", false, 0},
         {"9000h", false, 0},
     };
 
@@ -126,7 +126,8 @@ static void errors_carry_code_context_and_hint(void **state)
 static void json_from_outside_is_checked(void **state)
 {
     static const char *const bad[] = {
-        "", "{", "{} x", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "nul", "\xef\xbb\xbf{}", "\"a\"",
+        "",      "{", "{} x", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "nul", "\xef\xbb\xbf{}",
+        "\"a\"",
     };
     struct err err;
 
@@ -149,8 +150,14 @@ static void bytes_become_json_text(void **state)
         const char *bytes;
         const char *text;
     } table[] = {
-        {"plain", "plain"},         {"\xc3\xa4", "\xc3\xa4"},   {"a\xff" "b", "a\\xffb"},
-        {"\xc3", "\\xc3"},          {"\xc0\x80", "\\xc0\\x80"}, {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+        {"plain", "plain"},
+        {"\xc3\xa4", "\xc3\xa4"},
+        {"a\xff"
+         "b",
+         "a\\xffb"},
+        {"\xc3", "\\xc3"},
+        {"\xc0\x80", "\\xc0\\x80"},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
     };
 

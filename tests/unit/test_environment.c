@@ -5,8 +5,8 @@
 
 #include "shim/environment.h"
 
-static char *caller[] = {"SECRET=caller", "http_proxy=http://proxy", "NO_PROXY=x", "GIVEN=from caller",
-                         "HOME=/home/caller", NULL};
+static char *caller[] = {"SECRET=caller",     "http_proxy=http://proxy", "NO_PROXY=x",
+                         "GIVEN=from caller", "HOME=/home/caller",       NULL};
 
 static const char *value(const struct strv *env, const char *name)
 {
@@ -88,7 +88,8 @@ static void two_packages_cannot_share_a_name(void **state)
     assert_refused(make(&options, &env, &own_home, &image_home, &err), ERR_OPTION_INVALID);
 }
 
-static bool with_file(const char *text, size_t len, struct strv *env, bool *own_home, struct err *err)
+static bool with_file(const char *text, size_t len, struct strv *env, bool *own_home,
+                      struct err *err)
 {
     char path[] = "/tmp/stepcell-unit-XXXXXX";
     char *files[] = {path, NULL};
@@ -107,7 +108,8 @@ static bool with_file(const char *text, size_t len, struct strv *env, bool *own_
 
 static void environment_files_are_read(void **state)
 {
-    static const char text[] = "# comment\n\nA=1\n  B=two words \nC==\nGIVEN\nABSENT\nHOME=/mine\nD=\"q\"";
+    static const char text[] =
+        "# comment\n\nA=1\n  B=two words \nC==\nGIVEN\nABSENT\nHOME=/mine\nD=\"q\"";
     autostrv env = {0};
     bool own_home;
     struct err err;

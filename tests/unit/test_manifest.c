@@ -35,18 +35,18 @@ static void good_manifests_are_read(void **state)
         bool is_index;
         size_t count; /* of layers or of entries */
     } table[] = {
-        {IMAGE(""),                                  NULL,                  false, 1},
-        {IMAGE(""),                                  MEDIA_OCI_MANIFEST,    false, 1},
-        {IMAGE(""),                                  "application/json",    false, 1},
-        {IMAGE(TYPED(MEDIA_DOCKER_MANIFEST)),        MEDIA_DOCKER_MANIFEST, false, 1},
-        {IMAGE(TYPED(MEDIA_OCI_MANIFEST)),           NULL,                  false, 1},
-        {IMAGE(",\"annotations\":{},\"unknown\":1"), NULL,                  false, 1},
-        {LAYERS(""),                                 NULL,                  false, 0},
-        {LAYERS(TWO_LAYERS),                         NULL,                  false, 2},
-        {LAYERS(DOCKER_LAYER),                       NULL,                  false, 1},
-        {INDEX(""),                                  MEDIA_OCI_INDEX,       true,  0},
-        {INDEX(LINUX_AND_ATTESTATION),               NULL,                  true,  1},
-        {INDEX(UNKNOWN_AND_LINUX),                   NULL,                  true,  1},
+        {IMAGE(""), NULL, false, 1},
+        {IMAGE(""), MEDIA_OCI_MANIFEST, false, 1},
+        {IMAGE(""), "application/json", false, 1},
+        {IMAGE(TYPED(MEDIA_DOCKER_MANIFEST)), MEDIA_DOCKER_MANIFEST, false, 1},
+        {IMAGE(TYPED(MEDIA_OCI_MANIFEST)), NULL, false, 1},
+        {IMAGE(",\"annotations\":{},\"unknown\":1"), NULL, false, 1},
+        {LAYERS(""), NULL, false, 0},
+        {LAYERS(TWO_LAYERS), NULL, false, 2},
+        {LAYERS(DOCKER_LAYER), NULL, false, 1},
+        {INDEX(""), MEDIA_OCI_INDEX, true, 0},
+        {INDEX(LINUX_AND_ATTESTATION), NULL, true, 1},
+        {INDEX(UNKNOWN_AND_LINUX), NULL, true, 1},
     };
 
     (void)state;
@@ -65,54 +65,54 @@ static void bad_manifests_are_refused(void **state)
     static const struct {
         const char *text, *media_type;
     } table[] = {
-        {"",                                                                          NULL                 },
-        {"null",                                                                      NULL                 },
-        {"[]",                                                                        NULL                 },
-        {"{}",                                                                        NULL                 },
-        {IMAGE("") "x",                                                               NULL                 },
-        {"\xef\xbb\xbf" IMAGE(""),                                                    NULL                 },
-        {IMAGE(",\"schemaVersion\":2"),                                               NULL                 },
-        {"{\"schemaVersion\":1,\"fsLayers\":[],\"config\":" CONFIG ",\"layers\":[]}", NULL                 },
-        {IMAGE(",\"fsLayers\":[]"),                                                   NULL                 },
-        {"{\"config\":" CONFIG ",\"layers\":[]}",                                     NULL                 },
-        {"{\"schemaVersion\":\"2\",\"config\":" CONFIG ",\"layers\":[]}",             NULL                 },
-        {IMAGE(",\"manifests\":[]"),                                                  NULL                 },
-        {IMAGE(",\"manifests\":[]"),                                                  MEDIA_OCI_INDEX      },
-        {IMAGE(""),                                                                   MEDIA_OCI_INDEX      },
-        {IMAGE(TYPED(MEDIA_OCI_INDEX)),                                               NULL                 },
-        {IMAGE(TYPED(MEDIA_OCI_MANIFEST)),                                            MEDIA_DOCKER_MANIFEST},
-        {IMAGE(TYPED("text/plain")),                                                  NULL                 },
-        {IMAGE(",\"mediaType\":7"),                                                   NULL                 },
-        {INDEX(""),                                                                   MEDIA_OCI_MANIFEST   },
-        {INDEX(ENTRY("linux",                                                         "amd64",               "")), MEDIA_DOCKER_MANIFEST},
-        {"{\"schemaVersion\":2,\"layers\":[]}",                                                      NULL                                                                          },
-        {"{\"schemaVersion\":2,\"config\":" CONFIG "}",                  NULL},
-        {"{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":{}}",                                                      NULL                                                                                                              },
-        {"{\"schemaVersion\":2,\"config\":[],\"layers\":[]}",                  NULL},
-        {LAYERS("null"),                                                      NULL                                                                                                                                                  },
-        {LAYERS(LAYER_OF("application/octet-stream")),                  NULL},
-        {LAYERS(LAYER_OF("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")),                                                      NULL                                                                                                                                                                                      },
+        {"", NULL},
+        {"null", NULL},
+        {"[]", NULL},
+        {"{}", NULL},
+        {IMAGE("") "x", NULL},
+        {"\xef\xbb\xbf" IMAGE(""), NULL},
+        {IMAGE(",\"schemaVersion\":2"), NULL},
+        {"{\"schemaVersion\":1,\"fsLayers\":[],\"config\":" CONFIG ",\"layers\":[]}", NULL},
+        {IMAGE(",\"fsLayers\":[]"), NULL},
+        {"{\"config\":" CONFIG ",\"layers\":[]}", NULL},
+        {"{\"schemaVersion\":\"2\",\"config\":" CONFIG ",\"layers\":[]}", NULL},
+        {IMAGE(",\"manifests\":[]"), NULL},
+        {IMAGE(",\"manifests\":[]"), MEDIA_OCI_INDEX},
+        {IMAGE(""), MEDIA_OCI_INDEX},
+        {IMAGE(TYPED(MEDIA_OCI_INDEX)), NULL},
+        {IMAGE(TYPED(MEDIA_OCI_MANIFEST)), MEDIA_DOCKER_MANIFEST},
+        {IMAGE(TYPED("text/plain")), NULL},
+        {IMAGE(",\"mediaType\":7"), NULL},
+        {INDEX(""), MEDIA_OCI_MANIFEST},
+        {INDEX(ENTRY("linux", "amd64", "")), MEDIA_DOCKER_MANIFEST},
+        {"{\"schemaVersion\":2,\"layers\":[]}", NULL},
+        {"{\"schemaVersion\":2,\"config\":" CONFIG "}", NULL},
+        {"{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":{}}", NULL},
+        {"{\"schemaVersion\":2,\"config\":[],\"layers\":[]}", NULL},
+        {LAYERS("null"), NULL},
+        {LAYERS(LAYER_OF("application/octet-stream")), NULL},
+        {LAYERS(LAYER_OF("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")), NULL},
         {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR
                 "\",\"digest\":\"sha256:../../x\",\"size\":1}"),
          NULL},
         {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":\"sha512:" HEX HEX
                 "\",\"size\":1}"),
-         NULL                                                                                                                                                                                                                                            },
+         NULL},
         {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":" DIGEST ",\"size\":-1}"),
          NULL},
         {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":" DIGEST ",\"size\":1e3}"),
-         NULL                                                                                                                                                                                                                                            },
+         NULL},
         {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":" DIGEST
                 ",\"size\":9223372036854775807}"),
          NULL},
-        {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":" DIGEST "}"),                                                                        NULL                                                                                                                                                                                                                                            },
+        {LAYERS("{\"mediaType\":\"" MEDIA_OCI_LAYER_TAR "\",\"digest\":" DIGEST "}"), NULL},
         {"{\"schemaVersion\":2,\"config\":" LAYER_OF(
              "application/vnd.oci.empty.v1+json") ",\"layers\":[]}",
          NULL},
-        {INDEX("7"),                                                                        NULL                                                                                                                                                                                                                                                                                                                    },
-        {INDEX(ENTRY("linux","amd64",",\"variant\":8")), NULL},
-        {INDEX(ENTRY("linux",                                                                     "0123456789012345678901234567890123456789",                                                                                                                                                                                                                                                                                                                                                                        "")), NULL},
-        {"{\"schemaVersion\":2,\"manifests\":{}}",                                                                           NULL                                                                             },
+        {INDEX("7"), NULL},
+        {INDEX(ENTRY("linux", "amd64", ",\"variant\":8")), NULL},
+        {INDEX(ENTRY("linux", "0123456789012345678901234567890123456789", "")), NULL},
+        {"{\"schemaVersion\":2,\"manifests\":{}}", NULL},
     };
 
     (void)state;
@@ -168,15 +168,9 @@ static void the_platform_is_chosen(void **state)
         const char *wanted;
         int entry;
     } table[] = {
-        {"linux/amd64",    4 },
-        {"linux/386",      1 },
-        {"linux/arm64",    3 },
-        {"linux/arm/v7",   2 },
-        {"linux/arm/v5",   -1},
-        {"linux/s390x",    -1},
-        {"linux/amd64/v3", 4 },
-        {"windows/amd64",  0 },
-        {"darwin/arm64",   -1},
+        {"linux/amd64", 4},    {"linux/386", 1},     {"linux/arm64", 3},
+        {"linux/arm/v7", 2},   {"linux/arm/v5", -1}, {"linux/s390x", -1},
+        {"linux/amd64/v3", 4}, {"windows/amd64", 0}, {"darwin/arm64", -1},
     };
     automanifest manifest = {0};
     struct err err;
@@ -217,14 +211,14 @@ static void entrypoints_are_kept_as_they_are(void **state)
         size_t count;
         const char *first;
     } table[] = {
-        {"{" LINUX ROOTFS "}",                          0, NULL     },
-        {CONF("null"),                                  0, NULL     },
-        {CONF("{}"),                                    0, NULL     },
-        {CONF("{\"Entrypoint\":null}"),                 0, NULL     },
-        {CONF("{\"Entrypoint\":[]}"),                   0, NULL     },
-        {CONF("{\"Entrypoint\":[\"\"]}"),               1, ""       },
+        {"{" LINUX ROOTFS "}", 0, NULL},
+        {CONF("null"), 0, NULL},
+        {CONF("{}"), 0, NULL},
+        {CONF("{\"Entrypoint\":null}"), 0, NULL},
+        {CONF("{\"Entrypoint\":[]}"), 0, NULL},
+        {CONF("{\"Entrypoint\":[\"\"]}"), 1, ""},
         {CONF("{\"Entrypoint\":[\"/bin/sh\",\"-c\"]}"), 2, "/bin/sh"},
-        {CONF("{\"Cmd\":[\"sh\"]}"),                    0, NULL     },
+        {CONF("{\"Cmd\":[\"sh\"]}"), 0, NULL},
     };
 
     (void)state;

@@ -18,8 +18,8 @@ struct wish {
 
 #define WISHES_MAX 8
 
-static bool make(const struct wish *wishes, size_t count, const size_t *order, struct mount_plan *plan,
-                 struct err *err)
+static bool make(const struct wish *wishes, size_t count, const size_t *order,
+                 struct mount_plan *plan, struct err *err)
 {
     struct mount_spec specs[WISHES_MAX] = {0};
     struct mount_source sources[WISHES_MAX] = {0};
@@ -105,7 +105,8 @@ static void parents_come_before_children(void **state)
 
 static void order_never_matters(void **state)
 {
-    static const size_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const size_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                       {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     struct err err;
 
     (void)state;
@@ -137,9 +138,11 @@ static void conflicts_are_refused(void **state)
          ERR_MOUNT_CONFLICT},
         {{{MOUNT_BIND, "/a", NULL, NULL, false, 1}, {MOUNT_BIND, "/b", NULL, "/", false, 2}},
          ERR_MOUNT_DENIED},
-        {{{MOUNT_BIND, "/a", NULL, NULL, false, 1}, {MOUNT_BIND, "/b", NULL, "/x/../proc", false, 2}},
+        {{{MOUNT_BIND, "/a", NULL, NULL, false, 1},
+          {MOUNT_BIND, "/b", NULL, "/x/../proc", false, 2}},
          ERR_MOUNT_DENIED},
-        {{{MOUNT_BIND, "/dev/fd/x", "/a", NULL, false, 1}, {MOUNT_BIND, "/b", NULL, NULL, false, 2}},
+        {{{MOUNT_BIND, "/dev/fd/x", "/a", NULL, false, 1},
+          {MOUNT_BIND, "/b", NULL, NULL, false, 2}},
          ERR_MOUNT_DENIED},
         {{{MOUNT_BIND, "/a", NULL, NULL, false, 1}, {MOUNT_BIND, "/proc/1", NULL, NULL, false, 2}},
          ERR_MOUNT_DENIED},

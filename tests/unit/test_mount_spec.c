@@ -12,10 +12,10 @@ static void packages_have_names(void **state)
         const char *name; /* with source NULL: refused */
         const char *source;
     } table[] = {
-        {"/a", NULL, "/a"},          {"DB=/a", "DB", "/a"},       {"db-x.1=/a", "DB_X_1", "/a"},
-        {"/a=b", NULL, "/a=b"},      {"./a=b", NULL, "./a=b"},    {"a=b", "A", "b"},
-        {"X=/a=b", "X", "/a=b"},     {"=/a", NULL, NULL},         {"", NULL, NULL},
-        {"X=", NULL, NULL},          {"\xc3\xa4=/a", "__", "/a"},
+        {"/a", NULL, "/a"},      {"DB=/a", "DB", "/a"},       {"db-x.1=/a", "DB_X_1", "/a"},
+        {"/a=b", NULL, "/a=b"},  {"./a=b", NULL, "./a=b"},    {"a=b", "A", "b"},
+        {"X=/a=b", "X", "/a=b"}, {"=/a", NULL, NULL},         {"", NULL, NULL},
+        {"X=", NULL, NULL},      {"\xc3\xa4=/a", "__", "/a"},
     };
     struct err err;
 
@@ -45,13 +45,13 @@ static void volumes_have_dockers_grammar(void **state)
         const char *target;
         bool readonly;
     } table[] = {
-        {"/a:/b", "/a", "/b", false},     {"/a:/b:ro", "/a", "/b", true},
-        {"/a:/b:rw", "/a", "/b", false},  {"./a:/b", "./a", "/b", false},
-        {".:/b", ".", "/b", false},       {"/a b:/c,d", "/a b", "/c,d", false},
-        {"/a", NULL, NULL, false},        {"", NULL, NULL, false},
-        {":/b", NULL, NULL, false},       {"/a:", NULL, NULL, false},
-        {"/a:b", NULL, NULL, false},      {"name:/b", NULL, NULL, false},
-        {"/a:/b:z", NULL, NULL, false},   {"/a:/b:ro:x", NULL, NULL, false},
+        {"/a:/b", "/a", "/b", false},    {"/a:/b:ro", "/a", "/b", true},
+        {"/a:/b:rw", "/a", "/b", false}, {"./a:/b", "./a", "/b", false},
+        {".:/b", ".", "/b", false},      {"/a b:/c,d", "/a b", "/c,d", false},
+        {"/a", NULL, NULL, false},       {"", NULL, NULL, false},
+        {":/b", NULL, NULL, false},      {"/a:", NULL, NULL, false},
+        {"/a:b", NULL, NULL, false},     {"name:/b", NULL, NULL, false},
+        {"/a:/b:z", NULL, NULL, false},  {"/a:/b:ro:x", NULL, NULL, false},
         {"/a:/b:", NULL, NULL, false},
     };
     struct err err;
@@ -143,8 +143,8 @@ static void tmpfs_has_size_and_mode(void **state)
 
 static void targets_of_the_cell_itself_are_refused(void **state)
 {
-    static const char *const refused[] = {"/", "/proc", "/proc/self", "/sys", "/sys/fs/cgroup", "/dev",
-                                          "/dev/shm"};
+    static const char *const refused[] = {"/",    "/proc",   "/proc/self", "/sys", "/sys/fs/cgroup",
+                                          "/dev", "/dev/shm"};
     static const char *const allowed[] = {"/a", "/procedures", "/system", "/device", "/home/dev"};
     struct err err;
 

@@ -49,17 +49,28 @@ static void a_command_line_is_read(void **state)
 static void bad_command_lines_are_refused(void **state)
 {
     static const char *const table[][6] = {
-        {"--bogus", "image", "cmd"},          {"-Z", "image", "cmd"},
-        {"image"},                            {NULL},
-        {"--workdir"},                        {"-w"},
-        {"--workdir=", "image", "cmd"},       {"--pull", "sometimes", "image", "cmd"},
-        {"--network", "bridge", "image", "x"}, {"--timeout", "soon", "image", "x"},
-        {"--grace", "-1", "image", "x"},      {"--env", "=x", "image", "x"},
-        {"--env", "", "image", "x"},          {"--quiet=yes", "image", "x"},
-        {"--entrypoint", "sh", "image", "x"}, {"--volume", "a", "image", "x"},
-        {"--shell", "sh", "image", "x"},      {"--progress", "fancy", "image", "x"},
-        {"", "cmd"},                          {"--script", "-", "-i", "image"},
-        {"--step", "/no/such/file"},          {"--workdi", "/w", "image", "x"},
+        {"--bogus", "image", "cmd"},
+        {"-Z", "image", "cmd"},
+        {"image"},
+        {NULL},
+        {"--workdir"},
+        {"-w"},
+        {"--workdir=", "image", "cmd"},
+        {"--pull", "sometimes", "image", "cmd"},
+        {"--network", "bridge", "image", "x"},
+        {"--timeout", "soon", "image", "x"},
+        {"--grace", "-1", "image", "x"},
+        {"--env", "=x", "image", "x"},
+        {"--env", "", "image", "x"},
+        {"--quiet=yes", "image", "x"},
+        {"--entrypoint", "sh", "image", "x"},
+        {"--volume", "a", "image", "x"},
+        {"--shell", "sh", "image", "x"},
+        {"--progress", "fancy", "image", "x"},
+        {"", "cmd"},
+        {"--script", "-", "-i", "image"},
+        {"--step", "/no/such/file"},
+        {"--workdi", "/w", "image", "x"},
     };
     struct err err;
 
@@ -98,10 +109,12 @@ static void a_step_has_the_same_keys(void **state)
     char path[64];
 
     (void)state;
-    write_step(path, "{\"schema\": \"stepcell.step/1\", \"image\": \"a\", \"command\": [\"x\", \"y\"],"
-                     "\"package\": [\"P=/p\"], \"package_cow\": \"/c\", \"env\": {\"A\": \"1\", \"B\": null},"
-                     "\"env_file\": [\"/f\"], \"timeout\": 90, \"grace\": \"5s\", \"interactive\": true,"
-                     "\"quiet\": false, \"pull\": \"always\", \"user\": null}");
+    write_step(
+        path,
+        "{\"schema\": \"stepcell.step/1\", \"image\": \"a\", \"command\": [\"x\", \"y\"],"
+        "\"package\": [\"P=/p\"], \"package_cow\": \"/c\", \"env\": {\"A\": \"1\", \"B\": null},"
+        "\"env_file\": [\"/f\"], \"timeout\": 90, \"grace\": \"5s\", \"interactive\": true,"
+        "\"quiet\": false, \"pull\": \"always\", \"user\": null}");
     assert_ok(PARSE(&options, "--step", path));
     unlink(path);
     assert_string_equal(options.image, "a");
@@ -141,8 +154,15 @@ static void flags_beside_a_step_win(void **state)
 static void bad_steps_are_refused(void **state)
 {
     static const char *const table[] = {
-        "", "[]", "\"x\"", "{", "{\"image\": 1}", "{\"image\": \"a\"}", "{\"command\": [\"x\"]}",
-        "{\"image\": \"a\", \"command\": \"x\"}", "{\"image\": \"a\", \"command\": [1]}",
+        "",
+        "[]",
+        "\"x\"",
+        "{",
+        "{\"image\": 1}",
+        "{\"image\": \"a\"}",
+        "{\"command\": [\"x\"]}",
+        "{\"image\": \"a\", \"command\": \"x\"}",
+        "{\"image\": \"a\", \"command\": [1]}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"bogus\": 1}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"package-cow\": \"/x\"}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"step\": \"/x\"}",
@@ -172,9 +192,10 @@ static void bad_steps_are_refused(void **state)
 static void every_option_is_in_the_help(void **state)
 {
     static const char *const names[] = {
-        "workdir", "package", "package-cow", "package-rw", "volume", "mount", "env", "env-file", "script",
-        "shell", "user", "pull", "platform", "network", "entrypoint", "result", "timeout", "grace",
-        "progress", "store", "step", "quiet", "verbose", "interactive",
+        "workdir",  "package",  "package-cow", "package-rw", "volume",  "mount",
+        "env",      "env-file", "script",      "shell",      "user",    "pull",
+        "platform", "network",  "entrypoint",  "result",     "timeout", "grace",
+        "progress", "store",    "step",        "quiet",      "verbose", "interactive",
     };
     autofree char *help = options_help();
 

@@ -35,7 +35,8 @@ static void results_have_their_shape(void **state)
 
 static void refusals_carry_their_error(void **state)
 {
-    struct result result = {.id = "abc", .outcome = OUTCOME_REFUSED, .exit_code = 125, .engine = "native"};
+    struct result result = {
+        .id = "abc", .outcome = OUTCOME_REFUSED, .exit_code = 125, .engine = "native"};
     autojson *json = NULL;
 
     (void)state;

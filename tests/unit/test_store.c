@@ -89,10 +89,10 @@ static void save_image(struct fixture *fixture)
         .config_digest = OTHER,
         .platform = fixture->platform,
         .entrypoint = {.items = entrypoint, .count = 1},
-        .env = {.items = env,        .count = 1},
+        .env = {.items = env, .count = 1},
         .user = "app",
         .workdir = "/w",
-        .diff_ids = {.items = layers,     .count = 1},
+        .diff_ids = {.items = layers, .count = 1},
         .passwd = "root:x:0:0::/root:\n",
         .group = "",
     };
@@ -256,12 +256,8 @@ static void blobs_are_verified(void **state)
         uint64_t size;
         bool ok;
     } table[] = {
-        {HELLO, "hellp",  5, false},
-        {HELLO, "hell",   5, false},
-        {HELLO, "hello!", 5, false},
-        {HELLO, "hello",  4, false},
-        {HELLO, "hello",  6, false},
-        {HELLO, "hello",  5, true },
+        {HELLO, "hellp", 5, false}, {HELLO, "hell", 5, false},  {HELLO, "hello!", 5, false},
+        {HELLO, "hello", 4, false}, {HELLO, "hello", 6, false}, {HELLO, "hello", 5, true},
     };
     struct err err;
 

@@ -10,8 +10,9 @@ static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "minus:x:-1:-1::/:\n"
                              "large:x:4294967296:0::/:\n"
                              "nohome:x:7:7::relative:/bin/sh\r\n";
-static const char group[] = "root:x:0:\nwheel:x:10:root,app\nappgroup:x:1001:app\nextra:x:50:other,app\n"
-                            "bad:x:x:app\nnomembers:x:51\n";
+static const char group[] =
+    "root:x:0:\nwheel:x:10:root,app\nappgroup:x:1001:app\nextra:x:50:other,app\n"
+    "bad:x:x:app\nnomembers:x:51\n";
 
 static void users_are_found(void **state)
 {
@@ -56,8 +57,9 @@ static void users_are_found(void **state)
 static void bad_users_are_refused(void **state)
 {
     static const char *const table[] = {
-        "4294967296", "2147483648", "-1", "0x0", "1:", ":1", " 1", "1 ", "01", "root:4294967296",
-        "nobody", "root:nogroup", "minus", "large", "short", ":", "#", "app:wheel:x", "00",
+        "4294967296", "2147483648",      "-1",     "0x0",          "1:",    ":1",    " 1",    "1 ",
+        "01",         "root:4294967296", "nobody", "root:nogroup", "minus", "large", "short", ":",
+        "#",          "app:wheel:x",     "00",
     };
     struct err err;
 

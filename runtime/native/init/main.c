@@ -1,8 +1,8 @@
 /*
  * stepcell-init: pid 1 of a cell. A static program that knows nothing of the host: it starts the
  * command with the step's user and capabilities, forwards signals to the command's process group,
- * reaps whatever becomes its child, and when the command ends reports its status, names what it left
- * running and ends, upon which the kernel kills every other process of the pid namespace.
+ * reaps whatever becomes its child, and when the command ends reports its status, names what it
+ * left running and ends, upon which the kernel kills every other process of the pid namespace.
  *
  * It prints nothing: what there is to say goes over the control socket (handshake.h).
  */

@@ -1,4 +1,4 @@
-#include "runtime/scratch.h"
+#include "runtime/native/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,8 @@ static int remove_stale(void *data)
     return file_remove_tree(stale->cells, stale->name) ? 0 : 1;
 }
 
-/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove. */
+/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
+ */
 static void remove_dead(int cells, const char *name)
 {
     struct stale stale = {cells, name};
@@ -39,8 +40,8 @@ static void remove_dead(int cells, const char *name)
 }
 
 /*
- * Collects the directories whose owner is gone, locked by this process from then on. The exclusive lock
- * on the parent keeps out those who have made theirs and not locked it yet.
+ * Collects the directories whose owner is gone, locked by this process from then on. The exclusive
+ * lock on the parent keeps out those who have made theirs and not locked it yet.
  */
 static void collect_dead(int cells, int locks[STALE_AT_ONCE], struct strv *names)
 {

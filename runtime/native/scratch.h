@@ -2,8 +2,8 @@
  * The scratch directory of a cell: STORE/cells/ID, 0700, locked (flock) as long as its owner lives.
  * What a crash leaves is found by the missing lock and removed by whoever makes the next scratch.
  */
-#ifndef STEPCELL_RUNTIME_SCRATCH_H
-#define STEPCELL_RUNTIME_SCRATCH_H
+#ifndef STEPCELL_RUNTIME_NATIVE_SCRATCH_H
+#define STEPCELL_RUNTIME_NATIVE_SCRATCH_H
 
 #include "base/err.h"
 

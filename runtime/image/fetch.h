@@ -1,0 +1,93 @@
+/*
+ * Gets an image into the store: resolve, fetch blobs, unpack layers, write the record.
+ *
+ *   struct fetch fetch = FETCH_INIT; set store, reference, platform, policy, remover, progress;
+ *   fetch_resolve     what the reference names, down to the configuration of one platform
+ *   fetch_blobs       the layers, as they are stored
+ *   fetch_layers      the layers unpacked for one id map; repeat for another map
+ *   fetch_finish      record, reference and index.json: from here on others see the image
+ *   fetch_release     in any case
+ *
+ * The store is asked first, unless the policy says otherwise; the source is opened when something
+ * is missing. Everything that a source hands out is checked against the digest and size that named
+ * it.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_FETCH_H
+#define STEPCELL_RUNTIME_IMAGE_FETCH_H
+
+#include <time.h>
+
+#include "runtime/image/manifest.h"
+#include "runtime/image/source.h"
+#include "runtime/image/store_write.h"
+
+#define FETCH_TRIES 3 /* of a blob, when the registry fails */
+
+enum fetch_policy {
+    FETCH_MISSING, /* the source is asked for what the store lacks */
+    FETCH_ALWAYS,  /* and what the reference names now */
+    FETCH_NEVER,   /* never */
+};
+
+enum fetch_phase { FETCH_PHASE_RESOLVE, FETCH_PHASE_PULL, FETCH_PHASE_UNPACK, FETCH_PHASES };
+
+struct fetch_phase_time {
+    struct timespec start;
+    int64_t ns; /* 0 when it did not happen */
+};
+
+/* How trees of one id map are made; namespaces are not this folder's business. */
+struct layer_map {
+    const char *key;
+    bool may_chown;
+    /* Gives a new directory to the ids that the map's 0:0 stands for, where the caller has to do
+     * so. */
+    bool (*prepare)(void *data, int directory, struct err *err);
+    /* Runs `function` in a child that has the map, and hands on what it returns. */
+    bool (*run)(void *data, bool (*function)(void *argument, struct err *err), void *argument,
+                struct err *err);
+    void *data;
+};
+
+/* Told of what goes on; any may be NULL. `index` counts from 1. */
+struct fetch_progress {
+    void (*begin)(void *data, size_t layers, uint64_t bytes); /* that have to be fetched */
+    void (*bytes)(void *data, size_t index, size_t layers, uint64_t done, uint64_t size);
+    void (*unpack)(void *data, size_t index, size_t layers);
+    void (*end)(void *data);
+    void *data;
+};
+
+struct fetch {
+    const struct store *store;
+    const struct reference *reference;
+    const struct platform *platform;
+    enum fetch_policy policy;
+    const struct tree_remover *remover;
+    struct fetch_progress progress;
+    /* Results. `image` has passwd and group once fetch_layers was there. */
+    struct image_name name;
+    struct descriptor descriptor; /* of the manifest, unless the store knew it already */
+    struct manifest manifest;
+    struct image image;
+    struct fetch_phase_time phases[FETCH_PHASES];
+    /* Its own. */
+    bool has_name;   /* the store knew the reference */
+    bool has_record; /* and the image */
+    bool has_fingerprint;
+    struct store_fingerprint fingerprint;
+    struct source *source;
+    int lock;
+};
+
+#define FETCH_INIT ((struct fetch){.image = IMAGE_INIT, .lock = -1})
+
+bool fetch_resolve(struct fetch *fetch, struct err *err);
+bool fetch_blobs(struct fetch *fetch, struct err *err);
+bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *err);
+bool fetch_finish(struct fetch *fetch, struct err *err);
+void fetch_release(struct fetch *fetch);
+
+#define autofetch CLEANUP(fetch_release) struct fetch
+
+#endif

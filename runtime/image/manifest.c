@@ -1,0 +1,307 @@
+#include "runtime/image/manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "runtime/image/reference.h"
+#include "runtime/image/store.h"
+
+#define OFFER_MAX 1024 /* bytes of the list of platforms in a message */
+
+enum kind { KIND_UNKNOWN, KIND_IMAGE, KIND_INDEX };
+
+static const struct {
+    const char *media_type;
+    enum kind kind;
+} kinds[] = {
+    {MEDIA_OCI_MANIFEST, KIND_IMAGE},
+    {MEDIA_DOCKER_MANIFEST, KIND_IMAGE},
+    {MEDIA_OCI_INDEX, KIND_INDEX},
+    {MEDIA_DOCKER_LIST, KIND_INDEX},
+};
+
+static const struct {
+    const char *media_type;
+    enum compression compression;
+} layer_types[] = {
+    {MEDIA_OCI_LAYER_TAR, COMPRESSION_NONE},
+    {MEDIA_OCI_LAYER_TAR "+gzip", COMPRESSION_GZIP},
+    {MEDIA_OCI_LAYER_TAR "+zstd", COMPRESSION_ZSTD},
+    {"application/vnd.docker.image.rootfs.diff.tar", COMPRESSION_NONE},
+    {"application/vnd.docker.image.rootfs.diff.tar.gzip", COMPRESSION_GZIP},
+    {"application/vnd.docker.image.rootfs.diff.tar.zstd", COMPRESSION_ZSTD},
+};
+
+static enum kind kind_of(const char *media_type)
+{
+    for (size_t i = 0; media_type && i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(media_type, kinds[i].media_type) == 0)
+            return kinds[i].kind;
+    }
+    return KIND_UNKNOWN;
+}
+
+static void descriptor_release(struct descriptor *descriptor)
+{
+    free(descriptor->media_type);
+    free(descriptor->digest);
+}
+
+void manifest_release(struct manifest *manifest)
+{
+    descriptor_release(&manifest->config);
+    for (size_t i = 0; i < manifest->layer_count; i++)
+        descriptor_release(&manifest->layers[i].blob);
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        descriptor_release(&manifest->entries[i].manifest);
+        free(manifest->entries[i].ref_name);
+    }
+    free(manifest->layers);
+    free(manifest->entries);
+    *manifest = (struct manifest){0};
+}
+
+static bool corrupt(struct err *err, const char *what, const char *why)
+{
+    return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is not a valid image: %s", what, why);
+}
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot read a manifest");
+}
+
+/*
+ * What the text is. What it says of itself has to agree with what the source says and with its own
+ * members; a text that could be taken for both is neither.
+ */
+static enum kind find_kind(const json_t *json, const char *media_type, const char *what,
+                           struct err *err)
+{
+    const json_t *own_value = json_object_get(json, "mediaType");
+    const char *own = json_text(json, "mediaType");
+    bool image = json_object_get(json, "config") || json_object_get(json, "layers");
+    bool index = json_object_get(json, "manifests");
+    enum kind kind = kind_of(own ? own : media_type);
+
+    if (!json_is_object(json)) {
+        corrupt(err, what, "its manifest is no object");
+    } else if (json_object_get(json, "fsLayers") ||
+               json_integer_value(json_object_get(json, "schemaVersion")) != 2) {
+        corrupt(err, what, "its manifest is not of schema version 2");
+        err_hint(err, "push the image again with a current tool");
+    } else if (own_value && (!own || kind == KIND_UNKNOWN)) {
+        corrupt(err, what, "its manifest has an unknown media type");
+    } else if (own && kind_of(media_type) != KIND_UNKNOWN && strcmp(own, media_type) != 0) {
+        corrupt(err, what, "its manifest has another media type than it was announced with");
+    } else if (image == index) {
+        corrupt(err, what, "its manifest is neither an image's nor an index, or both");
+    } else if (kind != KIND_UNKNOWN && (kind == KIND_INDEX) != index) {
+        corrupt(err, what, "the members of its manifest do not fit its media type");
+    } else {
+        return index ? KIND_INDEX : KIND_IMAGE;
+    }
+    return KIND_UNKNOWN;
+}
+
+static bool parse_descriptor(const json_t *json, const char *what, uint64_t max,
+                             struct descriptor *descriptor, struct err *err)
+{
+    const char *media_type = json_text(json, "mediaType");
+    const char *digest = json_text(json, "digest");
+    const json_t *size = json_object_get(json, "size");
+
+    if (!media_type || !digest_is_valid(digest))
+        return corrupt(err, what, "a descriptor lacks its media type or a sha256 digest");
+    if (!json_is_integer(size) || json_integer_value(size) < 0 ||
+        (uint64_t)json_integer_value(size) > max)
+        return corrupt(err, what, "the size in a descriptor is missing or too large");
+    descriptor->size = (uint64_t)json_integer_value(size);
+    descriptor->media_type = strdup(media_type);
+    descriptor->digest = strdup(digest);
+    return (descriptor->media_type && descriptor->digest) || no_memory(err);
+}
+
+static bool parse_layer(const json_t *json, const char *what, struct layer *layer, struct err *err)
+{
+    if (!parse_descriptor(json, what, BLOB_MAX, &layer->blob, err))
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(layer_types); i++) {
+        if (strcmp(layer->blob.media_type, layer_types[i].media_type) == 0) {
+            layer->compression = layer_types[i].compression;
+            return true;
+        }
+    }
+    return err_set(err, ERR_IMAGE_CORRUPT, "'%s' has a layer of the unknown type '%s'", what,
+                   layer->blob.media_type);
+}
+
+static bool parse_image(const json_t *json, const char *what, struct manifest *manifest,
+                        struct err *err)
+{
+    const json_t *layers = json_object_get(json, "layers"), *layer;
+    size_t i;
+
+    if (!parse_descriptor(json_object_get(json, "config"), what, MANIFEST_MAX, &manifest->config,
+                          err))
+        return false;
+    if (strcmp(manifest->config.media_type, MEDIA_OCI_CONFIG) != 0 &&
+        strcmp(manifest->config.media_type, MEDIA_DOCKER_CONFIG) != 0)
+        return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is not an image but an artifact of type '%s'",
+                       what, manifest->config.media_type);
+    if (!json_is_array(layers) || json_array_size(layers) > IMAGE_LAYERS_MAX)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "'%s' has no list of layers, or one with more than %d", what,
+                       IMAGE_LAYERS_MAX);
+    manifest->layers = calloc(json_array_size(layers) + 1, sizeof(*manifest->layers));
+    if (!manifest->layers)
+        return no_memory(err);
+    json_array_foreach (layers, i, layer) {
+        manifest->layer_count = i + 1;
+        if (!parse_layer(layer, what, &manifest->layers[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* Copies a part of a platform; absent is "". */
+static bool take_part(const json_t *json, const char *key, char part[PLATFORM_PART_MAX])
+{
+    const json_t *value = json_object_get(json, key);
+
+    if (!value)
+        return true;
+    if (!json_is_string(value) || json_string_length(value) >= PLATFORM_PART_MAX)
+        return false;
+    strcpy(part, json_string_value(value));
+    return true;
+}
+
+static bool parse_platform(const json_t *json, struct platform *platform)
+{
+    if (!take_part(json, "os", platform->os) || !take_part(json, "architecture", platform->arch) ||
+        !take_part(json, "variant", platform->variant) ||
+        !take_part(json, "os.version", platform->os_version))
+        return false;
+    platform_normalise(platform);
+    return true;
+}
+
+/* BuildKit's attestations lie in an index beside the images that they are about. */
+static bool is_attestation(const json_t *json, const struct platform *platform)
+{
+    return json_object_get(json_object_get(json, "annotations"), "vnd.docker.reference.type") ||
+           (strcmp(platform->os, "unknown") == 0 && strcmp(platform->arch, "unknown") == 0);
+}
+
+static bool parse_entry(const json_t *json, const char *what, struct manifest *manifest,
+                        struct err *err)
+{
+    struct index_entry *entry = &manifest->entries[manifest->entry_count];
+    const json_t *platform = json_object_get(json, "platform");
+    const char *name = json_text(json_object_get(json, "annotations"), ANNOTATION_REF_NAME);
+
+    /* image-spec: an entry of an unknown type is no error. */
+    if (kind_of(json_text(json, "mediaType")) == KIND_UNKNOWN)
+        return json_is_object(json) || corrupt(err, what, "an entry of its index is no object");
+    if (platform && !parse_platform(platform, &entry->platform)) {
+        entry->platform = (struct platform){0};
+        return corrupt(err, what, "a platform in its index is not valid");
+    }
+    entry->has_platform = entry->platform.os[0] && entry->platform.arch[0];
+    if (is_attestation(json, &entry->platform)) {
+        *entry = (struct index_entry){0};
+        return true;
+    }
+    manifest->entry_count++;
+    if (!parse_descriptor(json, what, MANIFEST_MAX, &entry->manifest, err))
+        return false;
+    entry->ref_name = name ? strdup(name) : NULL;
+    return !name || entry->ref_name || no_memory(err);
+}
+
+static bool parse_index(const json_t *json, const char *what, struct manifest *manifest,
+                        struct err *err)
+{
+    const json_t *entries = json_object_get(json, "manifests"), *entry;
+    size_t i;
+
+    if (!json_is_array(entries) || json_array_size(entries) > INDEX_ENTRIES_MAX)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "the index of '%s' has no list of manifests, or one with more than %d", what,
+                       INDEX_ENTRIES_MAX);
+    manifest->is_index = true;
+    manifest->entries = calloc(json_array_size(entries) + 1, sizeof(*manifest->entries));
+    if (!manifest->entries)
+        return no_memory(err);
+    json_array_foreach (entries, i, entry) {
+        if (!parse_entry(entry, what, manifest, err))
+            return false;
+    }
+    return true;
+}
+
+bool manifest_parse(const char *text, size_t len, const char *media_type, const char *what,
+                    struct manifest *manifest, struct err *err)
+{
+    automanifest parsed = {0};
+    autojson *json = NULL;
+    enum kind kind;
+
+    if (len > MANIFEST_MAX)
+        return corrupt(err, what, "its manifest is larger than 4 MiB");
+    json = json_parse(text, len, what, ERR_IMAGE_CORRUPT, err);
+    if (!json)
+        return false;
+    kind = find_kind(json, media_type, what, err);
+    if (kind == KIND_UNKNOWN)
+        return false;
+    if (!(kind == KIND_INDEX ? parse_index : parse_image)(json, what, &parsed, err))
+        return false;
+    *manifest = parsed;
+    parsed = (struct manifest){0};
+    return true;
+}
+
+static void platform_error(const struct manifest *index, const struct platform *wanted,
+                           const char *what, struct err *err)
+{
+    autobuf offers = BUF_INIT(OFFER_MAX);
+    char text[PLATFORM_TEXT_MAX];
+
+    for (size_t i = 0; i < index->entry_count; i++) {
+        platform_text(&index->entries[i].platform, text);
+        /* A list that is too long is cut: buf_printf then adds nothing. */
+        buf_printf(&offers, "%s%s", i ? ", " : "", text);
+    }
+    platform_text(wanted, text);
+    err_set(err, ERR_IMAGE_PLATFORM, "'%s' has no image for %s: it offers %s", what, text,
+            offers.len ? offers.data : "none");
+    err_hint(err, "choose an image that is built for %s, or another platform with --platform",
+             text);
+}
+
+const struct index_entry *manifest_choose(const struct manifest *index,
+                                          const struct platform *wanted, const char *what,
+                                          struct err *err)
+{
+    const struct index_entry *best = NULL, *unnamed = NULL;
+    int best_rank = -1;
+
+    for (size_t i = 0; i < index->entry_count; i++) {
+        const struct index_entry *entry = &index->entries[i];
+        int rank = entry->has_platform ? platform_rank(wanted, &entry->platform) : -1;
+
+        if (rank >= 0 && (best_rank < 0 || rank < best_rank)) {
+            best = entry;
+            best_rank = rank;
+        }
+        if (!entry->has_platform && !unnamed)
+            unnamed = entry;
+    }
+    if (!best && !unnamed)
+        platform_error(index, wanted, what, err);
+    return best ? best : unnamed;
+}

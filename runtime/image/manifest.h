@@ -1,0 +1,79 @@
+/*
+ * Manifests and indexes, docker's and OCI's (pure). Texts are untrusted: whatever could be read in
+ * two ways (CVE-2021-41190) is refused.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_MANIFEST_H
+#define STEPCELL_RUNTIME_IMAGE_MANIFEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "runtime/image/platform.h"
+
+#define MANIFEST_MAX      (4 << 20)             /* bytes of a manifest or an index */
+#define INDEX_ENTRIES_MAX 1024                  /* entries of an index */
+#define INDEX_DEPTH_MAX   4                     /* indexes inside of indexes */
+#define BLOB_MAX          (UINT64_C(128) << 30) /* bytes of a layer as it is stored */
+
+#define MEDIA_OCI_INDEX       "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_MANIFEST    "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_OCI_CONFIG      "application/vnd.oci.image.config.v1+json"
+#define MEDIA_OCI_LAYER_TAR   "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_DOCKER_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define MEDIA_DOCKER_CONFIG   "application/vnd.docker.container.image.v1+json"
+
+#define ANNOTATION_REF_NAME "org.opencontainers.image.ref.name"
+
+enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
+
+struct descriptor {
+    char *media_type;
+    char *digest; /* valid */
+    uint64_t size;
+};
+
+struct layer {
+    struct descriptor blob;
+    enum compression compression;
+};
+
+struct index_entry {
+    struct descriptor manifest;
+    bool has_platform;
+    struct platform platform;
+    char *ref_name; /* the annotation, or NULL */
+};
+
+/* One of the two; the other's members are empty. */
+struct manifest {
+    bool is_index;
+    struct descriptor config;
+    struct layer *layers; /* lowest first */
+    size_t layer_count;
+    struct index_entry
+        *entries; /* images and indexes only: attestations and unknown types are left out */
+    size_t entry_count;
+};
+
+/*
+ * Parses `text`. `media_type` is what the source called it (Content-Type, or the descriptor's), or
+ * NULL; `what` names it in messages. Errors are image.corrupt.
+ */
+bool manifest_parse(const char *text, size_t len, const char *media_type, const char *what,
+                    struct manifest *manifest, struct err *err);
+void manifest_release(struct manifest *manifest);
+
+/*
+ * The entry that serves `wanted` best, the first of equals; an entry that names no platform comes
+ * last. With none the error is image.platform, and lists what there is.
+ */
+const struct index_entry *manifest_choose(const struct manifest *index,
+                                          const struct platform *wanted, const char *what,
+                                          struct err *err);
+
+#define automanifest CLEANUP(manifest_release) struct manifest
+
+#endif

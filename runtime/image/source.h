@@ -1,0 +1,70 @@
+/*
+ * Where an image comes from: a registry, a layout or an archive, behind three operations. What a
+ * source hands out is not trusted; fetch.c verifies digests and sizes, the same way for all.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_SOURCE_H
+#define STEPCELL_RUNTIME_IMAGE_SOURCE_H
+
+#include "base/buf.h"
+#include "runtime/image/manifest.h"
+#include "runtime/image/reference.h"
+
+/* Takes a blob piece by piece. */
+struct source_sink {
+    bool (*write)(void *data, const void *bytes, size_t len, struct err *err);
+    void *data;
+};
+
+/* The manifest or index that a reference names, with what the source says of it, where it does. */
+struct source_top {
+    struct buf text;
+    char *media_type;
+    char *digest;
+};
+
+#define SOURCE_TOP_INIT ((struct source_top){.text = BUF_INIT(MANIFEST_MAX)})
+
+static inline void source_top_release(struct source_top *top)
+{
+    buf_release(&top->text);
+    free(top->media_type);
+    free(top->digest);
+}
+#define autotop CLEANUP(source_top_release) struct source_top
+
+struct source;
+
+struct source_ops {
+    bool (*top)(struct source *source, struct source_top *top, struct err *err);
+    bool (*manifest)(struct source *source, const struct descriptor *manifest, struct buf *text,
+                     struct err *err);
+    bool (*blob)(struct source *source, const struct descriptor *blob,
+                 const struct source_sink *sink, struct err *err);
+    void (*close)(struct source *source);
+};
+
+/* The head of each kind's own structure. */
+struct source {
+    const struct source_ops *ops;
+    const struct reference *reference; /* borrowed */
+    const struct platform *platform;   /* borrowed; a layout may hold one image for each */
+};
+
+/* Each opens a source of its kind: NULL on error. */
+struct source *registry_open(const struct reference *reference, struct err *err);
+struct source *oci_layout_open(const struct reference *reference, const struct platform *platform,
+                               struct err *err);
+struct source *docker_archive_open(const struct reference *reference, struct err *err);
+
+/* Opens the source of a reference, of whatever kind. */
+struct source *source_open(const struct reference *reference, const struct platform *platform,
+                           struct err *err);
+
+static inline void cleanup_source(struct source **source)
+{
+    if (*source)
+        (*source)->ops->close(*source);
+}
+#define autosource CLEANUP(cleanup_source) struct source
+
+#endif

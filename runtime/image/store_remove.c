@@ -1,0 +1,464 @@
+/* What there is in the store, and removing it: the other half of store_write.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "runtime/image/store_write.h"
+
+#define REFERENCE_DEPTH_MAX 64 /* PATH_MAX / REFERENCE_PART_MAX and some */
+#define ENTRY_PATH_MAX      512
+#define PART_SUFFIX         ".part"
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot read the image store");
+}
+
+/* ---- directories ---- */
+
+/* Calls `visit` for each entry of the directory `path`; a missing directory has none. */
+static bool for_each(const struct store *store, const char *path,
+                     bool (*visit)(void *data, const char *path, const char *name, struct err *err),
+                     void *data, struct err *err)
+{
+    int fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    autodir *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+
+    if (!dir) {
+        close_fd(fd);
+        return errno == ENOENT || errno == ENOTDIR ||
+               err_errno(err, ERR_CONFIG_INVALID, "cannot read '%s'", path);
+    }
+    while ((entry = readdir(dir))) {
+        if (entry->d_name[0] != '.' && !visit(data, path, entry->d_name, err))
+            return false;
+    }
+    return true;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), suffix_len = strlen(suffix);
+
+    return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
+}
+
+/* ---- references ---- */
+
+struct lister {
+    const struct store *store;
+    struct stored_names *names;
+    int depth;
+};
+
+void stored_names_release(struct stored_names *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        free(names->items[i].reference);
+        free(names->items[i].file);
+        free(names->items[i].digest);
+        free(names->items[i].manifest_digest);
+    }
+    free(names->items);
+    *names = (struct stored_names){0};
+}
+
+static bool add_name(struct stored_names *names, const char *reference, const char *file,
+                     const char *platform, const json_t *entry, struct err *err)
+{
+    const char *digest = json_text(entry, "digest");
+    const char *manifest_digest = json_text(entry, "manifest_digest");
+    struct stored_name name = {0}, *items;
+
+    if (!digest_is_valid(digest) || !digest_is_valid(manifest_digest) ||
+        !platform_parse(platform, &name.platform, err))
+        return true;
+    items = realloc(names->items, (names->count + 1) * sizeof(*items));
+    if (!items)
+        return no_memory(err);
+    names->items = items;
+    name.reference = strdup(reference);
+    name.file = strdup(file);
+    name.digest = strdup(digest);
+    name.manifest_digest = strdup(manifest_digest);
+    names->items[names->count++] = name;
+    return (name.reference && name.file && name.digest && name.manifest_digest) || no_memory(err);
+}
+
+static bool list_file(struct lister *lister, const char *path, struct err *err)
+{
+    autojson *record = json_read_file(lister->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
+    const char *schema = json_text(record, "schema"), *reference = json_text(record, "reference");
+    const char *platform;
+    json_t *entry;
+
+    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !reference)
+        return true;
+    json_object_foreach (json_object_get(record, "platforms"), platform, entry) {
+        if (!add_name(lister->names, reference, path, platform, entry, err))
+            return false;
+    }
+    return true;
+}
+
+static bool list_entry(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct lister *lister = data;
+    autofree char *path = text_printf("%s/%s", dir, name);
+    bool ok;
+
+    if (!path)
+        return no_memory(err);
+    if (has_suffix(name, ".json"))
+        return list_file(lister, path, err);
+    if (lister->depth >= REFERENCE_DEPTH_MAX)
+        return true;
+    lister->depth++;
+    ok = for_each(lister->store, path, list_entry, lister, err);
+    lister->depth--;
+    return ok;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct stored_name *x = a, *y = b;
+    char x_platform[PLATFORM_TEXT_MAX], y_platform[PLATFORM_TEXT_MAX];
+    int order = strcmp(x->reference, y->reference);
+
+    if (order)
+        return order;
+    platform_text(&x->platform, x_platform);
+    platform_text(&y->platform, y_platform);
+    return strcmp(x_platform, y_platform);
+}
+
+bool store_list(const struct store *store, struct stored_names *names, struct err *err)
+{
+    autonames listed = {0};
+    struct lister lister = {.store = store, .names = &listed};
+
+    if (!for_each(store, "references", list_entry, &lister, err))
+        return false;
+    if (listed.count)
+        qsort(listed.items, listed.count, sizeof(*listed.items), compare_names);
+    *names = listed;
+    listed = (struct stored_names){0};
+    return true;
+}
+
+/* ---- what images need ---- */
+
+/* Digests of blobs and diff ids of layers. */
+struct needs {
+    struct strv blobs, layers;
+};
+
+static void needs_release(struct needs *needs)
+{
+    strv_release(&needs->blobs);
+    strv_release(&needs->layers);
+}
+#define autoneeds CLEANUP(needs_release) struct needs
+
+static bool contains(const struct strv *strv, const char *item)
+{
+    for (size_t i = 0; i < strv->count; i++) {
+        if (strcmp(strv->items[i], item) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_new(struct strv *strv, const char *item)
+{
+    return contains(strv, item) || strv_add(strv, item);
+}
+
+/* Adds what an image needs; of one whose manifest is gone, what its record knows. */
+static bool add_needs(const struct store *store, const struct image *image, struct needs *needs,
+                      struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX);
+    automanifest manifest = {0};
+    bool ok = add_new(&needs->blobs, image->manifest_digest) &&
+              add_new(&needs->blobs, image->config_digest);
+
+    for (size_t i = 0; ok && i < image->diff_ids.count; i++)
+        ok = add_new(&needs->layers, image->diff_ids.items[i]);
+    if (store_read_blob(store, image->manifest_digest, &text, err) &&
+        manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
+        for (size_t i = 0; ok && i < manifest.layer_count; i++)
+            ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
+    }
+    return ok || no_memory(err);
+}
+
+/* ---- removing ---- */
+
+/* One removal: the images that go, and what they needed. */
+struct removal {
+    const struct store *store;
+    const struct tree_remover *remover;
+    struct strv victims; /* manifest digests */
+    struct needs candidates, kept;
+    int locks[PLATFORMS_MAX];
+    size_t lock_count;
+};
+
+static void removal_release(struct removal *removal)
+{
+    strv_release(&removal->victims);
+    needs_release(&removal->candidates);
+    needs_release(&removal->kept);
+    for (size_t i = 0; i < removal->lock_count; i++)
+        close_fd(removal->locks[i]);
+}
+
+static bool is_named_by_others(const struct stored_names *names, const char *reference,
+                               const char *manifest_digest)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i].reference, reference) != 0 &&
+            strcmp(names->items[i].manifest_digest, manifest_digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Takes the image away from new cells; one that a cell holds is busy. */
+static bool claim(struct removal *removal, const char *reference, const char *digest,
+                  struct err *err)
+{
+    autofree char *path = text_printf("images/%s/image.json", digest_hex(digest));
+    autofd fd = path ? openat(removal->store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+    if (fd < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", digest);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        err_set(err, ERR_STORE_BUSY, "the image '%s' is in use by a running cell", reference);
+        return err_hint(err, "wait for its steps to end, or cancel them");
+    }
+    if (removal->lock_count == PLATFORMS_MAX)
+        return err_set(err, ERR_STORE_BUSY, "'%s' names too many images", reference);
+    removal->locks[removal->lock_count++] = TAKE_FD(fd);
+    return true;
+}
+
+static bool find_victims(struct removal *removal, const struct reference *reference,
+                         const struct stored_names *names, const char **file, struct err *err)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const struct stored_name *name = &names->items[i];
+        bool found = false;
+        autoimage image = IMAGE_INIT;
+
+        if (strcmp(name->reference, reference->name) != 0)
+            continue;
+        *file = name->file;
+        if (contains(&removal->victims, name->manifest_digest) ||
+            is_named_by_others(names, reference->name, name->manifest_digest))
+            continue;
+        if (!store_load_image(removal->store, name->manifest_digest, &found, &image, err))
+            return false;
+        if (found && !add_needs(removal->store, &image, &removal->candidates, err))
+            return false;
+        image_release(&image); /* and its lock */
+        if (!claim(removal, reference->given, name->manifest_digest, err))
+            return false;
+        if (!strv_add(&removal->victims, name->manifest_digest))
+            return no_memory(err);
+    }
+    return true;
+}
+
+static bool remove_record(const struct store *store, const char *digest, struct err *err)
+{
+    autofree char *dir = text_printf("images/%s", digest_hex(digest));
+    autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
+
+    if (!path)
+        return no_memory(err);
+    if ((unlinkat(store->fd, path, 0) < 0 && errno != ENOENT) || !file_remove_tree(store->fd, dir))
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    return true;
+}
+
+static bool keep_image(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct removal *removal = data;
+    autofree char *digest = text_printf("sha256:%s", name);
+    autoimage image = IMAGE_INIT;
+    bool found;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!store_load_image(removal->store, digest, &found, &image, err))
+        return false;
+    return !found || add_needs(removal->store, &image, &removal->kept, err);
+}
+
+static void remove_lock(const struct store *store, const char *kind, const char *name)
+{
+    char path[2 * ENTRY_PATH_MAX];
+
+    /* Nobody waits for it: whoever would holds the store's lock. */
+    snprintf(path, sizeof(path), "locks/%s-%s", kind, name);
+    unlinkat(store->fd, path, 0);
+}
+
+static bool remove_blobs(struct removal *removal, struct err *err)
+{
+    char path[ENTRY_PATH_MAX];
+
+    for (size_t i = 0; i < removal->candidates.blobs.count; i++) {
+        const char *digest = removal->candidates.blobs.items[i];
+
+        if (contains(&removal->kept.blobs, digest))
+            continue;
+        snprintf(path, sizeof(path), "blobs/sha256/%s", digest_hex(digest));
+        if (unlinkat(removal->store->fd, path, 0) < 0 && errno != ENOENT)
+            return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+        remove_lock(removal->store, "blob", digest_hex(digest));
+    }
+    return true;
+}
+
+/* A name that ends in ".part" is no layer any more, whatever happens to the rest. */
+static bool remove_layer(struct removal *removal, int map_fd, const char *map, const char *hex,
+                         struct err *err)
+{
+    char part[ENTRY_PATH_MAX], name[ENTRY_PATH_MAX];
+
+    snprintf(part, sizeof(part), "%s" PART_SUFFIX, hex);
+    snprintf(name, sizeof(name), "%s-%s", map, hex);
+    if (renameat(map_fd, hex, map_fd, part) < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", hex);
+    remove_lock(removal->store, "layer", name);
+    return removal->remover->remove(removal->remover->data, map_fd, part, err);
+}
+
+static bool remove_layers_of_map(void *data, const char *dir, const char *map, struct err *err)
+{
+    struct removal *removal = data;
+    autofree char *path = text_printf("%s/%s", dir, map);
+    autofd fd = path ? openat(removal->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", map);
+    for (size_t i = 0; i < removal->candidates.layers.count; i++) {
+        const char *diff_id = removal->candidates.layers.items[i];
+
+        if (!contains(&removal->kept.layers, diff_id) &&
+            !remove_layer(removal, fd, map, digest_hex(diff_id), err))
+            return false;
+    }
+    return true;
+}
+
+/* Names first, then what they named: a kill in between leaves too much, never too little. */
+static bool carry_out(struct removal *removal, const struct reference *reference, const char *file,
+                      struct err *err)
+{
+    const struct store *store = removal->store;
+
+    if (unlinkat(store->fd, file, 0) < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", file);
+    if (!store_remove_index(store, reference->name, err))
+        return false;
+    for (size_t i = 0; i < removal->victims.count; i++) {
+        if (!remove_record(store, removal->victims.items[i], err))
+            return false;
+    }
+    return for_each(store, "images", keep_image, removal, err) && remove_blobs(removal, err) &&
+           for_each(store, "layers", remove_layers_of_map, removal, err);
+}
+
+bool store_remove(const struct store *store, const struct reference *reference,
+                  const struct tree_remover *remover, struct err *err)
+{
+    CLEANUP(removal_release) struct removal removal = {.store = store, .remover = remover};
+    autofd lock = store_lock(store, "store", LOCK_EX, err);
+    autonames names = {0};
+    const char *file = NULL;
+
+    if (lock < 0 || !store_list(store, &names, err) ||
+        !find_victims(&removal, reference, &names, &file, err))
+        return false;
+    if (!file) {
+        err_set(err, ERR_IMAGE_NOT_FOUND, "there is no image '%s' in the store", reference->given);
+        return err_hint(err, "'stepcell image list' lists what there is");
+    }
+    return carry_out(&removal, reference, file, err);
+}
+
+/* ---- unfinished work ---- */
+
+struct sweep {
+    const struct store *store;
+    const struct tree_remover *remover;
+};
+
+/* The lock of unfinished work whose owner is gone, or -1. */
+static int claim_unfinished(const struct store *store, const char *lock)
+{
+    struct err err;
+
+    return store_lock(store, lock, LOCK_EX | LOCK_NB, &err);
+}
+
+static bool sweep_blob(void *data, const char *dir, const char *name, struct err *err)
+{
+    const struct sweep *sweep = data;
+    autofree char *path = text_printf("%s/%s", dir, name);
+    autofd lock = claim_unfinished(sweep->store, name);
+
+    if (lock < 0)
+        return true;
+    return (path && file_remove_tree(sweep->store->fd, path)) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", name);
+}
+
+static bool sweep_layer(void *data, const char *dir, const char *name, struct err *err)
+{
+    const struct sweep *sweep = data;
+    autofree char *lock_name = NULL;
+    autofd lock = -1, fd = -1;
+
+    if (!has_suffix(name, PART_SUFFIX))
+        return true;
+    lock_name = text_printf("layer-%s-%.*s", path_name(dir),
+                            (int)(strlen(name) - strlen(PART_SUFFIX)), name);
+    if (!lock_name)
+        return no_memory(err);
+    lock = claim_unfinished(sweep->store, lock_name);
+    if (lock < 0)
+        return true;
+    fd = openat(sweep->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", dir);
+    return sweep->remover->remove(sweep->remover->data, fd, name, err);
+}
+
+static bool sweep_map(void *data, const char *dir, const char *name, struct err *err)
+{
+    const struct sweep *sweep = data;
+    autofree char *path = text_printf("%s/%s", dir, name);
+
+    return path ? for_each(sweep->store, path, sweep_layer, data, err) : no_memory(err);
+}
+
+bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err)
+{
+    struct sweep sweep = {.store = store, .remover = remover};
+
+    return for_each(store, "tmp", sweep_blob, &sweep, err) &&
+           for_each(store, "layers", sweep_map, &sweep, err);
+}

@@ -1,0 +1,355 @@
+#include "runtime/image/store_write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/path.h"
+
+#define BLOB_NAME_MAX 128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot write to the image store");
+}
+
+int store_lock(const struct store *store, const char *name, int operation, struct err *err)
+{
+    autofree char *path = text_printf("locks/%s", name);
+    autofd fd = -1;
+    int result;
+
+    if (path)
+        fd = openat(store->fd, path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        err_errno(err, ERR_CONFIG_INVALID, "cannot open the lock '%s' of the image store", name);
+        return -1;
+    }
+    do {
+        result = flock(fd, operation);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) {
+        err_errno(err, ERR_STORE_BUSY, "cannot get the lock '%s' of the image store", name);
+        return -1;
+    }
+    return TAKE_FD(fd);
+}
+
+/* ---- blobs ---- */
+
+static void blob_path(const char *digest, char path[BLOB_NAME_MAX])
+{
+    snprintf(path, BLOB_NAME_MAX, "blobs/sha256/%s", digest_hex(digest));
+}
+
+/* Named after the lock that guards it, so what a killed process leaves is overwritten, not added
+ * to. */
+static void unfinished_path(const char *digest, char path[BLOB_NAME_MAX])
+{
+    snprintf(path, BLOB_NAME_MAX, "tmp/blob-%s", digest_hex(digest));
+}
+
+bool store_has_blob(const struct store *store, const struct descriptor *blob)
+{
+    char path[BLOB_NAME_MAX];
+    struct stat st;
+
+    blob_path(blob->digest, path);
+    return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == blob->size;
+}
+
+int store_open_blob(const struct store *store, const char *digest, struct err *err)
+{
+    char path[BLOB_NAME_MAX];
+    int fd;
+
+    blob_path(digest, path);
+    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        err_errno(err, ERR_IMAGE_CORRUPT, "the image store lacks the blob '%s'", digest);
+    return fd;
+}
+
+bool store_read_blob(const struct store *store, const char *digest, struct buf *buf,
+                     struct err *err)
+{
+    autofd fd = store_open_blob(store, digest, err);
+
+    return fd >= 0 && file_read_fd(fd, digest, buf, ERR_IMAGE_CORRUPT, err);
+}
+
+bool store_put_blob(const struct store *store, const char *digest, const void *bytes, size_t len,
+                    struct err *err)
+{
+    const struct descriptor blob = {.digest = (char *)digest, .size = len};
+    autoblobwriter writer = BLOB_WRITER_INIT;
+    bool present;
+
+    if (!blob_begin(store, &blob, &writer, &present, err))
+        return false;
+    return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
+}
+
+bool blob_begin(const struct store *store, const struct descriptor *blob,
+                struct blob_writer *writer, bool *present, struct err *err)
+{
+    char lock[BLOB_NAME_MAX];
+
+    *present = store_has_blob(store, blob);
+    if (*present)
+        return true;
+    snprintf(lock, sizeof(lock), "blob-%s", digest_hex(blob->digest));
+    writer->lock = store_lock(store, lock, LOCK_EX, err);
+    if (writer->lock < 0)
+        return false;
+    writer->store = store;
+    writer->blob = blob;
+    /* Whoever held the lock before may have made it. */
+    *present = store_has_blob(store, blob);
+    return *present || blob_restart(writer, err);
+}
+
+bool blob_restart(struct blob_writer *writer, struct err *err)
+{
+    char path[BLOB_NAME_MAX];
+
+    unfinished_path(writer->blob->digest, path);
+    close_fd(writer->fd);
+    digest_free(writer->digest);
+    writer->written = 0;
+    writer->digest = digest_new();
+    writer->fd = openat(writer->store->fd, path,
+                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (!writer->digest)
+        return no_memory(err);
+    return writer->fd >= 0 || err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", path);
+}
+
+bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err)
+{
+    if (len > writer->blob->size - writer->written)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "the blob '%s' is longer than the %" PRIu64 " bytes that its image names",
+                       writer->blob->digest, writer->blob->size);
+    digest_update(writer->digest, bytes, len);
+    if (!file_write_all(writer->fd, bytes, len))
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot write the blob '%s'",
+                         writer->blob->digest);
+    writer->written += len;
+    return true;
+}
+
+bool blob_commit(struct blob_writer *writer, struct err *err)
+{
+    char from[BLOB_NAME_MAX], to[BLOB_NAME_MAX], found[DIGEST_TEXT_MAX];
+    const struct descriptor *blob = writer->blob;
+
+    if (writer->written != blob->size)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "the blob '%s' has %" PRIu64 " bytes, not the %" PRIu64
+                       " that its image names",
+                       blob->digest, writer->written, blob->size);
+    digest_finish(writer->digest, found);
+    if (strcmp(found, blob->digest) != 0)
+        return err_set(err, ERR_IMAGE_CORRUPT, "the content of the blob '%s' is '%s'", blob->digest,
+                       found);
+    unfinished_path(blob->digest, from);
+    blob_path(blob->digest, to);
+    if (fdatasync(writer->fd) < 0 || renameat(writer->store->fd, from, writer->store->fd, to) < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the blob '%s'", blob->digest);
+    writer->fd = close_fd(writer->fd);
+    return true;
+}
+
+void blob_writer_release(struct blob_writer *writer)
+{
+    char path[BLOB_NAME_MAX];
+
+    if (writer->fd >= 0) {
+        unfinished_path(writer->blob->digest, path);
+        unlinkat(writer->store->fd, path, 0);
+    }
+    digest_free(writer->digest);
+    close_fd(writer->fd);
+    close_fd(writer->lock);
+    *writer = BLOB_WRITER_INIT;
+}
+
+/* ---- records ---- */
+
+static json_t *strv_json(const struct strv *strv)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < strv->count; i++)
+        json_array_append_new(list, json_bytes(strv->items[i], strlen(strv->items[i])));
+    return list;
+}
+
+static json_t *image_json(const struct image *image)
+{
+    char platform[PLATFORM_TEXT_MAX];
+
+    platform_text(&image->platform, platform);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:o, s:s, s:s, s:o}", "schema",
+                     STORE_IMAGE_SCHEMA, "manifest_digest", image->manifest_digest, "config_digest",
+                     image->config_digest, "platform", platform, "entrypoint",
+                     strv_json(&image->entrypoint), "entrypoint_history", image->entrypoint_history,
+                     "env", strv_json(&image->env), "user", image->user, "workdir", image->workdir,
+                     "diff_ids", strv_json(&image->diff_ids));
+}
+
+static bool write_json(const struct store *store, const char *path, const json_t *json,
+                       struct err *err)
+{
+    autofree char *text = json ? json_dump_page(json) : NULL;
+
+    if (!text)
+        return no_memory(err);
+    return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
+}
+
+static bool write_beside(const struct store *store, const char *dir, const char *name,
+                         const char *text, struct err *err)
+{
+    autofree char *path = text_printf("%s/%s", dir, name);
+
+    if (!path)
+        return no_memory(err);
+    return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
+}
+
+bool store_save_image(const struct store *store, const struct image *image, struct err *err)
+{
+    autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
+    autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
+    autojson *json = image_json(image);
+
+    if (!path || !json)
+        return no_memory(err);
+    if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
+    return write_beside(store, dir, "passwd", image->passwd, err) &&
+           write_beside(store, dir, "group", image->group, err) &&
+           write_json(store, path, json, err);
+}
+
+static json_t *source_json(const struct store_fingerprint *fingerprint)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "dev", (json_int_t)fingerprint->dev, "ino",
+                     (json_int_t)fingerprint->ino, "size", (json_int_t)fingerprint->size,
+                     "mtime_ns", (json_int_t)fingerprint->mtime_ns, "ctime_ns",
+                     (json_int_t)fingerprint->ctime_ns);
+}
+
+/* What is known for other platforms: kept, unless it was read from another state of a local source.
+ */
+static json_t *other_platforms(const struct store *store, const char *path, const json_t *source)
+{
+    struct err err;
+    autojson *old = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &err);
+    const char *schema = json_text(old, "schema");
+    json_t *platforms = json_object_get(old, "platforms");
+
+    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !json_is_object(platforms) ||
+        json_object_size(platforms) >= PLATFORMS_MAX ||
+        (source && !json_equal(source, json_object_get(old, "source"))))
+        return json_object();
+    return json_incref(platforms);
+}
+
+static bool make_parents(const struct store *store, const char *path, struct err *err)
+{
+    autofree char *dir = strdup(path);
+    autofd fd = -1;
+
+    if (!dir)
+        return no_memory(err);
+    *strrchr(dir, '/') = '\0';
+    fd = path_make_dirs_in(store->fd, dir, 0700);
+    return fd >= 0 || err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
+}
+
+bool store_save_name(const struct store *store, const struct reference *reference,
+                     const struct platform *platform, const struct image_name *name,
+                     const struct store_fingerprint *fingerprint, struct err *err)
+{
+    autofree char *path = store_reference_path(reference);
+    autojson *source = fingerprint ? source_json(fingerprint) : NULL;
+    autojson *record = NULL;
+    autofd lock = -1;
+    char text[PLATFORM_TEXT_MAX];
+    json_t *platforms;
+
+    if (!path)
+        return err_set(err, ERR_OPTION_INVALID, "the reference '%s' is too long", reference->given);
+    lock = store_lock(store, "references", LOCK_EX, err);
+    if (lock < 0 || !make_parents(store, path, err))
+        return false;
+    platforms = other_platforms(store, path, source);
+    platform_text(platform, text);
+    json_object_set_new(
+        platforms, text,
+        json_pack("{s:s, s:s}", "digest", name->digest, "manifest_digest", name->manifest_digest));
+    record = json_pack("{s:s, s:s, s:O*, s:o}", "schema", STORE_NAME_SCHEMA, "reference",
+                       reference->name, "source", source, "platforms", platforms);
+    return write_json(store, path, record, err);
+}
+
+/* ---- index.json ---- */
+
+/* The entries of index.json without those of `name`; a damaged index is begun anew. */
+static json_t *index_without(const struct store *store, const char *name)
+{
+    struct err err;
+    autojson *old = json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &err);
+    const json_t *entries = json_object_get(old, "manifests");
+    json_t *kept = json_array(), *entry;
+    size_t i;
+
+    json_array_foreach (entries, i, entry) {
+        const char *ref = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+
+        if (!ref || strcmp(ref, name) != 0)
+            json_array_append(kept, entry);
+    }
+    return kept;
+}
+
+static bool write_index(const struct store *store, json_t *entries, struct err *err)
+{
+    autojson *index = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_INDEX,
+                                "manifests", entries);
+
+    return write_json(store, "index.json", index, err);
+}
+
+bool store_save_index(const struct store *store, const char *name,
+                      const struct descriptor *manifest, const struct platform *platform,
+                      struct err *err)
+{
+    autofd lock = store_lock(store, "index", LOCK_EX, err);
+    json_t *entries;
+
+    if (lock < 0)
+        return false;
+    entries = index_without(store, name);
+    json_array_append_new(entries, json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType",
+                                             manifest->media_type, "digest", manifest->digest,
+                                             "size", (json_int_t)manifest->size, "annotations",
+                                             ANNOTATION_REF_NAME, name, "platform", "architecture",
+                                             platform->arch, "os", platform->os));
+    return write_index(store, entries, err);
+}
+
+bool store_remove_index(const struct store *store, const char *name, struct err *err)
+{
+    autofd lock = store_lock(store, "index", LOCK_EX, err);
+
+    return lock >= 0 && write_index(store, index_without(store, name), err);
+}

@@ -1,0 +1,112 @@
+/*
+ * The writing half of the store: blobs, records, references, index.json, and removing them. store.h
+ * says what lies where and which lock guards it.
+ *
+ * A writer holds store_lock(store, "store", LOCK_SH) as long as it adds things that nothing names
+ * yet.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_STORE_WRITE_H
+#define STEPCELL_RUNTIME_IMAGE_STORE_WRITE_H
+
+#include <sys/file.h>
+
+#include "base/digest.h"
+#include "runtime/image/manifest.h"
+#include "runtime/image/store.h"
+
+/* Locks locks/NAME; `operation` is flock's. A descriptor that holds the lock, or -1. */
+int store_lock(const struct store *store, const char *name, int operation, struct err *err);
+
+/* ---- blobs ---- */
+
+/* Whether the blob is there, by its size; verifying contents is a command of its own. */
+bool store_has_blob(const struct store *store, const struct descriptor *blob);
+
+/* A descriptor of the blob, or -1 with err. */
+int store_open_blob(const struct store *store, const char *digest, struct err *err);
+bool store_read_blob(const struct store *store, const char *digest, struct buf *buf,
+                     struct err *err);
+bool store_put_blob(const struct store *store, const char *digest, const void *bytes, size_t len,
+                    struct err *err);
+
+/*
+ * One blob on its way in: begin, write any number of times, commit. Size and digest are checked as
+ * the bytes pass, and nothing appears unless they are right. Begin waits for another process that
+ * writes the same blob; *present is true when it is there, and there is nothing to do.
+ */
+struct blob_writer {
+    const struct store *store;
+    const struct descriptor *blob;
+    struct digest *digest;
+    uint64_t written;
+    int fd, lock;
+};
+
+#define BLOB_WRITER_INIT ((struct blob_writer){.fd = -1, .lock = -1})
+
+bool blob_begin(const struct store *store, const struct descriptor *blob,
+                struct blob_writer *writer, bool *present, struct err *err);
+/* Starts again with nothing written. */
+bool blob_restart(struct blob_writer *writer, struct err *err);
+bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err);
+bool blob_commit(struct blob_writer *writer, struct err *err);
+void blob_writer_release(struct blob_writer *writer);
+
+#define autoblobwriter CLEANUP(blob_writer_release) struct blob_writer
+
+/* ---- records ---- */
+
+bool store_save_image(const struct store *store, const struct image *image, struct err *err);
+
+/* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
+bool store_save_name(const struct store *store, const struct reference *reference,
+                     const struct platform *platform, const struct image_name *name,
+                     const struct store_fingerprint *fingerprint, struct err *err);
+
+/* Names the manifest in index.json, where other tools look. */
+bool store_save_index(const struct store *store, const char *name,
+                      const struct descriptor *manifest, const struct platform *platform,
+                      struct err *err);
+bool store_remove_index(const struct store *store, const char *name, struct err *err);
+
+/* ---- what there is ---- */
+
+struct stored_name {
+    char *reference;
+    char *file; /* below the store */
+    struct platform platform;
+    char *digest;
+    char *manifest_digest;
+};
+
+struct stored_names {
+    struct stored_name *items;
+    size_t count;
+};
+
+/* Every reference for every platform, sorted by reference. */
+bool store_list(const struct store *store, struct stored_names *names, struct err *err);
+void stored_names_release(struct stored_names *names);
+
+#define autonames CLEANUP(stored_names_release) struct stored_names
+
+/* ---- removing ---- */
+
+/* Removes a tree that may belong to other ids of the caller's; only the caller knows how. */
+struct tree_remover {
+    bool (*remove)(void *data, int dirfd, const char *name, struct err *err);
+    void *data;
+};
+
+/*
+ * Removes a reference, with the images that it was the last one to name, and what only they needed.
+ * An image that a cell runs is store.busy, and nothing is removed; an unknown reference is
+ * image.not-found.
+ */
+bool store_remove(const struct store *store, const struct reference *reference,
+                  const struct tree_remover *remover, struct err *err);
+
+/* Clears away what killed processes left unfinished. What is being worked on stays. */
+bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* stepcell-image: everything that fetches, hashes or unpacks images. `stepcell image` becomes it.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/image/store_write.h"
+#include "shim/image/command.h"
+#include "shim/image/mapped.h"
+#include "shim/image/supervise.h"
+#include "shim/print.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    bool supervised;  /* it leaves things behind when it is killed */
+    const char *help; /* NULL: not for users */
+} commands[] = {
+    {"pull", command_pull, true, "get an image into the store"},
+    {"list", command_list, false, "list the images in the store"},
+    {"inspect", command_inspect, false, "show an image of the store"},
+    {"remove", command_remove, false, "remove images from the store"},
+    {"ensure", command_ensure, true, NULL},
+};
+
+static int print_help(void)
+{
+    print_out("Usage: stepcell image COMMAND [OPTIONS]\n\n");
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (commands[i].help)
+            print_out("  %-10s %s\n", commands[i].name, commands[i].help);
+    }
+    print_out("\n'stepcell image COMMAND --help' tells more.\n");
+    return 0;
+}
+
+/* The value of --store among words that a command has looked at already, or has not. */
+static const char *find_store(int argc, char **argv)
+{
+    static const char option[] = "--store";
+    size_t len = strlen(option);
+
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], option, len) != 0)
+            continue;
+        if (argv[i][len] == '=')
+            return argv[i] + len + 1;
+        if (argv[i][len] == '\0' && i + 1 < argc)
+            return argv[i + 1];
+    }
+    return NULL;
+}
+
+static void clear_away(int argc, char **argv)
+{
+    autostore store = STORE_INIT;
+    struct err err;
+
+    if (command_open_store(find_store(argc, argv), &store, &err))
+        (void)!store_sweep(&store, &mapped_remover, &err);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "--help";
+    struct err err;
+
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return print_help();
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        if (commands[i].supervised)
+            return supervise(commands[i].run, argc - 2, argv + 2, clear_away);
+        return commands[i].run(argc - 2, argv + 2);
+    }
+    err_set(&err, ERR_OPTION_INVALID, "unknown command 'image %s'", name);
+    err_hint(&err, "'stepcell image --help' lists the commands");
+    return command_failed(&err);
+}

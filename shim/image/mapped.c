@@ -1,0 +1,113 @@
+#include "shim/image/mapped.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/file.h"
+
+bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
+{
+    if (!idmap_for_step(uid, gid, &mapped->map, err))
+        return false;
+    idmap_key(&mapped->map, mapped->key);
+    return true;
+}
+
+/* What parent and child of idmap_run share. */
+struct call {
+    bool (*function)(void *argument, struct err *err);
+    void *argument;
+    struct err err;
+};
+
+static int run_call(void *data)
+{
+    struct call *call = data;
+
+    return call->function(call->argument, &call->err) ? 0 : 1;
+}
+
+/* The child is a copy of this process, so its error has to come back in memory that they share. */
+static bool run_mapped(const struct idmap *map, bool (*function)(void *argument, struct err *err),
+                       void *argument, struct err *err)
+{
+    struct call *call =
+        mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status;
+
+    if (call == MAP_FAILED)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot start a child");
+    call->function = function;
+    call->argument = argument;
+    status = idmap_run(map, run_call, call, err);
+    if (status == 1)
+        *err = call->err;
+    else if (status > 1)
+        err_set(err, ERR_ENGINE_FAILED, "a child that works on layers ended with status %d",
+                status);
+    munmap(call, sizeof(*call));
+    return status == 0;
+}
+
+static bool run_for_layers(void *data, bool (*function)(void *argument, struct err *err),
+                           void *argument, struct err *err)
+{
+    const struct mapped *mapped = data;
+
+    return run_mapped(&mapped->map, function, argument, err);
+}
+
+/* Root's own ids are not in root's map: the child could not take the directory over itself. */
+static bool prepare(void *data, int directory, struct err *err)
+{
+    const struct mapped *mapped = data;
+    uint32_t uid, gid;
+
+    if (mapped->map.kind != IDMAP_ROOT)
+        return true;
+    if (!idmap_outside(&mapped->map.uids, 0, &uid) || !idmap_outside(&mapped->map.gids, 0, &gid))
+        return err_set(err, ERR_ENGINE_FAILED, "the id map has no root");
+    return fchown(directory, uid, gid) == 0 ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot hand over the directory of a layer");
+}
+
+struct layer_map mapped_layers(struct mapped *mapped)
+{
+    return (struct layer_map){
+        .key = mapped->key,
+        .may_chown = mapped->map.kind != IDMAP_SINGLE,
+        .prepare = prepare,
+        .run = run_for_layers,
+        .data = mapped,
+    };
+}
+
+struct removal {
+    int dirfd;
+    const char *name;
+};
+
+static bool remove_here(void *argument, struct err *err)
+{
+    const struct removal *removal = argument;
+
+    return file_remove_tree(removal->dirfd, removal->name) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", removal->name);
+}
+
+/* Any map of the caller's will do: all of them stand for the same ids outside. */
+static bool remove_tree(void *data, int dirfd, const char *name, struct err *err)
+{
+    struct removal removal = {dirfd, name};
+    struct mapped mapped;
+
+    (void)data;
+    if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return true;
+    if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
+        return remove_here(&removal, err);
+    return run_mapped(&mapped.map, remove_here, &removal, err);
+}
+
+const struct tree_remover mapped_remover = {.remove = remove_tree};

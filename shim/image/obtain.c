@@ -1,0 +1,116 @@
+#include "base/json.h"
+#include "shim/image/obtain.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "runtime/native/user.h"
+#include "shim/image/command.h"
+#include "shim/image/mapped.h"
+#include "shim/image/progress.h"
+
+#define ID_MAX INT32_MAX
+
+/* UID:GID in numbers. */
+static bool parse_ids(const char *text, uid_t *uid, gid_t *gid, struct err *err)
+{
+    autofree char *copy = strdup(text);
+    char *colon = copy ? strchr(copy, ':') : NULL;
+    uint64_t first, second;
+
+    if (colon)
+        *colon++ = '\0';
+    if (!colon || !num_parse(copy, ID_MAX, &first) || !num_parse(colon, ID_MAX, &second))
+        return err_set(err, ERR_OPTION_INVALID, "'%s' is not UID:GID", text);
+    *uid = (uid_t)first;
+    *gid = (gid_t)second;
+    return true;
+}
+
+static bool is_from_image(const struct obtain *obtain)
+{
+    return !obtain->map_user || strcmp(obtain->map_user, "config") == 0;
+}
+
+/* The map of the step's user, who may be known by a name of the image only. */
+static bool step_map(const struct obtain *obtain, const struct image *image, struct mapped *mapped,
+                     struct err *err)
+{
+    const char *user = obtain->user && *obtain->user ? obtain->user : image->user;
+    autocelluser resolved = {0};
+    uid_t uid = 0;
+    gid_t gid = 0;
+
+    if (!is_from_image(obtain))
+        return parse_ids(obtain->map_user, &uid, &gid, err) && mapped_for(uid, gid, mapped, err);
+    return user_resolve(user, image->passwd, image->group, &resolved, err) &&
+           mapped_for(resolved.uid, resolved.gid, mapped, err);
+}
+
+static bool layers_for(struct fetch *fetch, struct mapped *mapped, struct err *err)
+{
+    const struct layer_map map = mapped_layers(mapped);
+
+    return fetch_layers(fetch, &map, err);
+}
+
+/*
+ * Names are looked up in a passwd that lies in the layers: of an image that is new they are
+ * unpacked for root first, whose map nearly always is the step's too.
+ */
+static bool unpack(const struct obtain *obtain, struct fetch *fetch, struct err *err)
+{
+    struct mapped root, step;
+
+    if (is_from_image(obtain) && !fetch->image.passwd) {
+        if (!mapped_for(0, 0, &root, err) || !layers_for(fetch, &root, err))
+            return false;
+    }
+    return step_map(obtain, &fetch->image, &step, err) && layers_for(fetch, &step, err);
+}
+
+static json_t *phases_json(const struct fetch *fetch)
+{
+    static const char *const names[FETCH_PHASES] = {"resolve", "pull", "unpack"};
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < FETCH_PHASES; i++) {
+        double ms = (double)fetch->phases[i].ns / (double)NS_PER_MS;
+        char start[CLOCK_TEXT_MAX];
+
+        clock_text(&fetch->phases[i].start, start);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:f}", "name", names[i], "start", start, "ms", ms));
+    }
+    return list;
+}
+
+bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
+{
+    autofetch fetch = FETCH_INIT;
+    autostore store = STORE_INIT;
+    autoreference reference = {0};
+    struct progress progress = {0};
+    struct platform platform;
+
+    if (!command_parse_reference(obtain->reference, &reference, err) ||
+        !command_parse_platform(obtain->platform, &platform, err) ||
+        !progress_init(obtain->progress, &progress, err) ||
+        !command_open_store(obtain->store, &store, err))
+        return false;
+    fetch.store = &store;
+    fetch.reference = &reference;
+    fetch.platform = &platform;
+    fetch.policy = obtain->policy;
+    fetch.remover = &mapped_remover;
+    fetch.progress = progress_callbacks(&progress);
+    if (!fetch_resolve(&fetch, err) || !fetch_blobs(&fetch, err) || !unpack(obtain, &fetch, err) ||
+        !fetch_finish(&fetch, err)) {
+        progress_end(&progress);
+        return false;
+    }
+    *report = json_pack("{s:s, s:s, s:o}", "digest", fetch.name.digest, "manifest_digest",
+                        fetch.name.manifest_digest, "phases", phases_json(&fetch));
+    return *report || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+}

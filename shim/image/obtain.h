@@ -1,0 +1,23 @@
+/* Getting an image and its layers: what `pull` and `ensure` have in common. */
+#ifndef STEPCELL_SHIM_IMAGE_OBTAIN_H
+#define STEPCELL_SHIM_IMAGE_OBTAIN_H
+
+#include "runtime/image/fetch.h"
+
+struct obtain {
+    const char *store;    /* as given, or NULL */
+    const char *platform; /* as given, or NULL */
+    const char *progress; /* "auto", "plain", "none", or NULL */
+    const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
+    const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
+    const char *reference;
+    enum fetch_policy policy;
+};
+
+/*
+ * Makes the image and its layers for the step's user present. *report, owned by the caller, is what
+ * `ensure` answers: {"digest", "manifest_digest", "phases"}.
+ */
+bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err);
+
+#endif

@@ -1,0 +1,132 @@
+#include "shim/image/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "shim/print.h"
+
+#define BAR_WIDTH    30
+#define BAR_LINE_MAX 128
+#define REDRAW_NS    (100 * NS_PER_MS)
+#define SIZE_MAX_LEN 24
+
+bool progress_init(const char *mode, struct progress *progress, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum progress_mode mode;
+    } modes[] = {
+        {"plain", PROGRESS_PLAIN},
+        {"none", PROGRESS_NONE},
+    };
+
+    if (!mode || strcmp(mode, "auto") == 0) {
+        progress->mode = isatty(STDERR_FILENO) ? PROGRESS_BAR : PROGRESS_PLAIN;
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (strcmp(mode, modes[i].name) == 0) {
+            progress->mode = modes[i].mode;
+            return true;
+        }
+    }
+    return err_set(err, ERR_OPTION_INVALID, "'%s' is not a kind of progress: auto, plain or none",
+                   mode);
+}
+
+/* "129 MB", in powers of ten as registries show them. */
+static const char *size_text(uint64_t bytes, char text[SIZE_MAX_LEN])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1000 && unit + 1 < ARRAY_SIZE(units)) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(text, SIZE_MAX_LEN, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+static void begin(void *data, size_t layers, uint64_t bytes)
+{
+    const struct progress *progress = data;
+    char size[SIZE_MAX_LEN];
+
+    if (progress->mode != PROGRESS_NONE)
+        print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
+                   size_text(bytes, size));
+}
+
+/* A line that replaces itself: the one thing that is not printed by lines. */
+static void draw(struct progress *progress, const char *text)
+{
+    char line[BAR_LINE_MAX];
+    int len = snprintf(line, sizeof(line), "\rstepcell: %s\033[K", text);
+
+    progress->line_open = true;
+    (void)!file_write_all(STDERR_FILENO, line, (size_t)len);
+}
+
+static void draw_bar(struct progress *progress, size_t index, size_t layers, uint64_t done,
+                     uint64_t size)
+{
+    static const char full[] = "##############################";
+    int filled = size ? (int)(done * BAR_WIDTH / size) : BAR_WIDTH;
+    char text[BAR_LINE_MAX - 32], done_text[SIZE_MAX_LEN], size_of_all[SIZE_MAX_LEN];
+
+    snprintf(text, sizeof(text), "layer %zu/%zu [%.*s%*s] %s of %s", index, layers, filled, full,
+             BAR_WIDTH - filled, "", size_text(done, done_text), size_text(size, size_of_all));
+    draw(progress, text);
+}
+
+static void bytes(void *data, size_t index, size_t layers, uint64_t done, uint64_t size)
+{
+    struct progress *progress = data;
+    char text[SIZE_MAX_LEN];
+    int64_t now;
+
+    if (progress->mode == PROGRESS_PLAIN && progress->layer != index) {
+        progress->layer = index;
+        print_note(PRINT_NORMAL, "layer %zu/%zu, %s", index, layers, size_text(size, text));
+    }
+    if (progress->mode != PROGRESS_BAR)
+        return;
+    now = clock_now();
+    if (done < size && now - progress->last < REDRAW_NS)
+        return;
+    progress->last = now;
+    draw_bar(progress, index, layers, done, size);
+}
+
+static void unpack(void *data, size_t index, size_t layers)
+{
+    struct progress *progress = data;
+    char text[BAR_LINE_MAX - 32];
+
+    snprintf(text, sizeof(text), "unpacking layer %zu/%zu", index, layers);
+    if (progress->mode == PROGRESS_PLAIN)
+        print_note(PRINT_NORMAL, "%s", text);
+    else if (progress->mode == PROGRESS_BAR)
+        draw(progress, text);
+}
+
+void progress_end(void *data)
+{
+    struct progress *progress = data;
+
+    if (progress->line_open)
+        (void)!file_write_all(STDERR_FILENO, "\r\033[K", 4);
+    progress->line_open = false;
+}
+
+struct fetch_progress progress_callbacks(struct progress *progress)
+{
+    return (struct fetch_progress){
+        .begin = begin, .bytes = bytes, .unpack = unpack, .end = progress_end, .data = progress};
+}

@@ -1,0 +1,23 @@
+/* What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal. */
+#ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
+#define STEPCELL_SHIM_IMAGE_PROGRESS_H
+
+#include "runtime/image/fetch.h"
+
+enum progress_mode { PROGRESS_NONE, PROGRESS_PLAIN, PROGRESS_BAR };
+
+struct progress {
+    enum progress_mode mode;
+    int64_t last;   /* clock_now() of the last change of the bar */
+    size_t layer;   /* the layer that was announced last */
+    bool line_open; /* the bar stands in a line that is not ended */
+};
+
+/* `mode` is "auto", "plain", "none", or NULL for "auto". */
+bool progress_init(const char *mode, struct progress *progress, struct err *err);
+struct fetch_progress progress_callbacks(struct progress *progress);
+
+/* Ends the line of a bar, so that a message can follow. */
+void progress_end(void *data);
+
+#endif

@@ -1,0 +1,186 @@
+# What a cell sees of the host, and what it may do.
+
+load ../lib/common
+
+@test "every namespace is the cell's own" {
+    namespaces() {
+        run -0 cell -- sh -c 'for n in user mnt pid ipc uts cgroup; do readlink /proc/self/ns/$n; done'
+        local n
+        for n in user mnt pid ipc uts cgroup; do
+            assert_match "$output" "*$n:*"
+            [[ $output != *$(readlink /proc/self/ns/$n)* ]]
+        done
+    }
+    each_caller namespaces
+}
+
+@test "pid 1 is stepcell's own init, and the host's processes are not to be seen" {
+    init() {
+        run -0 cell -- sh -c 'cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l'
+        assert_match "${lines[0]}" "stepcell-init*"
+        [ "${lines[1]}" -le 5 ]
+    }
+    each_caller init
+}
+
+@test "no descriptor of the caller reaches the cell" {
+    descriptors() {
+        run -0 many_descriptors
+        assert_equal output "$output" "0 1 2"
+    }
+    each_caller descriptors
+}
+
+# The listing itself holds one descriptor, of the directory that it reads.
+many_descriptors() (
+    for i in $(seq 30 59); do eval "exec $i<$TEST_DIR"; done
+    cell -- sh -c 'set -- /proc/$$/fd/*; for f; do [ ! -L "$f" ] || echo "${f##*/}"; done | tr "\n" " " | sed "s/ $//"'
+)
+
+@test "nothing leads from the cell's directories to the host" {
+    escape() {
+        run -0 cell -- sh -c 'ls -d /proc/1/cwd/.. /proc/1/root >/dev/null 2>&1; ls / | tr "\n" " "; [ ! -e "$1" ]' sh "$CANARY"
+        run cell -- ls "$TEST_DIR/store"
+        [ "$status" != 0 ]
+        run --separate-stderr cell --workdir /proc/self/fd/5 -- true
+        assert_equal status "$status" 125
+    }
+    each_caller escape
+}
+
+@test "the caller's environment stays outside, but for the proxy variables" {
+    environment() {
+        local -x SECRET_OF_HOST=1 LD_PRELOAD_X=1 http_proxy=http://127.0.0.1:9 NO_PROXY=internal
+        run -0 cell -- env
+        [[ $output != *SECRET_OF_HOST* && $output != *STEPCELL_STORE* && $output != *LD_PRELOAD_X* ]]
+        assert_match "$output" *'http_proxy=http://127.0.0.1:9'*
+        assert_match "$output" *'NO_PROXY=internal'*
+        run -0 cell --no-proxy-env -- env
+        [[ $output != *proxy* ]]
+    }
+    each_caller environment
+}
+
+@test "a home, a path, a host name, name look-up files are there" {
+    comfort() {
+        run -0 cell -- sh -c '
+            cd && touch x && echo "$PATH" && hostname && ls /etc/resolv.conf /etc/hosts && grep localhost /etc/hosts'
+        [ "$(sed -n 2p <<<"$output")" != "$(hostname)" ] || [ -n "$output" ]
+    }
+    each_caller comfort
+}
+
+@test "/dev holds what a program needs and nothing else" {
+    devices() {
+        run -0 cell -- sh -c 'echo x >/dev/null; head -c 4 /dev/zero /dev/urandom >/dev/null
+            for d in /dev/*; do [ ! -b $d ] || echo block $d; done
+            test -w /dev/shm; ls /dev'
+        [[ $output != *block* ]]
+        local name
+        for name in $output; do
+            assert_match "$name" "@(null|zero|full|random|urandom|tty|console|ptmx|pts|shm|mqueue|fd|stdin|stdout|stderr|core)"
+        done
+    }
+    each_caller devices
+}
+
+@test "privileges are docker's default at most, and none can be gained" {
+    privileges() {
+        run -0 cell -- cat /proc/self/status
+        field() { awk -v key="$1:" '$1 == key { print $2 }' <<<"$output"; }
+        assert_equal NoNewPrivs "$(field NoNewPrivs)" 1
+        assert_equal Seccomp "$(field Seccomp)" 2
+        assert_equal CapInh "$(field CapInh)" 0000000000000000
+        assert_equal CapAmb "$(field CapAmb)" 0000000000000000
+        # 0xa80425fb is docker's default set.
+        assert_equal "CapBnd beyond docker's" $((0x$(field CapBnd) & ~0xa80425fb)) 0
+        assert_equal "CapEff beyond docker's" $((0x$(field CapEff) & ~0xa80425fb)) 0
+        run -0 cell --user app -- cat /proc/self/status
+        assert_equal "CapEff of a user" "$(field CapEff)" 0000000000000000
+    }
+    each_caller privileges
+}
+
+@test "what docker forbids is forbidden" {
+    forbidden() {
+        run cell -- sh -c '
+            mount -t tmpfs none /mnt 2>/dev/null && echo mounted
+            unshare -U true 2>/dev/null && echo unshared
+            mknod /tmp/sda b 8 0 2>/dev/null && echo made a device
+            hostname other 2>/dev/null && echo renamed
+            echo 1 2>/dev/null >/proc/sys/kernel/panic && echo wrote a sysctl
+            echo b 2>/dev/null >/proc/sysrq-trigger && echo wrote sysrq
+            cat /proc/kcore 2>/dev/null | head -c 1 | wc -c | grep -qx 0 || echo read kcore
+            mkdir /sys/fs/cgroup/x 2>/dev/null && echo made a cgroup
+            nsenter -t 1 -m true 2>/dev/null && echo entered
+            :'
+        assert_equal output "$output" ""
+    }
+    each_caller forbidden
+}
+
+@test "docker's masked and read-only paths are masked and read-only" {
+    masked() {
+        run -0 cell -- sh -c '
+            for f in /proc/kcore /proc/keys /proc/timer_list /proc/sched_debug; do
+                [ ! -e $f ] || [ "$(head -c 1 $f 2>/dev/null | wc -c)" = 0 ] || echo open $f; done
+            for d in /proc/acpi /proc/scsi /sys/firmware; do
+                [ ! -d $d ] || [ -z "$(ls -A $d 2>/dev/null)" ] || echo open $d; done
+            for d in /proc/bus /proc/fs /proc/irq /proc/sys; do
+                [ ! -d $d ] || grep -q " $d ro" /proc/mounts || awk -v d=$d "\$2 == d && \$4 ~ /^ro/ { found = 1 } END { exit !found }" /proc/mounts || echo writable $d; done'
+        assert_equal output "$output" ""
+    }
+    each_caller masked
+}
+
+@test "--network none has the loopback interface alone, host has the host's" {
+    networks() {
+        run -0 cell --network none -- sh -c 'ls /sys/class/net; ifconfig lo | grep -c "127.0.0.1"'
+        assert_equal output "$output" $'lo\n1'
+        run -0 cell --network host -- readlink /proc/self/ns/net
+        assert_equal net "$output" "$(readlink /proc/self/ns/net)"
+        run -0 cell -- readlink /proc/self/ns/net
+        assert_equal "net by default" "$output" "$(readlink /proc/self/ns/net)"
+    }
+    each_caller networks
+}
+
+@test "what a script leaves running is killed at its end, and named" {
+    left() {
+        local start=$EPOCHREALTIME
+        run -0 --separate-stderr cell -- sh -c 'sleep 987 & (setsid sleep 988 >/dev/null 2>&1 &); exit 0'
+        assert_match "$stderr" "*sleep*"
+        [ $((${EPOCHREALTIME/./} - ${start/./})) -lt 5000000 ]
+        [ -z "$(processes_in_cells)" ]
+    }
+    each_caller left
+}
+
+@test "the cell's root is writable and thrown away" {
+    throwaway() {
+        run -0 cell -- sh -c 'echo x >/new && rm -r /home && mkdir /bin/dir'
+        run -0 cell -- sh -c 'test ! -e /new && test -d /home/app && test ! -e /bin/dir'
+    }
+    each_caller throwaway
+}
+
+@test "programs of the image are never run on the host" {
+    # The image's own newuidmap, gzip and loader would leave a mark if anything on the host ran them.
+    helpers() {
+        run -0 cell -- true
+        assert_equal canary "$(cat "$CANARY")" untouched
+    }
+    each_caller helpers
+}
+
+@test "dangerous socket families are closed: AF_ALG and AF_VSOCK" {
+    local helper=$BATS_FILE_TMPDIR/sockets
+    cc -static -O1 -o "$helper" "$TESTS/lib/sockets.c"
+    families() {
+        cp "$helper" sockets
+        chmod 0755 sockets
+        run -0 cell -- ./sockets
+        assert_equal output "$output" $'unix yes\ninet yes\nnetlink yes\nalg no\nvsock no'
+    }
+    each_caller families
+}

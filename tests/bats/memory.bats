@@ -1,0 +1,34 @@
+# The memory of stepcell itself, with the optimised build.
+
+load ../lib/common
+
+setup() { STEPCELL=$STEPCELL_RELEASE; }
+
+# peak OPTION... -- COMMAND...: the largest resident size of stepcell's own process, in KiB. Its children
+# are not waited for by time(1), so the largest of what it reaps is stepcell or its pid 1.
+peak() {
+    as time --quiet -f %M -o ../peak "$STEPCELL" run -w "$WORK" "$@" >/dev/null
+    tail -n 1 ../peak
+}
+
+@test "a warm step needs 4 MiB at the most" {
+    small() {
+        run -0 cell -- true
+        local kib
+        kib=$(peak "$IMAGE" true)
+        echo "peak: $kib KiB"
+        [ "$kib" -le 4096 ]
+    }
+    each_caller small
+}
+
+@test "a hundred megabytes of output need no more" {
+    output() {
+        run -0 cell -- true
+        local kib
+        kib=$(peak "$IMAGE" sh -c 'head -c 104857600 /dev/zero')
+        echo "peak: $kib KiB"
+        [ "$kib" -le 4096 ]
+    }
+    each_caller output
+}

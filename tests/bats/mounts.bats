@@ -1,0 +1,221 @@
+# The working directory, packages and other mounts.
+
+load ../lib/common
+
+# package [NAME]: a directory of the caller's with one file in it, beside the working directory
+package() {
+    PACKAGE=$WORK/../${1:-package}
+    as mkdir -p "$PACKAGE"
+    PACKAGE=$(realpath "$PACKAGE")
+    as sh -c 'echo content >"$1/file"' sh "$PACKAGE"
+}
+
+@test "the working directory and packages appear at the same path" {
+    same() {
+        package
+        run -0 cell --package "$PACKAGE" -- sh -c 'pwd; cat "$1/file"; stat -c %d:%i . "$1"' sh "$PACKAGE"
+        assert_equal output "$output" "$WORK"$'\n'content$'\n'"$(stat -c %d:%i . "$PACKAGE")"
+    }
+    each_caller same
+}
+
+@test "a path through symbolic links works by both names" {
+    links() {
+        package 'real package'
+        as ln -s "$PACKAGE" ../link
+        as ln -s "$WORK" ../cwd
+        run -0 cell --workdir "${WORK%/*}/cwd" --package "${WORK%/*}/link" -- sh -c '
+            cat "$1/link/file" "$1/real package/file"; touch "$1/work/by-name" "$1/cwd/by-link"; pwd' \
+            sh "${WORK%/*}"
+        assert_match "$output" $'content\ncontent\n'*
+        [ -e by-name ] && [ -e by-link ]
+    }
+    each_caller links
+}
+
+@test "a package is read-only, package-cow writable for the cell alone, package-rw writable" {
+    modes() {
+        package ro
+        package cow
+        package rw
+        run -0 cell --package ../ro --package-cow ../cow --package-rw ../rw -- sh -c '
+            cd ..; for p in ro cow rw; do
+                (echo new >$p/file) 2>/dev/null && echo $p yes $(cat $p/file) || echo $p no; rm -f $p/file 2>/dev/null
+            done; :'
+        assert_equal output "$output" $'ro no\ncow yes new\nrw yes new'
+        assert_equal ro "$(cat ../ro/file)" content
+        assert_equal cow "$(cat ../cow/file)" content
+        [ ! -e ../rw/file ]
+    }
+    each_caller modes
+}
+
+@test "a named package is announced in the environment" {
+    named() {
+        package
+        run -0 cell --package "My.Migrations-1=$PACKAGE" -- sh -c 'echo "$STEPCELL_PACKAGE_MY_MIGRATIONS_1"'
+        assert_equal output "$output" "$PACKAGE"
+    }
+    each_caller named
+}
+
+@test "a package inside the working directory keeps its own mode, in either order" {
+    nested() {
+        as mkdir -p tools/deep
+        as sh -c 'echo content >tools/deep/file'
+        local order
+        for order in "--package $WORK/tools --package-rw $WORK/tools/deep" \
+            "--package-rw $WORK/tools/deep --package $WORK/tools"; do
+            # shellcheck disable=SC2086 # several words are meant
+            run -0 cell $order -- sh -c '
+                touch ok; touch tools/no 2>/dev/null || echo tools is read-only; touch tools/deep/yes'
+            assert_equal output "$output" "tools is read-only"
+            [ -e ok ] && [ -e tools/deep/yes ] && [ ! -e tools/no ]
+        done
+    }
+    each_caller nested
+}
+
+@test "a working directory inside a read-only package stays writable" {
+    inverse() {
+        as mkdir -p sub
+        run -0 cell --workdir "$WORK/sub" --package "$WORK" -- sh -c 'touch mine; touch ../no 2>/dev/null || echo no'
+        assert_equal output "$output" no
+        [ -e sub/mine ]
+    }
+    each_caller inverse
+}
+
+@test "hostile path names are mounted exactly" {
+    hostile() {
+        local name
+        for name in 'with space' "quote'and\"double" $'new\nline' 'colon:comma,equals=' '-dash' \
+            $'latin-1 \xe9\xff' 'back\slash' '$HOME `id` *' "$(printf '%0200d' 0)"; do
+            package "$name"
+            run -0 cell --package "$PACKAGE" -- cat "$PACKAGE/file"
+            assert_equal "content in $name" "$output" content
+            run -0 stepcell run -w "$PACKAGE" "$IMAGE" sh -c 'pwd >where; cat file'
+            assert_equal "content in $name" "$output" content
+            assert_equal where "$(cat "$PACKAGE/where")" "$PACKAGE"
+        done
+    }
+    each_caller hostile
+}
+
+@test "a missing source is mount.source-missing, and nothing is created" {
+    missing() {
+        local option
+        for option in --package --package-cow --package-rw; do
+            run --separate-stderr cell "$option" "$WORK/../nowhere" -- touch started
+            assert_refused mount.source-missing
+            assert_match "$stderr" "*nowhere*"
+        done
+        run --separate-stderr cell --volume "$WORK/../nowhere:/x" -- touch started
+        assert_refused mount.source-missing
+        run --separate-stderr cell --mount "type=bind,source=$WORK/../nowhere,target=/x" -- touch started
+        assert_refused mount.source-missing
+        [ ! -e "$WORK/../nowhere" ] && [ ! -e started ]
+    }
+    each_caller missing
+}
+
+@test "the same target twice is mount.conflict unless it is the same mount" {
+    conflict() {
+        package a
+        package b
+        run -0 cell --package ../a --package ../a -- true
+        run --separate-stderr cell --package ../a --package-rw ../a -- true
+        assert_refused mount.conflict
+        run --separate-stderr cell -v "$WORK/../a:/x" -v "$WORK/../b:/x" -- true
+        assert_refused mount.conflict
+        run --separate-stderr cell -v "$WORK/../a:/x" --mount type=tmpfs,target=/x -- true
+        assert_refused mount.conflict
+    }
+    each_caller conflict
+}
+
+@test "paths are compared by component" {
+    component() {
+        as mkdir -p ../space ../spaceship
+        run -0 cell --package ../spaceship --package-rw ../space -- sh -c '
+            touch ../space/x; touch ../spaceship/x 2>/dev/null || echo read-only'
+        assert_equal output "$output" read-only
+    }
+    as_caller component
+}
+
+@test "targets that would break the cell are refused" {
+    denied() {
+        package
+        local target
+        for target in / /proc /proc/self /sys /sys/fs /dev /dev/shm /. /tmp/.. /proc/../proc //dev; do
+            run --separate-stderr cell -v "$PACKAGE:$target" -- touch started
+            assert_refused mount.denied
+            [ ! -e started ]
+        done
+    }
+    as_caller denied
+    CALLER=plain as_caller denied
+}
+
+@test "--volume and --mount follow docker's grammar" {
+    grammar() {
+        package
+        run -0 cell -v "$PACKAGE:/a" -v "$PACKAGE:/b:ro" --mount "type=bind,source=$PACKAGE,target=/c,readonly" \
+            --mount "type=bind,src=$PACKAGE,dst=/d/e/f" --mount type=tmpfs,target=/t -- sh -c '
+            cat /a/file /b/file /c/file /d/e/f/file
+            for d in a b c t; do touch /$d/new-$d 2>/dev/null && echo $d; done; :'
+        assert_equal output "$output" $'content\ncontent\ncontent\ncontent\na\nt'
+        assert_equal files "$(ls "$PACKAGE")" $'file\nnew-a'
+        package 'comma,and"quote'
+        run -0 cell --mount "type=bind,\"source=${PACKAGE//\"/\"\"}\",target=/x" -- cat /x/file
+        assert_equal output "$output" content
+    }
+    each_caller grammar
+}
+
+@test "a single file can be mounted" {
+    file() {
+        package
+        run -0 cell -v "$PACKAGE/file:/etc/one-file:ro" -- cat /etc/one-file
+        assert_equal output "$output" content
+        assert_equal host "$(ls "$PACKAGE")" file
+    }
+    each_caller file
+}
+
+@test "mount points are made in the cell alone, never on the host" {
+    untouched() {
+        package
+        run -0 cell -v "$PACKAGE:/made/for/the/cell" -- test -f /made/for/the/cell/file
+        [ ! -e /made ]
+        # Inside a mounted directory a mount point would have to be made on the host.
+        run --separate-stderr cell -v "$PACKAGE:$WORK/not/there" -- true
+        assert_equal status "$status" 125
+        assert_match "$(result_field .error.code)" "mount.*"
+        [ ! -e not ]
+    }
+    each_caller untouched
+}
+
+@test "a path that the image has as a symbolic link leads nowhere outside" {
+    image_link() {
+        # /bin/sh is a link in this image; a target below a link stays inside the cell.
+        package
+        run --separate-stderr cell -v "$PACKAGE:/bin/sh/x" -- true
+        [ ! -e "$(realpath /bin/sh)/x" ]
+        assert_match "$status" "@(0|125)"
+    }
+    as_caller image_link
+}
+
+@test "what the cell mounts or unmounts never reaches the host" {
+    private() {
+        local before after
+        before=$(cat /proc/self/mountinfo)
+        run cell -- sh -c 'mount -t tmpfs none /tmp; umount /proc; :'
+        after=$(cat /proc/self/mountinfo)
+        assert_equal mounts "$after" "$before"
+    }
+    each_caller private
+}

@@ -1,0 +1,92 @@
+# The result file: the shape of docs/design, always written, whole or not at all.
+
+load ../lib/common
+
+SHAPE='
+    .schema == "stepcell.result/1" and (.id | type == "string" and length > 0)
+    and (.outcome | IN("exited", "signaled", "timed-out", "canceled", "refused", "failed", "unknown"))
+    and (.exit_code | type == "number") and (.signal | type | IN("null", "number"))
+    and .engine == "native"
+    and (.output | all(.stdout, .stderr; (.bytes | type == "number")
+        and (.lines | type | IN("number", "null")) and (.sha256 | type | IN("string", "null"))))
+    and (.outputs | type == "object") and (.oom_killed | type == "boolean")
+    and (.phases | all(.[]; (.name | IN("resolve", "pull", "unpack", "plan", "create", "start", "run",
+            "drain", "cleanup")) and (.ms | type == "number") and .ms >= 0
+        and (.start | test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$"))))
+    and (.cleanup.verified | type == "boolean") and (.cleanup.left | type == "array")'
+
+shaped() { jq -e "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }; }
+
+@test "the result of a step that ran has the documented shape" {
+    ran() {
+        run -7 cell -- sh -c 'echo hello; exit 7'
+        shaped
+        assert_equal outcome "$(result_field .outcome)" exited
+        assert_equal exit_code "$(result_field .exit_code)" 7
+        assert_equal bytes "$(result_field .output.stdout.bytes)" 6
+        assert_match "$(result_field .image.reference)" "*busybox*"
+        assert_match "$(result_field .image.digest)" "sha256:*"
+        assert_match "$(result_field .image.manifest_digest)" "sha256:*"
+        assert_equal platform "$(result_field .image.platform)" linux/amd64
+        assert_equal error "$(result_field .error)" null
+        local phase
+        for phase in resolve plan create start run drain cleanup; do
+            assert_equal "phase $phase" "$(result_field "[.phases[] | select(.name == \"$phase\")] | length")" 1
+        done
+    }
+    each_caller ran
+}
+
+@test "the result of a refusal has the documented shape and the error" {
+    refused() {
+        IMAGE=oci:$IMAGES/busybox:entrypoint
+        run -125 cell -- true
+        shaped
+        assert_equal outcome "$(result_field .outcome)" refused
+        assert_equal code "$(result_field .error.code)" image.entrypoint
+        assert_match "$(result_field .error.message)" "?*"
+        assert_match "$(result_field .error.hint)" "?*"
+    }
+    each_caller refused
+}
+
+@test "an older result is replaced, by rename, and nothing lies beside it" {
+    replaced() {
+        as sh -c 'echo old >../result.json; ln ../result.json ../kept'
+        run -0 cell -- true
+        shaped
+        assert_equal kept "$(cat ../kept)" old
+        assert_equal neighbours "$(ls -A ..)" $'kept\nresult.json\nwork'
+        assert_equal owner "$(owner "$RESULT")" "$(caller_name):$(caller_name)"
+    }
+    each_caller replaced
+}
+
+@test "a result that cannot be written is said before the step starts" {
+    unwritable() {
+        run --separate-stderr stepcell run --result "$WORK/none/result" -w "$WORK" "$IMAGE" touch started
+        assert_equal "exit status" "$status" 125
+        assert_match "$stderr" "*none/result*"
+        [ ! -e started ]
+    }
+    each_caller unwritable
+}
+
+@test "a result may go into the working directory" {
+    inside() {
+        run -0 stepcell run --result "$WORK/r.json" -w "$WORK" "$IMAGE" true
+        RESULT=$WORK/r.json shaped
+    }
+    each_caller inside
+}
+
+@test "every step has an id of its own" {
+    ids() {
+        run -0 cell -- true
+        local first
+        first=$(result_field .id)
+        run -0 cell -- true
+        [ "$first" != "$(result_field .id)" ]
+    }
+    as_caller ids
+}

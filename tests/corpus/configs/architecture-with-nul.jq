@@ -1,0 +1,1 @@
+.architecture = "amd64\u0000"

@@ -1,0 +1,1 @@
+.rootfs.diff_ids[0] |= ascii_upcase

@@ -1,0 +1,1 @@
+.rootfs.diff_ids = (.rootfs.diff_ids[0])

@@ -1,0 +1,1 @@
+.config = {Entrypoint: "/bin/sh"}

@@ -1,0 +1,1 @@
+.rootfs.type = "files"

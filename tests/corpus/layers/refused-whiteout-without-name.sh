@@ -1,0 +1,3 @@
+# The prefix alone names nothing.
+touch .wh.
+tar -cf layer.tar .wh.

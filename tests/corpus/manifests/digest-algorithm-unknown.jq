@@ -1,0 +1,1 @@
+.layers[0].digest |= sub("sha256"; "md5")

@@ -1,0 +1,1 @@
+.layers[0].digest = "sha256:../../../../etc/passwd"

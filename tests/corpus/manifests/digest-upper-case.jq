@@ -1,0 +1,1 @@
+.layers[0].digest |= ascii_upcase

@@ -1,0 +1,1 @@
+.layers = [range(0; 200) as $i | .layers[0]]

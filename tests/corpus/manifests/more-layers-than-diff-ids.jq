@@ -1,0 +1,1 @@
+.layers += [.layers[0]]

@@ -1,0 +1,1 @@
+.fsLayers = [{blobSum: .layers[0].digest}] | del(.layers) | .schemaVersion = 1

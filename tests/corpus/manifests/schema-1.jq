@@ -1,0 +1,1 @@
+.schemaVersion = 1

@@ -1,0 +1,1 @@
+.layers[0].size = 1e18

@@ -1,0 +1,1 @@
+del(.layers[0].size)

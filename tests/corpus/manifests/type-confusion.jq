@@ -1,0 +1,1 @@
+.mediaType = "application/vnd.oci.image.index.v1+json"

@@ -1,0 +1,155 @@
+# shellcheck shell=bash
+# What every test file loads: callers, the command under test, and the proof that nothing is left.
+#
+# Set up once by setup_suite.bash and exported:
+#   STEPCELL           the program under test; STEPCELL_RELEASE the optimised one, for speed and memory
+#   TEST_DIR           everything of this run: home/CALLER, store/CALLER, images, work
+#   IMAGES             the fixtures of images.bash
+#
+# There are three kinds of caller: root, an ordinary user with subordinate ids (ranges), and one
+# without (plain). CALLERS in the environment narrows that down.
+
+bats_require_minimum_version 1.5.0
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CALLER=root
+IMAGE=oci:$IMAGES/busybox:latest
+
+# as COMMAND...: as the caller of the moment, with a home and a store of its own
+as() {
+    local -x HOME=$TEST_DIR/home/$CALLER STEPCELL_STORE=$TEST_DIR/store/$CALLER \
+        TMPDIR=$TEST_DIR/tmp/$CALLER
+    case $CALLER in
+    root) "$@" ;;
+    *)
+        local -x USER=stepcell-$CALLER LOGNAME=stepcell-$CALLER
+        setpriv --reuid="$USER" --regid="$USER" --init-groups -- "$@"
+        ;;
+    esac
+}
+
+stepcell() { as "$STEPCELL" "$@"; }
+
+# cell [OPTION...] -- COMMAND [ARG...]: one step in $IMAGE, in $WORK, with its result in $RESULT
+cell() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    stepcell run --result "$RESULT" --workdir "$WORK" --progress none "${options[@]}" "$IMAGE" -- "$@"
+}
+
+# script_cell OPTION... : one step with --script among the options, in $IMAGE
+script_cell() { stepcell run --result "$RESULT" --workdir "$WORK" --progress none "$@" "$IMAGE"; }
+
+result_field() { jq -r "$1" "$RESULT"; }
+
+# assert_equal WHAT IS EXPECTED
+assert_equal() {
+    [ "$2" = "$3" ] && return
+    printf '%s is    %q\nexpected %q\n' "$1" "$2" "$3"
+    return 1
+}
+
+# assert_match TEXT PATTERN (of bash's ==)
+assert_match() {
+    # shellcheck disable=SC2053 # a pattern is meant
+    [[ $1 == $2 ]] && return
+    printf 'no match for %q in:\n%s\n' "$2" "$1"
+    return 1
+}
+
+# assert_refused CODE: the last `run --separate-stderr` was refused with this code before a start
+assert_refused() {
+    assert_equal "exit status" "$status" 125
+    assert_equal "stdout" "$output" ""
+    assert_match "$stderr" "stepcell: *"
+    assert_equal "schema" "$(result_field .schema)" stepcell.result/1
+    assert_equal "code" "$(result_field .error.code)" "$1"
+    assert_equal "exit_code" "$(result_field .exit_code)" 125
+}
+
+# owner FILE: by name of user and group
+owner() { stat -c %U:%G -- "$1"; }
+
+caller_name() { if [ "$CALLER" = root ]; then echo root; else echo "stepcell-$CALLER"; fi; }
+
+# work_dir: makes a fresh directory that belongs to the caller, as $WORK, with $RESULT beside it
+work_dir() {
+    local base
+    base=$(mktemp -d "$TEST_DIR/work/$CALLER.XXXXXX")
+    chmod 0755 "$base"
+    mkdir "$base/work"
+    chown -R "$(caller_name):" "$base"
+    WORK=$base/work RESULT=$base/result.json
+    cd "$WORK" || return
+}
+
+# each_caller FUNCTION [ARG...]: once for each kind of caller, each time in a fresh $WORK
+each_caller() {
+    for CALLER in ${CALLERS:-root ranges plain}; do
+        as_caller "$@"
+    done
+    CALLER=root
+}
+
+# as_caller FUNCTION...: once for $CALLER, in a fresh $WORK, and proves that nothing is left
+as_caller() {
+    local before
+    work_dir
+    before=$(what_is_there)
+    echo "as $CALLER: $*"
+    "$@"
+    assert_nothing_left "$before"
+    cd /
+    chmod -R u+rwX "${WORK%/*}" 2>/dev/null || true
+    rm -rf "${WORK%/*}"
+}
+
+# processes_in_cells: those with a mount namespace of their own in which this run's files are mounted
+processes_in_cells() {
+    local mine directory link
+    mine=$(readlink /proc/self/ns/mnt)
+    find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -printf '%h %l\n' 2>/dev/null |
+        while read -r directory link; do
+            [ -n "$link" ] && [ "$link" != "$mine" ] || continue
+            if grep -qs "$TEST_DIR" "${directory%/ns}/mountinfo"; then
+                tr '\0' ' ' <"${directory%/ns}/cmdline" || true
+                echo "(process ${directory//[!0-9]/})"
+            fi
+        done
+}
+
+# what_is_there: a list of everything that a cell could leave behind
+what_is_there() {
+    local store=$TEST_DIR/store/$CALLER
+    awk '{ print "mount", $5 }' /proc/self/mountinfo
+    processes_in_cells
+    find /sys/fs/cgroup -depth -type d -name '*stepcell*' 2>/dev/null || true
+    find "$store/cells" "$store/tmp" "$TEST_DIR/tmp/$CALLER" -mindepth 1 2>/dev/null || true
+    # The unit tests may run at the same time; theirs are not ours.
+    find /tmp /dev/shm /run -maxdepth 2 -name '*stepcell*' ! -name 'stepcell-unit-*' 2>/dev/null || true
+}
+
+# assert_nothing_left BEFORE: compares with an earlier what_is_there
+assert_nothing_left() {
+    local left
+    left=$(diff <(sort <<<"$1") <(what_is_there | sort) | grep '^>' || true)
+    [ -z "$left" ] || {
+        printf 'left behind:\n%s\n' "$left"
+        return 1
+    }
+}
+
+# wait_for COMMAND...: until it succeeds, ten seconds at the most
+wait_for() {
+    local i
+    for i in $(seq 200); do
+        "$@" && return
+        sleep 0.05
+    done
+    echo "still not so after ten seconds: $*"
+    return 1
+}

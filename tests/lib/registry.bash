@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# A real registry (Debian's docker-registry) on a free port of the loopback interface.
+
+# free_port: one that nobody listens on at the moment
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+
+# start_registry [HTPASSWD]: sets REGISTRY (HOST:PORT) and REGISTRY_PID
+start_registry() {
+    local auth='' try
+    REGISTRY_DIR=$(mktemp -d "$TEST_DIR/registry.XXXXXX")
+    [ -z "${1:-}" ] || auth="auth: {htpasswd: {realm: test, path: $1}}"
+    for try in 1 2 3; do
+        REGISTRY=127.0.0.1:$(free_port)
+        cat >"$REGISTRY_DIR/config.yml" <<END
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $REGISTRY_DIR/data}, delete: {enabled: true}}
+http: {addr: $REGISTRY}
+$auth
+END
+        docker-registry serve "$REGISTRY_DIR/config.yml" >"$REGISTRY_DIR/log" 2>&1 3>&- &
+        REGISTRY_PID=$!
+        if wait_for registry_answers; then
+            return
+        fi
+        echo "the registry did not start, try $try"
+        stop_registry
+    done
+    return 1
+}
+
+registry_answers() {
+    kill -0 "$REGISTRY_PID" && curl -s -o /dev/null --noproxy '*' "http://$REGISTRY/v2/"
+}
+
+stop_registry() {
+    [ -n "${REGISTRY_PID:-}" ] || return 0
+    kill "$REGISTRY_PID" 2>/dev/null || true
+    wait "$REGISTRY_PID" 2>/dev/null || true
+    rm -rf "$REGISTRY_DIR"
+    REGISTRY_PID=
+}
+
+# push OCI-REFERENCE NAME[:TAG] [skopeo option...]: into the registry, all platforms
+push() {
+    local from=$1 to=$2
+    shift 2
+    skopeo copy --quiet --all --dest-tls-verify=false "$@" "$from" "docker://$REGISTRY/$to"
+}
