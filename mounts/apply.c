@@ -207,7 +207,7 @@ static bool attach_cow(struct apply *apply, const struct mount *mount, int tree,
         return false;
     if (!tree_attach(tree, target))
         return target_failed(mount, err);
-    overlay = overlay_mount(&tree, 1, upper, work, mountpoint, &attached, err);
+    overlay = overlay_mount(&tree, 1, -1, upper, work, mountpoint, &attached, err);
     if (overlay < 0)
         return err_context(err, "cannot make '%s' writable in the cell", mount->target);
     if (!tree_attach(overlay, tree) || !add_own(apply, overlay))

@@ -53,22 +53,32 @@ static int mount_legacy(const int *layers, size_t count, int upper, int work,
     return root;
 }
 
-static bool configure(int context, const int *layers, size_t count, int upper, int work)
+static bool add_lower(int context, const int *layers, size_t count)
 {
     for (size_t i = count; i > 0; i--) {
         if (fsconfig(context, FSCONFIG_SET_FD, "lowerdir+", NULL, layers[i - 1]) < 0)
             return false;
     }
-    return fsconfig(context, FSCONFIG_SET_FD, "upperdir", NULL, upper) == 0 &&
-           fsconfig(context, FSCONFIG_SET_FD, "workdir", NULL, work) == 0 &&
-           fsconfig(context, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == 0 &&
-           fsconfig(context, FSCONFIG_SET_FLAG, "volatile", NULL, 0) == 0 &&
+    return true;
+}
+
+static bool set_options(int context)
+{
+    return fsconfig(context, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == 0 &&
            fsconfig(context, FSCONFIG_SET_STRING, "metacopy", "off", 0) == 0 &&
            fsconfig(context, FSCONFIG_SET_STRING, "redirect_dir", "nofollow", 0) == 0;
 }
 
-int overlay_mount(const int *layers, size_t count, int upper, int work, const char *mountpoint,
-                  bool *attached, struct err *err)
+static bool configure(int context, const int *layers, size_t count, int top, int upper, int work)
+{
+    return (top < 0 || add_lower(context, &top, 1)) && add_lower(context, layers, count) &&
+           fsconfig(context, FSCONFIG_SET_FD, "upperdir", NULL, upper) == 0 &&
+           fsconfig(context, FSCONFIG_SET_FD, "workdir", NULL, work) == 0 &&
+           fsconfig(context, FSCONFIG_SET_FLAG, "volatile", NULL, 0) == 0 && set_options(context);
+}
+
+int overlay_mount(const int *layers, size_t count, int top, int upper, int work,
+                  const char *mountpoint, bool *attached, struct err *err)
 {
     autofd context = fsopen("overlay", FSOPEN_CLOEXEC);
     int root;
@@ -77,17 +87,26 @@ int overlay_mount(const int *layers, size_t count, int upper, int work, const ch
         failed(err);
         return -1;
     }
-    if (!configure(context, layers, count, upper, work)) {
+    if (!configure(context, layers, count, top, upper, work) ||
+        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+        if (top >= 0)
+            return overlay_mount(layers, count, -1, upper, work, mountpoint, attached, err);
         *attached = true;
         return mount_legacy(layers, count, upper, work, mountpoint, err);
     }
     *attached = false;
-    if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
-        failed(err);
-        return -1;
-    }
     root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
     if (root < 0)
         failed(err);
     return root;
+}
+
+int overlay_view(const int *layers, size_t count)
+{
+    autofd context = fsopen("overlay", FSOPEN_CLOEXEC);
+
+    if (context < 0 || !add_lower(context, layers, count) || !set_options(context) ||
+        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -1;
+    return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
 }

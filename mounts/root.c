@@ -31,7 +31,7 @@ bool root_open_host(const struct root_options *options, struct root_host *host, 
 
         for (size_t j = 0; (path[5 + j] = devices[i][j]); j++)
             ;
-        host->devices[i] = tree_clone(path, MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID, -1);
+        host->devices[i] = tree_clone(path, 0, -1);
         if (host->devices[i] < 0)
             return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot use '%s' in the cell", path);
     }

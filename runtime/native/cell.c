@@ -21,6 +21,7 @@
 #include "mounts/apply.h"
 #include "mounts/overlay.h"
 #include "mounts/root.h"
+#include "mounts/skeleton.h"
 #include "mounts/tree.h"
 #include "runtime/confine/caps.h"
 #include "runtime/native/handshake.h"
@@ -125,7 +126,8 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
                          struct err *err)
 {
     autofree char *mountpoint = text_printf("/proc/self/fd/%d/root", opened->scratch);
-    autofd upper = -1, work = -1;
+    autofd upper = -1, work = -1, view = -1, skeleton = -1;
+    size_t count = setup->root->count;
     bool attached;
 
     if (!mountpoint || mkdirat(opened->scratch, "upper", 0755) < 0 ||
@@ -133,8 +135,9 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
     upper = openat(opened->scratch, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
     work = openat(opened->scratch, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    *root =
-        overlay_mount(opened->layers, setup->root->count, upper, work, mountpoint, &attached, err);
+    view = count == 1 ? dup(opened->layers[0]) : overlay_view(opened->layers, count);
+    skeleton = skeleton_make(view, setup->spec->plan);
+    *root = overlay_mount(opened->layers, count, skeleton, upper, work, mountpoint, &attached, err);
     return *root >= 0 && (attached || root_enter(*root, err));
 }
 

@@ -220,6 +220,12 @@ static bool native_start(struct cell *cell, struct err *err)
 
     if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) != (ssize_t)sizeof(start))
         return failed(err, "start the command");
+    /*
+     * While the command starts: the marker by which overlayfs refuses to mount a volatile upper
+     * directory again. This one never is, and removing directories takes its time on some disks.
+     * Where the caller may not, it goes with the rest.
+     */
+    (void)!file_remove_tree(cell->scratch, "work/work/incompat");
     return true;
 }
 
