@@ -20,6 +20,7 @@
 
 #define SUBID_FILE_MAX (1 << 20)
 #define MAP_TEXT_MAX   512
+#define HOLDER_STACK   16384
 
 static void add_extent(struct idmap_side *side, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -335,19 +336,25 @@ int idmap_run(const struct idmap *map, int (*function)(void *data), void *data, 
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Holds a namespace until a descriptor does. */
+static int hold(void *data)
+{
+    (void)data;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
 int idmap_open_userns(const struct idmap_side *uids, const struct idmap_side *gids, struct err *err)
 {
     struct idmap map = {.kind = IDMAP_ROOT, .uids = *uids, .gids = *gids};
+    char stack[HOLDER_STACK] __attribute__((aligned(16)));
     char path[64];
-    pid_t child = clone_into(CLONE_NEWUSER);
+    /* It shares the memory, which is never copied for it, and touches nothing but its stack. */
+    pid_t child = clone(hold, stack + sizeof(stack), CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
     int fd = -1;
 
-    if (child == 0) {
-        /* Holds the namespace until the descriptor does. */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (;;)
-            pause();
-    }
     if (child < 0) {
         userns_error(err);
         return -1;

@@ -1,8 +1,8 @@
 /*
  * The engine interface: what makes cells.
  *
- * Sequence: create; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. After
- * CELL_READY comes start. The streams in `struct cell_streams` are read to their end by the caller;
+ * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and start was
+ * called; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. The streams in `struct cell_streams` are read to their end by the caller;
  * an engine never reads or writes them. kill may come at any time. remove comes last and always,
  * and is the only one that frees. Nothing here blocks for longer than the kernel needs.
  */
@@ -16,7 +16,7 @@ struct cell; /* an engine's own */
 
 enum cell_event {
     CELL_NOTHING,
-    CELL_READY, /* everything is set up and proven; the command waits for start */
+    CELL_READY, /* everything is set up and proven */
     CELL_ENDED, /* the exit record is complete, no process of the cell is left */
 };
 

@@ -1,4 +1,5 @@
 /* `stepcell run`: one step, from its options to its result and exit status. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,8 @@ static bool run_step(struct session *session, struct err *err)
     phases_enter(phases, "resolve");
     if (session->options.result && !check_result_place(session->options.result, err))
         return false;
-    if (!session_open(session, err) || !session_prepare(session, err))
+    if (!session_open(session, err) || !session_find_sources(session, err) ||
+        !session_prepare(session, err))
         return false;
     phases_enter(phases, "plan");
     return session_plan(session, err) && session_run_cell(session, err);
@@ -76,6 +78,8 @@ static void report(struct session *session)
     struct err err;
 
     phases_leave(&result->phases);
+    result->digest = session->name.digest;
+    result->manifest_digest = session->name.manifest_digest;
     result->helper_phases = json_object_get(session->helper_report, "phases");
     if (result->error.code != ERR_NONE)
         print_err(&result->error);
@@ -90,6 +94,20 @@ static void report(struct session *session)
         print_err(&err);
         result->exit_code = STATUS_FAILED;
     }
+}
+
+/*
+ * A caller may have closed a standard descriptor. Its number must not become one of ours, or the step's
+ * output would go there.
+ */
+static void open_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close_fd(fd);
 }
 
 int cmd_run(int argc, char **argv)
@@ -107,6 +125,7 @@ int cmd_run(int argc, char **argv)
     bool ran;
     int status;
 
+    open_standard_descriptors();
     session.result.engine = "native";
     session.result.id = session.id;
     ran = make_id(&session, &err) && options_parse(argc, argv, &session.options, &err);

@@ -42,8 +42,8 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_source
-        *sources; /* of options.mounts, then the working directory, then the script */
+    struct mount_spec *specs;     /* options.mounts, then the working directory, then the script */
+    struct mount_source *sources; /* of each */
     char *cwd;
     char *workdir;
     char *script_path;
@@ -58,7 +58,7 @@ struct session {
     struct loop_timer timeout, grace;
     struct pump out, err, in;
     struct cell_streams streams;
-    bool started, ended, timed_out;
+    bool running, ended, timed_out;
     int canceled; /* the signal that asked for it, or 0 */
     struct buf report;
     int report_fd;
@@ -66,6 +66,9 @@ struct session {
 
 /* Blocks the signals that the session handles and opens its loop. */
 bool session_open(struct session *session, struct err *err);
+
+/* Finds the working directory and the other sources on the host, before anything costly. */
+bool session_find_sources(struct session *session, struct err *err);
 
 /* Makes image, user and layers known and present; refuses an image that does not fit. */
 bool session_prepare(struct session *session, struct err *err);

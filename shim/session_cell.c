@@ -16,7 +16,7 @@
 
 static void check_done(struct session *session)
 {
-    if (session->ended && (!session->started || (session->out.ended && session->err.ended)))
+    if (session->ended && session->out.ended && session->err.ended)
         loop_stop(&session->loop);
 }
 
@@ -47,7 +47,7 @@ static bool grace_over(void *data, struct err *err)
 /* Asks the command to end, and sees to it that it does. */
 static bool end_cell(struct session *session, int signal, struct err *err)
 {
-    if (!session->started)
+    if (!session->running)
         return kill_cell(session, err);
     loop_set_timer(&session->loop, &session->grace, session->options.grace_ms);
     return session->engine->signal(session->cell, signal, err);
@@ -88,7 +88,7 @@ static bool on_signal(void *data, int signal, struct err *err)
 
     if (signal == SIGINT || signal == SIGTERM)
         return cancel(session, signal, err);
-    if (session->cell && session->started && !session->ended)
+    if (session->cell && session->running && !session->ended)
         return session->engine->signal(session->cell, signal, err);
     return true;
 }
@@ -116,12 +116,11 @@ bool session_is_canceled(const struct session *session, struct err *err)
     return true;
 }
 
+/* The relay first: the command may write as soon as it runs. */
 static bool start_command(struct session *session, struct err *err)
 {
     struct loop *loop = &session->loop;
 
-    if (session->canceled)
-        return kill_cell(session, err);
     phases_enter(&session->result.phases, "start");
     session->engine->streams(session->cell, &session->streams);
     if (!pump_start(&session->out, loop, session->streams.out, STDOUT_FILENO, false, output_done,
@@ -129,17 +128,18 @@ static bool start_command(struct session *session, struct err *err)
         !pump_start(&session->err, loop, session->streams.err, STDERR_FILENO, false, output_done,
                     session, err))
         return false;
-    if (session->streams.in >= 0 &&
-        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done,
-                    session, err))
+    if (session->streams.in >= 0 && !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in,
+                                                true, input_done, session, err))
         return false;
-    if (!session->engine->start(session->cell, err))
-        return false;
-    session->started = true;
+    return session->engine->start(session->cell, err);
+}
+
+static void command_runs(struct session *session)
+{
+    session->running = true;
     if (session->options.timeout_ms)
-        loop_set_timer(loop, &session->timeout, session->options.timeout_ms);
+        loop_set_timer(&session->loop, &session->timeout, session->options.timeout_ms);
     phases_enter(&session->result.phases, "run");
-    return true;
 }
 
 static bool cell_ready(void *data, uint32_t events, struct err *err)
@@ -151,7 +151,7 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
     if (!session->engine->handle(session->cell, &event, err))
         return false;
     if (event == CELL_READY)
-        return start_command(session, err);
+        command_runs(session);
     if (event != CELL_ENDED)
         return true;
     session->ended = true;
@@ -175,7 +175,8 @@ static bool drive(struct session *session, struct err *err)
         (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
     session->timeout = (struct loop_timer){0, time_is_up, session};
     session->grace = (struct loop_timer){0, grace_over, session};
-    return loop_add(&session->loop, &session->cell_io, EPOLLIN, err) &&
+    return start_command(session, err) &&
+           loop_add(&session->loop, &session->cell_io, EPOLLIN, err) &&
            loop_run(&session->loop, err);
 }
 
@@ -274,6 +275,10 @@ void session_close(struct session *session)
     mount_plan_release(&session->plan);
     for (size_t i = 0; session->sources && i < session->options.mount_count + 2; i++)
         mount_source_release(&session->sources[i]);
+    /* The others' strings belong to the options. */
+    if (session->specs)
+        mount_spec_release(&session->specs[session->options.mount_count + 1]);
+    free(session->specs);
     free(session->sources);
     free(session->cwd);
     free(session->workdir);

@@ -98,15 +98,31 @@ static bool add_script(struct session *session, struct mount_spec *specs, size_t
     return true;
 }
 
-static bool find_sources(struct session *session, const struct mount_spec *specs, size_t count,
-                         struct err *err)
+bool session_find_sources(struct session *session, struct err *err)
 {
+    size_t count = session->options.mount_count + 1;
+    struct mount_spec *workdir;
+
+    session->cwd = getcwd(NULL, 0);
+    if (!session->cwd)
+        return err_errno(err, ERR_WORKDIR_MISSING, "cannot tell the current directory");
+    session->specs = calloc(count + 1, sizeof(*session->specs));
+    session->sources = calloc(count + 1, sizeof(*session->sources));
+    if (!session->specs || !session->sources)
+        return no_memory(err);
+    for (size_t i = 0; i + 1 < count; i++)
+        session->specs[i] = session->options.mounts[i];
+    workdir = &session->specs[count - 1];
+    *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
+    workdir->source =
+        (char *)(session->options.workdir ? session->options.workdir : current_dir(session));
     for (size_t i = 0; i < count; i++) {
-        if (specs[i].kind != MOUNT_TMPFS &&
-            !mount_source_find(&specs[i], current_dir(session), &session->sources[i], err))
+        if (session->specs[i].kind != MOUNT_TMPFS &&
+            !mount_source_find(&session->specs[i], current_dir(session), &session->sources[i], err))
             return false;
     }
-    return true;
+    session->workdir = strdup(source_path(&session->sources[count - 1]));
+    return session->workdir || no_memory(err);
 }
 
 static bool make_environment(struct session *session, struct err *err)
@@ -159,38 +175,18 @@ static bool make_spec(struct session *session, struct err *err)
     return make_command(session, err);
 }
 
-static bool plan_mounts(struct session *session, struct mount_spec *specs, struct err *err)
+static bool plan_mounts(struct session *session, struct err *err)
 {
-    size_t options = session->options.mount_count, count = options + 1;
-    struct mount_spec *workdir = &specs[options];
+    size_t count = session->options.mount_count + 1;
 
-    if (options)
-        memcpy(specs, session->options.mounts, options * sizeof(*specs));
-    *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
-    workdir->source =
-        (char *)(session->options.workdir ? session->options.workdir : current_dir(session));
-    if (!find_sources(session, specs, count, err))
+    if (session->options.script && !add_script(session, session->specs, &count, err))
         return false;
-    session->workdir = strdup(source_path(&session->sources[options]));
-    if (!session->workdir || !make_environment(session, err) ||
-        (session->options.script && !add_script(session, specs, &count, err)))
-        return session->workdir ? false : no_memory(err);
-    return mount_plan_make(specs, session->sources, count, &session->plan, err);
+    return mount_plan_make(session->specs, session->sources, count, &session->plan, err);
 }
 
 bool session_plan(struct session *session, struct err *err)
 {
-    size_t max = session->options.mount_count + 2; /* the working directory and the script */
-    autofree struct mount_spec *specs = calloc(max, sizeof(*specs));
-    bool ok;
-
-    session->sources = calloc(max, sizeof(*session->sources));
-    if (!specs || !session->sources)
-        return no_memory(err);
-    if (!scratch_make(session->store.path, session->id, &session->scratch, err))
-        return false;
-    ok = plan_mounts(session, specs, err) && make_spec(session, err);
-    /* The script's spec is the only one that this function owns. */
-    mount_spec_release(&specs[max - 1]);
-    return ok;
+    return make_environment(session, err) &&
+           scratch_make(session->store.path, session->id, &session->scratch, err) &&
+           plan_mounts(session, err) && make_spec(session, err);
 }

@@ -195,9 +195,6 @@ bool session_prepare(struct session *session, struct err *err)
     const struct run_options *options = &session->options;
     autofree char *path = NULL;
 
-    session->cwd = getcwd(NULL, 0);
-    if (!session->cwd)
-        return err_errno(err, ERR_WORKDIR_MISSING, "cannot tell the current directory");
     if (options->platform) {
         if (!platform_parse(options->platform, &session->platform, err))
             return false;
@@ -211,8 +208,6 @@ bool session_prepare(struct session *session, struct err *err)
     path = store_path(options->store, err);
     if (!path || !store_open(path, &session->store, err) || !find_image(session, err))
         return false;
-    session->result.digest = session->name.digest;
-    session->result.manifest_digest = session->name.manifest_digest;
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;
     if (!check_entrypoint(session, err) ||

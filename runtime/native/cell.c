@@ -54,16 +54,45 @@ _Noreturn static void fail(int control, const struct err *err)
     _exit(1);
 }
 
-static bool expect(int control, enum message_kind kind, struct err *err)
+/* A message, with the descriptor that came along or -1. */
+static bool receive(int control, struct message *message, int *fd)
 {
-    struct message message;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ancillary;
+    struct iovec part = {message, sizeof(*message)};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &ancillary,
+                            .msg_controllen = sizeof(ancillary)};
+    struct cmsghdr *header;
     ssize_t n;
 
     do
-        n = recv(control, &message, sizeof(message), 0);
+        n = recvmsg(control, &packet, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof(message) && message.kind == kind)
-        return true;
+    header = n >= 0 ? CMSG_FIRSTHDR(&packet) : NULL;
+    *fd = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(header), sizeof(int));
+    return n == (ssize_t)sizeof(*message);
+}
+
+/* Takes the trees that come before it, and waits for one kind of message. */
+static bool expect(const struct cell_setup *setup, enum message_kind kind, struct err *err)
+{
+    struct message message;
+    int fd;
+
+    while (receive(setup->control, &message, &fd)) {
+        if (message.kind == kind)
+            return true;
+        if (message.kind != MESSAGE_TREE || fd < 0 || message.value < 0 ||
+            (size_t)message.value >= setup->spec->plan->count)
+            break;
+        setup->trees[message.value] = fd;
+    }
     return err_set(err, ERR_ENGINE_FAILED, "contact with stepcell was lost");
 }
 
@@ -83,6 +112,20 @@ static bool open_dirs(const struct cell_setup *setup, struct opened *opened, str
     return true;
 }
 
+static bool clone_sources(const struct cell_setup *setup, struct err *err)
+{
+    const struct mount_plan *plan = setup->spec->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!plan->mounts[i].source.resolved)
+            continue;
+        setup->trees[i] = tree_clone_source(&plan->mounts[i], -1, err);
+        if (setup->trees[i] < 0)
+            return false;
+    }
+    return true;
+}
+
 /*
  * Everything of the host that the cell needs is opened with the caller's own ids, before they
  * change: the root of the cell may be nobody on the host.
@@ -90,21 +133,13 @@ static bool open_dirs(const struct cell_setup *setup, struct opened *opened, str
 static bool open_host(const struct cell_setup *setup, const struct root_options *options,
                       struct opened *opened, struct err *err)
 {
-    const struct mount_plan *plan = setup->spec->plan;
-
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot separate the mounts of the cell");
     if (!open_dirs(setup, opened, err) || !root_open_host(options, &opened->host, err))
         return false;
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct mount *mount = &plan->mounts[i];
-
-        if (setup->trees[i] >= 0 || !mount->source.resolved)
-            continue;
-        setup->trees[i] = tree_clone_source(mount, -1, err);
-        if (setup->trees[i] < 0)
-            return false;
-    }
+    /* Root's come from stepcell itself, which can idmap them. */
+    if (setup->map->kind != IDMAP_ROOT && !clone_sources(setup, err))
+        return false;
     /* Through a read-only mount of its own: nobody inside can write to it by /proc/1/exe, even
      * where the caller owns the file (CVE-2019-5736). */
     opened->init = tree_clone(setup->init, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, -1);
@@ -212,7 +247,7 @@ static bool add_passwd_line(const struct run_spec *spec, int root, const char *h
     struct stat st;
 
     if (!line || etc < 0)
-        return false;
+        return line && errno == ENOTDIR;
     file =
         path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
     if (file < 0 || fstat(file, &st) < 0)
@@ -404,11 +439,11 @@ _Noreturn void cell_main(const struct cell_setup *setup)
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     umask(0);
     if (!open_host(setup, &options, &opened, &err) ||
-        !expect(setup->control, MESSAGE_MAPPED, &err) ||
+        !expect(setup, MESSAGE_MAPPED, &err) ||
         !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
-    if (!send_kind(setup->control, MESSAGE_READY) || !expect(setup->control, MESSAGE_START, &err) ||
+    if (!send_kind(setup->control, MESSAGE_READY) || !expect(setup, MESSAGE_START, &err) ||
         !execute(setup, &opened, home, &err))
         fail(setup->control, &err);
     _exit(1);

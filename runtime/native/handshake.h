@@ -3,10 +3,11 @@
  * executes stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never
  * anything else.
  *
- *   stepcell → cell   MAPPED        the user namespace has its id map
+ *   stepcell → cell   TREE          with a descriptor (SCM_RIGHTS): the source of mount `value` of the plan
+ *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
  *   cell → stepcell   FAILED        the set-up failed; the process ends
  *   cell → stepcell   READY         everything is mounted and proven
- *   stepcell → cell   START         run the command
+ *   stepcell → cell   START         run the command; may come before READY
  *   init → stepcell   EXEC_FAILED   the command could not be executed; value is errno
  *   init → stepcell   LEFT_RUNNING  the command left this process behind (its name)
  *   init → stepcell   EXITED        value is the command's wait status
@@ -23,7 +24,8 @@
 #include "base/err.h"
 
 enum message_kind {
-    MESSAGE_MAPPED = 1,
+    MESSAGE_TREE = 1,
+    MESSAGE_MAPPED,
     MESSAGE_FAILED,
     MESSAGE_READY,
     MESSAGE_START,
@@ -32,7 +34,7 @@ enum message_kind {
     MESSAGE_EXITED,
 };
 
-#define MESSAGE_NAME_MAX 16 /* TASK_COMM_LEN */
+#define MESSAGE_NAME_MAX 64 /* bytes with the NUL; longer names are cut */
 
 struct message {
     uint32_t kind;

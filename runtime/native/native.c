@@ -109,17 +109,37 @@ static bool make_scratch(struct cell *cell, struct err *err)
     return cell->hosts || failed(err, "prepare the scratch directory of the cell");
 }
 
-static bool make_trees(struct cell *cell, struct err *err)
+static bool make_room(struct cell *cell, struct err *err)
 {
-    const struct run_spec *spec = cell->spec;
+    size_t count = cell->spec->plan->count;
 
-    cell->trees = malloc((spec->plan->count + 1) * sizeof(*cell->trees));
-    if (!cell->trees)
-        return failed(err, "prepare the mounts");
-    for (size_t i = 0; i < spec->plan->count; i++)
+    cell->trees = malloc((count + 1) * sizeof(*cell->trees));
+    for (size_t i = 0; cell->trees && i < count; i++)
         cell->trees[i] = -1;
-    return cell->map.kind != IDMAP_ROOT ||
-           ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, cell->trees, err);
+    return cell->trees || failed(err, "prepare the mounts");
+}
+
+static bool send_tree(void *data, size_t index, int tree, struct err *err)
+{
+    const struct cell *cell = data;
+    struct message message = {.kind = MESSAGE_TREE, .value = (int32_t)index};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ancillary = {.header = {.cmsg_level = SOL_SOCKET,
+                              .cmsg_type = SCM_RIGHTS,
+                              .cmsg_len = CMSG_LEN(sizeof(int))}};
+    struct iovec part = {&message, sizeof(message)};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &ancillary,
+                            .msg_controllen = sizeof(ancillary)};
+
+    memcpy(CMSG_DATA(&ancillary.header), &tree, sizeof(tree));
+    /* A child that is gone has said why: handle() reads it. */
+    if (sendmsg(cell->control, &packet, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+        return failed(err, "hand a mount to the cell");
+    return true;
 }
 
 static pid_t clone_cell(const struct run_spec *spec, int *pidfd)
@@ -138,6 +158,7 @@ static pid_t clone_cell(const struct run_spec *spec, int *pidfd)
 
 static bool spawn(struct cell *cell, const struct root_filesystem *root, struct err *err)
 {
+    const struct run_spec *spec = cell->spec;
     struct message mapped = {.kind = MESSAGE_MAPPED};
     char path[64];
     int ends[2];
@@ -147,14 +168,14 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         return failed(err, "make a control socket");
     cell->control = ends[0];
     child_control = ends[1];
-    cell->pid = clone_cell(cell->spec, &cell->pidfd);
+    cell->pid = clone_cell(spec, &cell->pidfd);
     if (cell->pid == 0) {
         struct cell_setup setup = {
-            .spec = cell->spec,
+            .spec = spec,
             .root = root,
             .map = &cell->map,
             .trees = cell->trees,
-            .scratch = cell->spec->scratch,
+            .scratch = spec->scratch,
             .hosts = cell->hosts,
             .init = cell->init,
             .control = child_control,
@@ -179,6 +200,10 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         return failed(err, "open the user namespace of the cell");
     if (!idmap_write(&cell->map, cell->pid, err))
         return false;
+    /* Now, while the cell opens what it opens itself. */
+    if (cell->map.kind == IDMAP_ROOT &&
+        !ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, send_tree, cell, err))
+        return false;
     /* A child that is gone has said why: handle() reads it. */
     (void)!send(cell->control, &mapped, sizeof(mapped), MSG_NOSIGNAL);
     return true;
@@ -189,8 +214,6 @@ static void close_child_ends(struct cell *cell)
     cell->pipes.child_in = close_fd(cell->pipes.child_in);
     cell->pipes.child_out = close_fd(cell->pipes.child_out);
     cell->pipes.child_err = close_fd(cell->pipes.child_err);
-    for (size_t i = 0; cell->trees && i < cell->spec->plan->count; i++)
-        cell->trees[i] = close_fd(cell->trees[i]);
 }
 
 static bool native_create(const struct run_spec *spec, const struct root_filesystem *root,
@@ -208,7 +231,7 @@ static bool native_create(const struct run_spec *spec, const struct root_filesys
     *out = cell; /* also after a failure: remove cleans up */
     cell->init = libexec_path("stepcell-init", err);
     ok = cell->init && idmap_for_step(spec->uid, spec->gid, &cell->map, err) &&
-         make_pipes(cell, err) && make_scratch(cell, err) && make_trees(cell, err) &&
+         make_pipes(cell, err) && make_scratch(cell, err) && make_room(cell, err) &&
          spawn(cell, root, err);
     close_child_ends(cell);
     return ok;
@@ -301,6 +324,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     case MESSAGE_EXITED:
         take_exit(cell, message.value);
         return true;
+    case MESSAGE_TREE:
     case MESSAGE_MAPPED:
     case MESSAGE_START:
         break;

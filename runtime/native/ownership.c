@@ -59,21 +59,25 @@ static int userns_for(struct owner *owners, size_t *count, const struct idmap *m
     return userns;
 }
 
-bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
-                           gid_t gid, int *trees, struct err *err)
+bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid, gid_t gid,
+                           bool (*take)(void *data, size_t index, int tree, struct err *err),
+                           void *data, struct err *err)
 {
     autofree struct owner *owners = calloc(plan->count + 1, sizeof(*owners));
     size_t count = 0;
-    bool ok = owners != NULL;
+    bool ok = owners || err_set(err, ERR_ENGINE_FAILED, "not enough memory for the mounts");
 
     for (size_t i = 0; ok && i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
+        autofd tree = -1;
         int userns;
 
         if (!mount->source.resolved)
             continue;
         userns = userns_for(owners, &count, map, uid, gid, &mount->source, err);
-        ok = userns >= 0 && (trees[i] = tree_clone_source(mount, userns, err)) >= 0;
+        if (userns >= 0)
+            tree = tree_clone_source(mount, userns, err);
+        ok = tree >= 0 && take(data, i, tree, err);
     }
     for (size_t i = 0; i < count; i++)
         close_fd(owners[i].userns);

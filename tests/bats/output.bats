@@ -98,7 +98,8 @@ bytes() { result_field ".output.$1.bytes"; }
     closed() {
         cell -- sh -c 'echo x; echo y >&2; exit 0' <&- >&- 2>&-
         assert_equal exit_code "$(result_field .exit_code)" 0
-        [ ! -s "$WORK/x" ]
+        cell -i -- cat <&-
+        assert_equal exit_code "$(result_field .exit_code)" 0
     }
     as_caller closed
 }

@@ -60,34 +60,54 @@ static bool is_number(const char *text)
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
+/* Reads /proc/PID/FILE up to its first NUL or newline. */
+static bool read_proc(const char *pid, const char *file, char *text, size_t size)
+{
+    char path[40];
+    ssize_t n;
+    int fd;
+
+    stpcpy(stpcpy(stpcpy(stpcpy(path, "/proc/"), pid), "/"), file);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return *text;
+}
+
+/* What the process calls itself, without its folder; the kernel's name for one without arguments. */
+static void name_process(const char *pid)
+{
+    char text[256];
+    const char *slash;
+
+    if (!read_proc(pid, "cmdline", text, sizeof(text)) && !read_proc(pid, "comm", text, sizeof(text)))
+        return;
+    slash = strrchr(text, '/');
+    tell(MESSAGE_LEFT_RUNNING, 0, slash && slash[1] ? slash + 1 : text);
+}
+
 static void name_left_running(void)
 {
-    DIR *proc = opendir("/proc");
+    DIR *proc;
     struct dirent *entry;
     int count = 0;
 
-    while (proc && count < LEFT_MAX && (entry = readdir(proc))) {
-        char path[32], name[MESSAGE_NAME_MAX + 1];
-        ssize_t n;
-        int fd;
-
+    /* Every process of the namespace but this one. */
+    if (kill(-1, 0) < 0 || !(proc = opendir("/proc")))
+        return;
+    while (count < LEFT_MAX && (entry = readdir(proc))) {
         if (!is_number(entry->d_name) || strcmp(entry->d_name, "1") == 0 ||
             strlen(entry->d_name) > 12)
             continue;
-        stpcpy(stpcpy(stpcpy(path, "/proc/"), entry->d_name), "/comm");
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
-        if (fd >= 0)
-            close(fd);
-        if (n <= 0)
-            continue;
-        name[n] = '\0';
-        name[strcspn(name, "\n")] = '\0';
-        tell(MESSAGE_LEFT_RUNNING, 0, name);
+        name_process(entry->d_name);
         count++;
     }
-    if (proc)
-        closedir(proc);
+    closedir(proc);
 }
 
 /* Reaps everything that has ended; true with the command's status once that is among it. */
