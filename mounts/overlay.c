@@ -64,6 +64,7 @@ static bool add_lower(int context, const int *layers, size_t count)
 
 static bool set_options(int context)
 {
+    fsconfig(context, FSCONFIG_SET_STRING, "uuid", "null", 0);
     return fsconfig(context, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == 0 &&
            fsconfig(context, FSCONFIG_SET_STRING, "metacopy", "off", 0) == 0 &&
            fsconfig(context, FSCONFIG_SET_STRING, "redirect_dir", "nofollow", 0) == 0;

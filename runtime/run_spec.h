@@ -33,7 +33,7 @@ struct run_spec {
                          NULL: the caller set HOME and it stays as it is */
     enum network_mode network;
     bool pass_stdin;
-    const char *scratch; /* an empty directory of the cell's own on the host, 0700 */
+    const char *scratch; /* a directory of the cell's own on the host, see scratch_take */
 };
 
 /* An unpacked image: absolute directories, lowest first. */

@@ -235,15 +235,11 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
 static void check_cell(struct doctor *doctor)
 {
     struct scratch scratch = SCRATCH_INIT;
-    char id[32];
     struct err err;
-    bool ok;
-
-    snprintf(id, sizeof(id), "doctor-%d", (int)getpid());
-    ok = scratch_make(doctor->opened.path, id, &scratch, &err) && try_cell(&scratch, &err);
+    bool ok = scratch_take(doctor->opened.path, &scratch, &err) && try_cell(&scratch, &err);
 
     if (scratch.path)
-        scratch_remove(&scratch);
+        scratch_release(&scratch);
     if (ok)
         find(doctor, "cell", LEVEL_OK,
              "a cell can be set up here, with the current directory as its working directory",

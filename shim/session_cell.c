@@ -224,14 +224,13 @@ static bool is_mounted_below(const char *path)
            mountinfo_has_below(text.data, path);
 }
 
-/* Ends with a look: no process (the kernel let the last one go), no mount, no scratch. */
+/* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch. */
 static void clean_up(struct session *session)
 {
     struct result *result = &session->result;
     struct cell_remains remains = {0};
     autofree char *scratch = session->scratch.path ? strdup(session->scratch.path) : NULL;
     struct err err;
-    struct stat st;
 
     if (session->cell && !session->engine->remove(session->cell, &remains, &err)) {
         print_err(&err);
@@ -240,10 +239,9 @@ static void clean_up(struct session *session)
             result->error = err;
     }
     session->cell = NULL;
-    scratch_remove(&session->scratch);
     strv_release(&result->left);
     result->left = remains.left;
-    if (scratch && (lstat(scratch, &st) == 0 || errno != ENOENT) && result->left.count == 0)
+    if (!scratch_release(&session->scratch) && scratch && result->left.count == 0)
         strv_add(&result->left, scratch);
     result->cleanup_verified = scratch && result->left.count == 0 && !is_mounted_below(scratch);
 }

@@ -25,6 +25,7 @@
 #include "mounts/tree.h"
 #include "runtime/confine/caps.h"
 #include "runtime/native/handshake.h"
+#include "runtime/native/scratch.h"
 
 #define LAYERS_MAX 512
 
@@ -165,11 +166,12 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
     size_t count = setup->root->count;
     bool attached;
 
-    if (!mountpoint || mkdirat(opened->scratch, "upper", 0755) < 0 ||
-        mkdirat(opened->scratch, "work", 0700) < 0)
+    /* They may be there, as good as new. */
+    if (!mountpoint || (mkdirat(opened->scratch, SCRATCH_UPPER, 0755) < 0 && errno != EEXIST) ||
+        (mkdirat(opened->scratch, SCRATCH_WORK, 0700) < 0 && errno != EEXIST))
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
-    upper = openat(opened->scratch, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    work = openat(opened->scratch, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    upper = openat(opened->scratch, SCRATCH_UPPER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    work = openat(opened->scratch, SCRATCH_WORK, O_PATH | O_DIRECTORY | O_CLOEXEC);
     view = count == 1 ? dup(opened->layers[0]) : overlay_view(opened->layers, count);
     skeleton = skeleton_make(view, setup->spec->plan);
     *root = overlay_mount(opened->layers, count, skeleton, upper, work, mountpoint, &attached, err);

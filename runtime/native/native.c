@@ -1,5 +1,6 @@
 #include "runtime/native/native.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,6 +22,7 @@
 #include "runtime/native/cell.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/ownership.h"
+#include "runtime/native/scratch.h"
 
 #define HOSTS    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 #define NO_PIPES ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
@@ -243,12 +246,6 @@ static bool native_start(struct cell *cell, struct err *err)
 
     if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) != (ssize_t)sizeof(start))
         return failed(err, "start the command");
-    /*
-     * While the command starts: the marker by which overlayfs refuses to mount a volatile upper
-     * directory again. This one never is, and removing directories takes its time on some disks.
-     * Where the caller may not, it goes with the rest.
-     */
-    (void)!file_remove_tree(cell->scratch, "work/work/incompat");
     return true;
 }
 
@@ -298,6 +295,16 @@ static void take_exit(struct cell *cell, int status)
     cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/*
+ * The marker by which overlayfs refuses to mount a volatile upper directory again, lest data that a
+ * crash lost be missed; here they are thrown away in any case. Removed while the command starts, since
+ * that takes its time on some disks. Where the caller may not, it goes with the rest.
+ */
+static void remove_marker(const struct cell *cell)
+{
+    (void)!file_remove_tree(cell->scratch, SCRATCH_WORK "/work/incompat");
+}
+
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
     struct message message;
@@ -310,6 +317,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     message.name[sizeof(message.name) - 1] = '\0';
     switch ((enum message_kind)message.kind) {
     case MESSAGE_READY:
+        remove_marker(cell);
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:
@@ -371,12 +379,44 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
     return true;
 }
 
+static bool is_empty(int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    autodir *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!dir) {
+        close_fd(fd);
+        return false;
+    }
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return false;
+    }
+    return flistxattr(fd, NULL, 0) == 0;
+}
+
+/* Whether the pair can serve another cell: nothing was written, nothing of the root was changed. */
+static bool is_as_new(const struct cell *cell)
+{
+    uint32_t uid, gid;
+    struct stat st;
+
+    return cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
+           idmap_outside(&cell->map.gids, 0, &gid) &&
+           fstatat(cell->scratch, SCRATCH_UPPER, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_mode == (S_IFDIR | 0755) && st.st_uid == uid && st.st_gid == gid &&
+           is_empty(cell->scratch, SCRATCH_UPPER) && is_empty(cell->scratch, SCRATCH_WORK "/work");
+}
+
 /* Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. */
 static bool remove_written(const struct cell *cell)
 {
-    bool ok = file_remove_tree(cell->scratch, "upper") && file_remove_tree(cell->scratch, "work") &&
-              file_remove_tree(cell->scratch, "root");
+    bool ok = file_remove_tree(cell->scratch, "root");
 
+    if (!is_as_new(cell))
+        ok = file_remove_tree(cell->scratch, SCRATCH_UPPER) &&
+             file_remove_tree(cell->scratch, SCRATCH_WORK) && ok;
     for (size_t i = 0; i < cell->spec->plan->count; i++) {
         autofree char *name = text_printf("cow%zu", i);
 

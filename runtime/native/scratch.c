@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,113 +12,177 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/path.h"
+#include "base/num.h"
 #include "mounts/idmap.h"
 
-#define STALE_AT_ONCE 64
+#define PLACES_MAX  100000 /* cells at once in one store */
+#define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
+#define NAME_SIZE   16
 
-struct stale {
+/* Calls `each` for every entry of a directory until one call gives false. */
+static bool for_each(int dirfd, bool (*each)(void *data, int dirfd, const char *name), void *data)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autodir *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!dir) {
+        close_fd(fd);
+        return false;
+    }
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (!each(data, fd, entry->d_name))
+            return false;
+    }
+    return true;
+}
+
+static bool is_of_pair(const char *name)
+{
+    return strcmp(name, SCRATCH_UPPER) == 0 || strcmp(name, SCRATCH_WORK) == 0;
+}
+
+static bool refuse(void *data, int dirfd, const char *name)
+{
+    (void)data, (void)dirfd, (void)name;
+    return false;
+}
+
+/* An entry of a place that may stay: a directory of the pair, with an empty upper one. */
+static bool may_stay(void *data, int dirfd, const char *name)
+{
+    autofd upper = -1;
+
+    (void)data;
+    if (!is_of_pair(name))
+        return false;
+    if (strcmp(name, SCRATCH_UPPER) != 0)
+        return true;
+    upper = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return upper >= 0 && for_each(upper, refuse, NULL);
+}
+
+/* A place that is locked by this process, or -1. A place that was removed meanwhile is none. */
+static int lock_place(int cells, const char *name)
+{
+    autofd lock = openat(cells, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0 || fstat(lock, &st) < 0 || st.st_nlink == 0)
+        return -1;
+    return TAKE_FD(lock);
+}
+
+struct dead {
     int cells;
     const char *name;
 };
 
-static int remove_stale(void *data)
+static int remove_dead(void *data)
 {
-    const struct stale *stale = data;
+    const struct dead *dead = data;
 
-    return file_remove_tree(stale->cells, stale->name) ? 0 : 1;
+    return file_remove_tree(dead->cells, dead->name) ? 0 : 1;
 }
 
-/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
- */
-static void remove_dead(int cells, const char *name)
+/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove. */
+static bool remove_place(int cells, const char *name)
 {
-    struct stale stale = {cells, name};
+    struct dead dead = {cells, name};
     struct idmap map;
-    struct err ignored; /* what stays is tried again by the next call */
+    struct err ignored;
 
-    if (!file_remove_tree(cells, name) && idmap_for_step(0, 0, &map, &ignored))
-        idmap_run(&map, remove_stale, &stale, &ignored);
+    return file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
+                                             idmap_run(&map, remove_dead, &dead, &ignored) == 0);
 }
 
-/*
- * Collects the directories whose owner is gone, locked by this process from then on. The exclusive
- * lock on the parent keeps out those who have made theirs and not locked it yet.
- */
-static void collect_dead(int cells, int locks[STALE_AT_ONCE], struct strv *names)
+/* Looks at a place that this process does not use. */
+static bool sweep_place(void *data, int cells, const char *name)
 {
-    autofd parent = openat(cells, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    autodir *dir = NULL;
-    struct dirent *entry;
+    const struct scratch *scratch = data;
+    uint64_t place;
+    bool numbered = num_parse(name, PLACES_MAX, &place);
+    autofd lock = -1;
 
-    if (parent < 0 || flock(parent, LOCK_EX | LOCK_NB) < 0)
-        return;
-    dir = fdopendir(dup(parent));
-    while (dir && names->count < STALE_AT_ONCE && (entry = readdir(dir))) {
-        autofd lock = -1;
-
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        lock = openat(cells, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0 || !strv_add(names, entry->d_name))
-            continue;
-        locks[names->count - 1] = TAKE_FD(lock);
-    }
-}
-
-static void sweep(int cells)
-{
-    autostrv names = {.max = STALE_AT_ONCE};
-    int locks[STALE_AT_ONCE];
-
-    collect_dead(cells, locks, &names);
-    for (size_t i = 0; i < names.count; i++) {
-        remove_dead(cells, names.items[i]);
-        close_fd(locks[i]);
-    }
+    if (numbered && place == scratch->place)
+        return true;
+    lock = lock_place(cells, name);
+    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !for_each(lock, may_stay, NULL)))
+        remove_place(cells, name); /* what stays is tried again by the next call */
+    return true;
 }
 
 static bool failed(const char *path, struct err *err)
 {
-    err_errno(err, ERR_ENGINE_FAILED, "cannot make the scratch directory '%s'", path);
+    err_errno(err, ERR_ENGINE_FAILED, "cannot make a scratch directory in '%s'", path);
     return err_hint(err, "the store must be writable; choose another one with --store");
 }
 
-bool scratch_make(const char *store, const char *id, struct scratch *scratch, struct err *err)
+/* The lowest place that nobody has; what a crash left in it is removed. */
+static bool take_place(int cells, struct scratch *scratch)
 {
-    autofree char *cells_path = text_printf("%s/cells", store);
-    autofree char *path = text_printf("%s/cells/%s", store, id);
-    autofd cells = -1, lock = -1;
+    char name[NAME_SIZE];
 
-    if (!cells_path || !path || !file_make_dirs(cells_path, 0700, ERR_ENGINE_FAILED, err))
-        return false;
-    cells = open(cells_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (cells < 0)
-        return failed(cells_path, err);
-    sweep(cells);
-    /* A file system without locks (ENOLCK) has no sweeping either. */
-    flock(cells, LOCK_SH);
-    if (mkdirat(cells, id, 0700) < 0)
-        return failed(path, err);
-    lock = openat(cells, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock < 0)
-        return failed(path, err);
-    flock(lock, LOCK_EX);
-    flock(cells, LOCK_UN);
-    scratch->path = TAKE_PTR(path);
-    scratch->name = path_name(scratch->path);
-    scratch->cells = TAKE_FD(cells);
-    scratch->lock = TAKE_FD(lock);
-    return true;
+    for (unsigned int place = 0; place < PLACES_MAX; place++) {
+        autofd lock = -1;
+
+        snprintf(name, sizeof(name), "%u", place);
+        lock = lock_place(cells, name);
+        if (lock < 0 && mkdirat(cells, name, 0700) == 0)
+            lock = lock_place(cells, name);
+        else if (lock < 0 && errno != EEXIST)
+            return false;
+        if (lock < 0)
+            continue;
+        if (!for_each(lock, may_stay, NULL)) {
+            remove_place(cells, name);
+            place--; /* and made anew */
+            continue;
+        }
+        scratch->lock = TAKE_FD(lock);
+        scratch->place = place;
+        return true;
+    }
+    errno = EMFILE;
+    return false;
 }
 
-bool scratch_remove(struct scratch *scratch)
+bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
 {
-    bool gone = !scratch->path || file_remove_tree(scratch->cells, scratch->name);
+    autofree char *path = text_printf("%s/cells", store);
+    autofd cells = -1;
 
+    if (!path || !file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
+        return false;
+    cells = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (cells < 0 || !take_place(cells, scratch))
+        return failed(path, err);
+    scratch->path = text_printf("%s/%u", path, scratch->place);
+    scratch->cells = TAKE_FD(cells);
+    for_each(scratch->cells, sweep_place, scratch);
+    return scratch->path || failed(path, err);
+}
+
+static bool remove_other(void *data, int dirfd, const char *name)
+{
+    (void)data;
+    return is_of_pair(name) || file_remove_tree(dirfd, name);
+}
+
+bool scratch_release(struct scratch *scratch)
+{
+    char name[NAME_SIZE];
+    bool clean;
+
+    snprintf(name, sizeof(name), "%u", scratch->place);
+    clean = for_each(scratch->lock, remove_other, NULL) && for_each(scratch->lock, may_stay, NULL);
+    if (!clean || scratch->place >= PLACES_KEPT)
+        clean = file_remove_tree(scratch->cells, name);
     close_fd(scratch->cells);
     close_fd(scratch->lock);
     free(scratch->path);
     *scratch = SCRATCH_INIT;
-    return gone;
+    return clean;
 }

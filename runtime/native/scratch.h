@@ -1,25 +1,33 @@
 /*
- * The scratch directory of a cell: STORE/cells/ID, 0700, locked (flock) as long as its owner lives.
- * What a crash leaves is found by the missing lock and removed by whoever makes the next scratch.
+ * The scratch directory of a cell: STORE/cells/N, 0700, locked (flock) as long as its owner lives.
+ *
+ * A cell takes the lowest place that is free. A few places stay when their cell has ended, empty but for
+ * the pair of directories that an overlay needs when the cell wrote nothing to it: making and removing
+ * directories is the slowest part of a warm start on some disks (docs/performance.md). What a crash
+ * leaves is found by the missing lock and removed by whoever takes a place next.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_SCRATCH_H
 #define STEPCELL_RUNTIME_NATIVE_SCRATCH_H
 
 #include "base/err.h"
 
+/* The pair of directories; the engine keeps it only when it is as good as new. */
+#define SCRATCH_UPPER "upper"
+#define SCRATCH_WORK  "work"
+
 struct scratch {
     char *path; /* absolute */
     int cells;  /* STORE/cells */
     int lock;   /* the directory itself */
-    const char *name;
+    unsigned int place;
 };
 
 #define SCRATCH_INIT ((struct scratch){.cells = -1, .lock = -1})
 
-/* Makes STORE/cells/ID and removes what cells that are gone have left. */
-bool scratch_make(const char *store, const char *id, struct scratch *scratch, struct err *err);
+/* Takes a place in the store, and removes what cells that are gone have left in others. */
+bool scratch_take(const char *store, struct scratch *scratch, struct err *err);
 
-/* Removes the directory with everything in it that the caller may remove; true when it is gone. */
-bool scratch_remove(struct scratch *scratch);
+/* Gives the place up; true when nothing that the cell wrote is left. */
+bool scratch_release(struct scratch *scratch);
 
 #endif
