@@ -107,7 +107,8 @@ static bool make_rest(struct skeleton *skeleton, int above, char *rest, mode_t m
     size_t prefix = strlen(skeleton->prefix);
     autofd dir = -1;
 
-    if (!name_of(above, name) || strncmp(name, skeleton->prefix, prefix) != 0 || !need_root(skeleton))
+    if (!name_of(above, name) || strncmp(name, skeleton->prefix, prefix) != 0 ||
+        !need_root(skeleton))
         return false;
     dir = repeat_path(skeleton, name + prefix);
     for (char *part; dir >= 0 && (part = strsep(&rest, "/"));) {

@@ -19,8 +19,9 @@ int tree_clone(const char *path, uint64_t attributes, int userns)
     };
     autofd tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 
-    if (tree < 0 || ((attributes || userns >= 0) &&
-                     mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0))
+    if (tree < 0 ||
+        ((attributes || userns >= 0) &&
+         mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0))
         return -1;
     return TAKE_FD(tree);
 }

@@ -1,10 +1,11 @@
 /*
  * The engine interface: what makes cells.
  *
- * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and start was
- * called; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. The streams in `struct cell_streams` are read to their end by the caller;
- * an engine never reads or writes them. kill may come at any time. remove comes last and always,
- * and is the only one that frees. Nothing here blocks for longer than the kernel needs.
+ * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and
+ * start was called; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. The
+ * streams in `struct cell_streams` are read to their end by the caller; an engine never reads or
+ * writes them. kill may come at any time. remove comes last and always, and is the only one that
+ * frees. Nothing here blocks for longer than the kernel needs.
  */
 #ifndef STEPCELL_RUNTIME_ENGINE_H
 #define STEPCELL_RUNTIME_ENGINE_H

@@ -97,8 +97,8 @@ static void report(struct session *session)
 }
 
 /*
- * A caller may have closed a standard descriptor. Its number must not become one of ours, or the step's
- * output would go there.
+ * A caller may have closed a standard descriptor. Its number must not become one of ours, or the
+ * step's output would go there.
  */
 static void open_standard_descriptors(void)
 {

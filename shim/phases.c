@@ -40,7 +40,8 @@ json_t *phases_json(const struct phases *phases, const json_t *from_helper)
         json_array_append_new(list,
                               json_pack("{s:s, s:s, s:f}", "name", phase->name, "start", start,
                                         "ms", (double)(int64_t)(phase->ms * 1000) / 1000));
-        /* What the helper did, it did while this program resolved; its own resolving is part of that. */
+        /* What the helper did, it did while this program resolved; its own resolving is part of
+         * that. */
         if (i == 0) {
             json_array_foreach (from_helper, index, item) {
                 if (strcmp(json_text(item, "name") ? json_text(item, "name") : "", "resolve") != 0)

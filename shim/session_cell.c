@@ -128,8 +128,9 @@ static bool start_command(struct session *session, struct err *err)
         !pump_start(&session->err, loop, session->streams.err, STDERR_FILENO, false, output_done,
                     session, err))
         return false;
-    if (session->streams.in >= 0 && !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in,
-                                                true, input_done, session, err))
+    if (session->streams.in >= 0 &&
+        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done,
+                    session, err))
         return false;
     return session->engine->start(session->cell, err);
 }
@@ -224,7 +225,8 @@ static bool is_mounted_below(const char *path)
            mountinfo_has_below(text.data, path);
 }
 
-/* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch. */
+/* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch.
+ */
 static void clean_up(struct session *session)
 {
     struct result *result = &session->result;

@@ -187,6 +187,6 @@ static bool plan_mounts(struct session *session, struct err *err)
 bool session_plan(struct session *session, struct err *err)
 {
     return make_environment(session, err) &&
-           scratch_take(session->store.path, &session->scratch, err) &&
-           plan_mounts(session, err) && make_spec(session, err);
+           scratch_take(session->store.path, &session->scratch, err) && plan_mounts(session, err) &&
+           make_spec(session, err);
 }

@@ -372,8 +372,9 @@ static bool unpack_to(struct fetch *fetch, const struct layer_map *map, size_t i
 
 /*
  * Unpacks into HEX.part and renames it. Beside the name that it gets: a directory that belongs to
- * another id can be renamed, but not moved. The file system is flushed once in between: flushing file
- * by file takes many times as long, and a layer that a loss of power has torn would be trusted.
+ * another id can be renamed, but not moved. The file system is flushed once in between: flushing
+ * file by file takes many times as long, and a layer that a loss of power has torn would be
+ * trusted.
  */
 static bool make_layer(struct fetch *fetch, const struct layer_map *map, size_t i, int map_fd,
                        struct err *err)

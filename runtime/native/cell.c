@@ -440,8 +440,7 @@ _Noreturn void cell_main(const struct cell_setup *setup)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     umask(0);
-    if (!open_host(setup, &options, &opened, &err) ||
-        !expect(setup, MESSAGE_MAPPED, &err) ||
+    if (!open_host(setup, &options, &opened, &err) || !expect(setup, MESSAGE_MAPPED, &err) ||
         !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */

@@ -297,8 +297,8 @@ static void take_exit(struct cell *cell, int status)
 
 /*
  * The marker by which overlayfs refuses to mount a volatile upper directory again, lest data that a
- * crash lost be missed; here they are thrown away in any case. Removed while the command starts, since
- * that takes its time on some disks. Where the caller may not, it goes with the rest.
+ * crash lost be missed; here they are thrown away in any case. Removed while the command starts,
+ * since that takes its time on some disks. Where the caller may not, it goes with the rest.
  */
 static void remove_marker(const struct cell *cell)
 {

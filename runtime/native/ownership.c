@@ -59,7 +59,8 @@ static int userns_for(struct owner *owners, size_t *count, const struct idmap *m
     return userns;
 }
 
-bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid, gid_t gid,
+bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
+                           gid_t gid,
                            bool (*take)(void *data, size_t index, int tree, struct err *err),
                            void *data, struct err *err)
 {

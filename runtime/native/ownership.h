@@ -17,11 +17,12 @@
 #include "mounts/mount_plan.h"
 
 /*
- * Makes detached clones of the plan's sources, idmapped, for a step that runs as uid:gid inside a cell
- * with this map, and hands each with the index of its mount to `take`, which does not keep the
+ * Makes detached clones of the plan's sources, idmapped, for a step that runs as uid:gid inside a
+ * cell with this map, and hands each with the index of its mount to `take`, which does not keep the
  * descriptor. For root only.
  */
-bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid, gid_t gid,
+bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
+                           gid_t gid,
                            bool (*take)(void *data, size_t index, int tree, struct err *err),
                            void *data, struct err *err);
 

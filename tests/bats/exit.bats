@@ -146,7 +146,7 @@ end_step() {
         nothing_runs() { [ -z "$(processes_in_cells)" ]; }
         wait_for nothing_runs
         run -0 cell -- true
-        [ -z "$(ls -A "$TEST_DIR/store/$CALLER/cells")" ]
+        assert_equal scratch "$(written_to_scratch "$TEST_DIR/store/$CALLER")" ""
     }
     each_caller killed
 }

@@ -196,7 +196,7 @@ refused_empty() {
         run -0 cell --store "${WORK%/*}/elsewhere" -- true
         [ -f "$WORK/../elsewhere/oci-layout" ]
         [ "$(stat -c %a "$WORK/../elsewhere")" = 700 ]
-        [ -z "$(ls -A "$WORK/../elsewhere/cells")" ]
+        assert_equal scratch "$(written_to_scratch "$WORK/../elsewhere")" ""
         chmod -R u+rwX "$WORK/../elsewhere"
     }
     each_caller store

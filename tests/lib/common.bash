@@ -122,13 +122,21 @@ processes_in_cells() {
         done
 }
 
+# written_to_scratch STORE: what cells have left in the store's scratch. A few places with an empty pair of
+# directories for the next cell stay there on purpose.
+written_to_scratch() {
+    find "$1/cells" -mindepth 1 2>/dev/null |
+        grep -vxE '.*/cells/[0-3](/upper|/work(/work)?)?' || true
+}
+
 # what_is_there: a list of everything that a cell could leave behind
 what_is_there() {
     local store=$TEST_DIR/store/$CALLER
     awk '{ print "mount", $5 }' /proc/self/mountinfo
     processes_in_cells
     find /sys/fs/cgroup -depth -type d -name '*stepcell*' 2>/dev/null || true
-    find "$store/cells" "$store/tmp" "$TEST_DIR/tmp/$CALLER" -mindepth 1 2>/dev/null || true
+    written_to_scratch "$store"
+    find "$store/tmp" "$TEST_DIR/tmp/$CALLER" -mindepth 1 2>/dev/null || true
     # The unit tests may run at the same time; theirs are not ours.
     find /tmp /dev/shm /run -maxdepth 2 -name '*stepcell*' ! -name 'stepcell-unit-*' 2>/dev/null || true
 }

@@ -79,13 +79,15 @@ static bool read_proc(const char *pid, const char *file, char *text, size_t size
     return *text;
 }
 
-/* What the process calls itself, without its folder; the kernel's name for one without arguments. */
+/* What the process calls itself, without its folder; the kernel's name for one without arguments.
+ */
 static void name_process(const char *pid)
 {
     char text[256];
     const char *slash;
 
-    if (!read_proc(pid, "cmdline", text, sizeof(text)) && !read_proc(pid, "comm", text, sizeof(text)))
+    if (!read_proc(pid, "cmdline", text, sizeof(text)) &&
+        !read_proc(pid, "comm", text, sizeof(text)))
         return;
     slash = strrchr(text, '/');
     tell(MESSAGE_LEFT_RUNNING, 0, slash && slash[1] ? slash + 1 : text);
