@@ -302,7 +302,7 @@ static void take_exit(struct cell *cell, int status)
  */
 static void remove_marker(const struct cell *cell)
 {
-    (void)!file_remove_tree(cell->scratch, SCRATCH_WORK "/work/incompat");
+    (void)!file_remove_tree(cell->scratch, SCRATCH_MARKER);
 }
 
 static bool take_message(struct cell *cell, enum cell_event *event)

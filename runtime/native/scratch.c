@@ -50,7 +50,10 @@ static bool refuse(void *data, int dirfd, const char *name)
     return false;
 }
 
-/* An entry of a place that may stay: a directory of the pair, with an empty upper one. */
+/*
+ * An entry of a place that may stay: a directory of the pair; the upper one empty, the other without
+ * the marker of a volatile overlay, which could not be mounted again.
+ */
 static bool may_stay(void *data, int dirfd, const char *name)
 {
     autofd upper = -1;
@@ -58,8 +61,8 @@ static bool may_stay(void *data, int dirfd, const char *name)
     (void)data;
     if (!is_of_pair(name))
         return false;
-    if (strcmp(name, SCRATCH_UPPER) != 0)
-        return true;
+    if (strcmp(name, SCRATCH_WORK) == 0)
+        return faccessat(dirfd, SCRATCH_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
     upper = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return upper >= 0 && for_each(upper, refuse, NULL);
 }

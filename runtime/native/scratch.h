@@ -12,8 +12,9 @@
 #include "base/err.h"
 
 /* The pair of directories; the engine keeps it only when it is as good as new. */
-#define SCRATCH_UPPER "upper"
-#define SCRATCH_WORK  "work"
+#define SCRATCH_UPPER  "upper"
+#define SCRATCH_WORK   "work"
+#define SCRATCH_MARKER SCRATCH_WORK "/work/incompat" /* overlayfs makes it: see remove_marker */
 
 struct scratch {
     char *path; /* absolute */

@@ -39,7 +39,9 @@ static enum move splice_some(struct pump *pump)
         return NOT_SPLICEABLE;
     if (errno != EAGAIN)
         return sink_error();
-    /* Which side would block? */
+    /* Which side would block? A file never does, not even at its end. */
+    if (pump->source_unpollable)
+        return SINK_FULL;
     return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
 }
 

@@ -114,6 +114,31 @@ static void bytes_pass_between_pipes(void **state)
     assert_int_equal(pump.lost, 0);
 }
 
+static void bytes_pass_from_files(void **state)
+{
+    static const size_t sizes[] = {0, 1, 4096, 65536, 65537, AMOUNT};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        char path[] = "/tmp/stepcell-unit-XXXXXX";
+        autofree char *bytes = calloc(1, AMOUNT);
+        int fd = mkstemp(path), ends[2];
+        struct pump pump;
+        pid_t reader;
+
+        for (size_t j = 0; j < sizes[i]; j++)
+            bytes[j] = pattern(j);
+        assert_true(file_write_all(fd, bytes, sizes[i]));
+        lseek(fd, 0, SEEK_SET);
+        unlink(path);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        reader = read_pattern(ends[0], ends[1], sizes[i] + 1);
+        relay(fd, ends[1], &pump);
+        expect_success(reader);
+        assert_int_equal(pump.bytes, sizes[i]);
+    }
+}
+
 static void bytes_pass_into_sockets(void **state)
 {
     struct pump pump;
@@ -177,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_pass_between_pipes),
+        cmocka_unit_test(bytes_pass_from_files),
         cmocka_unit_test(bytes_pass_into_sockets),
         cmocka_unit_test(bytes_pass_into_files),
         cmocka_unit_test(a_reader_that_goes_away_stops_nothing),
