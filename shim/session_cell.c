@@ -235,10 +235,11 @@ static void clean_up(struct session *session)
     struct err err;
 
     if (session->cell && !session->engine->remove(session->cell, &remains, &err)) {
-        print_err(&err);
         strv_add(&remains.left, err.message);
         if (result->error.code == ERR_NONE)
             result->error = err;
+        else
+            print_err(&err);
     }
     session->cell = NULL;
     strv_release(&result->left);

@@ -95,6 +95,7 @@ struct sweep {
 };
 
 #define OVERFLOW_ID 65534 /* what an id without a place in the namespace looks like */
+#define SWEEP_DEPTH 256   /* levels; only a hostile step makes more, and then it is told */
 
 static bool is_foreign(const struct idmap_side *side, uint32_t id, uint32_t own)
 {
@@ -127,9 +128,9 @@ static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name
     return errno == EPERM && (st->st_uid == OVERFLOW_ID || st->st_gid == OVERFLOW_ID);
 }
 
-static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name);
+static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name, int depth);
 
-static bool sweep_entries(const struct sweep *sweep, int fd)
+static bool sweep_entries(const struct sweep *sweep, int fd, int depth)
 {
     autodir *dir = fdopendir(fd);
     struct dirent *entry;
@@ -147,20 +148,24 @@ static bool sweep_entries(const struct sweep *sweep, int fd)
             ok = ok && errno == ENOENT;
         else if (!give_back_one(sweep, fd, entry->d_name, &st))
             ok = false;
-        else if (S_ISDIR(st.st_mode) && !sweep_tree(sweep, fd, entry->d_name))
+        else if (S_ISDIR(st.st_mode) && !sweep_tree(sweep, fd, entry->d_name, depth + 1))
             ok = false;
     }
     return ok;
 }
 
-static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name)
+static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name, int depth)
 {
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd;
+
+    if (depth > SWEEP_DEPTH)
+        return false;
+    fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     /* What the caller cannot read, the step could not write to. */
     if (fd < 0)
         return errno == ENOENT || errno == EACCES;
-    return sweep_entries(sweep, fd);
+    return sweep_entries(sweep, fd, depth);
 }
 
 /* The step may have moved the source and put something else in its place: only the source is swept.
@@ -178,7 +183,7 @@ static bool sweep_source(const struct sweep *sweep, const struct mount_source *s
         return true;
     }
     if (S_ISDIR(st.st_mode))
-        return sweep_entries(sweep, fd);
+        return sweep_entries(sweep, fd, 0);
     if (give_back_one(sweep, fd, "", &st)) {
         close_fd(fd);
         return true;
@@ -250,7 +255,12 @@ bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map,
         sweep.since = start;
     ok = map->kind == IDMAP_ROOT ? sweep_plan(plan, &sweep, true)
                                  : sweep_ranges(plan, &sweep, userns);
-    return ok || err_set(err, ERR_ENGINE_FAILED,
-                         "some files of the step could not be given back to "
-                         "the owner of the working directory");
+    if (ok)
+        return true;
+    err_set(err, ERR_ENGINE_FAILED,
+            "some files of the step could not be given back to the owner of the working directory");
+    return err_hint(err,
+                    "look for files of other owners there, and for directories more than %d levels "
+                    "deep",
+                    SWEEP_DEPTH);
 }

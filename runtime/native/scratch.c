@@ -51,8 +51,8 @@ static bool refuse(void *data, int dirfd, const char *name)
 }
 
 /*
- * An entry of a place that may stay: a directory of the pair; the upper one empty, the other without
- * the marker of a volatile overlay, which could not be mounted again.
+ * An entry of a place that may stay: a directory of the pair; the upper one empty, the other
+ * without the marker of a volatile overlay, which could not be mounted again.
  */
 static bool may_stay(void *data, int dirfd, const char *name)
 {
