@@ -113,19 +113,12 @@ bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct er
     return true;
 }
 
-/* A tree that is being removed: what lies too deep is moved up to `top` and removed from there. */
-struct removal {
-    int top;
-    unsigned int moved;
-};
-
-static bool remove_entry(struct removal *removal, int dirfd, const char *name, int depth);
-
-static bool remove_contents(struct removal *removal, int fd, int depth)
+bool file_each_entry(int dirfd, const char *name,
+                     bool (*each)(void *data, int dirfd, const char *name), void *data)
 {
-    autodir *dir = fdopendir(fd);
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    autodir *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
-    bool ok = true;
 
     if (!dir) {
         close_fd(fd);
@@ -134,11 +127,21 @@ static bool remove_contents(struct removal *removal, int fd, int depth)
     while ((entry = readdir(dir))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (!remove_entry(removal, fd, entry->d_name, depth))
-            ok = false;
+        if (!each(data, fd, entry->d_name))
+            return false;
     }
-    return ok;
+    return true;
 }
+
+/* A tree that is being removed: what lies too deep is moved up to `top` and removed from there. */
+struct removal {
+    int top;
+    unsigned int moved;
+    int depth;
+    bool ok;
+};
+
+static bool remove_entry(void *data, int dirfd, const char *name);
 
 static bool move_up(struct removal *removal, int dirfd, const char *name)
 {
@@ -162,27 +165,33 @@ static int remove_plain(int dirfd, const char *name)
     return errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
 }
 
-static int open_for_removal(int dirfd, const char *name)
+/* overlayfs leaves work/work with mode 000, and a script may leave any mode. */
+static void make_readable(int dirfd, const char *name)
 {
     struct stat st;
 
-    /* overlayfs leaves work/work with mode 000, and a script may leave any mode. */
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0700) != 0700)
         (void)!fchmodat(dirfd, name, 0700, 0);
-    return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static bool remove_entry(struct removal *removal, int dirfd, const char *name, int depth)
+/* Goes on after a failure: as much as possible is removed. */
+static bool remove_entry(void *data, int dirfd, const char *name)
 {
+    struct removal *removal = data;
     int state = remove_plain(dirfd, name);
-    int fd;
 
-    if (state <= 0)
-        return state == 0;
-    if (depth >= REMOVE_DEPTH)
-        return move_up(removal, dirfd, name);
-    fd = open_for_removal(dirfd, name);
-    return fd >= 0 && remove_contents(removal, fd, depth + 1) && remove_plain(dirfd, name) == 0;
+    if (state > 0 && removal->depth >= REMOVE_DEPTH) {
+        state = move_up(removal, dirfd, name) ? 0 : -1;
+    } else if (state > 0) {
+        make_readable(dirfd, name);
+        removal->depth++;
+        state =
+            file_each_entry(dirfd, name, remove_entry, removal) ? remove_plain(dirfd, name) : -1;
+        removal->depth--;
+    }
+    if (state != 0)
+        removal->ok = false;
+    return true;
 }
 
 bool file_remove_tree(int dirfd, const char *name)
@@ -192,14 +201,14 @@ bool file_remove_tree(int dirfd, const char *name)
 
     if (state <= 0)
         return state == 0;
-    top = open_for_removal(dirfd, name);
+    make_readable(dirfd, name);
+    top = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (top < 0)
         return false;
     for (;;) {
-        struct removal removal = {.top = top};
-        int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct removal removal = {.top = top, .ok = true};
 
-        if (fd < 0 || !remove_contents(&removal, fd, 0))
+        if (!file_each_entry(top, ".", remove_entry, &removal) || !removal.ok)
             return false;
         if (!removal.moved)
             return remove_plain(dirfd, name) == 0;

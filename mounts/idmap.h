@@ -18,6 +18,7 @@
 
 #define IDMAP_IDS         65536u      /* ids 0…65535 exist inside a cell */
 #define IDMAP_ROOT_START  2013265920u /* 0x78000000: above systemd's ranges, below 2^31 */
+#define IDMAP_LEFT_START  (IDMAP_ROOT_START + IDMAP_IDS) /* see runtime/native/ownership.h */
 #define IDMAP_EXTENTS_MAX 3
 #define IDMAP_KEY_MAX     64
 

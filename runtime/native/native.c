@@ -1,6 +1,5 @@
 #include "runtime/native/native.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -379,21 +378,17 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
     return true;
 }
 
+static bool refuse(void *data, int dirfd, const char *name)
+{
+    (void)data, (void)dirfd, (void)name;
+    return false;
+}
+
 static bool is_empty(int dirfd, const char *name)
 {
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    autodir *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
+    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (!dir) {
-        close_fd(fd);
-        return false;
-    }
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            return false;
-    }
-    return flistxattr(fd, NULL, 0) == 0;
+    return fd >= 0 && file_each_entry(fd, ".", refuse, NULL) && flistxattr(fd, NULL, 0) == 0;
 }
 
 /* Whether the pair can serve another cell: nothing was written, nothing of the root was changed. */
@@ -461,6 +456,22 @@ static void cell_free(struct cell *cell)
     free(cell);
 }
 
+static bool give_back(const struct cell *cell, struct err *err)
+{
+    /* The scratch is STORE/cells/N. */
+    autofd store = openat(cell->scratch, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct ownership_cell ended = {
+        .plan = cell->spec->plan,
+        .map = &cell->map,
+        .uid = cell->spec->uid,
+        .userns = cell->userns,
+        .start = cell->start,
+        .store = store,
+    };
+
+    return ownership_give_back(&ended, err);
+}
+
 static bool native_remove(struct cell *cell, struct cell_remains *remains, struct err *err)
 {
     bool ok = true;
@@ -470,8 +481,7 @@ static bool native_remove(struct cell *cell, struct cell_remains *remains, struc
         reap(cell);
     }
     if (cell->userns >= 0)
-        ok = ownership_give_back(cell->spec->plan, &cell->map, cell->spec->uid, cell->userns,
-                                 &cell->start, err);
+        ok = give_back(cell, err);
     if (!remove_scratch(cell))
         strv_add(&remains->left, cell->spec->scratch);
     cell_free(cell);

@@ -1,6 +1,5 @@
 #include "runtime/native/ownership.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "mounts/tree.h"
 
 /* One owner on the disk and the namespace that maps it. */
@@ -20,24 +20,22 @@ struct owner {
 };
 
 /*
- * On the disk `owner` is what `own` is outside; every other id of the range stays itself. An owner
- * out of the range itself (left by a cell that was killed with stepcell) is mapped alone, since the
- * maps of a namespace may not overlap.
+ * On the disk `owner` is what `own` is in the cell; every other id of the cell is one of the range
+ * for what is left. An owner out of that range (left by a cell that was killed with stepcell) is
+ * mapped alone, since the extents of a map may not overlap.
  */
 static struct idmap_side disk_side(const struct idmap_side *cell, uint32_t own, uint32_t owner)
 {
-    const struct idmap_extent *range = &cell->extents[0];
-    uint32_t outside = range->outside + (own - range->inside);
-    struct idmap_side side = {.extents = {{owner, outside, 1}}, .count = 1};
+    uint32_t start = cell->extents[0].outside;
+    struct idmap_side side = {.extents = {{owner, start + own, 1}}, .count = 1};
 
-    if (owner >= range->outside && owner - range->outside < range->count)
+    if (owner >= IDMAP_LEFT_START && owner - IDMAP_LEFT_START < IDMAP_IDS)
         return side;
-    if (outside > range->outside)
+    if (own > 0)
+        side.extents[side.count++] = (struct idmap_extent){IDMAP_LEFT_START, start, own};
+    if (own + 1 < IDMAP_IDS)
         side.extents[side.count++] =
-            (struct idmap_extent){range->outside, range->outside, outside - range->outside};
-    if (outside + 1 < range->outside + range->count)
-        side.extents[side.count++] = (struct idmap_extent){
-            outside + 1, outside + 1, range->outside + range->count - outside - 1};
+            (struct idmap_extent){IDMAP_LEFT_START + own + 1, start + own + 1, IDMAP_IDS - own - 1};
     return side;
 }
 
@@ -87,11 +85,15 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
 
 /* What to look for, in ids as the sweeping process sees them. */
 struct sweep {
-    struct idmap_side uids; /* `outside` are the ids of the cell on the disk */
+    struct idmap_side uids; /* `outside` are the ids on the disk that are to be given back */
     struct idmap_side gids;
     uid_t uid; /* the owner to give to */
     gid_t gid;
     const struct timespec *since; /* NULL: whatever the time */
+    dev_t skip_dev;               /* the store */
+    ino_t skip_ino;
+    int depth;
+    bool ok;
 };
 
 #define OVERFLOW_ID 65534 /* what an id without a place in the namespace looks like */
@@ -128,68 +130,48 @@ static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name
     return errno == EPERM && (st->st_uid == OVERFLOW_ID || st->st_gid == OVERFLOW_ID);
 }
 
-static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name, int depth);
-
-static bool sweep_entries(const struct sweep *sweep, int fd, int depth)
+/* Goes on after a failure: as much as possible is given back. */
+static bool sweep_entry(void *data, int dirfd, const char *name)
 {
-    autodir *dir = fdopendir(fd);
-    struct dirent *entry;
-    bool ok = true;
+    struct sweep *sweep = data;
     struct stat st;
+    bool ok;
 
-    if (!dir) {
-        close_fd(fd);
-        return false;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        ok = errno == ENOENT;
+    } else if (st.st_dev == sweep->skip_dev && st.st_ino == sweep->skip_ino) {
+        ok = true;
+    } else {
+        ok = give_back_one(sweep, dirfd, name, &st);
+        if (ok && S_ISDIR(st.st_mode)) {
+            sweep->depth++;
+            /* What the caller cannot read, the step could not write to. */
+            ok = sweep->depth <= SWEEP_DEPTH &&
+                 (file_each_entry(dirfd, name, sweep_entry, sweep) || errno == EACCES);
+            sweep->depth--;
+        }
     }
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            ok = ok && errno == ENOENT;
-        else if (!give_back_one(sweep, fd, entry->d_name, &st))
-            ok = false;
-        else if (S_ISDIR(st.st_mode) && !sweep_tree(sweep, fd, entry->d_name, depth + 1))
-            ok = false;
-    }
-    return ok;
-}
-
-static bool sweep_tree(const struct sweep *sweep, int dirfd, const char *name, int depth)
-{
-    int fd;
-
-    if (depth > SWEEP_DEPTH)
-        return false;
-    fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    /* What the caller cannot read, the step could not write to. */
-    if (fd < 0)
-        return errno == ENOENT || errno == EACCES;
-    return sweep_entries(sweep, fd, depth);
+    if (!ok)
+        sweep->ok = false;
+    return true;
 }
 
 /* The step may have moved the source and put something else in its place: only the source is swept.
  */
-static bool sweep_source(const struct sweep *sweep, const struct mount_source *source)
+static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 {
-    int fd = open(source->resolved, (S_ISDIR(source->mode) ? O_RDONLY | O_DIRECTORY : O_PATH) |
-                                        O_NOFOLLOW | O_CLOEXEC);
+    autofd fd = open(source->resolved, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0)
-        return errno == ENOENT || errno == EACCES || errno == ELOOP || errno == ENOTDIR;
-    if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino) {
-        close_fd(fd);
+        return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
+    if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino)
         return true;
-    }
-    if (S_ISDIR(st.st_mode))
-        return sweep_entries(sweep, fd, 0);
-    if (give_back_one(sweep, fd, "", &st)) {
-        close_fd(fd);
-        return true;
-    }
-    close_fd(fd);
-    return false;
+    sweep->ok = true;
+    sweep->depth = 0;
+    if (!S_ISDIR(st.st_mode))
+        return give_back_one(sweep, fd, "", &st);
+    return (file_each_entry(fd, ".", sweep_entry, sweep) || errno == EACCES) && sweep->ok;
 }
 
 static bool is_writable(const struct mount *mount)
@@ -243,18 +225,27 @@ static bool sweep_ranges(const struct mount_plan *plan, struct sweep *sweep, int
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
-                         int userns, const struct timespec *start, struct err *err)
+bool ownership_give_back(const struct ownership_cell *cell, struct err *err)
 {
-    struct sweep sweep = {.uids = map->uids, .gids = map->gids};
+    static const struct idmap_side left = {{{0, IDMAP_LEFT_START, IDMAP_IDS}}, 1};
+    struct sweep sweep = {.uids = left, .gids = left};
+    struct stat st;
     bool ok;
 
-    if (uid != 0 || map->kind == IDMAP_SINGLE)
+    if (cell->uid != 0 || cell->map->kind == IDMAP_SINGLE)
         return true;
-    if (map->kind == IDMAP_RANGES)
-        sweep.since = start;
-    ok = map->kind == IDMAP_ROOT ? sweep_plan(plan, &sweep, true)
-                                 : sweep_ranges(plan, &sweep, userns);
+    if (fstat(cell->store, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot look at the store");
+    sweep.skip_dev = st.st_dev;
+    sweep.skip_ino = st.st_ino;
+    if (cell->map->kind == IDMAP_ROOT) {
+        ok = sweep_plan(cell->plan, &sweep, true);
+    } else {
+        sweep.uids = cell->map->uids;
+        sweep.gids = cell->map->gids;
+        sweep.since = &cell->start;
+        ok = sweep_ranges(cell->plan, &sweep, cell->userns);
+    }
     if (ok)
         return true;
     err_set(err, ERR_ENGINE_FAILED,

@@ -2,11 +2,11 @@
  * Whose files are whose (docs/design/ownership.md).
  *
  * When root calls, every source is mounted idmapped: its owner on the disk is the step's user in
- * the cell, and the other ids of the cell are, on the disk too, ids of the range that only cells
- * use. What a step that could change ids (root in the cell) left to those ids in a writable source
- * is given to the owner of that source when the cell has ended. A user with subordinate ids needs
- * no idmapped mount, since the step's user is the caller already; what is left to subordinate ids
- * is given to the caller.
+ * the cell, and each other id of the cell is, on the disk, one of a range that is used for nothing
+ * else (IDMAP_LEFT_START). What a step that could change ids (root in the cell) left to those in a
+ * writable source is given to the owner of that source when the cell has ended. A user with
+ * subordinate ids needs no idmapped mount, since the step's user is the caller already; what is
+ * left to subordinate ids is given to the caller.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_OWNERSHIP_H
 #define STEPCELL_RUNTIME_NATIVE_OWNERSHIP_H
@@ -26,13 +26,18 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
                            bool (*take)(void *data, size_t index, int tree, struct err *err),
                            void *data, struct err *err);
 
-/*
- * Gives back what the step left to other ids in the writable sources of the plan. Runs after every
- * process of the cell has ended. `userns` is the user namespace of the cell; only what changed
- * since `start` is looked at when the ids could be somebody else's (subordinate ids). `uid` is the
- * step's user in the cell: unless it was root there, it had no other ids to leave anything to.
- */
-bool ownership_give_back(const struct mount_plan *plan, const struct idmap *map, uid_t uid,
-                         int userns, const struct timespec *start, struct err *err);
+/* A cell that has ended, for ownership_give_back. */
+struct ownership_cell {
+    const struct mount_plan *plan;
+    const struct idmap *map;
+    uid_t uid;  /* of the step, in the cell; only root there could leave anything to others */
+    int userns; /* the user namespace of the cell */
+    struct timespec
+        start; /* subordinate ids may be somebody's: only what changed since is looked at */
+    int store; /* a directory that is passed over: its files have the ids that they need */
+};
+
+/* Gives back what the step left to other ids in the writable sources of its plan. */
+bool ownership_give_back(const struct ownership_cell *cell, struct err *err);
 
 #endif

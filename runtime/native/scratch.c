@@ -1,6 +1,5 @@
 #include "runtime/native/scratch.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,26 +18,6 @@
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
 #define NAME_SIZE   16
 
-/* Calls `each` for every entry of a directory until one call gives false. */
-static bool for_each(int dirfd, bool (*each)(void *data, int dirfd, const char *name), void *data)
-{
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    autodir *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-
-    if (!dir) {
-        close_fd(fd);
-        return false;
-    }
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (!each(data, fd, entry->d_name))
-            return false;
-    }
-    return true;
-}
-
 static bool is_of_pair(const char *name)
 {
     return strcmp(name, SCRATCH_UPPER) == 0 || strcmp(name, SCRATCH_WORK) == 0;
@@ -56,15 +35,12 @@ static bool refuse(void *data, int dirfd, const char *name)
  */
 static bool may_stay(void *data, int dirfd, const char *name)
 {
-    autofd upper = -1;
-
     (void)data;
     if (!is_of_pair(name))
         return false;
     if (strcmp(name, SCRATCH_WORK) == 0)
         return faccessat(dirfd, SCRATCH_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-    upper = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return upper >= 0 && for_each(upper, refuse, NULL);
+    return file_each_entry(dirfd, name, refuse, NULL);
 }
 
 /* A place that is locked by this process, or -1. A place that was removed meanwhile is none. */
@@ -113,7 +89,8 @@ static bool sweep_place(void *data, int cells, const char *name)
     if (numbered && place == scratch->place)
         return true;
     lock = lock_place(cells, name);
-    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !for_each(lock, may_stay, NULL)))
+    if (lock >= 0 &&
+        (!numbered || place >= PLACES_KEPT || !file_each_entry(lock, ".", may_stay, NULL)))
         remove_place(cells, name); /* what stays is tried again by the next call */
     return true;
 }
@@ -140,7 +117,7 @@ static bool take_place(int cells, struct scratch *scratch)
             return false;
         if (lock < 0)
             continue;
-        if (!for_each(lock, may_stay, NULL)) {
+        if (!file_each_entry(lock, ".", may_stay, NULL)) {
             remove_place(cells, name);
             place--; /* and made anew */
             continue;
@@ -165,7 +142,7 @@ bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
         return failed(path, err);
     scratch->path = text_printf("%s/%u", path, scratch->place);
     scratch->cells = TAKE_FD(cells);
-    for_each(scratch->cells, sweep_place, scratch);
+    file_each_entry(scratch->cells, ".", sweep_place, scratch);
     return scratch->path || failed(path, err);
 }
 
@@ -181,7 +158,8 @@ bool scratch_release(struct scratch *scratch)
     bool clean;
 
     snprintf(name, sizeof(name), "%u", scratch->place);
-    clean = for_each(scratch->lock, remove_other, NULL) && for_each(scratch->lock, may_stay, NULL);
+    clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
+            file_each_entry(scratch->lock, ".", may_stay, NULL);
     if (!clean || scratch->place >= PLACES_KEPT)
         clean = file_remove_tree(scratch->cells, name);
     close_fd(scratch->cells);
