@@ -30,9 +30,9 @@ bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mo
 bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct err *err);
 
 /*
- * Calls `each` for every entry of the directory `name` below `dirfd`, which is not followed if it is a
- * link, with a descriptor of that directory, until one call gives false. False also when the directory
- * cannot be opened, with errno set.
+ * Calls `each` for every entry of the directory `name` below `dirfd`, which is not followed if it
+ * is a link, with a descriptor of that directory, until one call gives false. False also when the
+ * directory cannot be opened, with errno set.
  */
 bool file_each_entry(int dirfd, const char *name,
                      bool (*each)(void *data, int dirfd, const char *name), void *data);
