@@ -138,6 +138,15 @@ static bool populate_sys(int root, const struct root_host *host, struct err *err
     return true;
 }
 
+static bool is_of_mount(int root, int fd)
+{
+    struct statx one, other;
+
+    return statx(root, "", AT_EMPTY_PATH, STATX_MNT_ID, &one) == 0 &&
+           statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &other) == 0 &&
+           one.stx_mnt_id == other.stx_mnt_id;
+}
+
 /* Lays a file of the host over a file of the image, which is created where it is missing. */
 static bool cover_file(int root, const char *name, int tree, struct err *err)
 {
@@ -146,6 +155,9 @@ static bool cover_file(int root, const char *name, int tree, struct err *err)
     if (tree < 0)
         return true;
     file = path_open_in(root, name, O_PATH, 0);
+    /* A link of the image must not lead to what the engine has mounted, /dev/null say. */
+    if (file >= 0 && !is_of_mount(root, file))
+        file = close_fd(file);
     if (file < 0) {
         etc = path_make_dirs_in(root, "etc", 0755);
         if (etc < 0 && errno == ENOTDIR)

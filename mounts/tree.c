@@ -40,9 +40,10 @@ int tree_clone_source(const struct mount *mount, int userns, struct err *err)
         err_set(err, ERR_MOUNT_DENIED,
                 "'%s' or something mounted below it lies on a file system without idmapped mounts",
                 source);
-        err_hint(err,
-                 "files in it could not keep their owner; use a directory on ext4, xfs, btrfs or "
-                 "tmpfs, or call stepcell as the owner of the directory");
+        err_hint(
+            err,
+            "files in it could not keep their owner; use a directory on ext4, xfs or btrfs, or "
+            "call stepcell as its owner");
         return -1;
     }
     if (tree < 0 || fstat(tree, &st) < 0) {

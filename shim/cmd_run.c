@@ -22,27 +22,11 @@ static bool make_id(struct session *session, struct err *err)
     return true;
 }
 
-/* A result that cannot be written is better known before the step than after it. */
-static bool check_result_place(const char *path, struct err *err)
-{
-    const char *slash = strrchr(path, '/');
-    autofree char *dir =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-
-    if (!dir || access(dir, W_OK | X_OK) < 0) {
-        err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);
-        return err_hint(err, "give --result a file in a directory that exists and is writable");
-    }
-    return true;
-}
-
 static bool run_step(struct session *session, struct err *err)
 {
     struct phases *phases = &session->result.phases;
 
     phases_enter(phases, "resolve");
-    if (session->options.result && !check_result_place(session->options.result, err))
-        return false;
     if (!session_open(session, err) || !session_find_sources(session, err) ||
         !session_prepare(session, err))
         return false;
@@ -73,6 +57,7 @@ static void settle(struct session *session, bool ran, const struct err *err)
 
 static void report(struct session *session)
 {
+    bool has_place = session->result_place.dir >= 0 || session->result_place.fd >= 0;
     struct result *result = &session->result;
     enum verbosity verbosity = session->options.verbosity;
     struct err err;
@@ -90,7 +75,7 @@ static void report(struct session *session)
     for (size_t i = 0; i < result->phases.count; i++)
         print_detail(verbosity, "%-8s %8.3f ms", result->phases.items[i].name,
                      result->phases.items[i].ms);
-    if (session->options.result && !result_write(result, session->options.result, &err)) {
+    if (has_place && !result_write(result, &session->result_place, &err)) {
         print_err(&err);
         result->exit_code = STATUS_FAILED;
     }
@@ -120,8 +105,10 @@ int cmd_run(int argc, char **argv)
         .scratch = SCRATCH_INIT,
         .streams = {-1, -1, -1},
         .report_fd = -1,
+        .script_fd = -1,
+        .result_place = RESULT_PLACE_INIT,
     };
-    struct err err = ERR_INIT;
+    struct err err = ERR_INIT, second;
     bool ran;
     int status;
 
@@ -129,6 +116,10 @@ int cmd_run(int argc, char **argv)
     session.result.engine = "native";
     session.result.id = session.id;
     ran = make_id(&session, &err) && options_parse(argc, argv, &session.options, &err);
+    /* Also after a bad option: the result is written always. */
+    if (session.options.result &&
+        !result_open(session.options.result, &session.result_place, ran ? &err : &second))
+        ran = false;
     if (ran && session.options.help) {
         autofree char *help = options_help();
 

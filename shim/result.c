@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -91,19 +92,57 @@ json_t *result_json(const struct result *result)
                      "cleanup", cleanup_json_of(result), "error", error_json(&result->error));
 }
 
-bool result_write(const struct result *result, const char *path, struct err *err)
+static bool cannot_open(const char *path, struct err *err)
+{
+    err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);
+    return err_hint(err, "give --result a file in a directory that exists and is writable");
+}
+
+bool result_open(const char *path, struct result_place *place, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    autofree char *parent =
+        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    struct result_place made = RESULT_PLACE_INIT;
+    struct stat st;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        /* Read as well, so that a FIFO without a reader does not keep the step waiting. */
+        made.fd = open(path, (S_ISFIFO(st.st_mode) ? O_RDWR : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
+        if (made.fd < 0)
+            return cannot_open(path, err);
+        *place = made;
+        return true;
+    }
+    made.dir = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (made.dir < 0 || faccessat(made.dir, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+        cannot_open(path, err);
+        close_fd(made.dir);
+        return false;
+    }
+    made.name = strdup(slash ? slash + 1 : path);
+    *place = made;
+    return made.name || err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
+}
+
+void result_close(struct result_place *place)
+{
+    close_fd(place->dir);
+    close_fd(place->fd);
+    free(place->name);
+    *place = RESULT_PLACE_INIT;
+}
+
+bool result_write(const struct result *result, const struct result_place *place, struct err *err)
 {
     autojson *json = result_json(result);
     autofree char *text = json ? json_dump_page(json) : NULL;
-    autofd fd = -1;
-    struct stat st;
 
     if (!text)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
-    if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
-        return file_replace(AT_FDCWD, path, text, strlen(text), 0644, ERR_ENGINE_FAILED, err);
-    fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 || !file_write_all(fd, text, strlen(text)))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", path);
-    return true;
+    if (place->fd < 0)
+        return file_replace(place->dir, place->name, text, strlen(text), 0644, ERR_ENGINE_FAILED,
+                            err);
+    return file_write_all(place->fd, text, strlen(text)) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot write the result");
 }

@@ -50,9 +50,21 @@ enum outcome result_outcome_of(enum err_code code);
 json_t *result_json(const struct result *result);
 
 /*
- * Writes the result to `path`, whole or not at all; what is no regular file (a pipe, a terminal) is
- * written to as it is.
+ * Where the result goes, settled before the step: afterwards its path may lead to wherever the step
+ * wants. What is no regular file (a pipe, a terminal) is opened at once and written to as it is.
  */
-bool result_write(const struct result *result, const char *path, struct err *err);
+struct result_place {
+    int dir;    /* the directory, or -1 */
+    char *name; /* in it */
+    int fd;     /* what is no regular file, or -1 */
+};
+
+#define RESULT_PLACE_INIT ((struct result_place){.dir = -1, .fd = -1})
+
+bool result_open(const char *path, struct result_place *place, struct err *err);
+void result_close(struct result_place *place);
+
+/* Writes the result, whole or not at all. */
+bool result_write(const struct result *result, const struct result_place *place, struct err *err);
 
 #endif

@@ -130,29 +130,3 @@ bool script_read_head(const char *path, char head[SCRIPT_HEAD_MAX], struct err *
     head[n] = '\0';
     return true;
 }
-
-bool script_save_stdin(int dirfd, const char *name, struct err *err)
-{
-    autofd fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    size_t total = 0;
-
-    if (fd < 0 || fchmod(fd, 0644) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
-    for (;;) {
-        char chunk[16384];
-        ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(err, ERR_SCRIPT_MISSING, "cannot read the script from stdin");
-        if (n == 0)
-            return true;
-        total += (size_t)n;
-        if (total > SCRIPT_MAX)
-            return err_set(err, ERR_SCRIPT_MISSING, "the script is larger than %d bytes",
-                           SCRIPT_MAX);
-        if (!file_write_all(fd, chunk, (size_t)n))
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
-    }
-}

@@ -7,8 +7,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define SCRIPT_MAX (64 << 20) /* bytes of a script that comes from stdin */
-
 struct interpreter {
     struct strv argv;  /* what stands before the script's path */
     struct strv needs; /* programs that the image must have */
@@ -26,9 +24,6 @@ void interpreter_release(struct interpreter *interpreter);
 
 /* Reads the head of a script file. script.missing when there is none. */
 bool script_read_head(const char *path, char head[SCRIPT_HEAD_MAX], struct err *err);
-
-/* Copies stdin into the new file `name` below `dirfd`. */
-bool script_save_stdin(int dirfd, const char *name, struct err *err);
 
 #define autointerpreter CLEANUP(interpreter_release) struct interpreter
 

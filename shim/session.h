@@ -25,6 +25,7 @@
 struct session {
     struct run_options options;
     struct result result;
+    struct result_place result_place;
     char id[SESSION_ID_LEN + 1];
     struct loop loop;
 
@@ -47,6 +48,8 @@ struct session {
     char *cwd;
     char *workdir;
     char *script_path;
+    int script_fd; /* while it is copied from stdin */
+    size_t script_size;
     struct interpreter interpreter;
     struct mount_plan plan;
     struct run_spec spec;

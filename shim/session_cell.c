@@ -65,20 +65,20 @@ static bool time_is_up(void *data, struct err *err)
 
 static bool cancel(struct session *session, int signal, struct err *err)
 {
-    bool again = session->canceled != 0;
+    /* Who asks twice, or while the grace of the timeout runs, does not want to wait. */
+    bool again = session->canceled || session->timed_out;
 
-    if (!again && !session->timed_out && !session->ended)
+    if (!again && !session->ended)
         session->canceled = signal;
     if (session->helper > 0)
         return kill(session->helper, SIGTERM) == 0 || errno == ESRCH;
-    if (!session->cell)
-        return true;
-    if (session->ended) {
-        /* Only the delivery of the output is left, and the caller does not want to wait for it. */
-        pump_abandon(&session->out);
-        pump_abandon(&session->err);
+    if (!session->cell) {
+        loop_stop(&session->loop);
         return true;
     }
+    /* Only the delivery of the output is left, and the caller does not want to wait for it. */
+    if (session->ended)
+        return pump_abandon(&session->out, err) && pump_abandon(&session->err, err);
     return again ? kill_cell(session, err) : end_cell(session, signal, err);
 }
 
@@ -160,6 +160,8 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
     loop_clear_timer(&session->loop, &session->timeout);
     loop_clear_timer(&session->loop, &session->grace);
     phases_enter(&session->result.phases, "drain");
+    if (!pump_finish(&session->out, err) || !pump_finish(&session->err, err))
+        return false;
     check_done(session);
     return true;
 }
@@ -297,5 +299,7 @@ void session_close(struct session *session)
     json_decref(session->helper_report);
     buf_release(&session->report);
     loop_close(&session->loop);
+    close_fd(session->script_fd);
+    result_close(&session->result_place);
     options_release(&session->options);
 }

@@ -8,11 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "shim/environment.h"
 
 #define SCRIPT_NAME "script"
 #define SCRIPT_PATH "/run/stepcell/script"
+#define SCRIPT_MAX  (64 << 20) /* bytes of a script that comes from stdin */
 
 static bool no_memory(struct err *err)
 {
@@ -31,6 +33,52 @@ static const char *current_dir(const struct session *session)
     return session->cwd;
 }
 
+/* Copies stdin into the scratch, by the loop, so that a signal ends it. */
+static bool save_some(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    char chunk[16384];
+    ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
+
+    (void)events;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n < 0)
+        return err_errno(err, ERR_SCRIPT_MISSING, "cannot read the script from stdin");
+    if (n == 0) {
+        loop_stop(&session->loop);
+        return true;
+    }
+    session->script_size += (size_t)n;
+    if (session->script_size > SCRIPT_MAX)
+        return err_set(err, ERR_SCRIPT_MISSING, "the script is larger than %d bytes", SCRIPT_MAX);
+    return file_write_all(session->script_fd, chunk, (size_t)n) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
+}
+
+static bool save_script(struct session *session, struct err *err)
+{
+    struct loop_io io = {STDIN_FILENO, save_some, session};
+    struct stat st;
+    bool ok;
+
+    session->script_fd =
+        openat(session->scratch.lock, SCRIPT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (session->script_fd < 0 || fchmod(session->script_fd, 0644) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
+    /* A file is always ready, and epoll takes none. */
+    if (fstat(STDIN_FILENO, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
+        do
+            ok = save_some(session, 0, err);
+        while (ok && !session->loop.stopped);
+    } else {
+        ok = loop_add(&session->loop, &io, EPOLLIN, err) && loop_run(&session->loop, err);
+        loop_remove(&session->loop, &io);
+    }
+    session->script_fd = close_fd(session->script_fd);
+    return ok && !session_is_canceled(session, err);
+}
+
 /* Where a script lies inside: a visible one at its own path, one from stdin at a fixed path. */
 static bool find_script(struct session *session, struct mount_spec *spec,
                         char head[SCRIPT_HEAD_MAX], struct err *err)
@@ -42,7 +90,7 @@ static bool find_script(struct session *session, struct mount_spec *spec,
         spec->source = strdup(given);
         return (spec->source || no_memory(err)) && script_read_head(given, head, err);
     }
-    if (!script_save_stdin(session->scratch.lock, SCRIPT_NAME, err))
+    if (!save_script(session, err))
         return false;
     spec->source = text_printf("%s/%s", session->scratch.path, SCRIPT_NAME);
     spec->target = strdup(SCRIPT_PATH);

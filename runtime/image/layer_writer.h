@@ -20,7 +20,8 @@
 #include "base/err.h"
 
 #define LAYER_NAMES_MAX                                                                            \
-    (64 << 20) /* bytes of the names of directories and whiteouts of a layer                       \
+    (64                                                                                            \
+     << 20) /* bytes of the names of directories and whiteouts of a layer                       \
                 */
 
 struct layer_writer {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,6 +135,11 @@ static bool clone_sources(const struct cell_setup *setup, struct err *err)
 static bool open_host(const struct cell_setup *setup, const struct root_options *options,
                       struct opened *opened, struct err *err)
 {
+    /*
+     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps it:
+     * better than no cell, since the kernel counts keyrings long after they are gone.
+     */
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot separate the mounts of the cell");
     if (!open_dirs(setup, opened, err) || !root_open_host(options, &opened->host, err))
@@ -351,7 +357,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     struct init_config config = {
         .uid = spec->uid,
         .gid = spec->gid,
-        .group_count = (uint32_t)spec->group_count + 1,
+        .group_count = 1,
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
         .caps = spec->uid == 0 ? CAPS_DEFAULT : 0,
@@ -359,8 +365,13 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     int pipes[2];
     autofd writer = -1;
 
-    for (size_t i = 0; i < spec->group_count; i++)
-        config.groups[i + 1] = spec->groups[i];
+    /* A group without an id in the cell can give nothing. */
+    for (size_t i = 0; i < spec->group_count; i++) {
+        uint32_t outside;
+
+        if (idmap_outside(&setup->map->gids, spec->groups[i], &outside))
+            config.groups[config.group_count++] = spec->groups[i];
+    }
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
     *reader = pipes[0];

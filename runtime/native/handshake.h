@@ -3,13 +3,15 @@
  * executes stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never
  * anything else.
  *
- *   stepcell → cell   TREE          with a descriptor (SCM_RIGHTS): the source of mount `value` of
- * the plan stepcell → cell   MAPPED        the user namespace has its id map, and there are no more
- * trees cell → stepcell   FAILED        the set-up failed; the process ends cell → stepcell   READY
- * everything is mounted and proven stepcell → cell   START         run the command; may come before
- * READY init → stepcell   EXEC_FAILED   the command could not be executed; value is errno init →
- * stepcell   LEFT_RUNNING  the command left this process behind (its name) init → stepcell   EXITED
- * value is the command's wait status
+ *   stepcell → cell   TREE          with a descriptor (SCM_RIGHTS): the source of mount `value` of the plan
+ *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
+ *   cell → stepcell   FAILED        the set-up failed; the process ends
+ *   cell → stepcell   READY         everything is mounted and proven
+ *   stepcell → cell   START         run the command; may come before READY
+ *   init → stepcell   INIT_FAILED   the command could not be given its user; value is errno
+ *   init → stepcell   EXEC_FAILED   the command could not be executed; value is errno
+ *   init → stepcell   LEFT_RUNNING  the command left this process behind (its name)
+ *   init → stepcell   EXITED        value is the command's wait status
  *
  * Both sides are one build; a message of another size or kind is contact lost.
  */
@@ -28,6 +30,7 @@ enum message_kind {
     MESSAGE_FAILED,
     MESSAGE_READY,
     MESSAGE_START,
+    MESSAGE_INIT_FAILED,
     MESSAGE_EXEC_FAILED,
     MESSAGE_LEFT_RUNNING,
     MESSAGE_EXITED,

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -45,7 +47,6 @@ struct cell {
     int userns;
     pid_t pid;
     struct timespec start;
-    bool killed_before_ready;
     struct exit_record record;
 };
 
@@ -291,6 +292,9 @@ static void take_exec_failure(struct cell *cell, int number)
 
 static void take_exit(struct cell *cell, int status)
 {
+    /* The process that could not become the command has a status, too. */
+    if (cell->record.kind == EXIT_FAILED)
+        return;
     cell->record.kind = WIFSIGNALED(status) ? EXIT_SIGNAL : EXIT_STATUS;
     cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -325,6 +329,12 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_EXEC_FAILED:
         take_exec_failure(cell, message.value);
+        return true;
+    case MESSAGE_INIT_FAILED:
+        cell->record.kind = EXIT_FAILED;
+        errno = message.value;
+        err_errno(&cell->record.error, ERR_ENGINE_FAILED,
+                  "cannot give the command its user and groups");
         return true;
     case MESSAGE_LEFT_RUNNING:
         strv_add(&cell->record.left_running, message.name);
@@ -392,7 +402,19 @@ static bool is_empty(int dirfd, const char *name)
     return fd >= 0 && file_each_entry(fd, ".", refuse, NULL) && flistxattr(fd, NULL, 0) == 0;
 }
 
-/* Whether the pair can serve another cell: nothing was written, nothing of the root was changed. */
+static int inode_flags(int dirfd, const char *name)
+{
+    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int flags = 0;
+
+    /* A file system without flags has none. */
+    return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : flags;
+}
+
+/*
+ * Whether the pair can serve another cell: nothing was written, nothing of the root was changed. The
+ * scratch itself, which no cell sees, tells which flags a directory is born with.
+ */
 static bool is_as_new(const struct cell *cell)
 {
     uint32_t uid, gid;
@@ -402,6 +424,8 @@ static bool is_as_new(const struct cell *cell)
            idmap_outside(&cell->map.gids, 0, &gid) &&
            fstatat(cell->scratch, SCRATCH_UPPER, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            st.st_mode == (S_IFDIR | 0755) && st.st_uid == uid && st.st_gid == gid &&
+           inode_flags(cell->scratch, SCRATCH_UPPER) == inode_flags(cell->scratch, ".") &&
+           utimensat(cell->scratch, SCRATCH_UPPER, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
            is_empty(cell->scratch, SCRATCH_UPPER) && is_empty(cell->scratch, SCRATCH_WORK "/work");
 }
 
@@ -464,7 +488,7 @@ static bool give_back(const struct cell *cell, struct err *err)
     const struct ownership_cell ended = {
         .plan = cell->spec->plan,
         .map = &cell->map,
-        .uid = cell->spec->uid,
+        .had_other_ids = cell->spec->uid == 0 || cell->spec->group_count > 0,
         .userns = cell->userns,
         .start = cell->start,
         .store = store,

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "mounts/tree.h"
@@ -83,6 +84,14 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
     return ok;
 }
 
+/* A directory on the way down, and those of its directories that are still to be seen to. */
+struct level {
+    dev_t dev;
+    ino_t ino;
+    struct strv subdirs;
+    size_t next;
+};
+
 /* What to look for, in ids as the sweeping process sees them. */
 struct sweep {
     struct idmap_side uids; /* `outside` are the ids on the disk that are to be given back */
@@ -92,12 +101,12 @@ struct sweep {
     const struct timespec *since; /* NULL: whatever the time */
     dev_t skip_dev;               /* the store */
     ino_t skip_ino;
-    int depth;
+    struct level *levels;
+    size_t depth;
     bool ok;
 };
 
 #define OVERFLOW_ID 65534 /* what an id without a place in the namespace looks like */
-#define SWEEP_DEPTH 256   /* levels; only a hostile step makes more, and then it is told */
 
 static bool is_foreign(const struct idmap_side *side, uint32_t id, uint32_t own)
 {
@@ -111,8 +120,8 @@ static bool is_foreign(const struct idmap_side *side, uint32_t id, uint32_t own)
     return false;
 }
 
-static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name,
-                          const struct stat *st)
+/* Looks at and changes one and the same file: `fd` is O_PATH. */
+static bool give_back_one(const struct sweep *sweep, int fd, const struct stat *st)
 {
     bool uid = is_foreign(&sweep->uids, st->st_uid, sweep->uid);
     bool gid = is_foreign(&sweep->gids, st->st_gid, sweep->gid);
@@ -123,8 +132,8 @@ static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name
                          (st->st_ctim.tv_sec == sweep->since->tv_sec &&
                           st->st_ctim.tv_nsec < sweep->since->tv_nsec)))
         return true;
-    if (fchownat(dirfd, name, uid ? sweep->uid : (uid_t)-1, gid ? sweep->gid : (gid_t)-1,
-                 AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0)
+    if (fchownat(fd, "", uid ? sweep->uid : (uid_t)-1, gid ? sweep->gid : (gid_t)-1,
+                 AT_EMPTY_PATH) == 0)
         return true;
     /* Not the cell's nobody but somebody else's file. */
     return errno == EPERM && (st->st_uid == OVERFLOW_ID || st->st_gid == OVERFLOW_ID);
@@ -134,30 +143,95 @@ static bool give_back_one(const struct sweep *sweep, int dirfd, const char *name
 static bool sweep_entry(void *data, int dirfd, const char *name)
 {
     struct sweep *sweep = data;
+    struct level *level = &sweep->levels[sweep->depth - 1];
+    autofd fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     bool ok;
 
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (fd < 0 || fstat(fd, &st) < 0)
         ok = errno == ENOENT;
-    } else if (st.st_dev == sweep->skip_dev && st.st_ino == sweep->skip_ino) {
+    else if (st.st_dev == sweep->skip_dev && st.st_ino == sweep->skip_ino)
         ok = true;
-    } else {
-        ok = give_back_one(sweep, dirfd, name, &st);
-        if (ok && S_ISDIR(st.st_mode)) {
-            sweep->depth++;
-            /* What the caller cannot read, the step could not write to. */
-            ok = sweep->depth <= SWEEP_DEPTH &&
-                 (file_each_entry(dirfd, name, sweep_entry, sweep) || errno == EACCES);
-            sweep->depth--;
-        }
-    }
+    else
+        ok = give_back_one(sweep, fd, &st) &&
+             (!S_ISDIR(st.st_mode) || strv_add(&level->subdirs, name));
     if (!ok)
         sweep->ok = false;
     return true;
 }
 
-/* The step may have moved the source and put something else in its place: only the source is swept.
- */
+/* Goes into a directory: its entries are seen to, and the names of its directories kept. */
+static bool enter(struct sweep *sweep, int dir)
+{
+    struct level *levels = realloc(sweep->levels, (sweep->depth + 1) * sizeof(*levels));
+    struct stat st;
+
+    if (!levels || fstat(dir, &st) < 0) {
+        sweep->levels = levels ? levels : sweep->levels;
+        return false;
+    }
+    sweep->levels = levels;
+    levels[sweep->depth++] =
+        (struct level){.dev = st.st_dev, .ino = st.st_ino, .subdirs = {.max = SIZE_MAX}};
+    return file_each_entry(dir, ".", sweep_entry, sweep);
+}
+
+/* The parent of `dir`, if it is still the directory that it was entered from. */
+static int leave(struct sweep *sweep, int dir)
+{
+    const struct level *above;
+    struct stat st;
+    autofd parent = -1;
+
+    strv_release(&sweep->levels[--sweep->depth].subdirs);
+    if (sweep->depth == 0)
+        return -1;
+    above = &sweep->levels[sweep->depth - 1];
+    parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 || fstat(parent, &st) < 0 || st.st_dev != above->dev || st.st_ino != above->ino)
+        return -1;
+    return TAKE_FD(parent);
+}
+
+/* Walks a tree of any depth with one descriptor. */
+static bool sweep_tree(struct sweep *sweep, int top)
+{
+    autofd dir = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    /* What the caller cannot read, the step could not write to. */
+    if (dir < 0)
+        return errno == EACCES;
+    sweep->ok = enter(sweep, dir);
+    while (sweep->depth > 0) {
+        struct level *level = &sweep->levels[sweep->depth - 1];
+        int next;
+
+        if (level->next < level->subdirs.count) {
+            next = openat(dir, level->subdirs.items[level->next++],
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (next < 0)
+                continue; /* unreadable, or gone meanwhile */
+            if (!enter(sweep, next))
+                sweep->ok = false;
+        } else {
+            next = leave(sweep, dir);
+            if (next < 0)
+                break;
+        }
+        close_fd(dir);
+        dir = next;
+    }
+    /* Left over only when a directory was moved away under the walk. */
+    if (sweep->depth > 0)
+        sweep->ok = false;
+    while (sweep->depth > 0)
+        strv_release(&sweep->levels[--sweep->depth].subdirs);
+    free(sweep->levels);
+    sweep->levels = NULL;
+    return sweep->ok;
+}
+
+/* The step may have moved the source and put something else in its place: only the source is swept. */
 static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 {
     autofd fd = open(source->resolved, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -167,11 +241,7 @@ static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
         return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
     if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino)
         return true;
-    sweep->ok = true;
-    sweep->depth = 0;
-    if (!S_ISDIR(st.st_mode))
-        return give_back_one(sweep, fd, "", &st);
-    return (file_each_entry(fd, ".", sweep_entry, sweep) || errno == EACCES) && sweep->ok;
+    return S_ISDIR(st.st_mode) ? sweep_tree(sweep, fd) : give_back_one(sweep, fd, &st);
 }
 
 static bool is_writable(const struct mount *mount)
@@ -232,7 +302,7 @@ bool ownership_give_back(const struct ownership_cell *cell, struct err *err)
     struct stat st;
     bool ok;
 
-    if (cell->uid != 0 || cell->map->kind == IDMAP_SINGLE)
+    if (!cell->had_other_ids || cell->map->kind == IDMAP_SINGLE)
         return true;
     if (fstat(cell->store, &st) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot look at the store");
@@ -250,8 +320,5 @@ bool ownership_give_back(const struct ownership_cell *cell, struct err *err)
         return true;
     err_set(err, ERR_ENGINE_FAILED,
             "some files of the step could not be given back to the owner of the working directory");
-    return err_hint(err,
-                    "look for files of other owners there, and for directories more than %d levels "
-                    "deep",
-                    SWEEP_DEPTH);
+    return err_hint(err, "look for files of other owners there");
 }

@@ -30,8 +30,8 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
 struct ownership_cell {
     const struct mount_plan *plan;
     const struct idmap *map;
-    uid_t uid;  /* of the step, in the cell; only root there could leave anything to others */
-    int userns; /* the user namespace of the cell */
+    bool had_other_ids; /* the step was root in the cell, or had supplementary groups */
+    int userns;         /* the user namespace of the cell */
     struct timespec
         start; /* subordinate ids may be somebody's: only what changed since is looked at */
     int store; /* a directory that is passed over: its files have the ids that they need */

@@ -118,8 +118,9 @@ static bool take_place(int cells, struct scratch *scratch)
         if (lock < 0)
             continue;
         if (!file_each_entry(lock, ".", may_stay, NULL)) {
-            remove_place(cells, name);
-            place--; /* and made anew */
+            /* Made anew; a place that cannot be cleared is nobody's. */
+            if (remove_place(cells, name))
+                place--;
             continue;
         }
         scratch->lock = TAKE_FD(lock);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -11,8 +12,9 @@
 
 #include "base/cleanup.h"
 
-#define SPLICE_MAX (1 << 20)
-#define TURNS      8 /* moves before the other descriptors get their turn */
+#define SPLICE_MAX     (1 << 20)
+#define TURNS          8   /* moves before the other descriptors get their turn */
+#define TERMINAL_CHUNK 256 /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
 
 enum move { MOVED, SOURCE_EMPTY, SOURCE_ENDED, SINK_FULL, SINK_GONE, NOT_SPLICEABLE };
 
@@ -45,12 +47,26 @@ static enum move splice_some(struct pump *pump)
     return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
 }
 
+static bool is_writable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
 static enum move write_held(struct pump *pump)
 {
     const char *bytes = pump->buffer + pump->sent;
     size_t len = pump->held - pump->sent;
-    ssize_t n = pump->sink_is_socket ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                     : write(pump->own_sink, bytes, len);
+    ssize_t n;
+
+    /* A terminal that polls as writable takes this much without blocking. */
+    if (pump->sink_may_block && !is_writable(pump->own_sink))
+        return SINK_FULL;
+    if (pump->sink_may_block && len > TERMINAL_CHUNK)
+        len = TERMINAL_CHUNK;
+    n = pump->sink_is_socket ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                             : write(pump->own_sink, bytes, len);
 
     if (n < 0)
         return sink_error();
@@ -151,7 +167,7 @@ static bool ready(void *data, uint32_t events, struct err *err)
                 return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
             break;
         case SOURCE_EMPTY:
-            return wait_for(pump, true, false, err);
+            return pump->finishing ? end(pump, err) : wait_for(pump, true, false, err);
         case SINK_FULL:
             return wait_for(pump, false, true, err);
         case SOURCE_ENDED:
@@ -211,6 +227,8 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
                           .done = done,
                           .data = data};
     pump->own_sink = to_is_input ? -1 : open_sink(to);
+    /* A terminal of somebody else's (su, sudo) cannot be opened again. */
+    pump->sink_may_block = pump->own_sink < 0 && !to_is_input && isatty(to);
     if (pump->own_sink < 0)
         pump->own_sink = to;
     pump->sink_is_socket = fstat(to, &st) == 0 && S_ISSOCK(st.st_mode);
@@ -224,14 +242,18 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
     return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
 }
 
-void pump_abandon(struct pump *pump)
+bool pump_finish(struct pump *pump, struct err *err)
 {
-    struct err ignored;
+    pump->finishing = true;
+    return !pump->loop || pump->ended || ready(pump, 0, err);
+}
 
-    if (!pump->loop || pump->ended || !need_buffer(pump, &ignored))
-        return;
+bool pump_abandon(struct pump *pump, struct err *err)
+{
+    if (!pump->loop || pump->ended)
+        return true;
     pump->sink_gone = true;
-    wait_for(pump, true, false, &ignored);
+    return need_buffer(pump, err) && ready(pump, 0, err);
 }
 
 void pump_close(struct pump *pump)

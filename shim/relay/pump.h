@@ -29,7 +29,8 @@ struct pump {
     uint64_t lost;  /* read but not deliverable */
     bool ended;     /* the source is at its end and the buffer is empty */
 
-    bool copying, sink_gone, source_unpollable, sink_unpollable, sink_is_socket;
+    bool finishing; /* an empty source is at its end */
+    bool copying, sink_gone, sink_may_block, source_unpollable, sink_unpollable, sink_is_socket;
     char *buffer; /* PUMP_CHUNK bytes, only while copying */
     size_t held, sent;
     struct loop_io source_io, sink_io;
@@ -44,7 +45,13 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
                 void (*done)(void *data), void *data, struct err *err);
 void pump_close(struct pump *pump);
 
+/*
+ * Nobody writes to the source any more: what is in it is all, even if somebody holds it open (a step can
+ * hand its stdout to another process).
+ */
+bool pump_finish(struct pump *pump, struct err *err);
+
 /* Waits for the sink no longer: what is still to come is lost. */
-void pump_abandon(struct pump *pump);
+bool pump_abandon(struct pump *pump, struct err *err);
 
 #endif

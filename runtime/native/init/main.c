@@ -34,25 +34,33 @@ static void tell(enum message_kind kind, int value, const char *name)
     (void)!send(INIT_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
-/* Becomes the command. Returns only when that fails, with errno. */
-static void run_command(const struct init_config *config, char *const *argv)
+/* Becomes the step's user in a session of its own; false with errno. */
+static bool become_user(const struct init_config *config)
 {
     struct sigaction plain = {.sa_handler = SIG_DFL};
-    sigset_t none;
 
     for (int i = 1; i < NSIG; i++)
         sigaction(i, &plain, NULL);
+    return setsid() >= 0 &&
+           (!config->can_set_groups || setgroups(config->group_count, config->groups) == 0) &&
+           /* A single id is the caller's own already. */
+           setresgid(config->gid, config->gid, config->gid) == 0 &&
+           setresuid(config->uid, config->uid, config->uid) == 0 && caps_set(config->caps);
+}
+
+_Noreturn static void run_command(const struct init_config *config, char *const *argv)
+{
+    sigset_t none;
+
+    if (!become_user(config)) {
+        tell(MESSAGE_INIT_FAILED, errno, NULL);
+        _exit(INIT_FAILURE);
+    }
     sigemptyset(&none);
-    if (setsid() < 0)
-        return;
-    if (config->can_set_groups && setgroups(config->group_count, config->groups) < 0)
-        return;
-    /* A single id is the caller's own already. */
-    if (setresgid(config->gid, config->gid, config->gid) < 0 ||
-        setresuid(config->uid, config->uid, config->uid) < 0 || !caps_set(config->caps))
-        return;
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], argv);
+    tell(MESSAGE_EXEC_FAILED, errno, NULL);
+    _exit(errno == ENOENT ? 127 : 126);
 }
 
 static bool is_number(const char *text)
@@ -140,7 +148,9 @@ static int supervise(pid_t command)
         if (sigwaitinfo(&all, &info) < 0)
             continue;
         if (info.si_signo != SIGCHLD) {
-            kill(-command, info.si_signo);
+            /* The group is not there before the command's setsid(); what it gets until then waits. */
+            if (kill(-command, info.si_signo) < 0)
+                kill(command, info.si_signo);
             continue;
         }
         if (!reap(command, &status))
@@ -168,13 +178,12 @@ int main(int argc, char **argv)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     command = fork();
-    if (command < 0)
+    if (command < 0) {
+        tell(MESSAGE_INIT_FAILED, errno, NULL);
         return INIT_FAILURE;
-    if (command == 0) {
-        run_command(&config, argv + 1);
-        tell(MESSAGE_EXEC_FAILED, errno, NULL);
-        _exit(errno == ENOENT ? 127 : 126);
     }
+    if (command == 0)
+        run_command(&config, argv + 1);
     /* The streams are the command's: held here, they would not end with it. */
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
