@@ -151,6 +151,39 @@ end_step() {
     each_caller killed
 }
 
+@test "signals that are repeated do not put off the end" {
+    repeated() {
+        GRACE=2s start_step 'trap "" TERM; touch started; while :; do sleep 1; done'
+        kill -TERM "$STEP"
+        sleep 0.2
+        kill -TERM "$STEP"
+        local start=$SECONDS
+        end_step
+        assert_equal status "$STATUS" 143
+        [ $((SECONDS - start)) -lt 2 ]
+    }
+    as_caller repeated
+}
+
+@test "a step that waits for its script on standard input can be canceled" {
+    waiting() {
+        mkfifo pipe
+        chown "$(caller_name):" pipe
+        sleep 60 >pipe &
+        local writer=$! step
+        as "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --script - "$IMAGE" <pipe &
+        step=$!
+        sleep 1
+        pkill -TERM -P "$step" 2>/dev/null || kill -TERM "$step"
+        STATUS=0
+        wait "$step" || STATUS=$?
+        kill "$writer"
+        assert_equal status "$STATUS" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+    }
+    as_caller waiting
+}
+
 @test "cleanup is reported as verified" {
     verified() {
         run -0 cell -- true

@@ -138,3 +138,13 @@ for_users() {
     }
     each_caller scratch
 }
+
+@test "a deep tree is given back to its end" {
+    depth() {
+        run -0 cell -- sh -c 'i=0; while [ $i -lt 400 ]; do mkdir d && cd d || exit; i=$((i + 1)); done
+            touch deep; chown 12:34 deep 2>/dev/null; :'
+        assert_equal owner "$(find . -name deep -printf '%u:%g\n')" "$(caller_name):$(caller_name)"
+        rm -rf d
+    }
+    each_caller depth
+}

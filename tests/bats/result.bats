@@ -80,6 +80,25 @@ shaped() { jq -e "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }
     each_caller inside
 }
 
+@test "a step cannot lead its result elsewhere" {
+    elsewhere() {
+        as mkdir ../other out
+        RESULT=$WORK/out/r.json
+        run -0 cell -- sh -c 'mv out moved; ln -s ../other out'
+        [ -f moved/r.json ]
+        [ -z "$(ls -A ../other)" ]
+        RESULT=$WORK/link.json
+        run -0 cell -- ln -s ../other/file link.json
+        [ ! -L link.json ]
+        [ -z "$(ls -A ../other)" ]
+        RESULT=$WORK/fifo.json
+        run -0 timeout 20 "$BASH" -c "$(declare -f as stepcell cell caller_name); $(declare -p TEST_DIR CALLER \
+            STEPCELL RESULT WORK IMAGE); cell -- sh -c 'mkfifo fifo.json'"
+        [ -f fifo.json ]
+    }
+    each_caller elsewhere
+}
+
 @test "every step has an id of its own" {
     ids() {
         run -0 cell -- true
