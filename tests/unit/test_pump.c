@@ -198,6 +198,30 @@ static void a_reader_that_goes_away_stops_nothing(void **state)
     assert_true(pump.lost > 0);
 }
 
+/* A step can hand its stdout to a process that stays: the end of the cell is the end all the same. */
+static void a_source_that_is_held_open_can_be_finished(void **state)
+{
+    struct loop loop;
+    struct pump pump;
+    int from[2], to[2];
+    char bytes[16];
+    struct err err;
+
+    (void)state;
+    assert_int_equal(pipe2(from, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+    assert_int_equal(write(from[1], "last words", 10), 10);
+    assert_ok(loop_open(&loop, &err));
+    assert_ok(pump_start(&pump, &loop, from[0], to[1], false, stop, &loop, &err));
+    assert_false(pump.ended);
+    assert_ok(pump_finish(&pump, &err));
+    assert_true(pump.ended);
+    assert_int_equal(pump.bytes, 10);
+    assert_int_equal(read(to[0], bytes, sizeof(bytes)), 10);
+    pump_close(&pump);
+    loop_close(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +230,7 @@ int main(void)
         cmocka_unit_test(bytes_pass_into_sockets),
         cmocka_unit_test(bytes_pass_into_files),
         cmocka_unit_test(a_reader_that_goes_away_stops_nothing),
+        cmocka_unit_test(a_source_that_is_held_open_can_be_finished),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
