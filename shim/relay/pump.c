@@ -232,7 +232,9 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
     if (pump->own_sink < 0)
         pump->own_sink = to;
     pump->sink_is_socket = fstat(to, &st) == 0 && S_ISSOCK(st.st_mode);
-    pump->copying = pump->sink_is_socket || (fstat(to, &st) == 0 && S_ISCHR(st.st_mode));
+    /* splice(2) knows no way not to block on a terminal, and on a socket only its owner's. */
+    pump->copying = pump->sink_is_socket || (fstat(to, &st) == 0 && S_ISCHR(st.st_mode)) ||
+                    fstat(from, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode));
     pump->source_io = (struct loop_io){from, ready, pump};
     pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
     pump->source_unpollable = !is_pollable(loop->epoll, from);

@@ -198,6 +198,39 @@ static void a_reader_that_goes_away_stops_nothing(void **state)
     assert_true(pump.lost > 0);
 }
 
+static bool time_over(void *data, struct err *err)
+{
+    (void)err;
+    loop_stop(data);
+    return true;
+}
+
+/* It stays open and silent after its line, and is not read from until it blocks. */
+static void a_terminal_is_read_as_it_comes(void **state)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, to[2];
+    struct loop loop;
+    struct loop_timer timer = {.fire = time_over, .data = &loop};
+    struct pump pump;
+    char bytes[16];
+    struct err err;
+
+    (void)state;
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(slave >= 0);
+    assert_int_equal(pipe2(to, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(write(master, "line\n", 5), 5);
+    assert_ok(loop_open(&loop, &err));
+    assert_ok(pump_start(&pump, &loop, slave, to[1], true, stop, &loop, &err));
+    loop_set_timer(&loop, &timer, 200);
+    assert_ok(loop_run(&loop, &err));
+    assert_int_equal(pump.bytes, 5);
+    assert_int_equal(read(to[0], bytes, sizeof(bytes)), 5);
+    pump_close(&pump);
+    loop_close(&loop);
+}
+
 /* A step can hand its stdout to a process that stays: the end of the cell is the end all the same. */
 static void a_source_that_is_held_open_can_be_finished(void **state)
 {
@@ -230,6 +263,7 @@ int main(void)
         cmocka_unit_test(bytes_pass_into_sockets),
         cmocka_unit_test(bytes_pass_into_files),
         cmocka_unit_test(a_reader_that_goes_away_stops_nothing),
+        cmocka_unit_test(a_terminal_is_read_as_it_comes),
         cmocka_unit_test(a_source_that_is_held_open_can_be_finished),
     };
 
