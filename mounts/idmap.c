@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,9 +17,11 @@
 #include "base/file.h"
 #include "base/num.h"
 
-#define SUBID_FILE_MAX (1 << 20)
-#define MAP_TEXT_MAX   512
-#define HOLDER_STACK   16384
+#define SUBID_FILE_MAX  (1 << 20)
+#define PASSWD_FILE_MAX (16 << 20)
+#define NAME_SIZE       64
+#define MAP_TEXT_MAX    512
+#define HOLDER_STACK    16384
 
 static void add_extent(struct idmap_side *side, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -105,6 +106,31 @@ static struct idmap_range read_range(const char *path, const char *name, uid_t u
     return idmap_find_range(text.data, name, uid);
 }
 
+/*
+ * The caller's name in /etc/passwd, else what the environment says: it only chooses among the lines of
+ * /etc/subuid, and newuidmap(1) refuses what is not the caller's. Not getpwuid(3): its modules would
+ * have to be loaded, and this program is static.
+ */
+static void caller_name(uid_t uid, char name[NAME_SIZE])
+{
+    autobuf text = BUF_INIT(PASSWD_FILE_MAX);
+    const char *user = getenv("USER");
+    struct err ignored;
+
+    snprintf(name, NAME_SIZE, "%s", user ? user : "");
+    if (!file_read(AT_FDCWD, "/etc/passwd", &text, ERR_CONFIG_INVALID, &ignored))
+        return;
+    for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        char owner[NAME_SIZE];
+        unsigned int id;
+
+        if (sscanf(line, "%63[^:\n]:%*[^:\n]:%u:", owner, &id) == 2 && id == uid) {
+            snprintf(name, NAME_SIZE, "%s", owner);
+            return;
+        }
+    }
+}
+
 static const char *find_tool(const char *name, char path[64])
 {
     static const char *const folders[] = {"/usr/bin", "/usr/local/bin", "/bin"};
@@ -124,9 +150,9 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err)
     char path[64];
 
     if (caller != 0 && find_tool("newuidmap", path) && find_tool("newgidmap", path)) {
-        struct passwd *entry = getpwuid(caller);
-        const char *name = entry ? entry->pw_name : "";
+        char name[NAME_SIZE];
 
+        caller_name(caller, name);
         uids = read_range("/etc/subuid", name, caller);
         gids = read_range("/etc/subgid", name, caller);
     }

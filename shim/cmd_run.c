@@ -114,6 +114,7 @@ int cmd_run(int argc, char **argv)
 
     open_standard_descriptors();
     session.result.engine = "native";
+    session.result.cleanup_verified = true; /* until there is something to clean up */
     session.result.id = session.id;
     ran = make_id(&session, &err) && options_parse(argc, argv, &session.options, &err);
     /* Also after a bad option: the result is written always. */

@@ -240,7 +240,7 @@ static const struct option table[] = {
      "the same, writable in the cell; the host's copy never changes"},
     {"package-rw", 0, "[NAME=]DIR", true, set_package_rw, "the same, writable"},
     {"volume", 'v', "SRC:DST[:ro]", true, set_volume, "a further mount"},
-    {"mount", 0, "KEY=VALUE,…", true, set_mount,
+    {"mount", 0, "KEY=VALUE,...", true, set_mount,
      "a further mount: type=bind|tmpfs,source=,target=,readonly; CSV quoting"},
     {"env", 'e', "NAME[=VALUE]", true, set_env,
      "an environment variable; NAME alone takes the caller's value"},

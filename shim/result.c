@@ -98,15 +98,38 @@ static bool cannot_open(const char *path, struct err *err)
     return err_hint(err, "give --result a file in a directory that exists and is writable");
 }
 
-bool result_open(const char *path, struct result_place *place, struct err *err)
+/* Whether it is what our own stdout or stderr goes to, /dev/stdout say; the descriptor, or -1. */
+static int same_as_stream(const struct stat *st)
 {
-    const char *slash = strrchr(path, '/');
-    autofree char *parent =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    struct result_place made = RESULT_PLACE_INIT;
-    struct stat st;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat stream;
 
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        if (fstat(fd, &stream) == 0 && stream.st_dev == st->st_dev && stream.st_ino == st->st_ino)
+            return fd;
+    }
+    return -1;
+}
+
+bool result_open(const char *given, struct result_place *place, struct err *err)
+{
+    struct result_place made = RESULT_PLACE_INIT;
+    struct stat st, link;
+    bool exists = stat(given, &st) == 0;
+    bool is_link = lstat(given, &link) == 0 && S_ISLNK(link.st_mode);
+    /* A link stays: what it leads to is replaced. */
+    autofree char *path = is_link ? realpath(given, NULL) : strdup(given);
+    char *slash = path ? strrchr(path, '/') : NULL;
+    autofree char *parent = NULL;
+
+    if (exists && same_as_stream(&st) >= 0) {
+        made.fd = fcntl(same_as_stream(&st), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        *place = made;
+        return made.fd >= 0 || cannot_open(given, err);
+    }
+    if (!path)
+        return cannot_open(given, err);
+    parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    if (exists && !S_ISREG(st.st_mode)) {
         /* Read as well, so that a FIFO without a reader does not keep the step waiting. */
         made.fd = open(path, (S_ISFIFO(st.st_mode) ? O_RDWR : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
         if (made.fd < 0)

@@ -146,6 +146,40 @@ static bool find_image(struct session *session, struct err *err)
                             session->reference.name);
 }
 
+/*
+ * What --platform asked for may not be what this host runs. Another architecture works where the kernel
+ * has an interpreter for it.
+ */
+static bool check_platform(const struct session *session, struct err *err)
+{
+    static const struct {
+        const char *arch;
+        const char *interpreter;
+    } interpreters[] = {
+        {"arm64", "/proc/sys/fs/binfmt_misc/qemu-aarch64"},
+        {"arm", "/proc/sys/fs/binfmt_misc/qemu-arm"},
+        {"amd64", "/proc/sys/fs/binfmt_misc/qemu-x86_64"},
+        {"386", "/proc/sys/fs/binfmt_misc/qemu-i386"},
+    };
+    const struct platform *image = &session->image.platform;
+    char text[PLATFORM_TEXT_MAX];
+    struct platform host;
+
+    platform_host(&host);
+    if (platform_rank(&host, image) >= 0)
+        return true;
+    for (size_t i = 0; strcmp(image->os, host.os) == 0 && i < ARRAY_SIZE(interpreters); i++) {
+        if (strcmp(image->arch, interpreters[i].arch) == 0 &&
+            access(interpreters[i].interpreter, F_OK) == 0)
+            return true;
+    }
+    platform_text(image, text);
+    err_set(err, ERR_IMAGE_PLATFORM, "image '%s' is for %s, which this host cannot run",
+            session->reference.name, text);
+    platform_text(&host, text);
+    return err_hint(err, "leave --platform out, or use an image that offers %s", text);
+}
+
 /* null, [] and [""] are no entrypoint. */
 static bool check_entrypoint(const struct session *session, struct err *err)
 {
@@ -210,7 +244,7 @@ bool session_prepare(struct session *session, struct err *err)
         return false;
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;
-    if (!check_entrypoint(session, err) ||
+    if (!check_platform(session, err) || !check_entrypoint(session, err) ||
         !user_resolve(options->user ? options->user : session->image.user, session->image.passwd,
                       session->image.group, &session->user, err))
         return false;

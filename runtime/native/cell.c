@@ -357,6 +357,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     struct init_config config = {
         .uid = spec->uid,
         .gid = spec->gid,
+        .umask = setup->umask,
         .group_count = 1,
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
@@ -437,7 +438,7 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
     fail(INIT_CONTROL_FD, err); /* the numbers have changed */
 }
 
-_Noreturn void cell_main(const struct cell_setup *setup)
+_Noreturn void cell_main(struct cell_setup *setup)
 {
     struct root_options options = {
         .own_network = setup->spec->network != NETWORK_HOST,
@@ -450,7 +451,7 @@ _Noreturn void cell_main(const struct cell_setup *setup)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
-    umask(0);
+    setup->umask = umask(0);
     if (!open_host(setup, &options, &opened, &err) || !expect(setup, MESSAGE_MAPPED, &err) ||
         !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);

@@ -18,10 +18,11 @@ struct cell_setup {
     const char *hosts;   /* what becomes /etc/hosts */
     const char *init;    /* path of stepcell-init */
     int control;         /* the child's end of the control socket */
+    mode_t umask;        /* the caller's; set by cell_main */
     int in, out, err;    /* the command's streams; in is -1 for none */
 };
 
 /* Never returns: executes stepcell-init, or reports why not and exits. */
-_Noreturn void cell_main(const struct cell_setup *setup);
+_Noreturn void cell_main(struct cell_setup *setup);
 
 #endif

@@ -60,6 +60,7 @@ enum { INIT_CONTROL_FD = 3, INIT_CONFIG_FD = 4 };
 struct init_config {
     uint32_t uid;
     uint32_t gid;
+    uint32_t umask;
     uint32_t group_count;
     uint32_t groups[INIT_GROUPS_MAX];
     uint32_t can_set_groups; /* a map with a single id has no setgroups(2) */

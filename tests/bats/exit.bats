@@ -184,6 +184,15 @@ end_step() {
     as_caller waiting
 }
 
+@test "a caller that ignores the end of children and TERM changes nothing" {
+    ignoring() {
+        run -0 timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --result "$RESULT" -w "$WORK" \
+            --store "$TEST_DIR/store/$CALLER" "$IMAGE" -- echo done
+        assert_equal output "$output" done
+    }
+    as_caller ignoring
+}
+
 @test "cleanup is reported as verified" {
     verified() {
         run -0 cell -- true

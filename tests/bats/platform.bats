@@ -29,6 +29,10 @@ refused_platform() {
     each_caller windows
 }
 
+@test "--platform does not make a host run what it cannot" {
+    each_caller refused_platform windows --platform windows/amd64
+}
+
 @test "an image for another architecture is image.platform" {
     as_caller refused_platform arm64
     assert_match "$stderr" "*arm64*"

@@ -72,6 +72,20 @@ shaped() { jq -e "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }
     each_caller unwritable
 }
 
+@test "a link to the result stays, and a directory is refused before the step" {
+    link() {
+        as touch ../real.json
+        as ln -s real.json ../link.json
+        RESULT=$(realpath ..)/link.json
+        run -0 cell -- true
+        [ -L ../link.json ]
+        [ -f ../real.json ]
+        run -125 stepcell run --result "$WORK" -w "$WORK" "$IMAGE" touch started
+        [ ! -e started ]
+    }
+    each_caller link
+}
+
 @test "a result may go into the working directory" {
     inside() {
         run -0 stepcell run --result "$WORK/r.json" -w "$WORK" "$IMAGE" true

@@ -174,7 +174,7 @@ int main(int argc, char **argv)
     /* The command can neither trace this process nor open what it has open (CVE-2016-9962). */
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    umask(022);
+    umask(config.umask);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     command = fork();
