@@ -87,7 +87,7 @@ load ../lib/common
 # script has made the file `started`.
 start_step() {
     # A shell without job control lets its background jobs ignore INT; env undoes that.
-    as sh -c 'echo $$ >../pid; exec env --default-signal=INT "$@"' sh "$STEPCELL" run --result "$RESULT" -w "$WORK" \
+    as sh -c 'echo $$ >../pid; exec env --default-signal=INT "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" -w "$WORK" \
         --grace "${GRACE:-10s}" "$IMAGE" -- sh -c "$1" >../output 2>&1 3>&- &
     BACKGROUND=$!
     wait_for test -e started
@@ -186,7 +186,7 @@ end_step() {
 
 @test "a caller that ignores the end of children and TERM changes nothing" {
     ignoring() {
-        run -0 timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --result "$RESULT" -w "$WORK" \
+        run -0 timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" -w "$WORK" \
             --store "$TEST_DIR/store/$CALLER" "$IMAGE" -- echo done
         assert_equal output "$output" done
     }
