@@ -187,8 +187,8 @@ end_step() {
 @test "a caller that ignores the end of children and TERM changes nothing" {
     ignoring() {
         run -0 timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" -w "$WORK" \
-            --store "$TEST_DIR/store/$CALLER" "$IMAGE" -- echo done
-        assert_equal output "$output" done
+            --store "$TEST_DIR/store/$CALLER" "$IMAGE" -- echo finished
+        assert_equal output "$output" finished
     }
     as_caller ignoring
 }
