@@ -31,10 +31,10 @@ load ../lib/common
     each_caller descriptors
 }
 
-# The listing itself holds one descriptor, of the directory that it reads.
+# The listing itself holds one descriptor, of the directory that it reads; a pipeline would hold more.
 many_descriptors() (
     for i in $(seq 30 59); do eval "exec $i<$TEST_DIR"; done
-    cell -- sh -c 'set -- /proc/$$/fd/*; for f; do [ ! -L "$f" ] || echo "${f##*/}"; done | tr "\n" " " | sed "s/ $//"'
+    cell -- sh -c 'set -- /proc/$$/fd/*; open=; for f; do [ ! -L "$f" ] || open="$open ${f##*/}"; done; echo $open'
 )
 
 @test "nothing leads from the cell's directories to the host" {

@@ -213,7 +213,9 @@ make_damaged() {
         longer-layer) echo more >>"$layer" ;;
         missing-layer) rm "$layer" ;;
         flipped-config) sed -i 's/amd64/amd46/' "$config" ;;
-        flipped-manifest) sed -i 's/sha256:./sha256:0/' "$(blob_path "$layout" <<<"$manifest")" ;;
+        flipped-manifest)
+            sed -i 's/sha256:0/sha256:1/; t; s/sha256:./sha256:0/' "$(blob_path "$layout" <<<"$manifest")"
+            ;;
         wrong-size) manifest=$(changed_manifest "$layout" "$manifest" '.layers[0].size += 1') ;;
         wrong-diff-id)
             config=$(jq -c '.rootfs.diff_ids[0] = "sha256:" + "0" * 64' "$config" |
