@@ -18,7 +18,6 @@ enum network_mode { NETWORK_HOST, NETWORK_NONE };
 
 /* All borrowed from the caller for the life of the cell. */
 struct run_spec {
-    const char *id;
     const struct mount_plan *plan;
     struct strv argv; /* the command; argv[0] is looked up on the PATH of `env` in the cell */
     struct strv env;  /* "NAME=VALUE", complete but for HOME */

@@ -208,8 +208,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
     struct mount_source source = {0};
     autoplan plan = {0};
     autofree char *cwd = getcwd(NULL, 0);
-    struct run_spec spec = {.id = "doctor",
-                            .plan = &plan,
+    struct run_spec spec = {.plan = &plan,
                             .workdir = cwd,
                             .user_listed = true,
                             .home = "/root",

@@ -208,7 +208,6 @@ static bool make_spec(struct session *session, struct err *err)
     struct run_spec *spec = &session->spec;
     const struct cell_user *user = &session->user;
 
-    spec->id = session->id;
     spec->plan = &session->plan;
     spec->interpreters = session->interpreter.needs;
     spec->workdir = session->workdir;

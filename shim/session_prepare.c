@@ -203,18 +203,20 @@ static bool find_layers(struct session *session, struct err *err)
 {
     struct idmap map;
     char key[IDMAP_KEY_MAX];
-    bool found = true;
+    bool found;
 
     if (!idmap_for_step(session->user.uid, session->user.gid, &map, err))
         return false;
     idmap_key(&map, key);
     /* The image may be here for the ids of another user only. */
-    if (!store_has_layers(&session->store, key, &session->image) &&
-        (!ensure(session, PULL_NEVER, err) || !load(session, &found, err)))
-        return false;
-    if (!found || !store_has_layers(&session->store, key, &session->image))
-        return err_set(err, ERR_ENGINE_FAILED, "the layers of image '%s' vanished from the store",
-                       session->reference.name);
+    if (!store_has_layers(&session->store, key, &session->image)) {
+        if (!ensure(session, PULL_NEVER, err) || !load(session, &found, err))
+            return false;
+        if (!found || !store_has_layers(&session->store, key, &session->image))
+            return err_set(err, ERR_ENGINE_FAILED,
+                           "the layers of image '%s' vanished from the store",
+                           session->reference.name);
+    }
     for (size_t i = 0; i < session->image.diff_ids.count; i++) {
         autofree char *path = store_layer_path(key, session->image.diff_ids.items[i]);
 
