@@ -9,12 +9,13 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "mounts/mask.h"
 #include "mounts/tree.h"
 
 #define NO_EXEC_SUID_DEV (MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
-static const char *const devices[ROOT_DEVICES] = {"null",   "zero",    "full",
-                                                  "random", "urandom", "tty"};
+static const char *const devices[ROOT_DEVICES] = {
+    [ROOT_DEVICE_NULL] = "null", "zero", "full", "random", "urandom", "tty"};
 
 static const struct {
     const char *name;
@@ -118,8 +119,6 @@ static bool populate_dev(int root, const struct root_options *options, const str
 
 static bool populate_sys(int root, const struct root_host *host, struct err *err)
 {
-    static const char *const hidden[] = {"sys/fs/cgroup", "sys/firmware"};
-    static const char *const empty[] = {"mode=755", "size=4k", "nr_inodes=2", NULL};
     autofd sys = open_dir(root, "sys", 0755, err);
 
     if (sys < 0)
@@ -128,14 +127,17 @@ static bool populate_sys(int root, const struct root_host *host, struct err *err
         return mount_new(root, "sys", "sysfs", NULL, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, err);
     if (!tree_attach(host->sys, sys))
         return err_errno(err, ERR_ENGINE_FAILED, "cannot mount '/sys' in the cell");
-    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++) {
-        autofd dir = path_open_in_nofollow(root, hidden[i], O_PATH | O_DIRECTORY, 0);
-
-        if (dir >= 0 &&
-            !mount_new(root, hidden[i], "tmpfs", empty, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, err))
-            return false;
-    }
     return true;
+}
+
+static bool mask(int root, const struct root_host *host, struct err *err)
+{
+    autofd proc = path_open_in_nofollow(root, "proc", O_PATH | O_DIRECTORY, 0);
+    autofd sys = path_open_in_nofollow(root, "sys", O_PATH | O_DIRECTORY, 0);
+
+    if (proc < 0 || sys < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
+    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err);
 }
 
 static bool is_of_mount(int root, int fd)
@@ -179,7 +181,7 @@ bool root_populate(int root, const struct root_options *options, const struct ro
 
     if (!mount_new(root, "proc", "proc", NULL, NO_EXEC_SUID_DEV, err) ||
         !populate_dev(root, options, host, err) || !populate_sys(root, host, err) ||
-        !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
+        !mask(root, host, err) || !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
         !cover_file(root, "etc/hosts", host->hosts, err))
         return false;
     /* A script expects a place for its temporary files, whatever the image lacks. */

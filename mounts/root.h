@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-#define ROOT_DEVICES 6
+enum { ROOT_DEVICE_NULL, ROOT_DEVICES = 6 };
 
 /* Detached pieces of the host that a cell gets; -1 where there is none. */
 struct root_host {

@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "mounts/mount_plan.h"
 
+struct seccomp_filter; /* runtime/confine/seccomp_profile.h */
+
 enum network_mode { NETWORK_HOST, NETWORK_NONE };
 
 #define RUN_GROUPS_MAX 64
@@ -32,6 +34,8 @@ struct run_spec {
                          NULL: the caller set HOME and it stays as it is */
     enum network_mode network;
     bool pass_stdin;
+    bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
+    const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */
     const char *scratch; /* a directory of the cell's own on the host, see scratch_take */
 };
 

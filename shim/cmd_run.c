@@ -28,7 +28,7 @@ static bool run_step(struct session *session, struct err *err)
 
     phases_enter(phases, "resolve");
     if (!session_open(session, err) || !session_find_sources(session, err) ||
-        !session_prepare(session, err))
+        !session_read_profile(session, err) || !session_prepare(session, err))
         return false;
     phases_enter(phases, "plan");
     return session_plan(session, err) && session_run_cell(session, err);

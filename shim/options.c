@@ -58,6 +58,7 @@ TEXT_OPTION(shell)
 TEXT_OPTION(user)
 TEXT_OPTION(platform)
 TEXT_OPTION(result)
+TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
 TEXT_OPTION(step)
 
@@ -252,6 +253,8 @@ static const struct option table[] = {
      "its interpreter, default by its #! line, its ending, else sh"},
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
     {"network", 0, "MODE", false, set_network, "host (default) or none"},
+    {"seccomp", 0, "FILE", false, set_seccomp,
+     "a seccomp profile in Docker's and Podman's form instead of the default"},
     {"timeout", 0, "DUR", false, set_timeout, "TERM after this time"},
     {"grace", 0, "DUR", false, set_grace, "KILL this long after TERM, default 10s"},
     {"pull", 0, "POLICY", false, set_pull, "missing (default), always or never"},
@@ -623,6 +626,7 @@ void options_release(struct run_options *options)
     free(options->user);
     free(options->platform);
     free(options->result);
+    free(options->seccomp);
     free(options->progress);
     free(options->store);
     free(options->step);

@@ -38,6 +38,7 @@ struct run_options {
     enum network_mode network;
     enum entrypoint_policy entrypoint;
     char *result;
+    char *seccomp;       /* a file */
     uint64_t timeout_ms; /* 0 for none */
     uint64_t grace_ms;
     char *progress;

@@ -11,6 +11,7 @@
 #include "base/loop.h"
 #include "mounts/idmap.h"
 #include "mounts/mount_plan.h"
+#include "runtime/confine/seccomp_profile.h"
 #include "runtime/engine.h"
 #include "runtime/image/store.h"
 #include "runtime/native/user.h"
@@ -40,6 +41,8 @@ struct session {
     struct strv layers; /* absolute directories, lowest first */
     json_t *helper_report;
     pid_t helper;
+
+    struct seccomp_filter seccomp; /* of --seccomp */
 
     /* plan */
     struct scratch scratch;
@@ -72,6 +75,9 @@ bool session_open(struct session *session, struct err *err);
 
 /* Finds the working directory and the other sources on the host, before anything costly. */
 bool session_find_sources(struct session *session, struct err *err);
+
+/* Compiles the profile of --seccomp, when there is one. */
+bool session_read_profile(struct session *session, struct err *err);
 
 /* Makes image, user and layers known and present; refuses an image that does not fit. */
 bool session_prepare(struct session *session, struct err *err);

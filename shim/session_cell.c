@@ -290,6 +290,7 @@ void session_close(struct session *session)
     free(session->workdir);
     free(session->script_path);
     interpreter_release(&session->interpreter);
+    free((void *)session->seccomp.code);
     strv_release(&session->spec.argv);
     strv_release(&session->spec.env);
     strv_release(&session->layers);

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "runtime/confine/caps.h"
 #include "shim/environment.h"
 
 #define SCRIPT_NAME "script"
@@ -173,6 +174,24 @@ bool session_find_sources(struct session *session, struct err *err)
     return session->workdir || no_memory(err);
 }
 
+bool session_read_profile(struct session *session, struct err *err)
+{
+    const char *path = session->options.seccomp;
+    autojson *profile = NULL;
+
+    if (!path)
+        return true;
+    profile = json_read_file(AT_FDCWD, path, SECCOMP_PROFILE_MAX, ERR_CONFIG_INVALID, err);
+    return profile &&
+           seccomp_profile_compile(profile, path, CAPS_DEFAULT, true, &session->seccomp, err);
+}
+
+/* Whether the image is for the 32-bit mode of this machine's processor. */
+static bool has_32_bits(const struct platform *image)
+{
+    return strcmp(image->arch, "386") == 0 || strcmp(image->arch, "arm") == 0;
+}
+
 static bool make_environment(struct session *session, struct err *err)
 {
     const char *image_home;
@@ -217,6 +236,8 @@ static bool make_spec(struct session *session, struct err *err)
     spec->group_count = user->group_count;
     spec->user_listed = user->listed;
     spec->network = session->options.network;
+    spec->with_32_bits = has_32_bits(&session->image.platform);
+    spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;
     spec->scratch = session->scratch.path;
     return make_command(session, err);

@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -25,6 +27,7 @@
 #include "mounts/skeleton.h"
 #include "mounts/tree.h"
 #include "runtime/confine/caps.h"
+#include "runtime/confine/seccomp_default.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/scratch.h"
 
@@ -136,10 +139,16 @@ static bool open_host(const struct cell_setup *setup, const struct root_options 
                       struct opened *opened, struct err *err)
 {
     /*
-     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps it:
-     * better than no cell, since the kernel counts keyrings long after they are gone.
+     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps it,
+     * since the kernel counts keyrings long after they are gone: the default filter allows no call that
+     * could look at it. Another filter may.
      */
-    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
+        setup->spec->seccomp) {
+        err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot give the cell a keyring of its own");
+        return err_hint(err, "wait a minute until the kernel has counted the keyrings of earlier "
+                             "steps, or run without --seccomp");
+    }
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot separate the mounts of the cell");
     if (!open_dirs(setup, opened, err) || !root_open_host(options, &opened->host, err))
@@ -361,11 +370,16 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .group_count = 1,
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
+        .scope_sockets = spec->network == NETWORK_HOST,
         .caps = spec->uid == 0 ? CAPS_DEFAULT : 0,
     };
-    int pipes[2];
-    autofd writer = -1;
+    struct seccomp_filter filter =
+        spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
+    struct iovec parts[] = {{&config, sizeof(config)},
+                            {(void *)filter.code, filter.count * sizeof(*filter.code)}};
+    autofd file = -1;
 
+    config.filter_count = (uint32_t)filter.count;
     /* A group without an id in the cell can give nothing. */
     for (size_t i = 0; i < spec->group_count; i++) {
         uint32_t outside;
@@ -373,12 +387,13 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         if (idmap_outside(&setup->map->gids, spec->groups[i], &outside))
             config.groups[config.group_count++] = spec->groups[i];
     }
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
-    *reader = pipes[0];
-    writer = pipes[1];
-    if (write(writer, &config, sizeof(config)) != (ssize_t)sizeof(config))
+    /* No pipe: one of an ordinary user may take no more than a page. */
+    file = memfd_create("init", MFD_CLOEXEC);
+    if (file < 0 ||
+        writev(file, parts, ARRAY_SIZE(parts)) != (ssize_t)(parts[0].iov_len + parts[1].iov_len) ||
+        lseek(file, 0, SEEK_SET) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot hand the configuration to stepcell-init");
+    *reader = TAKE_FD(file);
     return true;
 }
 

@@ -9,6 +9,7 @@
  *   cell → stepcell   READY         everything is mounted and proven
  *   stepcell → cell   START         run the command; may come before READY
  *   init → stepcell   INIT_FAILED   the command could not be given its user; value is errno
+ *   init → stepcell   FILTER_FAILED the kernel did not take the seccomp filter; value is errno
  *   init → stepcell   EXEC_FAILED   the command could not be executed; value is errno
  *   init → stepcell   LEFT_RUNNING  the command left this process behind (its name)
  *   init → stepcell   EXITED        value is the command's wait status
@@ -31,6 +32,7 @@ enum message_kind {
     MESSAGE_READY,
     MESSAGE_START,
     MESSAGE_INIT_FAILED,
+    MESSAGE_FILTER_FAILED,
     MESSAGE_EXEC_FAILED,
     MESSAGE_LEFT_RUNNING,
     MESSAGE_EXITED,
@@ -56,7 +58,10 @@ enum { INIT_CONTROL_FD = 3, INIT_CONFIG_FD = 4 };
 
 #define INIT_GROUPS_MAX 65 /* the primary group and RUN_GROUPS_MAX others */
 
-/* What stepcell-init reads from INIT_CONFIG_FD; its argv[1…] and environment are the command's. */
+/*
+ * What stepcell-init reads from INIT_CONFIG_FD, followed by the instructions of the seccomp filter (struct
+ * sock_filter). Its argv[1…] and environment are the command's.
+ */
 struct init_config {
     uint32_t uid;
     uint32_t gid;
@@ -64,6 +69,8 @@ struct init_config {
     uint32_t group_count;
     uint32_t groups[INIT_GROUPS_MAX];
     uint32_t can_set_groups; /* a map with a single id has no setgroups(2) */
+    uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
+    uint32_t filter_count;   /* instructions */
     uint64_t caps;
 };
 

@@ -277,9 +277,12 @@ static void take_exec_failure(struct cell *cell, int number)
 {
     struct err *err = &cell->record.error;
     const char *command = cell->spec->argv.items[0];
+    bool missing = number == ENOENT || number == ENOTDIR;
 
+    cell->record.kind = EXIT_STATUS;
+    cell->record.value = missing ? 127 : 126;
     errno = number;
-    if (number == ENOENT || number == ENOTDIR) {
+    if (missing) {
         err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
         err_hint(err,
                  "it, or the interpreter that its first line names, was not found on the PATH of "
@@ -293,7 +296,7 @@ static void take_exec_failure(struct cell *cell, int number)
 static void take_exit(struct cell *cell, int status)
 {
     /* The process that could not become the command has a status, too. */
-    if (cell->record.kind == EXIT_FAILED)
+    if (cell->record.error.code != ERR_NONE)
         return;
     cell->record.kind = WIFSIGNALED(status) ? EXIT_SIGNAL : EXIT_STATUS;
     cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
@@ -335,6 +338,15 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         errno = message.value;
         err_errno(&cell->record.error, ERR_ENGINE_FAILED,
                   "cannot give the command its user and groups");
+        return true;
+    case MESSAGE_FILTER_FAILED:
+        cell->record.kind = EXIT_FAILED;
+        errno = message.value;
+        err_errno(&cell->record.error, ERR_ENGINE_UNAVAILABLE,
+                  "the kernel did not take the seccomp filter of the cell");
+        err_hint(&cell->record.error,
+                 "the kernel must have CONFIG_SECCOMP_FILTER, and a filter around stepcell must "
+                 "allow seccomp(2)");
         return true;
     case MESSAGE_LEFT_RUNNING:
         strv_add(&cell->record.left_running, message.name);

@@ -117,6 +117,63 @@ many_descriptors() (
     each_caller forbidden
 }
 
+# What moby hides, where this kernel has it. An entry that cannot be read is as good as an empty one.
+@test "what docker hides of /proc and /sys is hidden, on each network" {
+    hidden() {
+        run -0 cell --network "$1" -- sh -c '
+            for path in /proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats \
+                /proc/sched_debug /proc/scsi /proc/timer_list /proc/timer_stats /sys/firmware \
+                /sys/devices/virtual/powercap /sys/devices/system/cpu/cpu*/thermal_throttle; do
+                [ ! -d "$path" ] || ls -A "$path"
+                [ ! -f "$path" ] || echo "$path is a file"
+                [ ! -c "$path" ] || head -c 1 "$path"
+            done
+            ls -A /sys/fs/cgroup'
+        assert_equal output "$output" ""
+    }
+    [ -s /proc/interrupts ] && [ -n "$(ls /proc/acpi)" ]
+    each_caller hidden host
+    each_caller hidden none
+}
+
+@test "what docker makes read-only of /proc and /sys is read-only" {
+    read_only() {
+        # As root of the cell, which owns the sysctls of its own namespaces.
+        run cell --network none --user 0 -- sh -c '
+            echo other 2>/dev/null >/proc/sys/kernel/domainname && echo wrote kernel
+            echo 1 2>/dev/null >/proc/sys/net/ipv4/ip_forward && echo wrote net
+            echo 1 2>/dev/null >/proc/sys/kernel/msgmax && echo wrote ipc
+            for path in /proc/bus /proc/fs /proc/irq /proc/sys /sys; do
+                [ ! -e $path ] || grep -q " $path ro," /proc/mounts || grep -q " $path [^ ]* ro," /proc/mounts || echo "$path can be written"
+            done'
+        assert_equal output "$output" ""
+    }
+    each_caller read_only
+}
+
+@test "abstract unix sockets of the host are out of reach, a cell's own work" {
+    local server
+    make_attempt "$BATS_TEST_TMPDIR/attempt"
+    sockets() {
+        cp "$BATS_TEST_TMPDIR/attempt" attempt
+        run -0 cell --network "$1" -- ./attempt own-abstract connect-abstract
+        assert_equal output "$output" $'own-abstract ok\nconnect-abstract '"$2"
+        [ "$(as ./attempt connect-abstract)" = "connect-abstract ok" ]
+    }
+    "$BATS_TEST_TMPDIR/attempt" serve-abstract >"$BATS_TEST_TMPDIR/serving" &
+    server=$!
+    wait_for grep -q serving "$BATS_TEST_TMPDIR/serving"
+    each_caller sockets none ECONNREFUSED
+    # Landlock's scopes came with Linux 6.12.
+    if [ "$("$BATS_TEST_TMPDIR/attempt" landlock-scopes)" = "landlock-scopes ok" ]; then
+        each_caller sockets host EPERM
+    else
+        kill $server
+        skip "kernel lacks Landlock's scopes (Linux 6.12)"
+    fi
+    kill $server
+}
+
 @test "--network none has the loopback interface alone, host has the host's" {
     networks() {
         run -0 cell --network none -- sh -c 'ls /sys/class/net; ifconfig lo | grep -c "127.0.0.1"'

@@ -161,3 +161,9 @@ wait_for() {
     echo "still not so after ten seconds: $*"
     return 1
 }
+
+# make_attempt FILE: builds tests/lib/attempt.c so that it runs in any cell
+make_attempt() {
+    musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+        -o "$1" "$TESTS/lib/attempt.c"
+}

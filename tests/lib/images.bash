@@ -100,6 +100,7 @@ entrypoint-null .config.Entrypoint = null
 entrypoint-none .config.Entrypoint = []
 entrypoint-blank .config.Entrypoint = [""]
 environment-hostile .config.Env = ["HOST_SECRET", "HOST_*", "=x", "GOOD=1"]
+386 .architecture = "386"
 volumes-hostile .config.Volumes = {"/../../../etc": {}, "": {}, "/proc": {}}
 END
 }

@@ -12,13 +12,17 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/confine/caps.h"
+#include "runtime/confine/landlock.h"
+#include "runtime/confine/seccomp_load.h"
 #include "runtime/native/handshake.h"
 
 #define LEFT_MAX     32  /* processes that are named */
@@ -48,19 +52,36 @@ static bool become_user(const struct init_config *config)
            setresuid(config->uid, config->uid, config->uid) == 0 && caps_set(config->caps);
 }
 
-_Noreturn static void run_command(const struct init_config *config, char *const *argv)
+/* Why the command's process did not become the command: in memory that it shares with pid 1, since a
+ * seccomp filter may allow it neither to send nor to exit. `kind` is 0 while there is nothing to say. */
+struct failure {
+    enum message_kind kind;
+    int number; /* errno */
+};
+
+_Noreturn static void give_up(volatile struct failure *failure, enum message_kind kind)
+{
+    failure->number = errno;
+    failure->kind = kind;
+    syscall(SYS_exit_group, INIT_FAILURE);
+    __builtin_trap();
+}
+
+_Noreturn static void run_command(const struct init_config *config,
+                                  const struct sock_filter *filter, char *const *argv,
+                                  volatile struct failure *failure)
 {
     sigset_t none;
 
-    if (!become_user(config)) {
-        tell(MESSAGE_INIT_FAILED, errno, NULL);
-        _exit(INIT_FAILURE);
-    }
+    if (!become_user(config))
+        give_up(failure, MESSAGE_INIT_FAILED);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Last: a profile need not allow what this program does. */
+    if (!seccomp_load(filter, config->filter_count))
+        give_up(failure, MESSAGE_FILTER_FAILED);
     execvp(argv[0], argv);
-    tell(MESSAGE_EXEC_FAILED, errno, NULL);
-    _exit(errno == ENOENT ? 127 : 126);
+    give_up(failure, MESSAGE_EXEC_FAILED);
 }
 
 static bool is_number(const char *text)
@@ -136,7 +157,7 @@ static bool reap(pid_t command, int *status)
     return ended;
 }
 
-static int supervise(pid_t command)
+static int supervise(pid_t command, const volatile struct failure *failure)
 {
     sigset_t all;
     int status = 0;
@@ -155,25 +176,48 @@ static int supervise(pid_t command)
         }
         if (!reap(command, &status))
             continue;
+        if (failure->kind)
+            tell(failure->kind, failure->number, NULL);
         name_left_running();
         tell(MESSAGE_EXITED, status, NULL);
         return 0;
     }
 }
 
+static bool read_config(struct init_config *config, struct sock_filter filter[BPF_MAXINSNS])
+{
+    ssize_t size;
+
+    if (read(INIT_CONFIG_FD, config, sizeof(*config)) != (ssize_t)sizeof(*config) ||
+        config->filter_count > BPF_MAXINSNS)
+        return false;
+    size = (ssize_t)(config->filter_count * sizeof(*filter));
+    return read(INIT_CONFIG_FD, filter, (size_t)size) == size && close(INIT_CONFIG_FD) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    struct sock_filter filter[BPF_MAXINSNS];
     struct init_config config;
+    struct failure *failure;
     sigset_t all;
     pid_t command;
 
-    if (argc < 2 || read(INIT_CONFIG_FD, &config, sizeof(config)) != (ssize_t)sizeof(config))
+    if (argc < 2 || !read_config(&config, filter))
         return INIT_FAILURE;
-    close(INIT_CONFIG_FD);
+    failure =
+        mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (failure == MAP_FAILED)
+        return INIT_FAILURE;
     fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     /* The command can neither trace this process nor open what it has open (CVE-2016-9962). */
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* Before the command starts, so that it and all others of the cell reach each other's sockets. */
+    if (config.scope_sockets && !landlock_scope_sockets()) {
+        tell(MESSAGE_INIT_FAILED, errno, NULL);
+        return INIT_FAILURE;
+    }
     umask(config.umask);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
@@ -183,10 +227,10 @@ int main(int argc, char **argv)
         return INIT_FAILURE;
     }
     if (command == 0)
-        run_command(&config, argv + 1);
+        run_command(&config, filter, argv + 1, failure);
     /* The streams are the command's: held here, they would not end with it. */
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
-    return supervise(command);
+    return supervise(command, failure);
 }

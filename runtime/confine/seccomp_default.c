@@ -1,0 +1,11 @@
+#include "runtime/confine/seccomp_default.h"
+
+#include "base/cleanup.h"
+#include "seccomp_default_table.h" /* made by scripts/seccomp-table.c */
+
+struct seccomp_filter seccomp_default(bool with_32_bits)
+{
+    if (with_32_bits)
+        return (struct seccomp_filter){seccomp_with_32_bits, ARRAY_SIZE(seccomp_with_32_bits)};
+    return (struct seccomp_filter){seccomp_native, ARRAY_SIZE(seccomp_native)};
+}
