@@ -18,6 +18,7 @@
 #include "base/libexec.h"
 #include "base/num.h"
 #include "mounts/idmap.h"
+#include "runtime/confine/landlock.h"
 #include "runtime/image/store.h"
 #include "runtime/native/native.h"
 #include "runtime/native/scratch.h"
@@ -100,6 +101,19 @@ static void check_settings(struct doctor *doctor)
         return;
     }
     find(doctor, "user-namespaces", LEVEL_OK, "user namespaces are allowed", NULL);
+}
+
+static void check_scopes(struct doctor *doctor)
+{
+    if (landlock_has_scopes())
+        find(doctor, "abstract-sockets", LEVEL_OK,
+             "cells on the host's network cannot reach the host's abstract unix sockets", NULL);
+    else
+        find(doctor, "abstract-sockets", LEVEL_WARNING,
+             "cells on the host's network can reach the host's abstract unix sockets",
+             "use Linux 6.12 or newer with Landlock among the 'lsm=' of its command line, or run "
+             "steps "
+             "with --network none or private");
 }
 
 static void check_ids(struct doctor *doctor)
@@ -301,6 +315,7 @@ int cmd_doctor(int argc, char **argv)
     doctor.findings = findings;
     check_kernel(&doctor);
     check_settings(&doctor);
+    check_scopes(&doctor);
     check_ids(&doctor);
     check_programs(&doctor);
     if (check_store(&doctor))

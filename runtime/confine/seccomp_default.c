@@ -1,7 +1,7 @@
 #include "runtime/confine/seccomp_default.h"
 
 #include "base/cleanup.h"
-#include "seccomp_default_table.h" /* made by scripts/seccomp-table.c */
+#include "runtime/confine/seccomp_default_table.h" /* made by scripts/seccomp-table.c */
 
 struct seccomp_filter seccomp_default(bool with_32_bits)
 {

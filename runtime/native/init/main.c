@@ -22,7 +22,7 @@
 
 #include "runtime/confine/caps.h"
 #include "runtime/confine/landlock.h"
-#include "runtime/confine/seccomp_load.h"
+#include "runtime/confine/seccomp_install.h"
 #include "runtime/native/handshake.h"
 
 #define LEFT_MAX     32  /* processes that are named */
@@ -78,7 +78,7 @@ _Noreturn static void run_command(const struct init_config *config,
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* Last: a profile need not allow what this program does. */
-    if (!seccomp_load(filter, config->filter_count))
+    if (!seccomp_install(filter, config->filter_count))
         give_up(failure, MESSAGE_FILTER_FAILED);
     execvp(argv[0], argv);
     give_up(failure, MESSAGE_EXEC_FAILED);

@@ -1,10 +1,10 @@
-#include "runtime/confine/seccomp_load.h"
+#include "runtime/confine/seccomp_install.h"
 
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool seccomp_load(const struct sock_filter *code, size_t count)
+bool seccomp_install(const struct sock_filter *code, size_t count)
 {
     struct sock_fprog program = {.len = (unsigned short)count,
                                  .filter = (struct sock_filter *)code};
