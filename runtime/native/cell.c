@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -160,6 +161,22 @@ static bool become_root(const struct cell_setup *setup, struct err *err)
     if (setup->map->kind == IDMAP_SINGLE)
         return true; /* the only id is the caller's, which it has */
     if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
+    return true;
+}
+
+/*
+ * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to whom
+ * a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every id but that
+ * for files, so until everything is mounted and proven only this one is root's.
+ */
+static bool become_root_for_files(const struct cell_setup *setup, struct err *err)
+{
+    if (setup->map->kind != IDMAP_RANGES)
+        return become_root(setup, err);
+    setfsgid(0);
+    setfsuid(0);
+    if (setgroups(0, NULL) < 0 || setfsgid((gid_t)-1) != 0 || setfsuid((uid_t)-1) != 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
     return true;
 }
@@ -339,7 +356,7 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     autofd root = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
-    if (!become_root(setup, err) || !make_overlay(setup, opened, &root, err) ||
+    if (!become_root_for_files(setup, err) || !make_overlay(setup, opened, &root, err) ||
         !root_populate(root, options, &opened->host, err))
         return false;
     if (spec->network == NETWORK_NONE && !loopback_up(err))
@@ -348,7 +365,8 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     if (!check_interpreters(spec, root, err) || !make_home(spec, root, home, err))
         return false;
     return apply_plan(spec->plan, setup->trees, root, &scratch, err) && root_switch(root, err) &&
-           apply_prove(spec->plan, root, err) && enter_workdir(spec, err);
+           apply_prove(spec->plan, root, err) && enter_workdir(spec, err) &&
+           become_root(setup, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
