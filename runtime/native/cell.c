@@ -27,6 +27,7 @@
 #include "mounts/tree.h"
 #include "runtime/confine/caps.h"
 #include "runtime/native/handshake.h"
+#include "runtime/native/home.h"
 #include "runtime/native/scratch.h"
 
 #define LAYERS_MAX 512
@@ -260,79 +261,6 @@ static bool check_interpreters(const struct run_spec *spec, int root, struct err
     return true;
 }
 
-/*
- * Appends a line for a user that the image does not know. Only a plain file is written to; an image
- * that has something else there keeps it (CVE-2024-9676).
- */
-static bool add_passwd_line(const struct run_spec *spec, int root, const char *home)
-{
-    autofree char *line = text_printf("step:x:%u:%u:step:%s:/bin/sh\n", spec->uid, spec->gid, home);
-    autofd etc = path_make_dirs_in(root, "etc", 0755);
-    autofd file = -1;
-    struct stat st;
-
-    if (!line || etc < 0)
-        return line && errno == ENOTDIR;
-    file =
-        path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
-    if (file < 0 || fstat(file, &st) < 0)
-        return errno == ELOOP || errno == EISDIR;
-    if (!S_ISREG(st.st_mode))
-        return true;
-    if (st.st_size > 0) {
-        char last;
-
-        if (pread(file, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(file, "\n", 1) != 1)
-            return false;
-    }
-    return write(file, line, strlen(line)) == (ssize_t)strlen(line);
-}
-
-static bool is_writable_by(const struct run_spec *spec, int dir)
-{
-    struct stat st;
-
-    if (fstat(dir, &st) < 0)
-        return false;
-    if (spec->uid == 0)
-        return true;
-    if (st.st_uid == spec->uid)
-        return st.st_mode & S_IWUSR;
-    return st.st_gid == spec->gid ? st.st_mode & S_IWGRP : st.st_mode & S_IWOTH;
-}
-
-/* HOME exists and the step's user can write to it; false when that cannot be had at `home`. */
-static bool try_home(const struct run_spec *spec, int root, const char *home)
-{
-    autofd dir = path_open_in(root, home, O_PATH | O_DIRECTORY, 0);
-
-    if (dir < 0) {
-        if (errno != ENOENT)
-            return false;
-        dir = path_make_dirs_in(root, home, 0755);
-        if (dir < 0 ||
-            fchownat(dir, "", spec->uid, spec->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-            return false;
-    }
-    return is_writable_by(spec, dir);
-}
-
-static bool make_home(const struct run_spec *spec, int root, const char **home, struct err *err)
-{
-    const char *chosen = spec->home;
-
-    if (chosen && !try_home(spec, root, chosen)) {
-        chosen = HOME_FALLBACK;
-        if (!try_home(spec, root, chosen))
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot make a home directory in the cell");
-    }
-    if (!spec->user_listed && !add_passwd_line(spec, root, chosen ? chosen : HOME_FALLBACK))
-        return err_errno(err, ERR_ENGINE_FAILED,
-                         "cannot add the user to '/etc/passwd' of the cell");
-    *home = chosen;
-    return true;
-}
-
 static bool enter_workdir(const struct run_spec *spec, struct err *err)
 {
     char where[MOUNT_PATH_MAX];
@@ -353,6 +281,7 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     const struct run_spec *spec = setup->spec;
     char scratch_path[40];
     struct apply_scratch scratch = {opened->scratch, scratch_path};
+    struct home found;
     autofd root = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
@@ -362,11 +291,13 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     if (spec->network == NETWORK_NONE && !loopback_up(err))
         return false;
     /* Before the plan: what these write must never be something of the host's. */
-    if (!check_interpreters(spec, root, err) || !make_home(spec, root, home, err))
+    if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
-    return apply_plan(spec->plan, setup->trees, root, &scratch, err) && root_switch(root, err) &&
-           apply_prove(spec->plan, root, err) && enter_workdir(spec, err) &&
-           become_root(setup, err);
+    if (!apply_plan(spec->plan, setup->trees, root, &scratch, err))
+        return false;
+    *home = home_choose(spec, root, &found);
+    return root_switch(root, err) && apply_prove(spec->plan, root, err) &&
+           enter_workdir(spec, err) && become_root(setup, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
