@@ -98,6 +98,18 @@ static int open_passwd(int root)
     return TAKE_FD(file);
 }
 
+/* Whether the image has something in the place of passwd that is no file to write to. */
+static bool is_refused(int number)
+{
+    static const int numbers[] = {ELOOP, EISDIR, ENOTDIR, EEXIST, ENXIO, EACCES, EPERM, EROFS};
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        if (number == numbers[i])
+            return true;
+    }
+    return false;
+}
+
 /*
  * Appends a line for a user that the image does not know. An image that has something else than a file
  * there, or nothing at the end of a link, keeps it (CVE-2024-9676).
@@ -112,10 +124,10 @@ static bool add_passwd_line(const struct run_spec *spec, int root, const char *h
     struct stat st;
 
     if (!line || etc < 0)
-        return line && (errno == ENOTDIR || errno == ENOENT || errno == ELOOP);
+        return line && (errno == ENOENT || is_refused(errno));
     file = open_passwd(root);
     if (file < 0 || fstat(file, &st) < 0)
-        return errno == ELOOP || errno == EISDIR || errno == EEXIST || errno == ENXIO;
+        return is_refused(errno);
     if (st.st_size > 0) {
         char last;
 

@@ -194,6 +194,27 @@ refused() {
     each_caller disk
 }
 
+@test "what a step leaves is given back past mounts below that answer nobody, or not at all" {
+    past() {
+        local server
+        in_mounts mkdir "${WORK%/*}/roots" "$WORK/theirs"
+        in_mounts bindfs --no-allow-other "${WORK%/*}/roots" "$WORK/theirs"
+        fuse "$WORK/../under" "$WORK/mine" --no-allow-other
+        server=$(pgrep -n -x bindfs)
+        run -0 cell -- sh -c 'touch mine/new made; chown 12:34 made mine/new 2>/dev/null; :'
+        mine made ../under/new
+        # A server that hangs, one that has died.
+        kill -STOP "$server"
+        run -0 as timeout 30 "$STEPCELL" run --workdir "$WORK" "$IMAGE" touch past
+        kill -KILL "$server"
+        run -0 cell -- touch after
+        mine past after
+        in_mounts umount --lazy "$WORK/mine"
+        no_fuse "$WORK/theirs"
+    }
+    CALLERS="ranges plain" each_caller past
+}
+
 @test "a step that cannot be set up says why, whatever else fails at the same moment" {
     cause() {
         local device

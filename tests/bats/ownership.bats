@@ -234,7 +234,7 @@ homes_image() (
     put_image "$layout" '{"config":{"Env":["HOME=/home/given"]}}' "$BATS_TEST_TMPDIR/homes.tar" |
         name_image "$layout" given
     # Without /etc; with something else than a file in the place of passwd; with no room for a home.
-    rm -rf "$root/etc"
+    rm -rf "${root:?}/etc"
     tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
     put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" no-etc
     mkdir -p "$root/etc/passwd"
@@ -361,4 +361,54 @@ has_home() {
         rm -rf d
     }
     each_caller depth
+}
+
+@test "the working directory itself is given back, so that the next step has it as well" {
+    itself() {
+        local before
+        before=$(stat -c %U:%G:%a .)
+        run -0 cell -- sh -c 'chown 12:34 . && touch made && chown -R 56:78 made'
+        assert_equal directory "$(stat -c %U:%G:%a .)" "$before"
+        run -0 cell -- sh -c 'stat -c %u:%g . made && chown -R 12:34 . && echo x >made'
+        assert_equal output "$output" $'0:0\n0:0'
+        assert_equal directory "$(stat -c %U:%G:%a .) $(owner made)" "$before $(caller_name):$(caller_name)"
+        run -0 cell -v "$WORK/made:/file" -- chown 12:34 /file
+        assert_equal file "$(owner made)" "$(caller_name):$(caller_name)"
+    }
+    CALLERS="root ranges" each_caller itself
+}
+
+@test "whatever a step leaves to other ids is given back, and nothing else" {
+    odd() {
+        echo x >../theirs
+        chown 4242:4343 ../theirs
+        ln ../theirs theirs
+        as sh -c 'echo x >../mine; ln ../mine mine; ln -s "$PWD/../theirs" there'
+        run -0 cell -- sh -c '
+            touch "new
+line" "$(printf "\377\376")" -- "-dash"
+            mkdir -p closed/deep && touch closed/deep/file && mkfifo fifo
+            (nc -lU socket & sleep 0.3; kill $!) 2>/dev/null
+            test -S socket && ln fifo hard && ln -s /etc/passwd link
+            chown -h 12:34 * closed/deep/file closed/deep 2>/dev/null
+            chmod 000 closed/deep closed; :'
+        assert_equal "what belongs to others" \
+            "$(find . ! -user "$(caller_name)" -o ! -group "$(caller_name)")" ./theirs
+        assert_equal number "$(find . -printf x | wc -c)" 14
+        assert_equal theirs "$(stat -c %u:%g ../theirs)" 4242:4343
+        assert_equal mine "$(owner ../mine)" "$(caller_name):$(caller_name)"
+        assert_equal mode "$(stat -c %a closed)" 0
+    }
+    each_caller odd
+}
+
+@test "tens of thousands of files of other ids are given back" {
+    many() {
+        run -0 cell -- sh -c 'i=0; while [ $i -lt 30 ]; do mkdir d$i; (cd d$i && touch $(seq 1000)); i=$((i + 1)); done
+            chown -R 12:34 .'
+        assert_equal "what belongs to others" \
+            "$(find . ! -user "$(caller_name)" -o ! -group "$(caller_name)" | head -3)" ""
+        assert_equal number "$(find . | wc -l)" 30031
+    }
+    CALLERS="root ranges" each_caller many
 }
