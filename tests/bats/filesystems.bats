@@ -124,6 +124,23 @@ refused() {
     as_caller writable
 }
 
+@test "somebody else's FUSE mount without allow_other is refused, even when root calls, and says why" {
+    elses() {
+        local shown=${WORK%/*}/shown mounter=plain
+        [ "$CALLER" != plain ] || mounter=ranges
+        chmod 0777 "${WORK%/*}"
+        CALLER=$mounter fuse "${WORK%/*}/under" "$shown" --no-allow-other
+        run --separate-stderr cell --workdir "$shown" -- true
+        assert_refused workdir.missing
+        assert_match "$stderr" "*'$shown'*hint: *allow_other*"
+        run --separate-stderr cell --package "$shown" -- true
+        assert_refused mount.source-missing
+        assert_match "$stderr" "*'$shown'*hint: *allow_other*"
+        no_fuse "$shown"
+    }
+    each_caller elses
+}
+
 @test "when root calls, a package that cannot be idmapped is read as others may" {
     readable() {
         local shown=${WORK%/*}/shown user
