@@ -97,6 +97,11 @@ int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode)
     return open_how(rootfd, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
+int path_open_unmounted(int dirfd, const char *name)
+{
+    return open_how(dirfd, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
+}
+
 static bool make_dir_on(int rootfd, int dir, const char *name, mode_t mode)
 {
     struct stat root, here;

@@ -41,6 +41,12 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
 
 /*
+ * Opens the entry `name` of a directory of the host, O_PATH and without following it, unless something
+ * is mounted on it: then -1 with EXDEV, without a question to what is mounted.
+ */
+int path_open_unmounted(int dirfd, const char *name);
+
+/*
  * The directory `path` below `rootfd`, opened O_PATH, with every missing component created with
  * `mode`. Components are created one by one through descriptors, and only on the file system of
  * `rootfd` itself (else EXDEV), so that nothing appears outside or in what is mounted below

@@ -54,6 +54,12 @@ static bool target_missing(const struct mount *mount, struct err *err)
 
 static bool target_failed(const struct mount *mount, struct err *err)
 {
+    if (errno == EACCES) {
+        err_errno(err, ERR_MOUNT_DENIED, "'%s' cannot be reached in the cell", mount->target);
+        return err_hint(err,
+                        "it or a directory above it lets only its owner in; a FUSE file system "
+                        "lets in only who mounted it, unless that was with allow_other");
+    }
     err_errno(err, ERR_MOUNT_CONFLICT, "cannot mount on '%s'", mount->target);
     return err_hint(err, "the image or another mount has something else at that path");
 }

@@ -17,11 +17,18 @@ static bool no_memory(struct err *err)
 
 static bool source_missing(const struct mount_spec *spec, struct err *err)
 {
-    if (spec->role == MOUNT_WORKDIR) {
+    bool workdir = spec->role == MOUNT_WORKDIR, closed = errno == EACCES;
+
+    if (workdir)
         err_errno(err, ERR_WORKDIR_MISSING, "cannot use the working directory '%s'", spec->source);
+    else
+        err_errno(err, ERR_MOUNT_SOURCE_MISSING, "cannot mount '%s'", spec->source);
+    if (closed)
+        return err_hint(err,
+                        "a directory above it keeps this user out; a FUSE file system lets in "
+                        "only who mounted it, not even root, unless that was with allow_other");
+    if (workdir)
         return err_hint(err, "create it, or give another one with --workdir");
-    }
-    err_errno(err, ERR_MOUNT_SOURCE_MISSING, "cannot mount '%s'", spec->source);
     return err_hint(err, "create it first: stepcell never creates anything on the host");
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "mounts/unmapped.h"
 
 #define OPTION_MAX 128
 
@@ -36,15 +37,10 @@ int tree_clone_source(const struct mount *mount, int userns, struct err *err)
     if (mount->readonly || mount->kind == MOUNT_COW)
         attributes |= MOUNT_ATTR_RDONLY;
     tree = tree_clone(source, attributes, userns);
-    if (tree < 0 && errno == EINVAL && userns >= 0) {
-        err_set(err, ERR_MOUNT_DENIED,
-                "'%s' or something mounted below it lies on a file system without idmapped mounts",
-                source);
-        err_hint(
-            err,
-            "files in it could not keep their owner; use a directory on ext4, xfs or btrfs, or "
-            "call stepcell as its owner");
-        return -1;
+    if (tree < 0 && userns >= 0 && (errno == EINVAL || errno == EPERM)) {
+        if (!unmapped_is_allowed(mount, userns, err))
+            return -1;
+        tree = tree_clone(source, attributes, -1);
     }
     if (tree < 0 || fstat(tree, &st) < 0) {
         err_errno(err, ERR_MOUNT_SOURCE_MISSING, "cannot mount '%s'", source);

@@ -202,7 +202,10 @@ static bool make_environment(struct session *session, struct err *err)
                           &session->spec.env, &own_home, &image_home, err))
         return false;
     if (!own_home)
-        session->spec.home = image_home ? image_home : user->home ? user->home : HOME_FALLBACK;
+        session->spec.home = image_home       ? image_home
+                             : user->home     ? user->home
+                             : user->uid == 0 ? "/root"
+                                              : HOME_FALLBACK;
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,6 +30,7 @@
 #include "runtime/confine/caps.h"
 #include "runtime/confine/seccomp_default.h"
 #include "runtime/native/handshake.h"
+#include "runtime/native/home.h"
 #include "runtime/native/scratch.h"
 
 #define LAYERS_MAX 512
@@ -173,6 +175,22 @@ static bool become_root(const struct cell_setup *setup, struct err *err)
     return true;
 }
 
+/*
+ * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to whom
+ * a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every id but that
+ * for files, so until everything is mounted and proven only this one is root's.
+ */
+static bool become_root_for_files(const struct cell_setup *setup, struct err *err)
+{
+    if (setup->map->kind != IDMAP_RANGES)
+        return become_root(setup, err);
+    setfsgid(0);
+    setfsuid(0);
+    if (setgroups(0, NULL) < 0 || setfsgid((gid_t)-1) != 0 || setfsuid((uid_t)-1) != 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
+    return true;
+}
+
 static bool make_overlay(const struct cell_setup *setup, const struct opened *opened, int *root,
                          struct err *err)
 {
@@ -252,79 +270,6 @@ static bool check_interpreters(const struct run_spec *spec, int root, struct err
     return true;
 }
 
-/*
- * Appends a line for a user that the image does not know. Only a plain file is written to; an image
- * that has something else there keeps it (CVE-2024-9676).
- */
-static bool add_passwd_line(const struct run_spec *spec, int root, const char *home)
-{
-    autofree char *line = text_printf("step:x:%u:%u:step:%s:/bin/sh\n", spec->uid, spec->gid, home);
-    autofd etc = path_make_dirs_in(root, "etc", 0755);
-    autofd file = -1;
-    struct stat st;
-
-    if (!line || etc < 0)
-        return line && errno == ENOTDIR;
-    file =
-        path_open_in_nofollow(root, "etc/passwd", O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, 0644);
-    if (file < 0 || fstat(file, &st) < 0)
-        return errno == ELOOP || errno == EISDIR;
-    if (!S_ISREG(st.st_mode))
-        return true;
-    if (st.st_size > 0) {
-        char last;
-
-        if (pread(file, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(file, "\n", 1) != 1)
-            return false;
-    }
-    return write(file, line, strlen(line)) == (ssize_t)strlen(line);
-}
-
-static bool is_writable_by(const struct run_spec *spec, int dir)
-{
-    struct stat st;
-
-    if (fstat(dir, &st) < 0)
-        return false;
-    if (spec->uid == 0)
-        return true;
-    if (st.st_uid == spec->uid)
-        return st.st_mode & S_IWUSR;
-    return st.st_gid == spec->gid ? st.st_mode & S_IWGRP : st.st_mode & S_IWOTH;
-}
-
-/* HOME exists and the step's user can write to it; false when that cannot be had at `home`. */
-static bool try_home(const struct run_spec *spec, int root, const char *home)
-{
-    autofd dir = path_open_in(root, home, O_PATH | O_DIRECTORY, 0);
-
-    if (dir < 0) {
-        if (errno != ENOENT)
-            return false;
-        dir = path_make_dirs_in(root, home, 0755);
-        if (dir < 0 ||
-            fchownat(dir, "", spec->uid, spec->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-            return false;
-    }
-    return is_writable_by(spec, dir);
-}
-
-static bool make_home(const struct run_spec *spec, int root, const char **home, struct err *err)
-{
-    const char *chosen = spec->home;
-
-    if (chosen && !try_home(spec, root, chosen)) {
-        chosen = HOME_FALLBACK;
-        if (!try_home(spec, root, chosen))
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot make a home directory in the cell");
-    }
-    if (!spec->user_listed && !add_passwd_line(spec, root, chosen ? chosen : HOME_FALLBACK))
-        return err_errno(err, ERR_ENGINE_FAILED,
-                         "cannot add the user to '/etc/passwd' of the cell");
-    *home = chosen;
-    return true;
-}
-
 static bool enter_workdir(const struct run_spec *spec, struct err *err)
 {
     char where[MOUNT_PATH_MAX];
@@ -345,19 +290,23 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     const struct run_spec *spec = setup->spec;
     char scratch_path[40];
     struct apply_scratch scratch = {opened->scratch, scratch_path};
+    struct home found;
     autofd root = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
-    if (!become_root(setup, err) || !make_overlay(setup, opened, &root, err) ||
+    if (!become_root_for_files(setup, err) || !make_overlay(setup, opened, &root, err) ||
         !root_populate(root, options, &opened->host, err))
         return false;
     if (spec->network == NETWORK_NONE && !loopback_up(err))
         return false;
     /* Before the plan: what these write must never be something of the host's. */
-    if (!check_interpreters(spec, root, err) || !make_home(spec, root, home, err))
+    if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
-    return apply_plan(spec->plan, setup->trees, root, &scratch, err) && root_switch(root, err) &&
-           apply_prove(spec->plan, root, err) && enter_workdir(spec, err);
+    if (!apply_plan(spec->plan, setup->trees, root, &scratch, err))
+        return false;
+    *home = home_choose(spec, root, &found);
+    return root_switch(root, err) && apply_prove(spec->plan, root, err) &&
+           enter_workdir(spec, err) && become_root(setup, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)

@@ -159,6 +159,48 @@ static pid_t clone_cell(const struct run_spec *spec, int *pidfd)
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/*
+ * A packet of the cell. The end of one that has not read everything that was sent to it shows as an
+ * error once, before the packets that it has sent.
+ */
+static ssize_t receive(const struct cell *cell, void *packet, size_t size, int flags)
+{
+    ssize_t n = recv(cell->control, packet, size, flags);
+
+    return n < 0 && errno == ECONNRESET ? recv(cell->control, packet, size, flags) : n;
+}
+
+static bool take_failure(const struct cell *cell, struct err *err)
+{
+    struct message_failure failure;
+
+    if (receive(cell, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
+        failure.code >= ERR_COUNT)
+        return err_set(err, ERR_ENGINE_FAILED,
+                       "contact with the cell was lost while it was set up");
+    err->code = (enum err_code)failure.code;
+    memcpy(err->message, failure.message, sizeof(err->message));
+    memcpy(err->hint, failure.hint, sizeof(err->hint));
+    err->message[sizeof(err->message) - 1] = '\0';
+    err->hint[sizeof(err->hint) - 1] = '\0';
+    return false;
+}
+
+/*
+ * After a failure outside: where the child has ended, that is why, and it knows the cause. Its ids
+ * cannot be set then, for one. Killed, it can say nothing more.
+ */
+static bool prefer_cause(const struct cell *cell, struct err *err)
+{
+    struct message message;
+
+    syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
+    if (receive(cell, &message, sizeof(message), MSG_DONTWAIT) == (ssize_t)sizeof(message) &&
+        message.kind == MESSAGE_FAILED)
+        take_failure(cell, err);
+    return false;
+}
+
 static bool spawn(struct cell *cell, const struct root_filesystem *root, struct err *err)
 {
     const struct run_spec *spec = cell->spec;
@@ -202,7 +244,7 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     if (cell->userns < 0)
         return failed(err, "open the user namespace of the cell");
     if (!idmap_write(&cell->map, cell->pid, err))
-        return false;
+        return prefer_cause(cell, err);
     /* Now, while the cell opens what it opens itself. */
     if (cell->map.kind == IDMAP_ROOT &&
         !ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, send_tree, cell, err))
@@ -245,7 +287,9 @@ static bool native_start(struct cell *cell, struct err *err)
 {
     struct message start = {.kind = MESSAGE_START};
 
-    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) != (ssize_t)sizeof(start))
+    /* A child that is gone has said why: handle() reads it. */
+    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         return failed(err, "start the command");
     return true;
 }
@@ -253,24 +297,6 @@ static bool native_start(struct cell *cell, struct err *err)
 static int native_poll_fd(const struct cell *cell)
 {
     return cell->control;
-}
-
-static void take_failure(struct cell *cell)
-{
-    struct message_failure failure;
-    struct err *err = &cell->record.error;
-
-    cell->record.kind = EXIT_FAILED;
-    if (recv(cell->control, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
-        failure.code >= ERR_COUNT) {
-        err_set(err, ERR_ENGINE_FAILED, "contact with the cell was lost while it was set up");
-        return;
-    }
-    err->code = (enum err_code)failure.code;
-    memcpy(err->message, failure.message, sizeof(err->message));
-    memcpy(err->hint, failure.hint, sizeof(err->hint));
-    err->message[sizeof(err->message) - 1] = '\0';
-    err->hint[sizeof(err->hint) - 1] = '\0';
 }
 
 static void take_exec_failure(struct cell *cell, int number)
@@ -315,7 +341,7 @@ static void remove_marker(const struct cell *cell)
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
     struct message message;
-    ssize_t n = recv(cell->control, &message, sizeof(message), MSG_DONTWAIT);
+    ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
@@ -328,7 +354,8 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:
-        take_failure(cell);
+        cell->record.kind = EXIT_FAILED;
+        take_failure(cell, &cell->record.error);
         return true;
     case MESSAGE_EXEC_FAILED:
         take_exec_failure(cell, message.value);

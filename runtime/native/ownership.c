@@ -11,7 +11,11 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/path.h"
+#include "mounts/mountinfo.h"
 #include "mounts/tree.h"
+
+#define MOUNTINFO_MAX (64 << 20)
 
 /* One owner on the disk and the namespace that maps it. */
 struct owner {
@@ -139,16 +143,56 @@ static bool give_back_one(const struct sweep *sweep, int fd, const struct stat *
     return errno == EPERM && (st->st_uid == OVERFLOW_ID || st->st_gid == OVERFLOW_ID);
 }
 
+/*
+ * Whether nobody but its owner can have written to the mount that `fd` lies on: to FUSE without allow_other
+ * the other ids of a cell had no access, and an automount has no files before it is gone to. There is
+ * nothing to give back, and asking may take for ever: the server may be far away, or hang.
+ */
+static bool is_untouched(int fd)
+{
+    autobuf text = BUF_INIT(MOUNTINFO_MAX);
+    struct mountinfo_mount mount;
+    struct statx where;
+    struct err ignored;
+    const char *rest;
+
+    /* Nothing is asked for but what the kernel knows. */
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &where) < 0 ||
+        !(where.stx_mask & STATX_MNT_ID) ||
+        !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored))
+        return false;
+    rest = text.data;
+    while (mountinfo_next(&rest, &mount)) {
+        if (mount.id == where.stx_mnt_id)
+            return mount.is_private || strcmp(mount.type, "autofs") == 0;
+    }
+    return false;
+}
+
+/* An entry of a directory, O_PATH; *untouched when it is such a mount. */
+static int open_entry(int dirfd, const char *name, bool *untouched)
+{
+    int fd = path_open_unmounted(dirfd, name);
+
+    if (fd < 0 && errno == EXDEV) {
+        fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        *untouched = fd >= 0 && is_untouched(fd);
+    }
+    return fd;
+}
+
 /* Goes on after a failure: as much as possible is given back. */
 static bool sweep_entry(void *data, int dirfd, const char *name)
 {
     struct sweep *sweep = data;
     struct level *level = &sweep->levels[sweep->depth - 1];
-    autofd fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    bool ok, untouched = false;
+    autofd fd = open_entry(dirfd, name, &untouched);
     struct stat st;
-    bool ok;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (untouched)
+        ok = true;
+    else if (fd < 0 || fstat(fd, &st) < 0)
         ok = errno == ENOENT;
     else if (st.st_dev == sweep->skip_dev && st.st_ino == sweep->skip_ino)
         ok = true;
@@ -239,9 +283,14 @@ static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 
     if (fd < 0)
         return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
+    if (is_untouched(fd))
+        return true;
     if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino)
         return true;
-    return S_ISDIR(st.st_mode) ? sweep_tree(sweep, fd) : give_back_one(sweep, fd, &st);
+    /* The source itself, too: it would decide whose everything in it is from now on. */
+    if (!give_back_one(sweep, fd, &st))
+        return false;
+    return !S_ISDIR(st.st_mode) || sweep_tree(sweep, fd);
 }
 
 static bool is_writable(const struct mount *mount)

@@ -1,6 +1,7 @@
 # Whose files a step creates: always the caller's; when root calls, the working directory's owner's.
 
 load ../lib/common
+. "$TESTS/lib/images.bash"
 
 # writes OWNER OPTION...: a step makes a file and a directory, which belong to OWNER on the host
 writes() {
@@ -89,15 +90,228 @@ for_users() {
     each_caller inside
 }
 
+# What a step reports of itself in the matrix, and what it leaves.
+MATRIX_STEP='
+    set -e
+    test "$(id -u):$(id -g):$(id -G):$(whoami)" = "$1" || { id; whoami; exit 1; }
+    test -d "$HOME" && test "$HOME" != / && touch "$HOME/here" && test "$(cd && pwd)" = "$HOME"
+    rm -rf made && mkdir made && cd made
+    echo x >file && mkdir -p dir/deep && echo x >dir/deep/file && ln -s nowhere link && mkfifo fifo
+    echo x >old && mv old renamed && echo x >chmodded && chmod 0751 chmodded && ln file hard
+    mkdir olddir && mv olddir newdir && chmod 2775 newdir'
+
+# runs_as USER UID GID GROUPS NAME: in $WORK, and everything that it left belongs to $OWNER
+runs_as() {
+    local user=$1 wrong
+    [ "$CALLER" != plain ] || [ "$user" = app:tools ] || set -- "$1" "$2" "$3" "$3" "$5"
+    [ -z "$user" ] || set -- "$@" --user "$user"
+    echo "user '$user' of $CALLER in $WORK"
+    run -0 cell "${@:6}" -- sh -c "$MATRIX_STEP" sh "$2:$3:$4:$5"
+    wrong=$(find "$WORK/made" ! -user "${OWNER%:*}" -o ! -group "${OWNER#*:}")
+    assert_equal "what belongs to others" "$wrong" ""
+    assert_equal "number of files" "$(find "$WORK/made" | wc -l)" 11
+    assert_equal mode "$(stat -c %a "$WORK/made/chmodded")" 751
+    rm -rf "$WORK/made"
+}
+
+# every_user: of the kinds that there are, with what `id` says then
+every_user() {
+    runs_as '' 0 0 0 root
+    runs_as root 0 0 0 root
+    runs_as app 1000 1000 '1000 20' app
+    runs_as 1000 1000 1000 '1000 20' app
+    runs_as app:tools 1000 20 20 app
+    runs_as 4711 4711 0 0 step
+    runs_as 4711:tools 4711 20 20 step
+    runs_as 1234:4321 1234 4321 4321 step
+    runs_as 60000 60000 0 0 step
+}
+
+@test "every kind of user in the caller's own directory, also below somebody else's" {
+    own() {
+        OWNER=$(caller_name):$(caller_name)
+        every_user
+        chown 4242:4343 "${WORK%/*}"
+        # The result lies there as well.
+        chmod 0777 "${WORK%/*}"
+        every_user
+    }
+    each_caller own
+}
+
+@test "every kind of user in an ordinary user's directory when root calls" {
+    others() {
+        OWNER=stepcell-plain:stepcell-ranges
+        chown $OWNER "$WORK"
+        chmod 0700 "$WORK"
+        every_user
+    }
+    as_caller others
+}
+
+@test "every kind of user in a directory of root's that an ordinary caller may write to" {
+    roots() {
+        OWNER=$(caller_name):$(caller_name)
+        chown root:root "$WORK"
+        chmod 0777 "$WORK"
+        every_user
+        chown "root:$(caller_name)" "$WORK"
+        chmod 0775 "$WORK"
+        every_user
+        # As always in a directory with the bit, the group is the directory's.
+        chmod 2775 "$WORK"
+        run -0 cell --user app -- touch made
+        assert_equal owner "$(owner made)" "$OWNER"
+    }
+    CALLERS="ranges plain" each_caller roots
+}
+
+@test "a directory that the caller may not write to stays as it is" {
+    closed() {
+        local user
+        chown 4242:4343 "$WORK"
+        for user in root app; do
+            run cell --user $user -- touch made
+            [ "$status" -ne 0 ]
+            run cell --user $user -- chmod 0777 .
+            [ "$status" -ne 0 ]
+            run cell --user $user -- chown 0 .
+            [ "$status" -ne 0 ]
+        done
+        assert_equal directory "$(stat -c %u:%g:%a .) $(ls)" "4242:4343:755 "
+    }
+    CALLERS="ranges plain" each_caller closed
+}
+
 @test "every user has a writable home and a passwd entry" {
     home() {
         local user
-        for user in root app 4711; do
+        for user in root app 4711 60000; do
             run -0 cell --user $user -- sh -c 'touch "$HOME/x" && whoami'
             [ -n "$output" ]
+            run -0 cell --user $user --env HOME=/my/own -- sh -c 'echo "$HOME"'
+            assert_equal HOME "$output" /my/own
         done
     }
     each_caller home
+}
+
+# homes_image: users with every kind of home, in oci:$IMAGES/homes:latest
+homes_image() (
+    root=$BATS_TEST_TMPDIR/root layout=$IMAGES/homes
+    [ ! -d "$layout" ] || return 0
+    mkdir -p "$root"/{bin,etc,home/other,home/closed,home/mine}
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for name in sh id whoami touch cat rm; do ln -s busybox "$root/bin/$name"; done
+    echo x >"$root/home/file"
+    ln -s /nowhere "$root/home/dangling"
+    ln -s ../home/mine "$root/home/linked"
+    ln -s loop "$root/home/loop"
+    ln -s ../../../../../../tmp "$root/home/escape"
+    # The last line has no newline.
+    printf '%s\n' root:x:0:0:root:/:/bin/sh gone:x:2001:2001::/home/gone/deep:/bin/sh \
+        file:x:2002:2002::/home/file:/bin/sh dangling:x:2003:2003::/home/dangling:/bin/sh \
+        other:x:2004:2004::/home/other:/bin/sh slash:x:2005:2005::/:/bin/sh \
+        slashes:x:2006:2006:://.//:/bin/sh mine:x:2007:2007::/home/linked:/bin/sh \
+        loop:x:2008:2008::/home/loop:/bin/sh relative:x:2009:2009::home/mine:/bin/sh \
+        proc:x:2010:2010::/proc/none:/bin/sh empty:x:2011:2011:::/bin/sh \
+        below:x:2012:2012::/home/file/below:/bin/sh closed:x:2013:2013::/home/closed:/bin/sh |
+        head -c -1 >"$root/etc/passwd"
+    chmod 0444 "$root/etc/passwd"
+    chmod 0555 "$root/etc"
+    chown -R 0:0 "$root"
+    chown 2007:2007 "$root/home/mine"
+    chown 2013:2013 "$root/home/closed"
+    chmod 0555 "$root/home/closed" "$root/home/other"
+    new_layout "$layout"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" latest
+    put_image "$layout" '{"config":{"Env":["HOME=relative"]}}' "$BATS_TEST_TMPDIR/homes.tar" |
+        name_image "$layout" relative
+    put_image "$layout" '{"config":{"Env":["HOME="]}}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" empty
+    put_image "$layout" '{"config":{"Env":["HOME=/a:b\n"]}}' "$BATS_TEST_TMPDIR/homes.tar" |
+        name_image "$layout" strange
+    put_image "$layout" '{"config":{"Env":["HOME=/home/given"]}}' "$BATS_TEST_TMPDIR/homes.tar" |
+        name_image "$layout" given
+    # Without /etc; with something else than a file in the place of passwd; with no room for a home.
+    rm -rf "${root:?}/etc"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" no-etc
+    mkdir -p "$root/etc/passwd"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" directory
+    rm -r "$root/etc/passwd"
+    ln -s /dev/null "$root/etc/passwd"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" device
+    ln -sf ../usr/passwd "$root/etc/passwd"
+    mkdir "$root/usr"
+    echo root:x:0:0:root:/:/bin/sh >"$root/usr/passwd"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" link
+    echo x >"$root/home/step"
+    echo x >"$root/run"
+    tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" no-room
+    chmod -R a+rX "$layout"
+)
+
+# has_home TAG USER HOME NAME [OPTION...]: HOME is that and can be written to, and passwd knows the user
+has_home() {
+    echo "user $2 of homes:$1 for $CALLER"
+    IMAGE=oci:$IMAGES/homes:$1
+    run -0 cell --user "$2" "${@:5}" -- sh -c 'echo "$HOME"; whoami 2>/dev/null; touch "$HOME/x" || echo not writable'
+    assert_equal "HOME and name" "$output" "$3${4:+$'\n'$4}"
+}
+
+@test "a home exists and is writable whatever the image has there, and the same for every caller" {
+    homes_image
+    homes() {
+        local user
+        has_home latest root / root
+        has_home latest gone /home/gone/deep gone
+        has_home latest mine /home/linked mine
+        for user in file dangling slash slashes loop relative proc empty below closed other; do
+            has_home latest $user /home/step $user
+        done
+        has_home latest 4711 /home/step step
+        has_home given 4711 /home/given step
+        for user in relative empty strange; do
+            has_home $user 4711 /home/step step
+        done
+        for user in no-etc link; do
+            has_home $user 4711 /home/step step
+            has_home $user 0 /root root
+        done
+        has_home directory 4711 /home/step ''
+        has_home device 4711 /home/step ''
+    }
+    each_caller homes
+}
+
+@test "a mount over the home takes it only when the user can write there" {
+    homes_image
+    mounted() {
+        as mkdir -p ../volume/given ../closed
+        has_home given 4711 /home/given step --volume "$WORK/../volume:/home"
+        assert_equal owner "$(owner ../volume/given/x)" "$(caller_name):$(caller_name)"
+        has_home given 4711 /run/stepcell/home step --volume "$WORK/../closed:/home"
+        has_home given 4711 /run/stepcell/home step --volume "$WORK/../volume:/home:ro"
+        assert_equal closed "$(ls ../closed)" ""
+    }
+    each_caller mounted
+}
+
+@test "an image that leaves no room for a home is told so" {
+    homes_image
+    room() {
+        IMAGE=oci:$IMAGES/homes:no-room
+        run --separate-stderr cell --user 4711 -- true
+        assert_refused engine.failed
+        assert_match "$stderr" "*home of user 4711*hint: *--env HOME=*"
+        run -0 cell --user 4711 --env HOME=/tmp -- sh -c 'touch "$HOME/x"'
+    }
+    each_caller room
 }
 
 @test "su to another user works where there are other ids" {
@@ -147,4 +361,53 @@ for_users() {
         rm -rf d
     }
     each_caller depth
+}
+
+@test "the working directory itself is given back, so that the next step has it as well" {
+    itself() {
+        local before
+        before=$(stat -c %U:%G:%a .)
+        run -0 cell -- sh -c 'chown 12:34 . && touch made && chown -R 56:78 made'
+        assert_equal directory "$(stat -c %U:%G:%a .)" "$before"
+        run -0 cell -- sh -c 'stat -c %u:%g . made && chown -R 12:34 . && echo x >made'
+        assert_equal output "$output" $'0:0\n0:0'
+        assert_equal directory "$(stat -c %U:%G:%a .) $(owner made)" "$before $(caller_name):$(caller_name)"
+        run -0 cell -v "$WORK/made:/file" -- chown 12:34 /file
+        assert_equal file "$(owner made)" "$(caller_name):$(caller_name)"
+    }
+    CALLERS="root ranges" each_caller itself
+}
+
+@test "whatever a step leaves to other ids is given back, and nothing else" {
+    odd() {
+        echo x >../theirs
+        chown 4242:4343 ../theirs
+        ln ../theirs theirs
+        as sh -c 'echo x >../mine; ln ../mine mine; ln -s "$PWD/../theirs" there'
+        as perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un("socket")) or die'
+        run -0 cell -- sh -c '
+            touch "new
+line" "$(printf "\377\376")" -- "-dash"
+            mkdir -p closed/deep && touch closed/deep/file && mkfifo fifo && ln fifo hard && ln -s /etc/passwd link
+            chown -h 12:34 -- * closed/deep/file closed/deep 2>/dev/null
+            chmod 000 closed/deep closed; :'
+        assert_equal "what belongs to others" \
+            "$(find . ! -user "$(caller_name)" -o ! -group "$(caller_name)")" ./theirs
+        assert_equal number "$(find . -printf x | wc -c)" 14
+        assert_equal theirs "$(stat -c %u:%g ../theirs)" 4242:4343
+        assert_equal mine "$(owner ../mine)" "$(caller_name):$(caller_name)"
+        assert_equal mode "$(stat -c %a closed)" 0
+    }
+    each_caller odd
+}
+
+@test "tens of thousands of files of other ids are given back" {
+    many() {
+        run -0 cell -- sh -c 'i=0; while [ $i -lt 30 ]; do mkdir d$i; (cd d$i && touch $(seq 1000)); i=$((i + 1)); done
+            chown -R 12:34 .'
+        assert_equal "what belongs to others" \
+            "$(find . ! -user "$(caller_name)" -o ! -group "$(caller_name)" | head -3)" ""
+        assert_equal number "$(find . | wc -l)" 30031
+    }
+    CALLERS="root ranges" each_caller many
 }
