@@ -99,17 +99,17 @@ int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode)
     return open_how(rootfd, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
-static bool name_of_fd(int fd, char name[PATH_MAX])
+bool path_of_open(int fd, char path[PATH_MAX])
 {
     char link[32];
     ssize_t n;
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, name, PATH_MAX);
+    n = readlink(link, path, PATH_MAX);
     if (n <= 0 || n >= PATH_MAX)
         return false;
-    name[n] = '\0';
-    return true;
+    path[n] = '\0';
+    return path[0] == '/';
 }
 
 bool path_of_fd(int rootfd, int fd, char path[PATH_MAX])
@@ -117,7 +117,7 @@ bool path_of_fd(int rootfd, int fd, char path[PATH_MAX])
     char root[PATH_MAX];
     size_t len;
 
-    if (!name_of_fd(rootfd, root) || !name_of_fd(fd, path) || !path_is_below(path, root))
+    if (!path_of_open(rootfd, root) || !path_of_open(fd, path) || !path_is_below(path, root))
         return false;
     len = root[1] ? strlen(root) : 0; /* "/" is the prefix of everything */
     if (path[len])

@@ -41,6 +41,9 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 /* As path_open_in, but no component may be a symbolic link. */
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
 
+/* What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc. */
+bool path_of_open(int fd, char path[PATH_MAX]);
+
 /*
  * What the kernel calls the open file `fd`, below `rootfd`: symbolic links resolved, "/" for rootfd
  * itself. False when it is not below it, or without /proc.
