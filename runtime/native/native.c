@@ -245,7 +245,9 @@ static bool native_start(struct cell *cell, struct err *err)
 {
     struct message start = {.kind = MESSAGE_START};
 
-    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) != (ssize_t)sizeof(start))
+    /* A child that is gone has said why: handle() reads it. */
+    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         return failed(err, "start the command");
     return true;
 }
@@ -255,13 +257,27 @@ static int native_poll_fd(const struct cell *cell)
     return cell->control;
 }
 
+/*
+ * A child that ends without having read what it was sent resets the connection. That is reported
+ * once, and may come before what the child had to say, which is still there to be read.
+ */
+static ssize_t receive(const struct cell *cell, void *bytes, size_t size, int flags)
+{
+    ssize_t n;
+
+    do
+        n = recv(cell->control, bytes, size, flags);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+    return n;
+}
+
 static void take_failure(struct cell *cell)
 {
     struct message_failure failure;
     struct err *err = &cell->record.error;
 
     cell->record.kind = EXIT_FAILED;
-    if (recv(cell->control, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
+    if (receive(cell, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
         failure.code >= ERR_COUNT) {
         err_set(err, ERR_ENGINE_FAILED, "contact with the cell was lost while it was set up");
         return;
@@ -312,9 +328,9 @@ static void remove_marker(const struct cell *cell)
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
     struct message message;
-    ssize_t n = recv(cell->control, &message, sizeof(message), MSG_DONTWAIT);
+    ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && errno == EAGAIN)
         return true;
     if (n != (ssize_t)sizeof(message))
         return false;
