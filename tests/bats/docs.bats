@@ -24,7 +24,7 @@ setup() { ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd); }
         count=$((count + 1))
         case $file in
         *.bats) grep -qF "@test \"$name\"" "$ROOT/tests/bats/$file" ;;
-        *.c) grep -qE "cmocka_unit_test(_setup_teardown)?\($name[,)]" "$ROOT/tests/unit/$file" ;;
+        *.c) grep -qE "cmocka_unit_test(_setup_teardown)?\(${name}[,)]" "$ROOT/tests/unit/$file" ;;
         *) false ;;
         esac || {
             echo "no test '$name' in '$file'"
