@@ -136,6 +136,34 @@ release_store() {
     each_caller overlay
 }
 
+@test "a layer that comes twice counts once, and an image without layers is refused" {
+    local layout=$ATTACKS/twice one=$BATS_TEST_TMPDIR/one two=$BATS_TEST_TMPDIR/two
+    new_layout "$layout"
+    mkdir -p "$one/bin" "$one/etc" "$two/etc"
+    cp "$(command -v busybox)" "$one/bin/sh"
+    echo one | tee "$one/etc/both" >"$one/etc/gone"
+    echo two >"$two/etc/both"
+    touch "$two/etc/.wh.gone"
+    layer_of "$one" >/dev/null
+    layer_of "$two" >/dev/null
+    put_image "$layout" '{}' "$one.tar" "$two.tar" "$one.tar" "$one.tar" | name_image "$layout" one
+    put_image "$layout" '{}' "$two.tar" "$one.tar" "$two.tar" | name_image "$layout" two
+    put_image "$layout" '{}' | name_image "$layout" none
+    chmod -R a+rX "$layout"
+    twice() {
+        IMAGE=oci:$layout:one
+        run -0 --separate-stderr cell -- sh -c 'read -r x </etc/both; echo $x; [ -e /etc/gone ] && echo there'
+        assert_equal output "$output" $'one\nthere'
+        IMAGE=oci:$layout:two
+        run -0 --separate-stderr cell -- sh -c 'read -r x </etc/both; echo $x; [ -e /etc/gone ] || echo gone'
+        assert_equal output "$output" $'two\ngone'
+        IMAGE=oci:$layout:none
+        run --separate-stderr cell -- sh -c :
+        assert_refused image.corrupt
+    }
+    each_caller twice
+}
+
 @test "neither set-id bits nor file capabilities of a layer give anything" {
     local layer=$BATS_TEST_TMPDIR/layer name
     mkdir -p "$layer/bin"
