@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <linux/openat2.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 
@@ -100,6 +102,34 @@ int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode)
 int path_open_unmounted(int dirfd, const char *name)
 {
     return open_how(dirfd, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
+}
+
+bool path_of_open(int fd, char path[PATH_MAX])
+{
+    char link[32];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, PATH_MAX);
+    if (n <= 0 || n >= PATH_MAX)
+        return false;
+    path[n] = '\0';
+    return path[0] == '/';
+}
+
+bool path_of_fd(int rootfd, int fd, char path[PATH_MAX])
+{
+    char root[PATH_MAX];
+    size_t len;
+
+    if (!path_of_open(rootfd, root) || !path_of_open(fd, path) || !path_is_below(path, root))
+        return false;
+    len = root[1] ? strlen(root) : 0; /* "/" is the prefix of everything */
+    if (path[len])
+        memmove(path, path + len, strlen(path + len) + 1);
+    else
+        strcpy(path, "/");
+    return true;
 }
 
 static bool make_dir_on(int rootfd, int dir, const char *name, mode_t mode)

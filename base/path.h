@@ -8,6 +8,7 @@
 #define STEPCELL_BASE_PATH_H
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -39,6 +40,15 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 
 /* As path_open_in, but no component may be a symbolic link. */
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
+
+/* What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc. */
+bool path_of_open(int fd, char path[PATH_MAX]);
+
+/*
+ * What the kernel calls the open file `fd`, below `rootfd`: symbolic links resolved, "/" for rootfd
+ * itself. False when it is not below it, or without /proc.
+ */
+bool path_of_fd(int rootfd, int fd, char path[PATH_MAX]);
 
 /*
  * Opens the entry `name` of a directory of the host, O_PATH and without following it, unless something

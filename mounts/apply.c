@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/path.h"
+#include "mounts/mount_rules.h"
 #include "mounts/overlay.h"
 #include "mounts/tree.h"
 
@@ -100,6 +101,21 @@ static bool make_target(struct apply *apply, const struct mount *mount, struct e
     return true;
 }
 
+/*
+ * A symbolic link of the image may lead to another place than the plan was checked for: the rules
+ * hold for that place too (CVE-2019-16884).
+ */
+static bool check_place(const struct apply *apply, const struct mount *mount, int target,
+                        struct err *err)
+{
+    char place[PATH_MAX];
+
+    if (!path_of_fd(apply->root, target, place))
+        return target_failed(mount, err);
+    return mount_rules_check_target(place, err) ||
+           err_context(err, "the image has a symbolic link at '%s'", mount->target);
+}
+
 /* The descriptor on which the mount is attached, -1 with err. */
 static int open_target(struct apply *apply, const struct mount *mount, struct err *err)
 {
@@ -125,6 +141,8 @@ static int open_target(struct apply *apply, const struct mount *mount, struct er
         target_failed(mount, err);
         return -1;
     }
+    if (!check_place(apply, mount, target, err))
+        return -1;
     return TAKE_FD(target);
 }
 

@@ -32,6 +32,15 @@ static bool source_missing(const struct mount_spec *spec, struct err *err)
     return err_hint(err, "create it first: stepcell never creates anything on the host");
 }
 
+/* The path without symbolic links and what is there: of one open file, so that they belong together. */
+static char *resolve(const char *path, struct stat *st)
+{
+    autofd fd = open(path, O_PATH | O_CLOEXEC);
+    char resolved[PATH_MAX];
+
+    return fd >= 0 && fstat(fd, st) == 0 && path_of_open(fd, resolved) ? strdup(resolved) : NULL;
+}
+
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
                        struct err *err)
 {
@@ -42,11 +51,9 @@ bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mo
 
     if (!joined)
         return no_memory(err);
-    found.resolved = realpath(joined, NULL);
-    if (!found.resolved || stat(found.resolved, &st) < 0) {
-        free(found.resolved);
+    found.resolved = resolve(joined, &st);
+    if (!found.resolved)
         return source_missing(spec, err);
-    }
     if (spec->role != MOUNT_VOLUME && spec->role != MOUNT_SCRIPT && !S_ISDIR(st.st_mode)) {
         free(found.resolved);
         errno = ENOTDIR;

@@ -149,6 +149,13 @@ static bool is_of_mount(int root, int fd)
            one.stx_mnt_id == other.stx_mnt_id;
 }
 
+/* What the image has at `name` is no file and leads to none. */
+static bool not_a_file(const char *name, struct err *err)
+{
+    err_errno(err, ERR_IMAGE_DENIED, "the image's '/%s' is not a plain file", name);
+    return err_hint(err, "rebuild the image with a file at '/%s', or with nothing there", name);
+}
+
 /* Lays a file of the host over a file of the image, which is created where it is missing. */
 static bool cover_file(int root, const char *name, int tree, struct err *err)
 {
@@ -169,9 +176,7 @@ static bool cover_file(int root, const char *name, int tree, struct err *err)
             unlinkat(etc, path_name(name), 0);
         file = path_open_in_nofollow(root, name, O_RDONLY | O_CREAT | O_EXCL, 0644);
     }
-    if (file < 0 || !tree_attach(tree, file))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot make '/%s' in the cell", name);
-    return true;
+    return (file >= 0 && tree_attach(tree, file)) || not_a_file(name, err);
 }
 
 bool root_populate(int root, const struct root_options *options, const struct root_host *host,

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,8 +12,7 @@
 
 struct skeleton {
     int view;
-    int root;              /* of the tmpfs, -1 until something is needed */
-    char prefix[PATH_MAX]; /* what the kernel calls the view */
+    int root; /* of the tmpfs, -1 until something is needed */
 };
 
 /* What every cell needs besides the plan: see root.c. */
@@ -29,22 +27,6 @@ static const struct {
     {"/etc/resolv.conf", S_IFREG | 0644},
     {"/etc/hosts", S_IFREG | 0644},
 };
-
-/* The kernel's name of an open directory. */
-static bool name_of(int fd, char name[PATH_MAX])
-{
-    char link[32];
-    ssize_t n;
-
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, name, PATH_MAX);
-    if (n <= 0 || n >= PATH_MAX)
-        return false;
-    name[n] = '\0';
-    if (n == 1)
-        name[0] = '\0'; /* "/" is the prefix of everything */
-    return true;
-}
 
 static bool need_root(struct skeleton *skeleton)
 {
@@ -104,13 +86,11 @@ static int repeat_path(const struct skeleton *skeleton, const char *path)
 static bool make_rest(struct skeleton *skeleton, int above, char *rest, mode_t mode)
 {
     char name[PATH_MAX];
-    size_t prefix = strlen(skeleton->prefix);
     autofd dir = -1;
 
-    if (!name_of(above, name) || strncmp(name, skeleton->prefix, prefix) != 0 ||
-        !need_root(skeleton))
+    if (!path_of_fd(skeleton->view, above, name) || !need_root(skeleton))
         return false;
-    dir = repeat_path(skeleton, name + prefix);
+    dir = repeat_path(skeleton, name);
     for (char *part; dir >= 0 && (part = strsep(&rest, "/"));) {
         bool last = !rest;
         int next;
@@ -188,7 +168,7 @@ int skeleton_make(int view, const struct mount_plan *plan)
 {
     struct skeleton skeleton = {.view = view, .root = -1};
 
-    if (view < 0 || !name_of(view, skeleton.prefix) || !fill(&skeleton, plan))
+    if (view < 0 || !fill(&skeleton, plan))
         return close_fd(skeleton.root);
     return skeleton.root;
 }

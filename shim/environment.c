@@ -70,8 +70,9 @@ static bool put_image(struct strv *env, const struct strv *image_env, const char
     for (size_t i = 0; i < image_env->count; i++) {
         const char *entry = image_env->items[i];
 
+        /* A home that is no absolute path is none. */
         if (has_name(entry, "HOME", 4))
-            *image_home = entry + 5;
+            *image_home = entry[5] == '/' ? entry + 5 : NULL;
         else if (!put(env, entry, err))
             return false;
     }

@@ -2,6 +2,7 @@
  * rest. */
 #include <string.h>
 
+#include "base/caller.h"
 #include "base/cleanup.h"
 #include "shim/commands.h"
 #include "shim/print.h"
@@ -36,6 +37,10 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "";
     struct err err;
 
+    if (!caller_check(&err)) {
+        print_err(&err);
+        return STATUS_FAILED;
+    }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     if (strcmp(name, "--version") == 0)

@@ -199,6 +199,24 @@ static bool check_entrypoint(const struct session *session, struct err *err)
                     "rebuild the image with 'ENTRYPOINT []', or run it with --entrypoint clear");
 }
 
+/* Empty layers are often the same one: the upper has all that the lower has, and overlayfs takes a
+ * directory once. */
+static bool comes_again(const struct strv *diff_ids, size_t i)
+{
+    for (size_t j = i + 1; j < diff_ids->count; j++) {
+        if (strcmp(diff_ids->items[i], diff_ids->items[j]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool no_layers(const struct session *session, struct err *err)
+{
+    err_set(err, ERR_IMAGE_CORRUPT, "image '%s' has no layers, and so no command that could run",
+            session->reference.name);
+    return err_hint(err, "it may be meant to carry nothing but metadata; choose another one");
+}
+
 static bool find_layers(struct session *session, struct err *err)
 {
     struct idmap map;
@@ -218,8 +236,11 @@ static bool find_layers(struct session *session, struct err *err)
                            session->reference.name);
     }
     for (size_t i = 0; i < session->image.diff_ids.count; i++) {
-        autofree char *path = store_layer_path(key, session->image.diff_ids.items[i]);
+        autofree char *path = NULL;
 
+        if (comes_again(&session->image.diff_ids, i))
+            continue;
+        path = store_layer_path(key, session->image.diff_ids.items[i]);
         if (!path || !strv_take(&session->layers, text_printf("%s/%s", session->store.path, path)))
             return no_memory(err);
     }
@@ -250,5 +271,5 @@ bool session_prepare(struct session *session, struct err *err)
         !user_resolve(options->user ? options->user : session->image.user, session->image.passwd,
                       session->image.group, &session->user, err))
         return false;
-    return find_layers(session, err);
+    return session->image.diff_ids.count ? find_layers(session, err) : no_layers(session, err);
 }

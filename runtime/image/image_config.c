@@ -4,6 +4,9 @@
 
 #include "base/json.h"
 
+/* Items of a list. An image has some dozens; each is compared with the others. */
+#define LIST_MAX 4096
+
 static bool corrupt(struct err *err, const char *what, const char *why)
 {
     return err_set(err, ERR_IMAGE_CORRUPT, "the configuration of '%s' is not valid: %s", what, why);
@@ -39,11 +42,11 @@ static bool take_platform_part(const json_t *config, const char *key, bool neede
 
     if (!take_text(config, key, what, &text, err))
         return false;
-    if (strlen(text) >= PLATFORM_PART_MAX || (needed && !*text))
+    if ((needed && !*text) || !platform_take_part(text, strlen(text), part))
         return err_set(err, ERR_IMAGE_CORRUPT,
-                       "the configuration of '%s' is not valid: '%s' is missing or too long", what,
-                       key);
-    strcpy(part, text);
+                       "the configuration of '%s' is not valid: '%s' is missing or names no "
+                       "platform",
+                       what, key);
     return true;
 }
 
@@ -74,6 +77,10 @@ static bool take_list(const json_t *object, const char *key, const char *what, s
     if (!json_is_array(list))
         return err_set(err, ERR_IMAGE_CORRUPT,
                        "the configuration of '%s' is not valid: '%s' is no list", what, key);
+    if (json_array_size(list) > LIST_MAX)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "the configuration of '%s' is not valid: '%s' has more than %d items", what,
+                       key, LIST_MAX);
     json_array_foreach (list, i, item) {
         if (!json_is_string(item))
             return err_set(err, ERR_IMAGE_CORRUPT,

@@ -173,10 +173,8 @@ static bool take_part(const json_t *json, const char *key, char part[PLATFORM_PA
 
     if (!value)
         return true;
-    if (!json_is_string(value) || json_string_length(value) >= PLATFORM_PART_MAX)
-        return false;
-    strcpy(part, json_string_value(value));
-    return true;
+    return json_is_string(value) &&
+           platform_take_part(json_string_value(value), json_string_length(value), part);
 }
 
 static bool parse_platform(const json_t *json, struct platform *platform)

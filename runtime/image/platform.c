@@ -73,12 +73,9 @@ void platform_normalise(struct platform *platform)
     }
 }
 
-/* Copies the part before `end` to `part`; only what platforms are spelt with. */
-static bool take_part(const char *text, const char *end, char part[PLATFORM_PART_MAX])
+bool platform_take_part(const char *text, size_t len, char part[PLATFORM_PART_MAX])
 {
-    size_t len = (size_t)(end - text);
-
-    if (len == 0 || len >= PLATFORM_PART_MAX)
+    if (len >= PLATFORM_PART_MAX)
         return false;
     for (size_t i = 0; i < len; i++) {
         if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
@@ -87,6 +84,12 @@ static bool take_part(const char *text, const char *end, char part[PLATFORM_PART
     memcpy(part, text, len);
     part[len] = '\0';
     return true;
+}
+
+/* The part before `end`, which must not be empty. */
+static bool take_part(const char *text, const char *end, char part[PLATFORM_PART_MAX])
+{
+    return end > text && platform_take_part(text, (size_t)(end - text), part);
 }
 
 /* OS or OS(VERSION); moves *text behind it. */

@@ -6,6 +6,7 @@
 #define STEPCELL_RUNTIME_IMAGE_PLATFORM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
@@ -22,6 +23,12 @@ struct platform {
 /* Normalises: lower case, x86_64 is amd64, aarch64 is arm64, arm64/v8 is arm64, arm is arm/v7, … */
 bool platform_parse(const char *text, struct platform *platform, struct err *err);
 void platform_normalise(struct platform *platform);
+
+/*
+ * Copies one part as an image or an index gives it. False when it is too long or has anything but
+ * what platforms are spelt with: letters, digits, '.', '_' and '-'. Parts are printed.
+ */
+bool platform_take_part(const char *text, size_t len, char part[PLATFORM_PART_MAX]);
 
 /* What this machine runs. */
 void platform_host(struct platform *platform);

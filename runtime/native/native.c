@@ -343,7 +343,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     struct message message;
     ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && errno == EAGAIN)
         return true;
     if (n != (ssize_t)sizeof(message))
         return false;

@@ -35,8 +35,10 @@ static bool next_line(const char **text, struct line *line)
     return true;
 }
 
+/* What any program would take for a number, with a sign too, is never looked up as a name. */
 static bool is_number(const char *text)
 {
+    text += *text == '-' || *text == '+';
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/caller.h"
 #include "runtime/image/store_write.h"
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
@@ -65,6 +66,8 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "--help";
     struct err err;
 
+    if (!caller_check(&err))
+        return command_failed(&err);
     /* A caller may have it ignored, and then no child could be waited for. */
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);

@@ -17,6 +17,25 @@ setup() { ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd); }
     done
 }
 
+@test "every test that docs/threat-model.md names is there" {
+    local file name count=0
+    # A line for each `file`: "name" of its tables.
+    while IFS=$'\t' read -r file name; do
+        count=$((count + 1))
+        case $file in
+        *.bats) grep -qF "@test \"$name\"" "$ROOT/tests/bats/$file" ;;
+        *.c) grep -qE "cmocka_unit_test(_setup_teardown)?\(${name}[,)]" "$ROOT/tests/unit/$file" ;;
+        *) false ;;
+        esac || {
+            echo "no test '$name' in '$file'"
+            return 1
+        }
+    done < <(perl -ne 'next unless /^\|/; my $file = "";
+        while (/`(\w+\.(?:bats|c))`|"([^"]+)"/g) { defined $1 ? $file = $1 : print "$file\t$2\n" }' \
+        "$ROOT/docs/threat-model.md")
+    [ "$count" -gt 50 ]
+}
+
 @test "the layer check finds what it is there to find" {
     "$ROOT/scripts/check-layers" --self-test
 }

@@ -239,15 +239,18 @@ offline() {
     torn() {
         fresh_store
         IMAGE=oci:$IMAGES/execution:latest
-        local i pid
+        local i killed=0
         for i in 0.02 0.1 0.3 0.6 1; do
-            # The shell stands between: its process group is what a cancelled job loses at once.
-            as setsid "$STEPCELL" image pull "$IMAGE" >/dev/null 2>&1 3>&- &
-            pid=$!
+            rm -f ../group
+            # A process group of its own is what a cancelled job loses at once.
+            as setsid sh -c 'echo $$ >../group && exec "$@"' sh "$STEPCELL" image pull "$IMAGE" \
+                >/dev/null 2>&1 3>&- &
+            wait_for test -s ../group
             sleep "$i"
-            kill -KILL -- "-$pid" 2>/dev/null || true
-            wait "$pid" 2>/dev/null || true
+            kill -KILL -- "-$(cat ../group)" 2>/dev/null && killed=$((killed + 1))
+            wait "$!" || true
         done
+        [ "$killed" -gt 0 ]
         run -0 --separate-stderr cell -- bash -c 'echo whole; dpkg --verify bash'
         assert_equal output "$output" whole
         [ -z "$(ls -A "$TEST_DIR/store/$CALLER/tmp" 2>/dev/null)" ]

@@ -270,6 +270,8 @@ static void bad_configurations_are_refused(void **state)
         "{\"os\":\"linux\"" ROOTFS "}",
         "{\"os\":[\"linux\"],\"architecture\":\"amd64\"" ROOTFS "}",
         "{\"os\":\"linux\\u0000x\",\"architecture\":\"amd64\"" ROOTFS "}",
+        "{\"os\":\"linux\\u001b[2J\",\"architecture\":\"amd64\"" ROOTFS "}",
+        "{" LINUX ",\"variant\":\"v8\\n\"" ROOTFS "}",
         "{" LINUX "}",
         "{" LINUX ",\"rootfs\":{\"type\":\"tree\",\"diff_ids\":[" DIGEST "]}}",
         "{" LINUX ",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}",

@@ -80,12 +80,36 @@ static void nothing_escapes_a_root(void **state)
     assert_true(file_remove_tree(AT_FDCWD, dir));
 }
 
+static void open_files_have_a_path_below_their_root(void **state)
+{
+    static const struct {
+        const char *root, *path;
+        const char *expect; /* NULL: not below it */
+    } table[] = {
+        {"/", "/", "/"},         {"/", "/proc", "/proc"},
+        {"/usr", "/usr", "/"},   {"/usr", "/usr/bin", "/bin"},
+        {"/usr", "/proc", NULL}, {"/usr/bin", "/usr", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autofd root = open(table[i].root, O_PATH | O_CLOEXEC);
+        autofd fd = open(table[i].path, O_PATH | O_CLOEXEC);
+        char path[PATH_MAX];
+
+        assert_int_equal(path_of_fd(root, fd, path), table[i].expect != NULL);
+        if (table[i].expect)
+            assert_string_equal(path, table[i].expect);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_cleaned),
         cmocka_unit_test(paths_compare_by_component),
         cmocka_unit_test(nothing_escapes_a_root),
+        cmocka_unit_test(open_files_have_a_path_below_their_root),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "short:x:1\n"
                              "app:x:1000:1001:App:/home/app:/bin/sh\n"
                              "4294967296:x:0:0:trap:/root:/bin/sh\n"
-                             "minus:x:-1:-1::/:\n"
+                             "minus:x:-1:-1::/:\n-1:x:0:0::/:\n+0:x:0:0::/:\n"
                              "large:x:4294967296:0::/:\n"
                              "nohome:x:7:7::relative:/bin/sh\r\n";
 static const char group[] =
@@ -57,9 +57,17 @@ static void users_are_found(void **state)
 static void bad_users_are_refused(void **state)
 {
     static const char *const table[] = {
-        "4294967296", "2147483648",      "-1",     "0x0",          "1:",    ":1",    " 1",    "1 ",
-        "01",         "root:4294967296", "nobody", "root:nogroup", "minus", "large", "short", ":",
-        "#",          "app:wheel:x",     "00",
+        "4294967296", "2147483648",
+        "-1",         "0x0",
+        "1:",         ":1",
+        " 1",         "1 ",
+        "01",         "root:4294967296",
+        "nobody",     "root:nogroup",
+        "minus",      "large",
+        "short",      ":",
+        "#",          "app:wheel:x",
+        "00",         "+0",
+        "root:-1",
     };
     struct err err;
 

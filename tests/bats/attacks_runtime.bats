@@ -1,0 +1,253 @@
+# What a step's own processes may try: against the programs that run it, against the caller's
+# descriptors, terminal and directories, and against other cells. Races are tried for real.
+
+load ../lib/common
+load ../lib/images
+load ../lib/attacks
+
+setup_file() { make_attacks; }
+teardown_file() { remove_attacks; }
+teardown() { stop_racer; }
+
+# start_racer COMMAND...: in the background until stop_racer
+start_racer() {
+    "$@" >/dev/null 2>&1 3>&- &
+    RACER=$!
+}
+
+stop_racer() {
+    [ -n "${RACER:-}" ] || return 0
+    kill "$RACER" 2>/dev/null || true
+    wait "$RACER" 2>/dev/null || true
+    RACER=
+}
+
+# own_copy: stepcell's programs as files of the caller, so that nothing but the cell protects them
+own_copy() {
+    local build
+    build=$(dirname "$(dirname "$STEPCELL")")
+    mkdir ../copy
+    cp -r "$build/bin" "$build/libexec" ../copy/
+    chown -R "$(caller_name):" ../copy
+    STEPCELL=$PWD/../copy/bin/stepcell
+}
+
+programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec sha256sum {} + | sort); }
+
+@test "no program of stepcell can be changed through /proc" {
+    overwrite() {
+        local STEPCELL=$STEPCELL before i
+        own_copy
+        before=$(programs_look)
+        cp "$ATTACK" attack
+        printf '#!/proc/self/exe\n' >script
+        printf '#!/proc/1/exe\n' >script-1
+        chmod 755 attack script script-1
+        run -0 --separate-stderr cell -- ./attack programs
+        assert_equal output "$output" ""
+        for i in $(seq 10); do
+            # The first process of the cell is still to become the command when these start.
+            run --separate-stderr cell -- ./script
+            [ "$status" != 0 ]
+            run --separate-stderr cell -- ./script-1
+            [ "$status" != 0 ]
+            run -0 --separate-stderr cell -- sh -c './script & ./attack programs & ./script & wait'
+            assert_equal output "$output" ""
+        done
+        assert_equal programs "$(programs_look)" "$before"
+    }
+    each_caller overwrite
+}
+
+@test "pid 1 of a cell gives nothing away" {
+    steal() {
+        cp "$ATTACK" attack
+        run -0 --separate-stderr cell -- ./attack steal
+        assert_equal output "$output" ""
+        # Tracing works as such, so what fails above fails for pid 1.
+        run -0 --separate-stderr cell -- sh -c 'sleep 5 & read -r x </proc/$!/environ || test -n "$x"; kill $!'
+    }
+    each_caller steal
+}
+
+@test "a program finds no descriptor but its three" {
+    held() (
+        for i in $(seq 3 60); do eval "exec $i<$TRAP"; done
+        cell -- ./attack descriptors
+    )
+    descriptors() {
+        cp "$ATTACK" attack
+        run -0 --separate-stderr held
+        assert_equal output "$output" ""
+    }
+    each_caller descriptors
+}
+
+@test "descriptors are no way to a directory outside, whoever names them" {
+    hostile_image workdir-fd '{"config": {"WorkingDir": "/proc/self/fd/7"}}'
+    named() (
+        for i in $(seq 3 40); do eval "exec $i<$TRAP"; done
+        stepcell run --result "$RESULT" --progress none "$@"
+    )
+    directories() {
+        local fd
+        run -0 --separate-stderr named --workdir "$WORK" "oci:$LAYOUT:workdir-fd" -- sh -c 'pwd; ls ..'
+        assert_equal output "$output" "$WORK"$'\n'work
+        for fd in 0 1 3 7 40; do
+            run --separate-stderr named --workdir "/proc/self/fd/$fd" "$IMAGE" -- ls
+            assert_equal status "$status" 125
+            run --separate-stderr named --workdir "$WORK" --volume "$WORK:/proc/self/fd/$fd" "$IMAGE" -- ls
+            assert_refused mount.denied
+        done
+        run --separate-stderr named --workdir "$WORK" --volume "$WORK:/proc/1/cwd" "$IMAGE" -- ls
+        assert_refused mount.denied
+    }
+    each_caller directories
+}
+
+@test "no keystroke gets into the caller's terminal" {
+    keystrokes() {
+        local option
+        cp "$ATTACK" attack
+        for option in --no-proxy-env --interactive; do
+            run as script --quiet --return --command \
+                "'$STEPCELL' run $option -w '$WORK' --progress none '$IMAGE' ./attack type; echo ended" /dev/null </dev/null
+            assert_equal output "$output" $'ended\r'
+        done
+    }
+    each_caller keystrokes
+}
+
+@test "a source that is exchanged for a link during the start is the one that was checked, or refused" {
+    exchange_source() {
+        local i package=$WORK/../swap/package hidden=$WORK/../hidden
+        mkdir -p ../swap/package ../hidden
+        touch ../swap/package/open ../hidden/secret
+        ln -s ../hidden ../swap/other
+        hidden=$(realpath ../hidden) package=$(realpath ../swap)/package
+        start_racer "$ATTACK" exchange "$package" "${package%/*}/other"
+        for i in $(seq 40); do
+            run --separate-stderr cell --package "$package" -- sh -c '
+                [ -e "$1/open" ] || { [ -e "$1/secret" ] && [ -e "$2/secret" ]; } || echo "leaked: $(ls "$1")"' \
+                sh "$package" "$hidden"
+            assert_match "$status" "@(0|125)"
+            [ "$status" = 0 ] || assert_match "$(result_field .error.code)" "mount.@(source-missing|conflict)"
+            assert_equal output "$output" ""
+        done
+        stop_racer
+    }
+    each_caller exchange_source
+}
+
+@test "a target that another cell exchanges for a link during the start leads nowhere else" {
+    exchange_target() {
+        local i to
+        mkdir ../source target
+        touch ../source/here
+        cp "$ATTACK" attack
+        for to in / /proc "$TRAP" ../../../../../../..; do
+            ln -sfn "$to" link
+            chown -h "$(caller_name):" . link target
+            # The process id is that of stepcell itself, so that its cell ends with it.
+            start_racer as sh -c 'echo $$ >../racer && exec "$@"' sh "$STEPCELL" run --result ../racer.json \
+                -w "$WORK" "$IMAGE" -- ./attack exchange target link
+            for i in $(seq 12); do
+                run --separate-stderr stepcell run --result ../other.json -w "$WORK" \
+                    --volume "$WORK/../source:$WORK/target" "$IMAGE" -- \
+                    sh -c '[ -e /bin/sh ] && [ -e /proc/self/stat ] && [ ! -e "$1/file" ] && echo usual' sh "$TRAP"
+                assert_match "$status:$output" "@(0:usual|125:)"
+            done
+            wait_for test -s ../racer
+            kill "$(cat ../racer)"
+            wait "$RACER" || true
+            rm -rf link target ../racer
+            mkdir target
+            assert_trap_untouched
+        done
+    }
+    each_caller exchange_target
+}
+
+@test "what a step left to other ids is given back without leaving the working directory" {
+    # A file of such an id lies outside, and a link to its directory takes turns with a directory.
+    give_back() {
+        local i id=2013331499 outside=$ATTACKS/outside.$CALLER
+        [ "$CALLER" = root ] || id=1700042
+        mkdir -p "$outside" directory other/deep
+        ln -s "$outside" link
+        chown -R "$(caller_name):" directory other link
+        start_racer "$ATTACK" exchange "$WORK/directory" "$WORK/link"
+        for i in $(seq 40); do
+            touch "$outside/file"
+            chown "$id:$id" "$outside/file"
+            run --separate-stderr cell --user 0 -- sh -c 'mkdir -p a/b && touch a/b/c && chown -R 42:42 a'
+            assert_match "$status" "@(0|125)"
+            assert_equal "owner outside" "$(stat -c %u:%g "$outside/file")" "$id:$id"
+            assert_equal "owner inside" "$(owner a/b/c)" "$(caller_name):$(caller_name)"
+            rm -rf a
+        done
+        stop_racer
+    }
+    CALLERS="root ranges" each_caller give_back
+}
+
+@test "cells of one caller see nothing of each other" {
+    neighbours() {
+        local pid
+        cp "$ATTACK" attack
+        cell -- sh -c 'trap "echo signalled; exit 3" TERM; echo secret >/tmp/neighbour; cp /tmp/neighbour /dev/shm/
+            touch started; i=0; while [ ! -e finished ] && [ $i -lt 300 ]; do i=$((i + 1)); sleep 0.1; done' \
+            >../first 2>&1 3>&- &
+        pid=$!
+        wait_for test -e started
+        run -0 --separate-stderr stepcell run --result ../other.json -w "$WORK" --progress none "$IMAGE" -- sh -c '
+            ./attack signals
+            ls /tmp/neighbour /dev/shm/neighbour 2>/dev/null
+            grep -ls TERM /proc/[0-9]*/cmdline | grep -v "^/proc/$$/"
+            ls /var/tmp/*/store /var/lib/stepcell 2>/dev/null
+            ipcs -q 2>/dev/null | grep 0x; :'
+        touch finished
+        wait "$pid"
+        assert_equal output "$output" ""
+        assert_equal "output of the first" "$(cat ../first)" ""
+    }
+    each_caller neighbours
+}
+
+@test "other users of the host reach neither layers nor the files of a running cell" {
+    others() {
+        local other=stepcell-plain pid path
+        [ "$CALLER" != plain ] || other=stepcell-ranges
+        cell -- sh -c 'echo secret >/in-the-cell; chmod 777 /in-the-cell; touch started
+            i=0; while [ ! -e finished ] && [ $i -lt 300 ]; do i=$((i + 1)); sleep 0.1; done' >/dev/null 2>&1 3>&- &
+        pid=$!
+        wait_for test -e started
+        find "$TEST_DIR/store/$CALLER" -name in-the-cell -o -path '*/layers/*' -name busybox >../paths
+        grep -q in-the-cell ../paths
+        grep -q busybox ../paths
+        while read -r path; do
+            run setpriv --reuid="$other" --regid="$other" --clear-groups -- stat "$path"
+            [ "$status" != 0 ]
+        done <../paths
+        touch finished
+        wait "$pid"
+    }
+    each_caller others
+}
+
+@test "stepcell does not run with the rights of another" {
+    local name directory=$ATTACKS/set-id
+    cp -r "$(dirname "$(dirname "$STEPCELL_RELEASE")")/." "$directory"
+    for name in bin/stepcell libexec/stepcell/stepcell-image; do
+        for bits in 4755 2755; do
+            chown root:root "$directory/$name"
+            chmod "$bits" "$directory/$name"
+            CALLER=plain
+            run --separate-stderr as "$directory/$name" list
+            CALLER=root
+            assert_equal status "$status" 125
+            assert_match "$stderr" "*with the rights of*set-user-ID*"
+            chmod 755 "$directory/$name"
+        done
+    done
+}

@@ -1,0 +1,1 @@
+.variant = "v1\u001b[2J"
