@@ -191,6 +191,7 @@ static void take_outcome(struct session *session, const struct exit_record *reco
     struct result *result = &session->result;
 
     result->error = record->error;
+    result->oom_killed = record->oom_killed;
     switch (record->kind) {
     case EXIT_STATUS:
         result->outcome = OUTCOME_EXITED;
@@ -215,6 +216,9 @@ static void take_outcome(struct session *session, const struct exit_record *reco
                     "the cell was killed before its command reported a status");
         break;
     }
+    if (record->oom_killed)
+        print_note(session->options.verbosity,
+                   "the memory limit was hit: the kernel killed a process of the step");
     for (size_t i = 0; i < record->left_running.count; i++)
         print_note(session->options.verbosity, "killed '%s', which the command had left running",
                    record->left_running.items[i]);

@@ -218,6 +218,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->user_listed = user->listed;
     spec->network = session->options.network;
     spec->pass_stdin = session->options.interactive;
+    spec->limits = session->options.limits;
     spec->scratch = session->scratch.path;
     return make_command(session, err);
 }

@@ -1,6 +1,6 @@
 /*
  * stepcell-init: pid 1 of a cell. A static program that knows nothing of the host: it starts the
- * command with the step's user and capabilities, forwards signals to the command's process group,
+ * command with the step's user, capabilities and limits, forwards signals to the command's process group,
  * reaps whatever becomes its child, and when the command ends reports its status, names what it
  * left running and ends, upon which the kernel kills every other process of the pid namespace.
  *
@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -48,11 +49,24 @@ static bool become_user(const struct init_config *config)
            setresuid(config->uid, config->uid, config->uid) == 0 && caps_set(config->caps);
 }
 
+/* Last: they are the command's, and what came before could have hit them. */
+static bool limit(const struct init_config *config)
+{
+    for (uint32_t i = 0; i < config->rlimit_count; i++) {
+        const struct init_rlimit *one = &config->rlimits[i];
+        const struct rlimit value = {.rlim_cur = one->soft, .rlim_max = one->hard};
+
+        if (setrlimit((int)one->resource, &value) < 0)
+            return false;
+    }
+    return true;
+}
+
 _Noreturn static void run_command(const struct init_config *config, char *const *argv)
 {
     sigset_t none;
 
-    if (!become_user(config)) {
+    if (!become_user(config) || !limit(config)) {
         tell(MESSAGE_INIT_FAILED, errno, NULL);
         _exit(INIT_FAILURE);
     }
