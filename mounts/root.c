@@ -170,7 +170,9 @@ static bool show_cgroups(int root, const struct root_options *options, const str
 static bool populate_sys(int root, const struct root_options *options, const struct root_host *host,
                          struct err *err)
 {
-    static const char *const hidden[] = {CGROUP_PLACE, "sys/firmware"};
+    static const char *const hidden[] = {"sys/firmware", CGROUP_PLACE};
+    /* The cell's own cgroups cover the host's as well. */
+    size_t hide = ARRAY_SIZE(hidden) - (options->cgroup_count > 0);
     static const char *const empty[] = {"mode=755", "size=4k", "nr_inodes=2", NULL};
     autofd sys = open_dir(root, "sys", 0755, err);
 
@@ -181,7 +183,7 @@ static bool populate_sys(int root, const struct root_options *options, const str
                show_cgroups(root, options, host, err);
     if (!tree_attach(host->sys, sys))
         return err_errno(err, ERR_ENGINE_FAILED, "cannot mount '/sys' in the cell");
-    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++) {
+    for (size_t i = 0; i < hide; i++) {
         autofd dir = path_open_in_nofollow(root, hidden[i], O_PATH | O_DIRECTORY, 0);
 
         if (dir >= 0 &&

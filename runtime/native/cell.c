@@ -367,6 +367,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     int pipes[2];
     autofd writer = -1;
 
+    _Static_assert(INIT_RLIMITS_MAX >= LIMITS_ULIMITS, "each limit has its place");
     for (size_t i = 0; i < spec->limits.ulimit_count; i++) {
         const struct ulimit *one = &spec->limits.ulimits[i];
 

@@ -5,7 +5,8 @@
 
 static bool refused(const struct ulimit *one, rlim_t own, struct err *err)
 {
-    err_errno(err, ERR_OPTION_INVALID, "--ulimit %s is above the caller's hard limit", one->name);
+    err_set(err, ERR_OPTION_INVALID, "'%s' of --ulimit is above the caller's hard limit",
+            one->name);
     return err_hint(err, "ask for %llu at the most, or raise the limit of whoever calls stepcell",
                     (unsigned long long)own);
 }
