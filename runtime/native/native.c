@@ -280,13 +280,21 @@ static int native_poll_fd(const struct cell *cell)
     return cell->control;
 }
 
+/* What a child that is gone said last comes behind the news that it read not all of ours. */
+static ssize_t receive(const struct cell *cell, void *packet, size_t size, int flags)
+{
+    ssize_t n = recv(cell->control, packet, size, flags);
+
+    return n < 0 && errno == ECONNRESET ? recv(cell->control, packet, size, flags) : n;
+}
+
 static void take_failure(struct cell *cell)
 {
     struct message_failure failure;
     struct err *err = &cell->record.error;
 
     cell->record.kind = EXIT_FAILED;
-    if (recv(cell->control, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
+    if (receive(cell, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
         failure.code >= ERR_COUNT) {
         err_set(err, ERR_ENGINE_FAILED, "contact with the cell was lost while it was set up");
         return;
@@ -337,7 +345,7 @@ static void remove_marker(const struct cell *cell)
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
     struct message message;
-    ssize_t n = recv(cell->control, &message, sizeof(message), MSG_DONTWAIT);
+    ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
