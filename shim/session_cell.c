@@ -209,11 +209,16 @@ static void take_outcome(struct session *session, const struct exit_record *reco
     case EXIT_UNKNOWN:
         result->outcome = OUTCOME_UNKNOWN;
         result->exit_code = 125;
-        if (session->timed_out || session->canceled)
+        if (session->timed_out || session->canceled) {
             result->signal = SIGKILL;
-        else
+        } else if (record->oom_killed) {
+            err_set(&result->error, ERR_ENGINE_FAILED,
+                    "the cell was killed for lack of memory while it was set up or ended");
+            err_hint(&result->error, "give it more with --memory");
+        } else {
             err_set(&result->error, ERR_ENGINE_FAILED,
                     "the cell was killed before its command reported a status");
+        }
         break;
     }
     if (record->oom_killed)

@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <sys/sysmacros.h>
+
 #include "mounts/mountinfo.h"
 
 #define LINE(point) "27 1 254:0 / " point " rw,relatime - ext4 /dev/vda rw\n"
@@ -31,9 +33,57 @@ static void mount_points_are_found(void **state)
         assert_int_equal(mountinfo_has_below(table[i].text, table[i].path), table[i].found);
 }
 
+static void lines_are_read(void **state)
+{
+    static const char text[] = "35 31 0:32 /a\\040b /sys/fs/cg\\134x rw,relatime shared:9 master:1 "
+                               "- cgroup cgroup rw,memory\n"
+                               "41 31 254:3 / /sys/fs/cgroup rw - cgroup2 none rw,nsdelegate";
+    const char *at = text;
+    struct mountinfo_entry entry;
+
+    (void)state;
+    assert_true(mountinfo_read(&at, &entry));
+    assert_int_equal(entry.dev, makedev(0, 32));
+    assert_string_equal(entry.root, "/a b");
+    assert_string_equal(entry.point, "/sys/fs/cg\\x");
+    assert_string_equal(entry.type, "cgroup");
+    assert_string_equal(entry.options, "rw,memory");
+    assert_true(mountinfo_read(&at, &entry));
+    assert_int_equal(entry.dev, makedev(254, 3));
+    assert_string_equal(entry.type, "cgroup2");
+    assert_string_equal(entry.options, "rw,nsdelegate");
+    assert_string_equal(at, "");
+}
+
+static void bad_lines_are_refused_and_skipped(void **state)
+{
+    static const char *const table[] = {
+        "garbage\n",
+        "35 31 0:32 / /x rw\n",
+        "35 31 0:32 / /x rw - cgroup\n",
+        "35 31 0:32 / /x rw - cgroup none\n",
+        "35 31 zero / /x rw - cgroup none rw\n",
+        "35 31 0:32 / relative rw - cgroup none rw\n",
+        "35 31 0:32 / /x rw - a-type-of-more-than-thirty-one-bytes none rw\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        const char *at = table[i];
+        struct mountinfo_entry entry;
+
+        assert_false(mountinfo_read(&at, &entry));
+        assert_string_equal(at, "");
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(mount_points_are_found)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mount_points_are_found),
+        cmocka_unit_test(lines_are_read),
+        cmocka_unit_test(bad_lines_are_refused_and_skipped),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
