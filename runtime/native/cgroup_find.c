@@ -199,9 +199,7 @@ static bool not_enabled(const char *dir, unsigned int controllers, struct err *e
     }
     err_set(err, ERR_ENGINE_UNAVAILABLE, "the cgroup controller %s is not %s '%s'", names.data,
             present == controllers ? "enabled beside or below" : "given to", dir);
-    return err_hint(err,
-                    "call stepcell by 'systemd-run %s--scope%s stepcell …', or in a service with "
-                    "'Delegate=yes' below its own cgroup",
+    return err_hint(err, "call stepcell by 'systemd-run %s--scope%s stepcell …', which enables it",
                     geteuid() == 0 ? "" : "--user ", properties.data);
 }
 
