@@ -16,19 +16,29 @@ own_cgroup() {
 # in_delegated FUNCTION...: in cgroups that belong to $CALLER, as an administrator gives them; proves that
 # nothing is left in them
 in_delegated() {
-    local controller dirs=() status=0
+    local controller
     for controller in ${DELEGATED:-$CONTROLLERS}; do
-        dirs+=("$(own_cgroup "$controller")/delegated-$BATS_TEST_NUMBER-$BASHPID")
+        delegated+=("$(own_cgroup "$controller")/delegated-$BATS_TEST_NUMBER-$BASHPID")
     done
-    mkdir "${dirs[@]}"
-    chown "$(caller_name):" "${dirs[@]}"
-    (
-        for controller in "${dirs[@]}"; do echo "$BASHPID" >"$controller/cgroup.procs"; done
-        "$@"
-    ) || status=$?
-    rmdir "${dirs[@]}"
-    return $status
+    mkdir "${delegated[@]}"
+    chown "$(caller_name):" "${delegated[@]}"
+    for controller in "${delegated[@]}"; do echo "$BASHPID" >"$controller/cgroup.procs"; done
+    "$@"
+    leave_delegated
 }
+
+# Also after a failure, from the test's own teardown, which may be another process.
+leave_delegated() {
+    local dir pid
+    for dir in "${delegated[@]}"; do
+        while read -r pid; do echo "$pid" >"${dir%/*}/cgroup.procs"; done <"$dir/cgroup.procs"
+    done
+    rmdir "${delegated[@]}"
+    delegated=()
+}
+
+setup() { delegated=(); }
+teardown() { [ ${#delegated[@]} = 0 ] || leave_delegated || true; }
 
 each_delegated() { each_caller in_delegated "$@"; }
 
@@ -37,13 +47,22 @@ no_cell_cgroups() { [ -z "$(cell_cgroups)" ]; }
 
 # start_cell [OPTION...]: a cell that waits, with its cgroups in the array `made`; $pid is stepcell's
 start_cell() {
-    stepcell run --result "$RESULT" -w "$WORK" --progress none "$@" "$IMAGE" -- \
-        sh -c 'echo >started; sleep 100' 3>&- &
-    pid=$!
-    wait_for test -e "$WORK/started"
-    rm "$WORK/started"
+    rm -f started
+    # A shell without job control lets its background jobs ignore INT; env undoes that.
+    as sh -c 'echo $$ >../pid; exec env --default-signal=INT "$@"' sh "$STEPCELL" run -q --result "$RESULT" \
+        -w "$WORK" "$@" "$IMAGE" -- sh -c 'echo >started; sleep 100' 3>&- &
+    background=$!
+    wait_for test -e started
+    pid=$(cat ../pid)
     mapfile -t made < <(cell_cgroups)
     [ ${#made[@]} -ge 1 ]
+}
+
+# ends STATUS PROCESS: of this shell
+ends() {
+    local code=0
+    wait "$2" || code=$?
+    assert_equal "status of process $2" $code "$1"
 }
 
 # in_cell_cgroups COMMAND...: a process of the host in them
@@ -155,7 +174,7 @@ in_cell_cgroups() {
             [ "$now" -le "$peak" ] || peak=$now
             sleep 0.05
         done
-        run -124 wait $pid
+        ends 124 $pid
         echo "peak $peak"
         [ "$peak" -gt 2 ] && [ "$peak" -le 30 ]
         assert_equal verified "$(result_field .cleanup.verified)" true
@@ -310,12 +329,12 @@ in_cell_cgroups() {
 
 @test "what is in a cell's cgroup at its end is killed, whatever it is" {
     stray() {
-        local pid stray made
+        local pid background stray made
         start_cell --memory 64m --pids-limit 20
         in_cell_cgroups sleep 1000
-        kill -TERM $pid
-        run -143 wait $pid
-        run -137 wait $stray
+        kill -TERM "$pid"
+        ends 143 "$background"
+        ends 137 "$stray"
         assert_equal verified "$(result_field .cleanup.verified)" true
         no_cell_cgroups
     }
@@ -326,14 +345,14 @@ in_cell_cgroups() {
 
 @test "what kill -9 of stepcell leaves is removed by the next call" {
     crash() {
-        local pid stray made
+        local pid background stray made
         start_cell --memory 64m --cpus 0.5 --pids-limit 20
-        kill -9 $pid
-        run -137 wait $pid
+        kill -9 "$pid"
+        ends 137 "$background"
         # A place of the cell is there, whatever ends first.
         in_cell_cgroups sleep 1000
         run -0 cell -- true
-        run -137 wait $stray
+        ends 137 "$stray"
         no_cell_cgroups
         assert_equal verified "$(result_field .cleanup.verified)" true
     }
@@ -342,11 +361,11 @@ in_cell_cgroups() {
 
 @test "a cgroup that cannot be removed is named in the result, and tried again by the next call" {
     held() {
-        local pid made
+        local pid background made
         start_cell --pids-limit 20
         mkdir "$(own_cgroup pids)"/stepcell-*/held
-        kill -TERM $pid
-        run -143 wait $pid
+        kill -TERM "$pid"
+        ends 143 "$background"
         assert_equal verified "$(result_field .cleanup.verified)" false
         assert_match "$(result_field '.cleanup.left[]')" "*/stepcell-*"
         rmdir "$(own_cgroup pids)"/stepcell-*/held
@@ -357,13 +376,13 @@ in_cell_cgroups() {
 }
 
 @test "cancelled, timed out and failed steps leave no cgroup" {
-    ends() {
-        local pid made
+    all_ways() {
+        local pid background made
         run -124 cell --memory 64m --pids-limit 20 --timeout 500ms --grace 0 -- sleep 100
         no_cell_cgroups
         start_cell --memory 64m
-        kill -INT $pid
-        run -130 wait $pid
+        kill -INT "$pid"
+        ends 130 "$background"
         no_cell_cgroups
         run -127 cell --memory 64m -- no-such-command
         echo 'print(1)' >../x.py
@@ -371,7 +390,7 @@ in_cell_cgroups() {
         assert_equal code "$(result_field .error.code)" image.shell-missing
         no_cell_cgroups
     }
-    each_delegated ends
+    each_delegated all_ways
 }
 
 @test "200 limited steps at once, and 2,000 in a row, leave no cgroup" {
