@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "base/path.h"
 
@@ -16,29 +17,81 @@ static bool is_octal(const char *text)
     return true;
 }
 
-/* The mount point of a line, unescaped; false when the line has none that fits. */
-static bool mount_point(const char *line, char point[MOUNT_PATH_MAX])
+/* Moves behind the field at *line and the blank that follows; false at the end of the line. */
+static bool skip_field(const char **line)
+{
+    *line += strcspn(*line, " \n");
+    if (**line != ' ')
+        return false;
+    (*line)++;
+    return true;
+}
+
+/* The field at `line`, unescaped; false when it does not fit. */
+static bool copy_field(const char *line, char *out, size_t size)
 {
     size_t used = 0;
 
-    for (int i = 0; i < MOUNT_POINT_FIELD; i++) {
-        line += strcspn(line, " \n");
-        if (*line != ' ')
-            return false;
-        line++;
-    }
     while (*line && *line != ' ' && *line != '\n') {
-        if (used + 1 >= MOUNT_PATH_MAX)
+        if (used + 1 >= size)
             return false;
         if (*line == '\\' && is_octal(line + 1)) {
-            point[used++] = (char)((line[1] - '0') << 6 | (line[2] - '0') << 3 | (line[3] - '0'));
+            out[used++] = (char)((line[1] - '0') << 6 | (line[2] - '0') << 3 | (line[3] - '0'));
             line += 4;
         } else {
-            point[used++] = *line++;
+            out[used++] = *line++;
         }
     }
-    point[used] = '\0';
-    return point[0] == '/';
+    out[used] = '\0';
+    return true;
+}
+
+/* The mount point of a line; false when the line has none that fits. */
+static bool mount_point(const char *line, char point[MOUNT_PATH_MAX])
+{
+    for (int i = 0; i < MOUNT_POINT_FIELD; i++) {
+        if (!skip_field(&line))
+            return false;
+    }
+    return copy_field(line, point, MOUNT_PATH_MAX) && point[0] == '/';
+}
+
+/* "ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS" */
+static bool read_line(const char *line, struct mountinfo_entry *entry)
+{
+    unsigned int major, minor;
+    unsigned long long id;
+    size_t len;
+
+    if (sscanf(line, "%llu ", &id) != 1 || !skip_field(&line) || !skip_field(&line) ||
+        sscanf(line, "%u:%u ", &major, &minor) != 2 || !skip_field(&line) ||
+        !copy_field(line, entry->root, sizeof(entry->root)) || !skip_field(&line) ||
+        !copy_field(line, entry->point, sizeof(entry->point)) || entry->point[0] != '/' ||
+        !skip_field(&line))
+        return false;
+    entry->id = id;
+    entry->dev = makedev(major, minor);
+    do {
+        if (!skip_field(&line))
+            return false;
+    } while (strncmp(line, "- ", 2) != 0);
+    if (!skip_field(&line) || !copy_field(line, entry->type, sizeof(entry->type)) ||
+        !skip_field(&line) || !skip_field(&line))
+        return false;
+    len = strcspn(line, "\n");
+    len = len < sizeof(entry->options) ? len : sizeof(entry->options) - 1;
+    memcpy(entry->options, line, len);
+    entry->options[len] = '\0';
+    return true;
+}
+
+bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
+{
+    bool ok = read_line(*text, entry);
+
+    *text += strcspn(*text, "\n");
+    *text += **text == '\n';
+    return ok;
 }
 
 bool mountinfo_has_below(const char *text, const char *path)
@@ -67,13 +120,13 @@ static bool is_fuse(const char *type)
     return false;
 }
 
-/* Whether one of the comma-separated options is `option`; they end with the line. */
+/* Whether one of the comma-separated options is `option`; */
 static bool has_option(const char *options, const char *option)
 {
     size_t len = strlen(option);
 
     for (;;) {
-        size_t next = strcspn(options, ",\n");
+        size_t next = strcspn(options, ",");
 
         if (next == len && strncmp(options, option, len) == 0)
             return true;
@@ -83,32 +136,7 @@ static bool has_option(const char *options, const char *option)
     }
 }
 
-/* ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG]... - TYPE SOURCE OPTIONS */
-static bool take_line(const char *line, struct mountinfo_mount *mount)
+bool mountinfo_is_private(const struct mountinfo_entry *entry)
 {
-    const char *end = line + strcspn(line, "\n"), *dash = strstr(line, " - ");
-    unsigned long long id;
-    int options = 0;
-
-    if (!dash || dash > end || sscanf(line, "%llu ", &id) != 1 ||
-        !mount_point(line, mount->point) ||
-        sscanf(dash, " - %63[^ \n] %*[^ \n] %n", mount->type, &options) != 1)
-        return false;
-    mount->id = id;
-    mount->is_private =
-        is_fuse(mount->type) && options > 0 && !has_option(dash + options, "allow_other");
-    return true;
-}
-
-bool mountinfo_next(const char **text, struct mountinfo_mount *mount)
-{
-    while (**text) {
-        const char *line = *text;
-
-        *text += strcspn(*text, "\n");
-        *text += **text == '\n';
-        if (take_line(line, mount))
-            return true;
-    }
-    return false;
+    return is_fuse(entry->type) && !has_option(entry->options, "allow_other");
 }

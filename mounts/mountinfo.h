@@ -1,29 +1,37 @@
-/* /proc/PID/mountinfo (proc(5)): whether something is left, and what kind of mounts there are (pure). */
+/*
+ * /proc/PID/mountinfo (proc(5)): what is mounted where, and whether something is left (pure). The
+ * kernel writes blanks, tabs, newlines and backslashes of a path as \OOO.
+ */
 #ifndef STEPCELL_MOUNTS_MOUNTINFO_H
 #define STEPCELL_MOUNTS_MOUNTINFO_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "mounts/mount_spec.h"
 
-#define MOUNTINFO_TYPE_MAX 64 /* bytes with the NUL */
+#define MOUNTINFO_TYPE_MAX    64   /* bytes of the type of a file system, with the NUL */
+#define MOUNTINFO_OPTIONS_MAX 1024 /* bytes of the options of a superblock; longer ones are cut */
 
-/* What a line says. */
-struct mountinfo_mount {
+struct mountinfo_entry {
     uint64_t id; /* statx(2): stx_mnt_id */
-    char point[MOUNT_PATH_MAX];
-    char type[MOUNTINFO_TYPE_MAX]; /* ext4, fuse.sshfs */
-    bool is_private; /* FUSE without allow_other: the kernel lets only who mounted it use it */
+    dev_t dev;
+    char root[MOUNT_PATH_MAX];           /* the part of the file system that is mounted */
+    char point[MOUNT_PATH_MAX];          /* where */
+    char type[MOUNTINFO_TYPE_MAX];       /* ext4, fuse.sshfs */
+    char options[MOUNTINFO_OPTIONS_MAX]; /* of the superblock */
 };
 
-/* Takes the next line that can be read, and moves *text behind it. False at the end. */
-bool mountinfo_next(const char **text, struct mountinfo_mount *mount);
+/* Reads the line at *text; false when it cannot be read. Moves *text behind it in any case. */
+bool mountinfo_read(const char **text, struct mountinfo_entry *entry);
+
+/* FUSE without allow_other: the kernel lets only who mounted it use it. */
+bool mountinfo_is_private(const struct mountinfo_entry *entry);
 
 /*
- * Whether a mount point in the text of a mountinfo file is the clean path or below it. The kernel
- * writes blanks, tabs, newlines and backslashes of a path as \OOO. A line that cannot be read
- * counts as one below: what is not understood is not verified.
+ * Whether a mount point in the text of a mountinfo file is the clean path or below it. A line that
+ * cannot be read counts as one below: what is not understood is not verified.
  */
 bool mountinfo_has_below(const char *text, const char *path);
 

@@ -12,6 +12,7 @@
 #include "mounts/mask.h"
 #include "mounts/tree.h"
 
+#define CGROUP_PLACE     "sys/fs/cgroup"
 #define NO_EXEC_SUID_DEV (MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 static const char *const devices[ROOT_DEVICES] = {
@@ -47,6 +48,13 @@ bool root_open_host(const struct root_options *options, struct root_host *host, 
                                              : tree_clone("/etc/resolv.conf",
                                                           MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
     host->hosts = tree_clone(options->hosts, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
+    for (size_t i = 0; i < options->cgroup_count; i++) {
+        const char *path = options->cgroups[i].path;
+
+        host->cgroups[i] = tree_clone(path, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
+        if (host->cgroups[i] < 0)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot use '%s' in the cell", path);
+    }
     return true;
 }
 
@@ -115,6 +123,49 @@ static bool populate_dev(int root, const struct root_options *options, const str
     return mount_new(root, "dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err) &&
            mount_new(root, "dev/shm", "tmpfs", shm, NO_EXEC_SUID_DEV, err) &&
            mount_new(root, "dev/mqueue", "mqueue", NULL, NO_EXEC_SUID_DEV, err);
+}
+
+static int open_cgroup_place(int root)
+{
+    return path_open_in_nofollow(root, CGROUP_PLACE, O_PATH | O_DIRECTORY, 0);
+}
+
+/* A read-only directory for each of them, in a file system of its own. */
+static bool show_cgroups_by_name(int root, const struct root_options *options,
+                                 const struct root_host *host, struct err *err)
+{
+    static const char *const few[] = {"mode=755", "size=16k", "nr_inodes=8", NULL};
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    autofd place = -1;
+
+    if (!mount_new(root, CGROUP_PLACE, "tmpfs", few, NO_EXEC_SUID_DEV, err))
+        return false;
+    place = open_cgroup_place(root);
+    for (size_t i = 0; i < options->cgroup_count; i++) {
+        const char *name = options->cgroups[i].name;
+        autofd dir = -1;
+
+        if (mkdirat(place, name, 0755) == 0)
+            dir = openat(place, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0 || !tree_attach(host->cgroups[i], dir))
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot show the cgroups of the cell");
+    }
+    return mount_setattr(place, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0 ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot show the cgroups of the cell");
+}
+
+static bool show_cgroups(int root, const struct root_options *options, const struct root_host *host,
+                         struct err *err)
+{
+    autofd place = open_cgroup_place(root);
+
+    /* A host that has it nowhere in /sys mounts cgroups elsewhere. */
+    if (options->cgroup_count == 0 || place < 0)
+        return true;
+    if (options->cgroups[0].name)
+        return show_cgroups_by_name(root, options, host, err);
+    return tree_attach(host->cgroups[0], place) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot show the cgroup of the cell");
 }
 
 static bool populate_sys(int root, const struct root_host *host, struct err *err)
@@ -186,7 +237,8 @@ bool root_populate(int root, const struct root_options *options, const struct ro
 
     if (!mount_new(root, "proc", "proc", NULL, NO_EXEC_SUID_DEV, err) ||
         !populate_dev(root, options, host, err) || !populate_sys(root, host, err) ||
-        !mask(root, host, err) || !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
+        !mask(root, host, err) || !show_cgroups(root, options, host, err) ||
+        !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
         !cover_file(root, "etc/hosts", host->hosts, err))
         return false;
     /* A script expects a place for its temporary files, whatever the image lacks. */

@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 enum { ROOT_DEVICE_NULL, ROOT_DEVICES = 6 };
+#define ROOT_CGROUPS_MAX 4
 
 /* Detached pieces of the host that a cell gets; -1 where there is none. */
 struct root_host {
@@ -18,12 +19,22 @@ struct root_host {
     int sys;
     int resolv_conf;
     int hosts;
+    int cgroups[ROOT_CGROUPS_MAX];
+};
+
+/* A cgroup of the cell: `name` below /sys/fs/cgroup, or NULL for that place itself, if it is the
+ * only one. */
+struct root_cgroup {
+    const char *name;
+    const char *path; /* on the host */
 };
 
 struct root_options {
     bool own_network; /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
     bool single_id;   /* no group 5 to give terminals to */
-    const char *hosts; /* the file that becomes /etc/hosts */
+    const char *hosts;                            /* the file that becomes /etc/hosts */
+    struct root_cgroup cgroups[ROOT_CGROUPS_MAX]; /* shown read-only; without any, none is */
+    size_t cgroup_count;
 };
 
 bool root_open_host(const struct root_options *options, struct root_host *host, struct err *err);

@@ -37,23 +37,23 @@ static bool read_mountinfo(struct buf *text)
 }
 
 /* The mount that the source lies on. */
-static bool find_own(const char *text, const char *source, struct mountinfo_mount *mount)
+static bool find_own(const char *text, const char *source, struct mountinfo_entry *mount)
 {
     uint64_t id = mount_of(source);
 
-    while (mountinfo_next(&text, mount)) {
-        if (mount->id == id)
+    while (*text) {
+        if (mountinfo_read(&text, mount) && mount->id == id)
             return true;
     }
     return false;
 }
 
 static bool find_below(const char *text, const char *source, int userns,
-                       struct mountinfo_mount *mount)
+                       struct mountinfo_entry *mount)
 {
-    while (mountinfo_next(&text, mount)) {
-        if (strcmp(mount->point, source) != 0 && path_is_below(mount->point, source) &&
-            is_unmappable(mount->point, userns))
+    while (*text) {
+        if (mountinfo_read(&text, mount) && strcmp(mount->point, source) != 0 &&
+            path_is_below(mount->point, source) && is_unmappable(mount->point, userns))
             return true;
     }
     return false;
@@ -62,13 +62,13 @@ static bool find_below(const char *text, const char *source, int userns,
 static bool refuse(const struct mount *mount, int userns, struct err *err)
 {
     const char *source = mount->source.resolved;
-    struct mountinfo_mount found;
+    struct mountinfo_entry found;
     autobuf text = BUF_INIT(MOUNTINFO_MAX);
     bool known = read_mountinfo(&text);
 
     if (is_unmappable(source, userns)) {
         if (!known || !find_own(text.data, source, &found))
-            found = (struct mountinfo_mount){.point = "/", .type = "of an unknown kind"};
+            found = (struct mountinfo_entry){.point = "/", .type = "of an unknown kind"};
         return err_set(err, ERR_MOUNT_DENIED,
                        "'%s' lies on a file system without idmapped mounts (%s, mounted at '%s')",
                        source, found.type, found.point);

@@ -6,6 +6,7 @@
 #define STEPCELL_RUNTIME_RUN_SPEC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -17,6 +18,25 @@ enum network_mode { NETWORK_HOST, NETWORK_NONE };
 
 #define RUN_GROUPS_MAX 64
 #define HOME_FALLBACK  "/home/step"
+
+#define LIMITS_CPU_PERIOD 100000 /* µs */
+#define LIMITS_ULIMITS    16     /* more than there are resources */
+#define LIMITS_UNLIMITED  UINT64_MAX
+
+struct ulimit {
+    const char *name; /* for messages; static */
+    int resource;     /* RLIMIT_* */
+    uint64_t soft, hard;
+};
+
+/* What a cell may use; 0 for no limit. */
+struct limits {
+    uint64_t memory; /* bytes, memory and swap together */
+    uint64_t cpu;    /* µs of processor time in each LIMITS_CPU_PERIOD */
+    uint64_t pids;   /* tasks, pid 1 of the cell included */
+    struct ulimit ulimits[LIMITS_ULIMITS];
+    size_t ulimit_count;
+};
 
 /* All borrowed from the caller for the life of the cell. */
 struct run_spec {
@@ -36,6 +56,7 @@ struct run_spec {
     bool pass_stdin;
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
     const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */
+    struct limits limits;
     const char *scratch; /* a directory of the cell's own on the host, see scratch_take */
 };
 

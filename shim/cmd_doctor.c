@@ -20,6 +20,7 @@
 #include "mounts/idmap.h"
 #include "runtime/confine/landlock.h"
 #include "runtime/image/store.h"
+#include "runtime/native/cgroup.h"
 #include "runtime/native/native.h"
 #include "runtime/native/scratch.h"
 #include "shim/commands.h"
@@ -261,6 +262,55 @@ static void check_cell(struct doctor *doctor)
         find_err(doctor, "cell", &err);
 }
 
+/* Whether one limit can be set, and whether cgroups version 2 does it. */
+static bool try_limit(const struct scratch *scratch, const struct limits *limits, bool *unified,
+                      struct err *err)
+{
+    struct cgroup cgroup = CGROUP_INIT;
+    autostrv left = {0};
+    bool ok = cgroup_make(limits, scratch->lock, &cgroup, err);
+
+    *unified = cgroup.count && cgroup.dirs[0].unified;
+    cgroup_remove(&cgroup, scratch->lock, &left);
+    return ok;
+}
+
+static void check_limits(struct doctor *doctor)
+{
+    static const struct {
+        const char *option;
+        struct limits limits;
+    } limits[] = {
+        {"--memory", {.memory = UINT64_C(1) << 30}},
+        {"--cpus", {.cpu = LIMITS_CPU_PERIOD / 2}},
+        {"--pids-limit", {.pids = 1000}},
+    };
+    struct scratch scratch = SCRATCH_INIT;
+    autobuf message = BUF_INIT(ERR_MESSAGE_MAX);
+    enum level level = LEVEL_OK;
+    struct err err = ERR_INIT, one;
+    bool taken = scratch_take(doctor->opened.path, &scratch, &err);
+
+    for (size_t i = 0; taken && i < ARRAY_SIZE(limits); i++) {
+        bool unified;
+
+        if (try_limit(&scratch, &limits[i].limits, &unified, &one)) {
+            buf_printf(&message, "%s%s is enforced by version %d", message.len ? ", " : "",
+                       limits[i].option, unified ? 2 : 1);
+            continue;
+        }
+        buf_printf(&message, "%s%s", message.len ? ", " : "", one.message);
+        err = one;
+        level = LEVEL_WARNING;
+    }
+    if (scratch.path)
+        scratch_release(&scratch);
+    if (taken)
+        find(doctor, "cgroups", level, message.data, err.hint);
+    else
+        find_err(doctor, "cgroups", &err);
+}
+
 static void print_findings(const struct doctor *doctor)
 {
     size_t i;
@@ -318,8 +368,10 @@ int cmd_doctor(int argc, char **argv)
     check_scopes(&doctor);
     check_ids(&doctor);
     check_programs(&doctor);
-    if (check_store(&doctor))
+    if (check_store(&doctor)) {
         check_cell(&doctor);
+        check_limits(&doctor);
+    }
     if (json) {
         autojson *report = json_pack("{s:s, s:b, s:O}", "schema", "stepcell.doctor/1", "ready",
                                      doctor.ready, "findings", findings);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "shim/limits.h"
 
 #define MOUNT_SPECS_MAX 256 /* mount options of one step */
 
@@ -179,6 +180,19 @@ static bool set_network(struct run_options *options, const char *name, const cha
     return true;
 }
 
+#define LIMIT_OPTION(what)                                                                         \
+    static bool set_##what(struct run_options *options, const char *name, const char *value,       \
+                           struct err *err)                                                        \
+    {                                                                                              \
+        const char *hint = limits_parse_##what(value, &options->limits);                           \
+                                                                                                   \
+        return !hint || bad_value(name, value, hint, err);                                         \
+    }
+LIMIT_OPTION(memory)
+LIMIT_OPTION(cpus)
+LIMIT_OPTION(pids)
+LIMIT_OPTION(ulimit)
+
 static bool set_entrypoint(struct run_options *options, const char *name, const char *value,
                            struct err *err)
 {
@@ -255,6 +269,10 @@ static const struct option table[] = {
     {"network", 0, "MODE", false, set_network, "host (default) or none"},
     {"seccomp", 0, "FILE", false, set_seccomp,
      "a seccomp profile in Docker's and Podman's form instead of the default"},
+    {"memory", 0, "BYTES", false, set_memory, "limit of memory and swap together, 512m say"},
+    {"cpus", 0, "NUMBER", false, set_cpus, "limit of processor time, 1.5 say"},
+    {"pids-limit", 0, "NUMBER", false, set_pids, "limit of processes and threads"},
+    {"ulimit", 0, "NAME=SOFT[:HARD]", true, set_ulimit, "a resource limit, nofile=1024:4096 say"},
     {"timeout", 0, "DUR", false, set_timeout, "TERM after this time"},
     {"grace", 0, "DUR", false, set_grace, "KILL this long after TERM, default 10s"},
     {"pull", 0, "POLICY", false, set_pull, "missing (default), always or never"},
@@ -448,8 +466,11 @@ static bool step_value(struct run_options *options, const struct option *option,
 {
     char number[32];
 
-    if (json_is_integer(value) && json_integer_value(value) >= 0) {
-        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+    if (json_is_number(value)) {
+        if (json_is_integer(value))
+            snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+        else
+            snprintf(number, sizeof(number), "%.15g", json_real_value(value));
         return option->set(options, option->name, number, err);
     }
     if (!json_is_string(value))

@@ -36,6 +36,7 @@ struct run_options {
     enum pull_policy pull;
     char *platform;
     enum network_mode network;
+    struct limits limits;
     enum entrypoint_policy entrypoint;
     char *result;
     char *seccomp;       /* a file */

@@ -88,8 +88,9 @@ json_t *result_json(const struct result *result)
                      result->signal ? json_integer(result->signal) : json_null(), "engine",
                      result->engine, "image", image_json(result), "output", "stdout",
                      stream_json(&result->out), "stderr", stream_json(&result->err), "outputs",
-                     "oom_killed", 0, "phases", phases_json(&result->phases, result->helper_phases),
-                     "cleanup", cleanup_json_of(result), "error", error_json(&result->error));
+                     "oom_killed", result->oom_killed, "phases",
+                     phases_json(&result->phases, result->helper_phases), "cleanup",
+                     cleanup_json_of(result), "error", error_json(&result->error));
 }
 
 static bool cannot_open(const char *path, struct err *err)

@@ -38,6 +38,7 @@ struct result {
     struct phases phases;
     json_t *helper_phases; /* borrowed, may be NULL */
     bool cleanup_verified;
+    bool oom_killed;
     struct strv left;
     struct err error; /* ERR_NONE when there was none */
 };

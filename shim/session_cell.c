@@ -191,6 +191,7 @@ static void take_outcome(struct session *session, const struct exit_record *reco
     struct result *result = &session->result;
 
     result->error = record->error;
+    result->oom_killed = record->oom_killed;
     switch (record->kind) {
     case EXIT_STATUS:
         result->outcome = OUTCOME_EXITED;
@@ -208,13 +209,21 @@ static void take_outcome(struct session *session, const struct exit_record *reco
     case EXIT_UNKNOWN:
         result->outcome = OUTCOME_UNKNOWN;
         result->exit_code = 125;
-        if (session->timed_out || session->canceled)
+        if (session->timed_out || session->canceled) {
             result->signal = SIGKILL;
-        else
+        } else if (record->oom_killed) {
+            err_set(&result->error, ERR_ENGINE_FAILED,
+                    "the cell was killed for lack of memory while it was set up or ended");
+            err_hint(&result->error, "give it more with --memory");
+        } else {
             err_set(&result->error, ERR_ENGINE_FAILED,
                     "the cell was killed before its command reported a status");
+        }
         break;
     }
+    if (record->oom_killed)
+        print_note(session->options.verbosity,
+                   "the memory limit was hit: the kernel killed a process of the step");
     for (size_t i = 0; i < record->left_running.count; i++)
         print_note(session->options.verbosity, "killed '%s', which the command had left running",
                    record->left_running.items[i]);

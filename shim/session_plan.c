@@ -242,6 +242,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->with_32_bits = has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;
+    spec->limits = session->options.limits;
     spec->scratch = session->scratch.path;
     return make_command(session, err);
 }

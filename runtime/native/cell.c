@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,6 +330,13 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     autofd file = -1;
 
     config.filter_count = (uint32_t)filter.count;
+    _Static_assert(INIT_RLIMITS_MAX >= LIMITS_ULIMITS, "each limit has its place");
+    for (size_t i = 0; i < spec->limits.ulimit_count; i++) {
+        const struct ulimit *one = &spec->limits.ulimits[i];
+
+        config.rlimits[config.rlimit_count++] =
+            (struct init_rlimit){one->soft, one->hard, (uint32_t)one->resource, 0};
+    }
     /* A group without an id in the cell can give nothing. */
     for (size_t i = 0; i < spec->group_count; i++) {
         uint32_t outside;
@@ -402,6 +410,32 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
     fail(INIT_CONTROL_FD, err); /* the numbers have changed */
 }
 
+/* What the cell sees of its cgroups: a single one of version 2 is the whole tree. */
+static void choose_cgroups(const struct cgroup *cgroup, struct root_options *options)
+{
+    for (size_t i = 0; i < cgroup->count; i++) {
+        const struct cgroup_dir *dir = &cgroup->dirs[i];
+
+        if (dir->unified) {
+            options->cgroups[options->cgroup_count++] =
+                (struct root_cgroup){cgroup->count > 1 ? "unified" : NULL, dir->path};
+            continue;
+        }
+        for (unsigned int j = 0; j < CGROUP_FREEZER; j++) {
+            if (dir->controllers & 1U << j)
+                options->cgroups[options->cgroup_count++] = (struct root_cgroup){
+                    cgroup_controller_name((enum cgroup_controller)j), dir->path};
+        }
+    }
+}
+
+/* The cgroup namespace of the clone begins where stepcell is, not where the cell came to be. */
+static bool enter_cgroup(const struct cell_setup *setup, struct err *err)
+{
+    return setup->cgroup->count == 0 || unshare(CLONE_NEWCGROUP) == 0 ||
+           err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the cgroup namespace of the cell");
+}
+
 _Noreturn void cell_main(struct cell_setup *setup)
 {
     struct root_options options = {
@@ -414,10 +448,11 @@ _Noreturn void cell_main(struct cell_setup *setup)
     const char *home = NULL;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    choose_cgroups(setup->cgroup, &options);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     setup->umask = umask(0);
     if (!open_host(setup, &options, &opened, &err) || !expect(setup, MESSAGE_MAPPED, &err) ||
-        !build(setup, &options, &opened, &home, &err))
+        !enter_cgroup(setup, &err) || !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
     if (!send_kind(setup->control, MESSAGE_READY) || !expect(setup, MESSAGE_START, &err) ||

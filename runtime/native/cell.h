@@ -7,12 +7,14 @@
 #define STEPCELL_RUNTIME_NATIVE_CELL_H
 
 #include "mounts/idmap.h"
+#include "runtime/native/cgroup.h"
 #include "runtime/run_spec.h"
 
 struct cell_setup {
     const struct run_spec *spec;
     const struct root_filesystem *root;
     const struct idmap *map;
+    const struct cgroup *cgroup;
     int *trees;          /* per mount of the plan: a detached clone that the parent made, or -1 */
     const char *scratch; /* belongs to the root of the cell, which writes to it */
     const char *hosts;   /* what becomes /etc/hosts */

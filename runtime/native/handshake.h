@@ -56,7 +56,16 @@ struct message_failure {
 /* Descriptors of stepcell-init when it is executed; 0, 1 and 2 are the command's. */
 enum { INIT_CONTROL_FD = 3, INIT_CONFIG_FD = 4 };
 
-#define INIT_GROUPS_MAX 65 /* the primary group and RUN_GROUPS_MAX others */
+#define INIT_GROUPS_MAX  65 /* the primary group and RUN_GROUPS_MAX others */
+#define INIT_RLIMITS_MAX 16 /* LIMITS_ULIMITS */
+
+/* setrlimit(2) */
+struct init_rlimit {
+    uint64_t soft;
+    uint64_t hard;
+    uint32_t resource;
+    uint32_t unused;
+};
 
 /*
  * What stepcell-init reads from INIT_CONFIG_FD, followed by the instructions of the seccomp filter (struct
@@ -71,7 +80,9 @@ struct init_config {
     uint32_t can_set_groups; /* a map with a single id has no setgroups(2) */
     uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
     uint32_t filter_count;   /* instructions */
+    uint32_t rlimit_count;
     uint64_t caps;
+    struct init_rlimit rlimits[INIT_RLIMITS_MAX];
 };
 
 #endif

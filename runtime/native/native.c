@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,9 +22,11 @@
 #include "base/path.h"
 #include "mounts/tree.h"
 #include "runtime/native/cell.h"
+#include "runtime/native/cgroup.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/ownership.h"
 #include "runtime/native/scratch.h"
+#include "runtime/native/ulimit.h"
 
 #define HOSTS    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 #define NO_PIPES ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
@@ -41,6 +44,7 @@ struct cell {
     int scratch; /* O_PATH of spec->scratch */
     char *hosts;
     char *init;
+    struct cgroup cgroup;
     int *trees;
     int control;
     int pidfd;
@@ -145,15 +149,19 @@ static bool send_tree(void *data, size_t index, int tree, struct err *err)
     return true;
 }
 
-static pid_t clone_cell(const struct run_spec *spec, int *pidfd)
+static pid_t clone_cell(const struct run_spec *spec, int cgroup, int *pidfd)
 {
     struct {
-        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
     } args = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                 CLONE_NEWCGROUP | CLONE_PIDFD | (spec->network != NETWORK_HOST ? CLONE_NEWNET : 0),
+                 CLONE_NEWCGROUP | CLONE_PIDFD |
+                 (spec->network != NETWORK_HOST ? CLONE_NEWNET : 0) |
+                 (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
+        .cgroup = (uint64_t)(cgroup >= 0 ? cgroup : 0),
     };
 
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -201,6 +209,20 @@ static bool prefer_cause(const struct cell *cell, struct err *err)
     return false;
 }
 
+static bool no_clone(const struct cell *cell, struct err *err)
+{
+    /* How the kernel refuses a cgroup of version 2. */
+    if (cgroup_birthplace(&cell->cgroup) >= 0 &&
+        (errno == EACCES || errno == EBUSY || errno == EOPNOTSUPP)) {
+        err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot start the cell in its cgroup '%s'",
+                  cell->cgroup.dirs[0].path);
+        return err_hint(err,
+                        "call stepcell by 'systemd-run --user --scope stepcell …', or as root");
+    }
+    err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the namespaces of the cell");
+    return err_hint(err, "run 'stepcell doctor': it names what this host forbids");
+}
+
 static bool spawn(struct cell *cell, const struct root_filesystem *root, struct err *err)
 {
     const struct run_spec *spec = cell->spec;
@@ -213,12 +235,13 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         return failed(err, "make a control socket");
     cell->control = ends[0];
     child_control = ends[1];
-    cell->pid = clone_cell(spec, &cell->pidfd);
+    cell->pid = clone_cell(spec, cgroup_birthplace(&cell->cgroup), &cell->pidfd);
     if (cell->pid == 0) {
         struct cell_setup setup = {
             .spec = spec,
             .root = root,
             .map = &cell->map,
+            .cgroup = &cell->cgroup,
             .trees = cell->trees,
             .scratch = spec->scratch,
             .hosts = cell->hosts,
@@ -235,10 +258,8 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         close_fd(cell->pipes.in);
         cell_main(&setup);
     }
-    if (cell->pid < 0) {
-        err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the namespaces of the cell");
-        return err_hint(err, "run 'stepcell doctor': it names what this host forbids");
-    }
+    if (cell->pid < 0)
+        return no_clone(cell, err);
     snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)cell->pid);
     cell->userns = open(path, O_RDONLY | O_CLOEXEC);
     if (cell->userns < 0)
@@ -248,6 +269,10 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     /* Now, while the cell opens what it opens itself. */
     if (cell->map.kind == IDMAP_ROOT &&
         !ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, send_tree, cell, err))
+        return false;
+    /* While it still has the caller's ids. */
+    if (!cgroup_enter(&cell->cgroup, cell->pid, err) ||
+        !ulimit_raise(cell->pid, &spec->limits, err))
         return false;
     /* A child that is gone has said why: handle() reads it. */
     (void)!send(cell->control, &mapped, sizeof(mapped), MSG_NOSIGNAL);
@@ -278,7 +303,7 @@ static bool native_create(const struct run_spec *spec, const struct root_filesys
     cell->init = libexec_path("stepcell-init", err);
     ok = cell->init && idmap_for_step(spec->uid, spec->gid, &cell->map, err) &&
          make_pipes(cell, err) && make_scratch(cell, err) && make_room(cell, err) &&
-         spawn(cell, root, err);
+         cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) && spawn(cell, root, err);
     close_child_ends(cell);
     return ok;
 }
@@ -364,7 +389,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         cell->record.kind = EXIT_FAILED;
         errno = message.value;
         err_errno(&cell->record.error, ERR_ENGINE_FAILED,
-                  "cannot give the command its user and groups");
+                  "cannot give the command its user, groups and limits");
         return true;
     case MESSAGE_FILTER_FAILED:
         cell->record.kind = EXIT_FAILED;
@@ -406,6 +431,7 @@ static bool native_handle(struct cell *cell, enum cell_event *event, struct err 
     /* The other end is closed, or speaks nonsense. */
     syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
     reap(cell);
+    cell->record.oom_killed = cgroup_oom_killed(&cell->cgroup);
     *event = CELL_ENDED;
     return true;
 }
@@ -544,6 +570,7 @@ static bool native_remove(struct cell *cell, struct cell_remains *remains, struc
         syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
         reap(cell);
     }
+    cgroup_remove(&cell->cgroup, cell->scratch, &remains->left);
     if (cell->userns >= 0)
         ok = give_back(cell, err);
     if (!remove_scratch(cell))

@@ -151,7 +151,7 @@ static bool give_back_one(const struct sweep *sweep, int fd, const struct stat *
 static bool is_untouched(int fd)
 {
     autobuf text = BUF_INIT(MOUNTINFO_MAX);
-    struct mountinfo_mount mount;
+    struct mountinfo_entry mount;
     struct statx where;
     struct err ignored;
     const char *rest;
@@ -162,9 +162,9 @@ static bool is_untouched(int fd)
         !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored))
         return false;
     rest = text.data;
-    while (mountinfo_next(&rest, &mount)) {
-        if (mount.id == where.stx_mnt_id)
-            return mount.is_private || strcmp(mount.type, "autofs") == 0;
+    while (*rest) {
+        if (mountinfo_read(&rest, &mount) && mount.id == where.stx_mnt_id)
+            return mountinfo_is_private(&mount) || strcmp(mount.type, "autofs") == 0;
     }
     return false;
 }

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
 #include "mounts/idmap.h"
+#include "runtime/native/cgroup.h"
 
 #define PLACES_MAX  100000 /* cells at once in one store */
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
@@ -73,7 +75,11 @@ static bool remove_place(int cells, const char *name)
     struct dead dead = {cells, name};
     struct idmap map;
     struct err ignored;
+    autofd place = openat(cells, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+    /* As long as there is one, the place keeps its record. */
+    if (place >= 0 && !cgroup_sweep(place))
+        return false;
     return file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
                                              idmap_run(&map, remove_dead, &dead, &ignored) == 0);
 }
@@ -153,15 +159,21 @@ static bool remove_other(void *data, int dirfd, const char *name)
     return is_of_pair(name) || file_remove_tree(dirfd, name);
 }
 
+/* A cgroup of the cell is left: the next call tries again, by the record. */
+static bool has_record(int place)
+{
+    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool scratch_release(struct scratch *scratch)
 {
     char name[NAME_SIZE];
     bool clean;
 
     snprintf(name, sizeof(name), "%u", scratch->place);
-    clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
+    clean = !has_record(scratch->lock) && file_each_entry(scratch->lock, ".", remove_other, NULL) &&
             file_each_entry(scratch->lock, ".", may_stay, NULL);
-    if (!clean || scratch->place >= PLACES_KEPT)
+    if (!has_record(scratch->lock) && (!clean || scratch->place >= PLACES_KEPT))
         clean = file_remove_tree(scratch->cells, name);
     close_fd(scratch->cells);
     close_fd(scratch->lock);

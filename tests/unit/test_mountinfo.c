@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
-#include "base/buf.h"
+#include <sys/sysmacros.h>
+
 #include "mounts/mountinfo.h"
 
 #define LINE(point) "27 1 254:0 / " point " rw,relatime - ext4 /dev/vda rw\n"
@@ -32,48 +33,85 @@ static void mount_points_are_found(void **state)
         assert_int_equal(mountinfo_has_below(table[i].text, table[i].path), table[i].found);
 }
 
-static void lines_are_taken_apart(void **state)
+static void lines_are_read(void **state)
+{
+    static const char text[] = "35 31 0:32 /a\\040b /sys/fs/cg\\134x rw,relatime shared:9 master:1 "
+                               "- cgroup cgroup rw,memory\n"
+                               "41 31 254:3 / /sys/fs/cgroup rw - cgroup2 none rw,nsdelegate";
+    const char *at = text;
+    struct mountinfo_entry entry;
+
+    (void)state;
+    assert_true(mountinfo_read(&at, &entry));
+    assert_int_equal(entry.dev, makedev(0, 32));
+    assert_string_equal(entry.root, "/a b");
+    assert_string_equal(entry.point, "/sys/fs/cg\\x");
+    assert_string_equal(entry.type, "cgroup");
+    assert_string_equal(entry.options, "rw,memory");
+    assert_true(mountinfo_read(&at, &entry));
+    assert_int_equal(entry.dev, makedev(254, 3));
+    assert_string_equal(entry.type, "cgroup2");
+    assert_string_equal(entry.options, "rw,nsdelegate");
+    assert_string_equal(at, "");
+}
+
+static void bad_lines_are_refused_and_skipped(void **state)
+{
+    static const char *const table[] = {
+        "garbage\n",
+        "35 31 0:32 / /x rw\n",
+        "35 31 0:32 / /x rw - cgroup\n",
+        "35 31 0:32 / /x rw - cgroup none\n",
+        "35 31 zero / /x rw - cgroup none rw\n",
+        "35 31 0:32 / relative rw - cgroup none rw\n",
+        "35 31 0:32 / /x rw - "
+        "a-type-of-more-than-sixty-three-bytes-which-no-file-system-really-has none rw\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        const char *at = table[i];
+        struct mountinfo_entry entry;
+
+        assert_false(mountinfo_read(&at, &entry));
+        assert_string_equal(at, "");
+    }
+}
+
+static void private_mounts_are_known(void **state)
 {
     static const struct {
         const char *line;
-        const char *point;
-        const char *type;
-        uint64_t id;
         bool is_private;
     } table[] = {
-        {"27 1 254:0 / / rw - ext4 /dev/vda rw", "/", "ext4", 27, false},
-        {"28 1 0:5 /x /a\\040b rw shared:1 master:2 - fuse.sshfs a:b rw,user_id=7", "/a b",
-         "fuse.sshfs", 28, true},
-        {"29 1 0:5 / /b rw - fuse.bindfs /x rw,user_id=0,allow_other", "/b", "fuse.bindfs", 29,
-         false},
-        {"30 1 0:5 / /b rw - fuse.bindfs /x rw,allow_other_things", "/b", "fuse.bindfs", 30, true},
-        {"31 1 0:5 / /b rw - fuse none rw", "/b", "fuse", 31, true},
-        {"32 1 0:5 / /b rw - fusectl none rw", "/b", "fusectl", 32, false},
-        {"33 1 0:5 / /b rw - fuseblk /dev/sda rw,allow_other,blksize=4096", "/b", "fuseblk", 33,
-         false},
+        {"27 1 254:0 / / rw - ext4 /dev/vda rw", false},
+        {"28 1 0:5 /x /a\\040b rw shared:1 master:2 - fuse.sshfs a:b rw,user_id=7", true},
+        {"29 1 0:5 / /b rw - fuse.bindfs /x rw,user_id=0,allow_other", false},
+        {"30 1 0:5 / /b rw - fuse.bindfs /x rw,allow_other_things", true},
+        {"31 1 0:5 / /b rw - fuse none rw", true},
+        {"32 1 0:5 / /b rw - fusectl none rw", false},
+        {"33 1 0:5 / /b rw - fuseblk /dev/sda rw,allow_other,blksize=4096", false},
     };
-    autobuf text = BUF_INIT(4096);
-    struct mountinfo_mount mount;
-    const char *rest;
 
     (void)state;
-    for (size_t i = 0; i < COUNT(table); i++)
-        assert_true(buf_printf(&text, "garbage - with dashes\n%s\n\n34 no dash\n", table[i].line));
-    rest = text.data;
     for (size_t i = 0; i < COUNT(table); i++) {
-        assert_true(mountinfo_next(&rest, &mount));
-        assert_int_equal(mount.id, table[i].id);
-        assert_string_equal(mount.point, table[i].point);
-        assert_string_equal(mount.type, table[i].type);
-        assert_int_equal(mount.is_private, table[i].is_private);
+        const char *at = table[i].line;
+        struct mountinfo_entry entry;
+
+        assert_true(mountinfo_read(&at, &entry));
+        assert_int_equal(entry.id, 27 + i);
+        assert_int_equal(mountinfo_is_private(&entry), table[i].is_private);
     }
-    assert_false(mountinfo_next(&rest, &mount));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(mount_points_are_found),
-                                       cmocka_unit_test(lines_are_taken_apart)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mount_points_are_found),
+        cmocka_unit_test(lines_are_read),
+        cmocka_unit_test(bad_lines_are_refused_and_skipped),
+        cmocka_unit_test(private_mounts_are_known),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

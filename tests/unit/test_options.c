@@ -71,6 +71,10 @@ static void bad_command_lines_are_refused(void **state)
         {"--script", "-", "-i", "image"},
         {"--step", "/no/such/file"},
         {"--workdi", "/w", "image", "x"},
+        {"--memory", "5m", "image", "x"},
+        {"--cpus", "many", "image", "x"},
+        {"--pids-limit", "1", "image", "x"},
+        {"--ulimit", "nofile", "image", "x"},
     };
     struct err err;
 
@@ -130,6 +134,32 @@ static void a_step_has_the_same_keys(void **state)
     assert_null(options.user);
 }
 
+static void a_step_has_limits_as_numbers_and_as_text(void **state)
+{
+    static const char *const table[] = {
+        "\"memory\": 67108864, \"cpus\": 0.5, \"pids_limit\": 20, \"ulimit\": [\"core=0\"]",
+        "\"memory\": \"64m\", \"cpus\": \"0.5\", \"pids_limit\": \"20\", \"ulimit\": \"core=0\"",
+        "\"memory\": \"64m\", \"cpus\": 5e-1, \"pids_limit\": 20, \"ulimit\": [\"core=0\"]",
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autooptions options = RUN_OPTIONS_INIT;
+        char path[64], text[256];
+
+        snprintf(text, sizeof(text), "{\"image\": \"a\", \"command\": [\"x\"], %s}", table[i]);
+        write_step(path, text);
+        assert_ok(PARSE(&options, "--step", path));
+        unlink(path);
+        assert_int_equal(options.limits.memory, 64 << 20);
+        assert_int_equal(options.limits.cpu, 50000);
+        assert_int_equal(options.limits.pids, 20);
+        assert_int_equal(options.limits.ulimit_count, 1);
+        assert_int_equal(options.limits.ulimits[0].hard, 0);
+    }
+}
+
 static void flags_beside_a_step_win(void **state)
 {
     autooptions options = RUN_OPTIONS_INIT;
@@ -171,6 +201,12 @@ static void bad_steps_are_refused(void **state)
         "{\"image\": \"a\", \"command\": [\"x\"], \"workdir\": [\"/x\"]}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"timeout\": -1}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"timeout\": 1.5}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"cpus\": -0.5}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"cpus\": 1e-9}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"cpus\": true}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"pids_limit\": 2.5}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"memory\": -1}",
+        "{\"image\": \"a\", \"command\": [\"x\"], \"ulimit\": {\"core\": 0}}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"env\": {\"A\": 1}}",
         "{\"image\": \"a\", \"command\": [\"x\"], \"env\": [null]}",
         "{\"image\": \"a\", \"image\": \"b\", \"command\": [\"x\"]}",
@@ -192,10 +228,10 @@ static void bad_steps_are_refused(void **state)
 static void every_option_is_in_the_help(void **state)
 {
     static const char *const names[] = {
-        "workdir",  "package",  "package-cow", "package-rw", "volume",  "mount",
-        "env",      "env-file", "script",      "shell",      "user",    "pull",
-        "platform", "network",  "entrypoint",  "result",     "timeout", "grace",
-        "progress", "store",    "step",        "quiet",      "verbose", "interactive",
+        "workdir",    "package", "package-cow", "package-rw", "volume",   "mount",      "env",
+        "env-file",   "script",  "shell",       "user",       "pull",     "platform",   "network",
+        "entrypoint", "result",  "timeout",     "grace",      "progress", "store",      "step",
+        "quiet",      "verbose", "interactive", "memory",     "cpus",     "pids-limit", "ulimit",
     };
     autofree char *help = options_help();
 
@@ -215,6 +251,7 @@ int main(void)
         cmocka_unit_test(bad_command_lines_are_refused),
         cmocka_unit_test(the_result_is_known_whatever_is_wrong),
         cmocka_unit_test(a_step_has_the_same_keys),
+        cmocka_unit_test(a_step_has_limits_as_numbers_and_as_text),
         cmocka_unit_test(flags_beside_a_step_win),
         cmocka_unit_test(bad_steps_are_refused),
         cmocka_unit_test(every_option_is_in_the_help),

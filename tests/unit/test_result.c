@@ -10,6 +10,7 @@ static void results_have_their_shape(void **state)
                             .engine = "native",
                             .reference = "a\xff",
                             .out = {.bytes = 5000000000, .lost = 3},
+                            .oom_killed = true,
                             .cleanup_verified = true};
     autojson *json = NULL;
     const json_t *output;
@@ -26,6 +27,7 @@ static void results_have_their_shape(void **state)
     assert_true(json_is_null(json_object_get(json, "signal")));
     assert_true(json_is_null(json_object_get(json, "error")));
     assert_string_equal(json_text(json_object_get(json, "image"), "reference"), "a\\xff");
+    assert_true(json_is_true(json_object_get(json, "oom_killed")));
     output = json_object_get(json_object_get(json, "output"), "stdout");
     assert_int_equal(json_integer_value(json_object_get(output, "bytes")), 5000000000);
     assert_int_equal(json_integer_value(json_object_get(output, "lost_bytes")), 3);
@@ -43,6 +45,7 @@ static void refusals_carry_their_error(void **state)
     err_set(&result.error, ERR_IMAGE_ENTRYPOINT, "no");
     json = result_json(&result);
     assert_true(json_is_null(json_object_get(json, "image")));
+    assert_true(json_is_false(json_object_get(json, "oom_killed")));
     assert_string_equal(json_text(json_object_get(json, "error"), "code"), "image.entrypoint");
     assert_true(json_is_null(json_object_get(json_object_get(json, "error"), "hint")));
     assert_int_equal(result_outcome_of(ERR_IMAGE_ENTRYPOINT), OUTCOME_REFUSED);

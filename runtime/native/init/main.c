@@ -1,6 +1,6 @@
 /*
  * stepcell-init: pid 1 of a cell. A static program that knows nothing of the host: it starts the
- * command with the step's user and capabilities, forwards signals to the command's process group,
+ * command with the step's user, capabilities and limits, forwards signals to the command's process group,
  * reaps whatever becomes its child, and when the command ends reports its status, names what it
  * left running and ends, upon which the kernel kills every other process of the pid namespace.
  *
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,6 +53,19 @@ static bool become_user(const struct init_config *config)
            setresuid(config->uid, config->uid, config->uid) == 0 && caps_set(config->caps);
 }
 
+/* Last: they are the command's, and what came before could have hit them. */
+static bool limit(const struct init_config *config)
+{
+    for (uint32_t i = 0; i < config->rlimit_count; i++) {
+        const struct init_rlimit *one = &config->rlimits[i];
+        const struct rlimit value = {.rlim_cur = one->soft, .rlim_max = one->hard};
+
+        if (setrlimit((int)one->resource, &value) < 0)
+            return false;
+    }
+    return true;
+}
+
 /* Why the command's process did not become the command: in memory that it shares with pid 1, since a
  * seccomp filter may allow it neither to send nor to exit. `kind` is 0 while there is nothing to say. */
 struct failure {
@@ -73,7 +87,7 @@ _Noreturn static void run_command(const struct init_config *config,
 {
     sigset_t none;
 
-    if (!become_user(config))
+    if (!become_user(config) || !limit(config))
         give_up(failure, MESSAGE_INIT_FAILED);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
