@@ -33,12 +33,16 @@ leave_delegated() {
     for dir in "${delegated[@]}"; do
         while read -r pid; do echo "$pid" >"${dir%/*}/cgroup.procs"; done <"$dir/cgroup.procs"
     done
-    rmdir "${delegated[@]}"
+    rmdir "${delegated[@]}" || return
     delegated=()
 }
 
-setup() { delegated=(); }
-teardown() { [ ${#delegated[@]} = 0 ] || leave_delegated || true; }
+setup() { delegated=() started=(); }
+teardown() {
+    # What a test that failed has left running; what has ended takes no signal.
+    [ ${#started[@]} = 0 ] || kill -TERM "${started[@]}" 2>/dev/null || true
+    [ ${#delegated[@]} = 0 ] || wait_for leave_delegated || true
+}
 
 each_delegated() { each_caller in_delegated "$@"; }
 
@@ -54,6 +58,7 @@ start_cell() {
     background=$!
     wait_for test -e started
     pid=$(cat ../pid)
+    started+=("$pid")
     mapfile -t made < <(cell_cgroups)
     [ ${#made[@]} -ge 1 ]
 }
@@ -362,12 +367,12 @@ add_stray() {
     held() {
         local pid background made
         start_cell --pids-limit 20
-        mkdir "$(own_cgroup pids)"/stepcell-*/held
+        mkdir "${made[0]}/held"
         kill -TERM "$pid"
         ends 143 "$background"
         assert_equal verified "$(result_field .cleanup.verified)" false
         assert_match "$(result_field '.cleanup.left[]')" "*/stepcell-*"
-        rmdir "$(own_cgroup pids)"/stepcell-*/held
+        rmdir "${made[0]}/held"
         run -0 cell -- true
         no_cell_cgroups
     }
