@@ -295,11 +295,11 @@ static void check_limits(struct doctor *doctor)
         bool unified;
 
         if (try_limit(&scratch, &limits[i].limits, &unified, &one)) {
-            buf_printf(&message, "%s%s is enforced by version %d", message.len ? ", " : "",
+            buf_printf(&message, "%s%s is enforced by version %d", message.len ? "; " : "",
                        limits[i].option, unified ? 2 : 1);
             continue;
         }
-        buf_printf(&message, "%s%s", message.len ? ", " : "", one.message);
+        buf_printf(&message, "%s%s", message.len ? "; " : "", one.message);
         err = one;
         level = LEVEL_WARNING;
     }

@@ -398,12 +398,17 @@ static void kill_all(const struct cgroup *cgroup)
         (void)write_file(cgroup->dirs[i].fd, "freezer.state", "THAWED");
 }
 
+static bool is_gone(const struct cgroup_dir *dir)
+{
+    return faccessat(AT_FDCWD, dir->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 static bool remove_dirs(const struct cgroup *cgroup)
 {
     bool gone = true;
 
     for (size_t i = 0; i < cgroup->count; i++)
-        gone = (rmdir(cgroup->dirs[i].path) == 0 || errno == ENOENT) && gone;
+        gone = (rmdir(cgroup->dirs[i].path) == 0 || is_gone(&cgroup->dirs[i])) && gone;
     return gone;
 }
 
@@ -417,11 +422,6 @@ static void kill_and_remove(const struct cgroup *cgroup)
         pause_ns(pause);
         pause = pause * 2 < PAUSE_MAX_NS ? pause * 2 : PAUSE_MAX_NS;
     }
-}
-
-static bool is_gone(const struct cgroup_dir *dir)
-{
-    return faccessat(AT_FDCWD, dir->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 static void release(struct cgroup *cgroup)
