@@ -195,7 +195,7 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
     neighbours() {
         local pid
         cp "$ATTACK" attack
-        cell -- sh -c 'trap "echo signalled; exit 3" TERM; echo secret >/tmp/neighbour; cp /tmp/neighbour /dev/shm/
+        cell --env NAME=first-cell -- sh -c ': first-cell; trap "echo signalled; exit 3" TERM; echo secret >/tmp/neighbour; cp /tmp/neighbour /dev/shm/
             touch started; i=0; while [ ! -e finished ] && [ $i -lt 300 ]; do i=$((i + 1)); sleep 0.1; done' \
             >../first 2>&1 3>&- &
         pid=$!
@@ -203,7 +203,7 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
         run -0 --separate-stderr stepcell run --result ../other.json -w "$WORK" --progress none "$IMAGE" -- sh -c '
             ./attack signals
             ls /tmp/neighbour /dev/shm/neighbour 2>/dev/null
-            grep -ls TERM /proc/[0-9]*/cmdline | grep -v "^/proc/$$/"
+            grep -ls "first-[c]ell" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
             ls /var/tmp/*/store /var/lib/stepcell 2>/dev/null
             ipcs -q 2>/dev/null | grep 0x; :'
         touch finished
