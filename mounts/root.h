@@ -21,9 +21,10 @@ struct root_host {
 };
 
 struct root_options {
-    bool own_network; /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
-    bool single_id;   /* no group 5 to give terminals to */
-    const char *hosts; /* the file that becomes /etc/hosts */
+    bool own_network;        /* a network namespace of its own: a fresh /sys */
+    bool single_id;          /* no group 5 to give terminals to */
+    const char *hosts;       /* the file that becomes /etc/hosts */
+    const char *resolv_conf; /* the file that becomes /etc/resolv.conf */
 };
 
 bool root_open_host(const struct root_options *options, struct root_host *host, struct err *err);

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "mounts/mount_plan.h"
 
-enum network_mode { NETWORK_HOST, NETWORK_NONE };
+enum network_mode { NETWORK_HOST, NETWORK_NONE, NETWORK_PRIVATE };
 
 #define RUN_GROUPS_MAX 64
 #define HOME_FALLBACK  "/home/step"

@@ -169,7 +169,7 @@ static bool set_pull(struct run_options *options, const char *name, const char *
 static bool set_network(struct run_options *options, const char *name, const char *value,
                         struct err *err)
 {
-    static const char *const words[] = {"host", "none", NULL};
+    static const char *const words[] = {"host", "none", "private", NULL};
     int index;
 
     if (!set_word(words, name, value, &index, err))
@@ -251,7 +251,7 @@ static const struct option table[] = {
     {"shell", 0, "SH", false, set_shell,
      "its interpreter, default by its #! line, its ending, else sh"},
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
-    {"network", 0, "MODE", false, set_network, "host (default) or none"},
+    {"network", 0, "MODE", false, set_network, "host (default), none, or private: outgoing access alone"},
     {"timeout", 0, "DUR", false, set_timeout, "TERM after this time"},
     {"grace", 0, "DUR", false, set_grace, "KILL this long after TERM, default 10s"},
     {"pull", 0, "POLICY", false, set_pull, "missing (default), always or never"},

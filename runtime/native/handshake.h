@@ -67,4 +67,10 @@ struct init_config {
     uint64_t caps;
 };
 
+/* For the cell's side; stepcell-init has its own. */
+bool handshake_send(int control, enum message_kind kind);
+
+/* FAILED with its error. */
+void handshake_fail(int control, const struct err *err);
+
 #endif

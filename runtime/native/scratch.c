@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "mounts/idmap.h"
+#include "runtime/native/network.h"
 
 #define PLACES_MAX  100000 /* cells at once in one store */
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
@@ -68,14 +69,16 @@ static int remove_dead(void *data)
 
 /* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
  */
-static bool remove_place(int cells, const char *name)
+static bool remove_place(int cells, const char *name, int place)
 {
     struct dead dead = {cells, name};
     struct idmap map;
     struct err ignored;
 
-    return file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
-                                             idmap_run(&map, remove_dead, &dead, &ignored) == 0);
+    /* A network that could not be taken down keeps its record, and so its place. */
+    return network_undo(place) &&
+           (file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
+                                              idmap_run(&map, remove_dead, &dead, &ignored) == 0));
 }
 
 /* Looks at a place that this process does not use. */
@@ -91,7 +94,7 @@ static bool sweep_place(void *data, int cells, const char *name)
     lock = lock_place(cells, name);
     if (lock >= 0 &&
         (!numbered || place >= PLACES_KEPT || !file_each_entry(lock, ".", may_stay, NULL)))
-        remove_place(cells, name); /* what stays is tried again by the next call */
+        remove_place(cells, name, lock); /* what stays is tried again by the next call */
     return true;
 }
 
@@ -119,7 +122,7 @@ static bool take_place(int cells, struct scratch *scratch)
             continue;
         if (!file_each_entry(lock, ".", may_stay, NULL)) {
             /* Made anew; a place that cannot be cleared is nobody's. */
-            if (remove_place(cells, name))
+            if (remove_place(cells, name, lock))
                 place--;
             continue;
         }
@@ -153,16 +156,23 @@ static bool remove_other(void *data, int dirfd, const char *name)
     return is_of_pair(name) || file_remove_tree(dirfd, name);
 }
 
+static bool remove_written(const struct scratch *scratch, const char *name)
+{
+    bool clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
+                 file_each_entry(scratch->lock, ".", may_stay, NULL);
+
+    return clean && scratch->place < PLACES_KEPT ? true : file_remove_tree(scratch->cells, name);
+}
+
 bool scratch_release(struct scratch *scratch)
 {
     char name[NAME_SIZE];
     bool clean;
 
     snprintf(name, sizeof(name), "%u", scratch->place);
-    clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
-            file_each_entry(scratch->lock, ".", may_stay, NULL);
-    if (!clean || scratch->place >= PLACES_KEPT)
-        clean = file_remove_tree(scratch->cells, name);
+    /* The record of a network that could not be taken down stays, for the next call. */
+    clean = faccessat(scratch->lock, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+            remove_written(scratch, name);
     close_fd(scratch->cells);
     close_fd(scratch->lock);
     free(scratch->path);
