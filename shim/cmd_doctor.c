@@ -20,6 +20,7 @@
 #include "mounts/idmap.h"
 #include "runtime/image/store.h"
 #include "runtime/native/native.h"
+#include "runtime/native/network.h"
 #include "runtime/native/scratch.h"
 #include "shim/commands.h"
 #include "shim/print.h"
@@ -150,6 +151,17 @@ static void check_programs(struct doctor *doctor)
         return;
     }
     find(doctor, "programs", LEVEL_OK, "the helper programs are there", NULL);
+}
+
+static void check_network(struct doctor *doctor)
+{
+    struct err err;
+
+    /* Only steps that ask for it need it. */
+    if (network_check(&err))
+        find(doctor, "network-helpers", LEVEL_OK, "private networks can be made", NULL);
+    else
+        find(doctor, "network-helpers", LEVEL_WARNING, err.message, err.hint);
 }
 
 static bool check_store(struct doctor *doctor)
@@ -303,6 +315,7 @@ int cmd_doctor(int argc, char **argv)
     check_settings(&doctor);
     check_ids(&doctor);
     check_programs(&doctor);
+    check_network(&doctor);
     if (check_store(&doctor))
         check_cell(&doctor);
     if (json) {

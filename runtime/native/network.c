@@ -98,10 +98,11 @@ static int keep_as_user(const struct network_cell *cell)
 static int keep_as_root(const struct network_cell *cell)
 {
     struct err err = ERR_INIT;
+    bool connected = network_root_connect(cell, &err);
 
-    tell(cell, network_root_connect(cell, &err), &err);
+    tell(cell, connected, &err);
     wait_for_end(cell->pidfd);
-    return network_root_disconnect(cell, &err) ? KEEPER_OK : KEEPER_LEFT;
+    return network_root_disconnect(cell, connected, &err) ? KEEPER_OK : KEEPER_LEFT;
 }
 
 pid_t network_start(const struct network_cell *cell, struct err *err)

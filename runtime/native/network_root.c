@@ -2,7 +2,8 @@
  * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
  * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
  * interfaces are the register of the numbers in use, so that there is no other state that could be
- * wrong. Everything happens under one lock of the host.
+ * wrong. Everything happens under one lock of the host, which only those share who take down the network
+ * of a cell and nothing else: the kernel takes its time for that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@
 
 /* Removed when it is given up, so that nothing remains. Only root can make files there. */
 #define LOCK_PATH     "/run/stepcell-network.lock"
-#define LOCK_LIMIT_MS 60000 /* for hundreds of cells that start and end at once */
+#define LOCK_LIMIT_MS 180000 /* for hundreds of cells that start and end at once */
 #define LOCK_STEP_MS  5
 #define ROUTES_MAX    (8 << 20) /* bytes of /proc/net/route */
 #define BRIDGE        "stepcell"
@@ -52,8 +53,8 @@ bool network_root_check(struct err *err)
     return true;
 }
 
-/* The lock, or -1; also when `stop` becomes readable, then without err. */
-static int take_lock(int stop, struct err *err)
+/* The lock (LOCK_SH, LOCK_EX) or -1; also when `stop` becomes readable, then without err. */
+static int take_lock(int kind, int stop, struct err *err)
 {
     int64_t deadline = clock_now() + LOCK_LIMIT_MS * NS_PER_MS;
 
@@ -67,7 +68,7 @@ static int take_lock(int stop, struct err *err)
             return -1;
         }
         /* A file that was removed meanwhile is nobody's lock. */
-        if (flock(lock, LOCK_EX | LOCK_NB) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
+        if (flock(lock, kind | LOCK_NB) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
             return TAKE_FD(lock);
         if (poll(&fd, 1, LOCK_STEP_MS) > 0)
             return -1;
@@ -80,9 +81,8 @@ static int take_lock(int stop, struct err *err)
 
 static void drop_lock(const int *lock)
 {
-    if (*lock < 0)
-        return;
-    unlink(LOCK_PATH);
+    if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        unlink(LOCK_PATH);
     close_fd(*lock);
 }
 #define autolock CLEANUP(drop_lock) int
@@ -265,32 +265,42 @@ static bool finish(int place, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot remove the record of the network");
 }
 
+static bool clear_up(int place, uint32_t number, bool down, struct err *err)
+{
+    autolock lock = take_lock(LOCK_EX, -1, err);
+
+    return lock >= 0 && (down || take_down_rest(number, err)) && finish(place, err);
+}
+
 bool network_root_connect(const struct network_cell *cell, struct err *err)
 {
-    autolock lock = take_lock(cell->pidfd, err);
+    autolock lock = take_lock(LOCK_EX, cell->pidfd, err);
     uint32_t number;
 
     return lock >= 0 && choose_number(&number, err) && write_record(cell->scratch, number, err) &&
            firewall_open(err) && run_netavark("setup", number, cell->netns, err);
 }
 
-bool network_root_disconnect(const struct network_cell *cell, struct err *err)
+bool network_root_disconnect(const struct network_cell *cell, bool connected, struct err *err)
 {
-    autolock lock = -1;
     uint32_t number;
+    bool down = false;
 
     if (faccessat(cell->scratch, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true; /* nothing was begun */
-    lock = take_lock(-1, err);
-    if (lock < 0 || !read_record(cell->scratch, &number))
-        return false;
-    return (run_netavark("teardown", number, cell->netns, err) || take_down_rest(number, err)) &&
-           finish(cell->scratch, err);
+    if (!read_record(cell->scratch, &number))
+        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be read");
+    if (connected) {
+        autolock shared = take_lock(LOCK_SH, -1, err);
+
+        down = shared >= 0 && run_netavark("teardown", number, cell->netns, err);
+    }
+    return clear_up(cell->scratch, number, down, err);
 }
 
 bool network_root_undo(int place, struct err *err)
 {
-    autolock lock = take_lock(-1, err);
+    autolock lock = take_lock(LOCK_EX, -1, err);
     uint32_t number;
 
     if (lock < 0)
@@ -298,5 +308,7 @@ bool network_root_undo(int place, struct err *err)
     /* Its keeper may have done it while the lock was waited for. */
     if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
-    return read_record(place, &number) && take_down_rest(number, err) && finish(place, err);
+    if (!read_record(place, &number))
+        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be read");
+    return take_down_rest(number, err) && finish(place, err);
 }

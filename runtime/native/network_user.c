@@ -7,6 +7,7 @@
 
 #define READY_FD "3" /* TOOL_FD_FIRST */
 #define NETNS_FD "4"
+#define TUN      "/dev/net/tun"
 
 /*
  * The helpers, the better one first. Each joins the user namespace of the cell before it is executed,
@@ -48,13 +49,25 @@ static const struct {
       "eth0", NULL}},
 };
 
-bool network_user_check(struct err *err)
+static bool is_installed(void)
 {
     char path[TOOL_PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(helpers); i++) {
         if (tool_find(helpers[i].name, path))
             return true;
+    }
+    return false;
+}
+
+bool network_user_check(struct err *err)
+{
+    if (is_installed() && access(TUN, R_OK | W_OK) == 0)
+        return true;
+    if (is_installed()) {
+        err_errno(err, ERR_ENGINE_UNAVAILABLE, "a private network needs '%s'", TUN);
+        return err_hint(err, "load the kernel module tun and give the device the mode 0666, or run "
+                             "with --network host or none");
     }
     err_set(err, ERR_ENGINE_UNAVAILABLE,
             "a private network needs 'pasta' or 'slirp4netns', and neither is installed");

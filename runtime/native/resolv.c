@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "runtime/native/network.h"
+#include "runtime/native/tool.h"
 
 #define KEYWORD     "nameserver"
 #define ADDRESS_MAX 64
@@ -101,8 +102,11 @@ static enum resolv_verdict make_from(const char *path, const struct resolv_host 
 
 bool resolv_for_cell(struct buf *out, struct err *err)
 {
-    /* pasta gives the cell the host's own address; root's bridge speaks IPv4 alone. */
-    struct resolv_host host = {.is_own = is_own, .has_ipv6 = true, .forward = NETWORK_USER_DNS};
+    char path[TOOL_PATH_MAX];
+    /* pasta gives the cell the host's own addresses; slirp4netns and root's bridge have no IPv6. */
+    struct resolv_host host = {.is_own = is_own,
+                               .has_ipv6 = tool_find("pasta", path),
+                               .forward = NETWORK_USER_DNS};
     struct err ignored;
 
     if (geteuid() == 0)
