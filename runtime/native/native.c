@@ -49,7 +49,8 @@ struct cell {
     int pidfd;
     int userns;
     pid_t pid;
-    pid_t keeper; /* of a private network; 0 without one */
+    bool forward_dns; /* see resolv_for_cell */
+    pid_t keeper;     /* of a private network; 0 without one */
     struct timespec start;
     struct exit_record record;
 };
@@ -112,7 +113,7 @@ static bool make_network_files(struct cell *cell, struct err *err)
     enum network_mode network = cell->spec->network;
     autobuf resolv = BUF_INIT(RESOLV_MAX);
 
-    if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, err))
+    if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
         return false;
     return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : HOSTS, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
@@ -175,7 +176,8 @@ static bool start_network(struct cell *cell, int control, int ready, struct err 
                                    .userns = cell->userns,
                                    .scratch = cell->scratch,
                                    .control = control,
-                                   .ready = ready};
+                                   .ready = ready,
+                                   .forward_dns = cell->forward_dns};
     char path[64];
     pid_t keeper;
 

@@ -28,9 +28,10 @@ struct network_cell {
     int pidfd;
     int netns;
     int userns;
-    int scratch; /* O_PATH */
-    int control; /* the cell's end of the control socket */
-    int ready;   /* writable end of a pipe */
+    int scratch;      /* O_PATH */
+    int control;      /* the cell's end of the control socket */
+    int ready;        /* writable end of a pipe */
+    bool forward_dns; /* NETWORK_USER_DNS is to be a name server */
 };
 
 /* Whether the caller's helpers are installed; engine.unavailable when they are not. */

@@ -52,28 +52,44 @@ static bool can_reach(const char *address, const struct resolv_host *host)
            !(host->is_own && host->is_own(address));
 }
 
+static enum resolv_verdict judge(const char *text, const struct resolv_host *host)
+{
+    bool kept = false, dropped = false;
+
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+        char address[ADDRESS_MAX];
+
+        if (!server_of(text, strcspn(text, "\n"), address))
+            continue;
+        if (can_reach(address, host))
+            kept = true;
+        else
+            dropped = true;
+    }
+    if (dropped && host->forward)
+        return RESOLV_FORWARDED;
+    return dropped && !kept ? RESOLV_UNREACHABLE : RESOLV_OK;
+}
+
 enum resolv_verdict resolv_make(const char *text, const struct resolv_host *host, struct buf *out)
 {
-    bool forwarded = false, dropped = false, kept = false;
+    enum resolv_verdict verdict = judge(text, host);
+    bool named = false, ok = true;
 
-    while (*text) {
+    while (*text && ok) {
         size_t len = strcspn(text, "\n");
         char address[ADDRESS_MAX];
-        bool ok = true;
+        bool is_server = server_of(text, len, address);
 
-        if (!server_of(text, len, address) || can_reach(address, host)) {
-            kept = kept || server_of(text, len, address);
+        if (is_server && verdict == RESOLV_FORWARDED) {
+            ok = named || buf_printf(out, KEYWORD " %s\n", host->forward);
+            named = true;
+        } else if (!is_server || can_reach(address, host)) {
             ok = buf_append(out, text, len) && buf_append_text(out, "\n");
-        } else {
-            dropped = true;
-            if (host->forward && !forwarded)
-                ok = forwarded = buf_printf(out, KEYWORD " %s\n", host->forward);
         }
-        if (!ok)
-            return RESOLV_TOO_LONG;
         text += len + (text[len] == '\n');
     }
-    return dropped && !kept && !forwarded ? RESOLV_UNREACHABLE : RESOLV_OK;
+    return ok ? verdict : RESOLV_TOO_LONG;
 }
 
 /* The host has an address when a socket can be bound to it. */
@@ -100,21 +116,24 @@ static enum resolv_verdict make_from(const char *path, const struct resolv_host 
     return resolv_make(text.data ? text.data : "", host, out);
 }
 
-bool resolv_for_cell(struct buf *out, struct err *err)
+bool resolv_for_cell(struct buf *out, bool *forwarded, struct err *err)
 {
     char path[TOOL_PATH_MAX];
     /* pasta gives the cell the host's own addresses; slirp4netns and root's bridge have no IPv6. */
-    struct resolv_host host = {.is_own = is_own,
-                               .has_ipv6 = tool_find("pasta", path),
-                               .forward = NETWORK_USER_DNS};
+    struct resolv_host host = {
+        .is_own = is_own, .has_ipv6 = tool_find("pasta", path), .forward = NETWORK_USER_DNS};
     struct err ignored;
 
     if (geteuid() == 0)
         host = (struct resolv_host){.is_own = NULL};
+    *forwarded = false;
     if (access("/etc/resolv.conf", F_OK) < 0)
         return true; /* a host without the file has cells without it */
     *err = ERR_INIT;
     switch (make_from("/etc/resolv.conf", &host, out, err)) {
+    case RESOLV_FORWARDED:
+        *forwarded = true;
+        return true;
     case RESOLV_OK:
         return true;
     case RESOLV_TOO_LONG:

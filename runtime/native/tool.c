@@ -115,19 +115,21 @@ bool tool_start(const struct tool_start *start, struct tool *tool, struct err *e
     return true;
 }
 
-/* What does not fit is read and forgotten: a tool must never wait for its reader. */
-static void take_output(struct tool *tool)
+/*
+ * What does not fit is read and forgotten, since a tool must never wait for its reader; one piece at a
+ * time, since one that never stops must not keep anybody from the clock.
+ */
+static bool take_output(struct tool *tool)
 {
-    char bytes[1024];
-    ssize_t n;
+    char bytes[TEXT_MAX];
+    ssize_t n = tool->output >= 0 ? read(tool->output, bytes, sizeof(bytes)) : 0;
+    size_t space = tool->text.max - tool->text.len;
 
-    while ((n = read(tool->output, bytes, sizeof(bytes))) > 0) {
-        size_t space = tool->text.max - tool->text.len;
-
+    if (n > 0)
         buf_append(&tool->text, bytes, (size_t)n < space ? (size_t)n : space);
-    }
     if (n == 0)
         tool->output = close_fd(tool->output);
+    return n > 0;
 }
 
 enum tool_event tool_wait(struct tool *tool, int ready, int stop, int64_t deadline)
@@ -169,8 +171,8 @@ int tool_end(struct tool *tool)
         ;
     tool->pid = 0;
     tool->pidfd = close_fd(tool->pidfd);
-    if (tool->output >= 0)
-        take_output(tool);
+    while (tool->text.len < tool->text.max && take_output(tool))
+        ;
     tool->output = close_fd(tool->output);
     return status;
 }
@@ -215,9 +217,7 @@ bool tool_failed(const struct tool *tool, enum tool_event event, struct err *err
     else
         err_set(err, ERR_ENGINE_FAILED, "'%s' could not make the cell's network: %s", tool->name,
                 *cause ? cause : "it gave no reason");
-    return err_hint(err,
-                    "run '%s --version' to see whether it works at all; --network host and "
-                    "--network none do without it",
+    return err_hint(err, "see whether '%s' works on this host, or run with --network host or none",
                     tool->name);
 }
 
