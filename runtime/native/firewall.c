@@ -13,8 +13,6 @@
 #define SCRIPT_MAX  1024
 #define NEW_CHAINS  "made the chains of netavark"
 #define NEW_FORWARD "switched forwarding on"
-#define APPENDED    "-A FORWARD"
-#define JUMP        APPENDED " -j STEPCELL\n"
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
 
 /* The rules of a chain as iptables -S lists them, cut; false without it. */
@@ -48,15 +46,15 @@ bool firewall_open(struct err *err)
     autobuf script = BUF_INIT(SCRIPT_MAX);
     bool ok;
 
-    if (list_chain("filter", "STEPCELL", NULL))
+    if (list_chain("mangle", "STEPCELL", NULL))
         return true;
-    ok = buf_append_text(&script, "*filter\n:STEPCELL - [0:0]\n"
+    ok = buf_append_text(&script, "*mangle\n:STEPCELL - [0:0]\n"
                                   "-A STEPCELL -i stepcell+ -o stepcell+ -j DROP\n");
     if (ok && !list_chain("filter", "NETAVARK_FORWARD", NULL))
         ok = buf_printf(&script, MARKER, NEW_CHAINS);
     if (ok && !is_forwarding())
         ok = buf_printf(&script, MARKER, NEW_FORWARD);
-    ok = ok && buf_append_text(&script, "-I FORWARD 1 -j STEPCELL\nCOMMIT\n");
+    ok = ok && buf_append_text(&script, "-A FORWARD -j STEPCELL\nCOMMIT\n");
     if (!ok)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
     return change(script.data, err);
@@ -99,13 +97,8 @@ static bool is_forwarding_needed(void)
 {
     autobuf rules = BUF_INIT(LIST_MAX);
 
-    if (!list_chain("filter", "FORWARD", &rules) || !rules.data)
-        return true;
-    for (const char *rule = rules.data; (rule = strstr(rule, APPENDED)); rule += strlen(APPENDED)) {
-        if (strncmp(rule, JUMP, strlen(JUMP)) != 0)
-            return true;
-    }
-    return false;
+    return !list_chain("filter", "FORWARD", &rules) || !rules.data ||
+           strstr(rules.data, "-A FORWARD");
 }
 
 bool firewall_close(struct err *err)
@@ -113,7 +106,7 @@ bool firewall_close(struct err *err)
     autobuf rules = BUF_INIT(LIST_MAX);
     autofd setting = -1;
 
-    if (!list_chain("filter", "STEPCELL", &rules) || !rules.data)
+    if (!list_chain("mangle", "STEPCELL", &rules) || !rules.data)
         return true;
     if (strstr(rules.data, NEW_CHAINS))
         remove_netavark_chains();
@@ -123,7 +116,7 @@ bool firewall_close(struct err *err)
             return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", IP_FORWARD);
     }
     /* Last, since it remembers the rest. */
-    return change("*filter\n-D FORWARD -j STEPCELL\n-F STEPCELL\n-X STEPCELL\nCOMMIT\n", err);
+    return change("*mangle\n-D FORWARD -j STEPCELL\n-F STEPCELL\n-X STEPCELL\nCOMMIT\n", err);
 }
 
 bool firewall_names(const char *subnet)
