@@ -98,7 +98,8 @@ static int keep_as_user(const struct network_cell *cell)
 static int keep_as_root(const struct network_cell *cell)
 {
     struct err err = ERR_INIT;
-    bool connected = network_root_connect(cell, &err);
+    autofd record = -1;
+    bool connected = network_root_connect(cell, &record, &err);
 
     tell(cell, connected, &err);
     wait_for_end(cell->pidfd);

@@ -210,6 +210,14 @@ static bool write_record(int scratch, uint32_t number, struct err *err)
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
+/* The record, locked, or -1. Under the lock of the host, so nobody comes in between. */
+static int hold_record(int place)
+{
+    autofd record = openat(place, NETWORK_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    return record >= 0 && flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
+}
+
 static bool read_record(int place, uint32_t *number)
 {
     autobuf text = BUF_INIT(RECORD_MAX);
@@ -272,13 +280,17 @@ static bool clear_up(int place, uint32_t number, bool down, struct err *err)
     return lock >= 0 && (down || take_down_rest(number, err)) && finish(place, err);
 }
 
-bool network_root_connect(const struct network_cell *cell, struct err *err)
+bool network_root_connect(const struct network_cell *cell, int *record, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, cell->pidfd, err);
     uint32_t number;
 
-    return lock >= 0 && choose_number(&number, err) && write_record(cell->scratch, number, err) &&
-           firewall_open(err) && run_netavark("setup", number, cell->netns, err);
+    if (lock < 0 || !choose_number(&number, err) || !write_record(cell->scratch, number, err))
+        return false;
+    *record = hold_record(cell->scratch);
+    if (*record < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot lock the record of the network");
+    return firewall_open(err) && run_netavark("setup", number, cell->netns, err);
 }
 
 bool network_root_disconnect(const struct network_cell *cell, bool connected, struct err *err)
@@ -301,6 +313,7 @@ bool network_root_disconnect(const struct network_cell *cell, bool connected, st
 bool network_root_undo(int place, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, -1, err);
+    autofd record = -1;
     uint32_t number;
 
     if (lock < 0)
@@ -308,6 +321,9 @@ bool network_root_undo(int place, struct err *err)
     /* Its keeper may have done it while the lock was waited for. */
     if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
+    record = hold_record(place);
+    if (record < 0)
+        return err_set(err, ERR_ENGINE_FAILED, "the keeper of the network is at it");
     if (!read_record(place, &number))
         return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be read");
     return take_down_rest(number, err) && finish(place, err);
