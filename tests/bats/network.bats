@@ -82,7 +82,8 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         assert_equal "the control" "$output" "from the loopback"
         # shellcheck disable=SC2016 # for the cell
         run -0 private sh -c 'gateway=$(ip route | sed -n "s/^default via \([^ ]*\).*/\1/p")
-            for host in 127.0.0.1 "[::1]" "$gateway" 203.0.113.2 10.0.2.2 127.0.0.53; do
+            for host in 127.0.0.1 "[::1]" "$gateway" 203.0.113.2 "[fd00:5c::1]" "[fd00:5c::2]" 10.0.2.2 \
+                127.0.0.53; do
                 timeout 1 wget -q -O - "http://$host:8080/"
             done 2>/dev/null
             echo asked $gateway'

@@ -2,8 +2,8 @@
 # Two network namespaces that play the host and the Internet, so that the machine's own network is never
 # touched. On the host, which is a mount namespace too, stepcell runs and files of the system can be covered.
 #
-#   Internet  203.0.113.1: a web server (port 80) and a name server that knows "step.example"
-#   host      203.0.113.2, 127.0.0.1: a web server on 127.0.0.1 and ::1 (port 8080), and a name server on
+#   Internet  203.0.113.1, fd00:5c::1: a web server (port 80) and a name server that knows "step.example"
+#   host      203.0.113.2, fd00:5c::2: a web server on 127.0.0.1 and ::1 (port 8080), and a name server on
 #             127.0.0.53 that knows "loop.example"; it listens on an abstract socket, too
 
 OUTSIDE=203.0.113.1
@@ -53,6 +53,9 @@ make_networks() {
     outside ip address add "$OUTSIDE/24" dev eth0
     outside ip link set eth0 up
     on_host ip route add default via "$OUTSIDE"
+    on_host ip address add fd00:5c::2/64 dev up0 nodad
+    outside ip address add fd00:5c::1/64 dev eth0 nodad
+    on_host ip route add default via fd00:5c::1
     echo "from outside" >"$NET_DIR/outside/index.html"
     echo "from the loopback" >"$NET_DIR/loopback/index.html"
     serve "$INTERNET" busybox httpd -f -p "$OUTSIDE:80" -h "$NET_DIR/outside"
