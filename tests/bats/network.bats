@@ -331,4 +331,16 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     CALLER=root as_caller private wget -q -O - "http://$OUTSIDE/"
     assert_network_as "$state"
     assert_match "$state" "*forwarding 0*"
+    # Somebody's container that comes while a cell runs: the chains, made for the cell, stay for it.
+    late() {
+        start_private
+        on_host iptables -A "${rule[@]}"
+        touch end
+        wait_for is_gone "$STEP"
+        on_host iptables -C "${rule[@]}"
+        on_host iptables -t nat -S NETAVARK-HOSTPORT-DNAT
+        run on_host iptables-save
+        [[ $output != *STEPCELL* ]]
+    }
+    CALLER=root as_caller late
 }

@@ -1,8 +1,9 @@
-/* What of a cell's network is pure: its resolv.conf, and its addresses. */
+/* What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run. */
 #include "tests/unit/unit.h"
 
 #include "runtime/native/resolv.h"
 #include "runtime/native/subnet.h"
+#include "runtime/native/tool.h"
 
 static bool is_own(const char *address)
 {
@@ -157,6 +158,38 @@ static void routes_are_read(void **state)
     }
 }
 
+static void tools_are_run_to_their_end(void **state)
+{
+    static const char *const missing[] = {"no-such-tool", NULL};
+    static const char *const fails[] = {"sh", "-c", "echo first; echo the cause >&2; exit 3", NULL};
+    static const char *const netavark[] = {"sh", "-c", "echo '{\"error\":\"as JSON\"}'; exit 1",
+                                           NULL};
+    static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
+    static const char *const copy[] = {"cat", NULL};
+    static const char *const much[] = {"head", "-c", "1000000", "/dev/zero", NULL};
+    static const char *const clean[] = {"sh", "-c", "echo $HOME$USER; ls /proc/self/fd | wc -l",
+                                        NULL};
+    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(1 << 16), seen = BUF_INIT(1 << 16);
+    struct err err;
+
+    (void)state;
+    assert_refused(tool_run(missing, NULL, NULL, &err), ERR_ENGINE_UNAVAILABLE);
+    assert_refused(tool_run(fails, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_non_null(strstr(err.message, "the cause"));
+    assert_null(strstr(err.message, "first"));
+    assert_refused(tool_run(netavark, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_non_null(strstr(err.message, ": as JSON"));
+    assert_refused(tool_run(killed, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_ok(tool_run(copy, "what it gets", &text, &err));
+    assert_string_equal(text.data, "what it gets");
+    /* Nobody waits for whoever reads, and what is kept is bounded. */
+    assert_ok(tool_run(much, NULL, &many, &err));
+    assert_true(many.len > 0 && many.len < 10000);
+    /* No environment of the caller, and 0, 1, 2 and that of ls. */
+    assert_ok(tool_run(clean, NULL, &seen, &err));
+    assert_string_equal(seen.data, "\n4\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +198,7 @@ int main(void)
         cmocka_unit_test(subnets_do_not_overlap),
         cmocka_unit_test(subnets_of_the_host_are_left_alone),
         cmocka_unit_test(routes_are_read),
+        cmocka_unit_test(tools_are_run_to_their_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
