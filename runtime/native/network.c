@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,7 +104,7 @@ static int keep_as_root(const struct network_cell *cell)
 
     tell(cell, connected, &err);
     wait_for_end(cell->pidfd);
-    return network_root_disconnect(cell, connected, &err) ? KEEPER_OK : KEEPER_LEFT;
+    return network_root_disconnect(cell, record, connected, &err) ? KEEPER_OK : KEEPER_LEFT;
 }
 
 pid_t network_start(const struct network_cell *cell, struct err *err)
@@ -152,10 +153,13 @@ bool network_stop(pid_t keeper, struct err *err)
 
 bool network_undo(int place)
 {
+    struct stat st;
     pid_t child;
 
-    if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT;
+    /* Others may write whatever they like into a store of their own. */
+    if (!is_root() || fstatat(place, NETWORK_RECORD, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        st.st_uid != 0)
+        return true;
     /* In a process of its own, which may change its network namespace. */
     child = fork();
     if (child == 0) {

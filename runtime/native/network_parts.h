@@ -16,7 +16,8 @@ bool network_user_connect(const struct network_cell *cell, struct tool *tool, st
 bool network_root_check(struct err *err);
 /* `record` stays open, and locked, until the network is down: who holds it is in charge. */
 bool network_root_connect(const struct network_cell *cell, int *record, struct err *err);
-bool network_root_disconnect(const struct network_cell *cell, bool connected, struct err *err);
+bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+                             struct err *err);
 
 /* For a record whose cell is gone; `place` is the directory that holds it. */
 bool network_root_undo(int place, struct err *err);

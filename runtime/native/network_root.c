@@ -210,27 +210,34 @@ static bool write_record(int scratch, uint32_t number, struct err *err)
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
-/* The record, locked, or -1. Under the lock of the host, so nobody comes in between. */
+/*
+ * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that is
+ * not root's own, in a store that others may write to, is none.
+ */
 static int hold_record(int place)
 {
     autofd record = openat(place, NETWORK_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
 
-    return record >= 0 && flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
+    if (record < 0 || fstat(record, &st) < 0 || st.st_uid != 0 || !S_ISREG(st.st_mode))
+        return -1;
+    return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
 }
 
-static bool read_record(int place, uint32_t *number)
+static bool read_record(int record, uint32_t *number, struct err *err)
 {
     autobuf text = BUF_INIT(RECORD_MAX);
-    struct err ignored;
     uint64_t value;
 
-    if (!file_read(place, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, &ignored) ||
-        !num_parse(text.data ? text.data : "", SUBNET_COUNT - 1, &value))
+    if (!file_read_fd(record, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
         return false;
+    if (!num_parse(text.data ? text.data : "", SUBNET_COUNT - 1, &value))
+        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
     *number = (uint32_t)value;
     return true;
 }
 
+/* Whether nothing that netavark makes for it is there. */
 static bool is_gone(uint32_t number)
 {
     char bridge[IF_NAMESIZE], address[SUBNET_TEXT], subnet[SUBNET_TEXT + 4];
@@ -293,15 +300,16 @@ bool network_root_connect(const struct network_cell *cell, int *record, struct e
     return firewall_open(err) && run_netavark("setup", number, cell->netns, err);
 }
 
-bool network_root_disconnect(const struct network_cell *cell, bool connected, struct err *err)
+bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+                             struct err *err)
 {
-    uint32_t number;
+    uint32_t number = 0;
     bool down = false;
 
-    if (faccessat(cell->scratch, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    if (record < 0)
         return true; /* nothing was begun */
-    if (!read_record(cell->scratch, &number))
-        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be read");
+    if (!read_record(record, &number, err))
+        return false;
     if (connected) {
         autolock shared = take_lock(LOCK_SH, -1, err);
 
@@ -314,7 +322,7 @@ bool network_root_undo(int place, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, -1, err);
     autofd record = -1;
-    uint32_t number;
+    uint32_t number = 0;
 
     if (lock < 0)
         return false;
@@ -324,7 +332,5 @@ bool network_root_undo(int place, struct err *err)
     record = hold_record(place);
     if (record < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the keeper of the network is at it");
-    if (!read_record(place, &number))
-        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be read");
-    return take_down_rest(number, err) && finish(place, err);
+    return read_record(record, &number, err) && take_down_rest(number, err) && finish(place, err);
 }

@@ -286,10 +286,11 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
 
 @test "cells of root do not reach one another, nor take addresses that the host uses" {
     apart() {
-        local first
+        local first pid
         on_host ip route add 198.18.0.0/30 via "$OUTSIDE"
         as "$STEPCELL" run --workdir "$WORK" --progress none --network private "$IMAGE" -- \
             sh -c 'ip -o -4 address show eth0; nc -l -p 9000 -e echo reached' >"${WORK%/*}/first" 2>&1 3>&- &
+        pid=$!
         wait_for grep -q eth0 "${WORK%/*}/first"
         first=$(sed 's,.*inet \([^/]*\)/.*,\1,' "${WORK%/*}/first")
         assert_equal "the first address" "$first" 198.18.0.6
@@ -298,7 +299,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_match "$output" "*timed out*"
         run on_host busybox nc -w 2 "$first" 9000 </dev/null
         assert_equal "the control" "$output" reached
-        wait
+        wait "$pid"
         on_host ip route del 198.18.0.0/30
     }
     local state
