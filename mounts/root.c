@@ -44,9 +44,7 @@ bool root_open_host(const struct root_options *options, struct root_host *host, 
             return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot use '/sys' in the cell");
     }
     /* A host without these files is not this program's business. */
-    host->resolv_conf = options->own_network ? -1
-                                             : tree_clone("/etc/resolv.conf",
-                                                          MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
+    host->resolv_conf = tree_clone(options->resolv_conf, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
     host->hosts = tree_clone(options->hosts, MOUNT_ATTR_RDONLY | NO_EXEC_SUID_DEV, -1);
     for (size_t i = 0; i < options->cgroup_count; i++) {
         const char *path = options->cgroups[i].path;

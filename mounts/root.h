@@ -30,9 +30,10 @@ struct root_cgroup {
 };
 
 struct root_options {
-    bool own_network; /* a network namespace of its own: a fresh /sys, no resolv.conf of the host */
-    bool single_id;   /* no group 5 to give terminals to */
+    bool own_network;                             /* a network namespace of its own: a fresh /sys */
+    bool single_id;                               /* no group 5 to give terminals to */
     const char *hosts;                            /* the file that becomes /etc/hosts */
+    const char *resolv_conf;                      /* the file that becomes /etc/resolv.conf */
     struct root_cgroup cgroups[ROOT_CGROUPS_MAX]; /* shown read-only; without any, none is */
     size_t cgroup_count;
 };

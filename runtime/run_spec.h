@@ -14,7 +14,7 @@
 
 struct seccomp_filter; /* runtime/confine/seccomp_profile.h */
 
-enum network_mode { NETWORK_HOST, NETWORK_NONE };
+enum network_mode { NETWORK_HOST, NETWORK_NONE, NETWORK_PRIVATE };
 
 #define RUN_GROUPS_MAX 64
 #define HOME_FALLBACK  "/home/step"

@@ -22,6 +22,7 @@
 #include "runtime/image/store.h"
 #include "runtime/native/cgroup.h"
 #include "runtime/native/native.h"
+#include "runtime/native/network.h"
 #include "runtime/native/scratch.h"
 #include "shim/commands.h"
 #include "shim/print.h"
@@ -165,6 +166,17 @@ static void check_programs(struct doctor *doctor)
         return;
     }
     find(doctor, "programs", LEVEL_OK, "the helper programs are there", NULL);
+}
+
+static void check_network(struct doctor *doctor)
+{
+    struct err err;
+
+    /* Only steps that ask for it need it. */
+    if (network_check(&err))
+        find(doctor, "network-helpers", LEVEL_OK, "private networks can be made", NULL);
+    else
+        find(doctor, "network-helpers", LEVEL_WARNING, err.message, err.hint);
 }
 
 static bool check_store(struct doctor *doctor)
@@ -368,6 +380,7 @@ int cmd_doctor(int argc, char **argv)
     check_scopes(&doctor);
     check_ids(&doctor);
     check_programs(&doctor);
+    check_network(&doctor);
     if (check_store(&doctor)) {
         check_cell(&doctor);
         check_limits(&doctor);

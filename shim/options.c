@@ -171,7 +171,7 @@ static bool set_pull(struct run_options *options, const char *name, const char *
 static bool set_network(struct run_options *options, const char *name, const char *value,
                         struct err *err)
 {
-    static const char *const words[] = {"host", "none", NULL};
+    static const char *const words[] = {"host", "none", "private", NULL};
     int index;
 
     if (!set_word(words, name, value, &index, err))
@@ -266,7 +266,8 @@ static const struct option table[] = {
     {"shell", 0, "SH", false, set_shell,
      "its interpreter, default by its #! line, its ending, else sh"},
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
-    {"network", 0, "MODE", false, set_network, "host (default) or none"},
+    {"network", 0, "MODE", false, set_network,
+     "host (default), none, or private: outgoing access alone"},
     {"seccomp", 0, "FILE", false, set_seccomp,
      "a seccomp profile in Docker's and Podman's form instead of the default"},
     {"memory", 0, "BYTES", false, set_memory, "limit of memory and swap together, 512m say"},

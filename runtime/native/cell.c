@@ -44,21 +44,9 @@ struct opened {
     int init;
 };
 
-static bool send_kind(int control, enum message_kind kind)
-{
-    struct message message = {.kind = kind};
-
-    return send(control, &message, sizeof(message), MSG_NOSIGNAL) == (ssize_t)sizeof(message);
-}
-
 _Noreturn static void fail(int control, const struct err *err)
 {
-    struct message_failure failure = {.code = err->code};
-
-    memcpy(failure.message, err->message, sizeof(failure.message));
-    memcpy(failure.hint, err->hint, sizeof(failure.hint));
-    if (send_kind(control, MESSAGE_FAILED))
-        (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
+    handshake_fail(control, err);
     _exit(1);
 }
 
@@ -222,6 +210,36 @@ static bool loopback_up(struct err *err)
     return true;
 }
 
+/*
+ * As Docker has it: in a network of one's own every user may take the ports below 1024 and send
+ * pings. A kernel without such a setting has no such rule, or none that can be changed.
+ */
+static void loosen(int root, const struct idmap_side *gids)
+{
+    autofd ports = path_open_in(root, "proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY, 0);
+    autofd pings = path_open_in(root, "proc/sys/net/ipv4/ping_group_range", O_WRONLY, 0);
+    const struct idmap_extent *last = &gids->extents[gids->count - 1];
+    char range[32];
+    int len = snprintf(range, sizeof(range), "%u %u", gids->extents[0].inside,
+                       last->inside + last->count - 1);
+
+    (void)!write(ports, "0", 1);
+    (void)!write(pings, range, (size_t)len);
+}
+
+/* Whoever could not make it has told stepcell. */
+static void wait_for_network(const struct cell_setup *setup)
+{
+    char byte;
+    ssize_t n;
+
+    do
+        n = read(setup->network, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(1);
+}
+
 /* "NAME" of the first environment entry of that name, without "NAME=". */
 static const char *env_value(const struct strv *env, const char *name)
 {
@@ -298,8 +316,11 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     if (!become_root_for_files(setup, err) || !make_overlay(setup, opened, &root, err) ||
         !root_populate(root, options, &opened->host, err))
         return false;
-    if (spec->network == NETWORK_NONE && !loopback_up(err))
-        return false;
+    if (spec->network != NETWORK_HOST) {
+        if (!loopback_up(err))
+            return false;
+        loosen(root, &setup->map->gids);
+    }
     /* Before the plan: what these write must never be something of the host's. */
     if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
@@ -442,6 +463,7 @@ _Noreturn void cell_main(struct cell_setup *setup)
         .own_network = setup->spec->network != NETWORK_HOST,
         .single_id = setup->map->kind == IDMAP_SINGLE,
         .hosts = setup->hosts,
+        .resolv_conf = setup->resolv_conf,
     };
     struct opened opened;
     struct err err = ERR_INIT;
@@ -455,7 +477,9 @@ _Noreturn void cell_main(struct cell_setup *setup)
         !enter_cgroup(setup, &err) || !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
-    if (!send_kind(setup->control, MESSAGE_READY) || !expect(setup, MESSAGE_START, &err) ||
+    if (setup->network >= 0)
+        wait_for_network(setup);
+    if (!handshake_send(setup->control, MESSAGE_READY) || !expect(setup, MESSAGE_START, &err) ||
         !execute(setup, &opened, home, &err))
         fail(setup->control, &err);
     _exit(1);

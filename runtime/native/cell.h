@@ -18,10 +18,12 @@ struct cell_setup {
     int *trees;          /* per mount of the plan: a detached clone that the parent made, or -1 */
     const char *scratch; /* belongs to the root of the cell, which writes to it */
     const char *hosts;   /* what becomes /etc/hosts */
-    const char *init;    /* path of stepcell-init */
-    int control;         /* the child's end of the control socket */
-    mode_t umask;        /* the caller's; set by cell_main */
-    int in, out, err;    /* the command's streams; in is -1 for none */
+    const char *resolv_conf; /* what becomes /etc/resolv.conf */
+    int network;      /* a private network is there when a byte can be read from it; else -1 */
+    const char *init; /* path of stepcell-init */
+    int control;      /* the child's end of the control socket */
+    mode_t umask;     /* the caller's; set by cell_main */
+    int in, out, err; /* the command's streams; in is -1 for none */
 };
 
 /* Never returns: executes stepcell-init, or reports why not and exits. */

@@ -85,4 +85,10 @@ struct init_config {
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];
 };
 
+/* For the cell's side; stepcell-init has its own. */
+bool handshake_send(int control, enum message_kind kind);
+
+/* FAILED with its error. */
+void handshake_fail(int control, const struct err *err);
+
 #endif

@@ -24,7 +24,9 @@
 #include "runtime/native/cell.h"
 #include "runtime/native/cgroup.h"
 #include "runtime/native/handshake.h"
+#include "runtime/native/network.h"
 #include "runtime/native/ownership.h"
+#include "runtime/native/resolv.h"
 #include "runtime/native/scratch.h"
 #include "runtime/native/ulimit.h"
 
@@ -43,6 +45,7 @@ struct cell {
     struct cell_pipes pipes;
     int scratch; /* O_PATH of spec->scratch */
     char *hosts;
+    char *resolv_conf;
     char *init;
     struct cgroup cgroup;
     int *trees;
@@ -50,6 +53,8 @@ struct cell {
     int pidfd;
     int userns;
     pid_t pid;
+    bool forward_dns; /* see resolv_for_cell */
+    pid_t keeper;     /* of a private network; 0 without one */
     struct timespec start;
     struct exit_record record;
 };
@@ -91,6 +96,33 @@ static bool make_pipes(struct cell *cell, struct err *err)
     return true;
 }
 
+/* A file of the scratch, or without a text one of the host. */
+static bool make_file(const struct cell *cell, const char *name, const char *text, char **path,
+                      struct err *err)
+{
+    autofd file = -1;
+
+    *path = text ? text_printf("%s/%s", cell->spec->scratch, name) : text_printf("/etc/%s", name);
+    if (*path && !text)
+        return true;
+    file = openat(cell->scratch, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    return (*path && file >= 0 && file_write_all(file, text, strlen(text)) &&
+            fchmod(file, 0644) == 0) ||
+           failed(err, "prepare the scratch directory of the cell");
+}
+
+/* The name service files: the host's own, but for what a network of its own makes different. */
+static bool make_network_files(struct cell *cell, struct err *err)
+{
+    enum network_mode network = cell->spec->network;
+    autobuf resolv = BUF_INIT(RESOLV_MAX);
+
+    if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
+        return false;
+    return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : HOSTS, &cell->hosts, err) &&
+           make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
+}
+
 static bool make_scratch(struct cell *cell, struct err *err)
 {
     uint32_t uid, gid;
@@ -104,16 +136,7 @@ static bool make_scratch(struct cell *cell, struct err *err)
         (fchownat(cell->scratch, "", uid, gid, AT_EMPTY_PATH) < 0 ||
          chmod(cell->spec->scratch, 0711) < 0))
         return failed(err, "prepare the scratch directory of the cell");
-    if (cell->spec->network == NETWORK_HOST) {
-        cell->hosts = strdup("/etc/hosts");
-    } else {
-        autofd file = openat(cell->scratch, "hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-        cell->hosts = text_printf("%s/hosts", cell->spec->scratch);
-        if (file < 0 || !file_write_all(file, HOSTS, strlen(HOSTS)) || fchmod(file, 0644) < 0)
-            return failed(err, "prepare the scratch directory of the cell");
-    }
-    return cell->hosts || failed(err, "prepare the scratch directory of the cell");
+    return make_network_files(cell, err);
 }
 
 static bool make_room(struct cell *cell, struct err *err)
@@ -147,6 +170,29 @@ static bool send_tree(void *data, size_t index, int tree, struct err *err)
     if (sendmsg(cell->control, &packet, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
         return failed(err, "hand a mount to the cell");
     return true;
+}
+
+/* Starts what makes the cell's network; `ready` is where it says so. */
+static bool start_network(struct cell *cell, int control, int ready, struct err *err)
+{
+    autofd netns = -1;
+    struct network_cell network = {.pidfd = cell->pidfd,
+                                   .userns = cell->userns,
+                                   .scratch = cell->scratch,
+                                   .control = control,
+                                   .ready = ready,
+                                   .forward_dns = cell->forward_dns};
+    char path[64];
+    pid_t keeper;
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)cell->pid);
+    network.netns = netns = open(path, O_RDONLY | O_CLOEXEC);
+    if (netns < 0)
+        return failed(err, "open the network namespace of the cell");
+    keeper = network_start(&network, err);
+    if (keeper > 0)
+        cell->keeper = keeper;
+    return keeper > 0;
 }
 
 static pid_t clone_cell(const struct run_spec *spec, int cgroup, int *pidfd)
@@ -229,8 +275,10 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     struct message mapped = {.kind = MESSAGE_MAPPED};
     char path[64];
     int ends[2];
-    autofd child_control = -1;
+    autofd child_control = -1, network = -1, network_ready = -1;
 
+    if (spec->network == NETWORK_PRIVATE && !make_pipe(&network, &network_ready, err))
+        return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return failed(err, "make a control socket");
     cell->control = ends[0];
@@ -245,6 +293,8 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
             .trees = cell->trees,
             .scratch = spec->scratch,
             .hosts = cell->hosts,
+            .resolv_conf = cell->resolv_conf,
+            .network = network,
             .init = cell->init,
             .control = child_control,
             .in = cell->pipes.child_in,
@@ -256,6 +306,7 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         close_fd(cell->pipes.out);
         close_fd(cell->pipes.err);
         close_fd(cell->pipes.in);
+        close_fd(network_ready);
         cell_main(&setup);
     }
     if (cell->pid < 0)
@@ -266,6 +317,8 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         return failed(err, "open the user namespace of the cell");
     if (!idmap_write(&cell->map, cell->pid, err))
         return prefer_cause(cell, err);
+    if (network_ready >= 0 && !start_network(cell, child_control, network_ready, err))
+        return false;
     /* Now, while the cell opens what it opens itself. */
     if (cell->map.kind == IDMAP_ROOT &&
         !ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, send_tree, cell, err))
@@ -301,8 +354,9 @@ static bool native_create(const struct run_spec *spec, const struct root_filesys
     clock_gettime(CLOCK_REALTIME_COARSE, &cell->start);
     *out = cell; /* also after a failure: remove cleans up */
     cell->init = libexec_path("stepcell-init", err);
-    ok = cell->init && idmap_for_step(spec->uid, spec->gid, &cell->map, err) &&
-         make_pipes(cell, err) && make_scratch(cell, err) && make_room(cell, err) &&
+    ok = (spec->network != NETWORK_PRIVATE || network_check(err)) && cell->init &&
+         idmap_for_step(spec->uid, spec->gid, &cell->map, err) && make_pipes(cell, err) &&
+         make_scratch(cell, err) && make_room(cell, err) &&
          cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) && spawn(cell, root, err);
     close_child_ends(cell);
     return ok;
@@ -542,6 +596,7 @@ static void cell_free(struct cell *cell)
     strv_release(&cell->record.left_running);
     free(cell->trees);
     free(cell->hosts);
+    free(cell->resolv_conf);
     free(cell->init);
     free(cell);
 }
@@ -564,6 +619,7 @@ static bool give_back(const struct cell *cell, struct err *err)
 
 static bool native_remove(struct cell *cell, struct cell_remains *remains, struct err *err)
 {
+    struct err second;
     bool ok = true;
 
     if (cell->pid > 0) {
@@ -573,6 +629,8 @@ static bool native_remove(struct cell *cell, struct cell_remains *remains, struc
     cgroup_remove(&cell->cgroup, cell->scratch, &remains->left);
     if (cell->userns >= 0)
         ok = give_back(cell, err);
+    if (cell->keeper > 0)
+        ok = network_stop(cell->keeper, ok ? err : &second) && ok;
     if (!remove_scratch(cell))
         strv_add(&remains->left, cell->spec->scratch);
     cell_free(cell);

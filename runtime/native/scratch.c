@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "mounts/idmap.h"
 #include "runtime/native/cgroup.h"
+#include "runtime/native/network.h"
 
 #define PLACES_MAX  100000 /* cells at once in one store */
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
@@ -70,18 +71,16 @@ static int remove_dead(void *data)
 
 /* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
  */
-static bool remove_place(int cells, const char *name)
+static bool remove_place(int cells, const char *name, int place)
 {
     struct dead dead = {cells, name};
     struct idmap map;
     struct err ignored;
-    autofd place = openat(cells, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    /* As long as there is one, the place keeps its record. */
-    if (place >= 0 && !cgroup_sweep(place))
-        return false;
-    return file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
-                                             idmap_run(&map, remove_dead, &dead, &ignored) == 0);
+    /* A cgroup or network that could not be removed keeps its record, and so its place. */
+    return cgroup_sweep(place) && network_undo(place) &&
+           (file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
+                                              idmap_run(&map, remove_dead, &dead, &ignored) == 0));
 }
 
 /* Looks at a place that this process does not use. */
@@ -97,7 +96,7 @@ static bool sweep_place(void *data, int cells, const char *name)
     lock = lock_place(cells, name);
     if (lock >= 0 &&
         (!numbered || place >= PLACES_KEPT || !file_each_entry(lock, ".", may_stay, NULL)))
-        remove_place(cells, name); /* what stays is tried again by the next call */
+        remove_place(cells, name, lock); /* what stays is tried again by the next call */
     return true;
 }
 
@@ -125,7 +124,7 @@ static bool take_place(int cells, struct scratch *scratch)
             continue;
         if (!file_each_entry(lock, ".", may_stay, NULL)) {
             /* Made anew; a place that cannot be cleared is nobody's. */
-            if (remove_place(cells, name))
+            if (remove_place(cells, name, lock))
                 place--;
             continue;
         }
@@ -159,10 +158,19 @@ static bool remove_other(void *data, int dirfd, const char *name)
     return is_of_pair(name) || file_remove_tree(dirfd, name);
 }
 
-/* A cgroup of the cell is left: the next call tries again, by the record. */
+/* A cgroup or the network of the cell is left: the next call tries again, by the record. */
 static bool has_record(int place)
 {
-    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+           faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool remove_written(const struct scratch *scratch, const char *name)
+{
+    bool clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
+                 file_each_entry(scratch->lock, ".", may_stay, NULL);
+
+    return clean && scratch->place < PLACES_KEPT ? true : file_remove_tree(scratch->cells, name);
 }
 
 bool scratch_release(struct scratch *scratch)
@@ -171,10 +179,7 @@ bool scratch_release(struct scratch *scratch)
     bool clean;
 
     snprintf(name, sizeof(name), "%u", scratch->place);
-    clean = !has_record(scratch->lock) && file_each_entry(scratch->lock, ".", remove_other, NULL) &&
-            file_each_entry(scratch->lock, ".", may_stay, NULL);
-    if (!has_record(scratch->lock) && (!clean || scratch->place >= PLACES_KEPT))
-        clean = file_remove_tree(scratch->cells, name);
+    clean = !has_record(scratch->lock) && remove_written(scratch, name);
     close_fd(scratch->cells);
     close_fd(scratch->lock);
     free(scratch->path);

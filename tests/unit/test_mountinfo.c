@@ -4,6 +4,10 @@
 
 #include "mounts/mountinfo.h"
 
+#define TEN_BYTES "0123456789"
+#define LONG_TYPE                                                                                  \
+    "35 31 0:32 / /x rw - x" TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES \
+    " none rw\n"
 #define LINE(point) "27 1 254:0 / " point " rw,relatime - ext4 /dev/vda rw\n"
 
 static void mount_points_are_found(void **state)
@@ -64,8 +68,7 @@ static void bad_lines_are_refused_and_skipped(void **state)
         "35 31 0:32 / /x rw - cgroup none\n",
         "35 31 zero / /x rw - cgroup none rw\n",
         "35 31 0:32 / relative rw - cgroup none rw\n",
-        "35 31 0:32 / /x rw - "
-        "a-type-of-more-than-sixty-three-bytes-which-no-file-system-really-has none rw\n",
+        LONG_TYPE,
     };
 
     (void)state;

@@ -1,0 +1,23 @@
+/*
+ * The firewall rules that all private networks of root's cells share, in the network namespace of the
+ * caller; under the lock of network_root.c.
+ *
+ * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching one
+ * another, in the table mangle, since netavark puts itself in front of the filter table. Its comments remember what was not there before, so that it can be taken away again.
+ * Chains of netavark's that were there before belong to others and stay.
+ */
+#ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
+#define STEPCELL_RUNTIME_NATIVE_FIREWALL_H
+
+#include "base/err.h"
+
+/* Before a cell's network is made; does nothing when the chain is there. */
+bool firewall_open(struct err *err);
+
+/* After the last cell's network was taken down. */
+bool firewall_close(struct err *err);
+
+/* Whether netavark's rules may name this subnet ("ADDRESS/BITS"). */
+bool firewall_names(const char *subnet);
+
+#endif

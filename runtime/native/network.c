@@ -1,0 +1,171 @@
+#include "runtime/native/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/native/handshake.h"
+#include "runtime/native/network_parts.h"
+
+/* How the keeper ends. */
+enum { KEEPER_OK, KEEPER_LOST, KEEPER_LEFT };
+
+static bool is_root(void)
+{
+    return geteuid() == 0;
+}
+
+bool network_check(struct err *err)
+{
+    return is_root() ? network_root_check(err) : network_user_check(err);
+}
+
+static bool close_from_to(int first, int last)
+{
+    return first > last || syscall(SYS_close_range, first, last, 0) == 0;
+}
+
+/* Closes all descriptors but these: the caller's output least of all may be held open. */
+static bool keep_only(const int *keep, size_t count)
+{
+    int done = STDERR_FILENO;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (dup2(null, fd) < 0)
+            return false;
+    }
+    for (;;) {
+        int next = -1;
+
+        for (size_t i = 0; i < count; i++) {
+            if (keep[i] > done && (next < 0 || keep[i] < next))
+                next = keep[i];
+        }
+        if (next < 0)
+            return syscall(SYS_close_range, done + 1, ~0U, 0) == 0;
+        if (!close_from_to(done + 1, next - 1))
+            return false;
+        done = next;
+    }
+}
+
+static bool has_ended(int pidfd)
+{
+    struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&fd, 1, 0) != 0;
+}
+
+static void wait_for_end(int pidfd)
+{
+    struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+
+    while (poll(&fd, 1, -1) < 0 && errno == EINTR)
+        ;
+}
+
+/* Lets the cell go on, or says why it cannot; from here on the sockets are the cell's alone. */
+static void tell(const struct network_cell *cell, bool connected, const struct err *err)
+{
+    if (connected)
+        (void)!write(cell->ready, "", 1);
+    else if (err->code != ERR_NONE && !has_ended(cell->pidfd))
+        handshake_fail(cell->control, err);
+    close_fd(cell->control);
+    close_fd(cell->ready);
+}
+
+static int keep_as_user(const struct network_cell *cell)
+{
+    autotool tool = TOOL_INIT;
+    struct err err = ERR_INIT;
+    bool connected = network_user_connect(cell, &tool, &err);
+    bool lost = false;
+
+    tell(cell, connected, &err);
+    if (connected && tool_wait(&tool, -1, cell->pidfd, 0) == TOOL_ENDED)
+        lost = !has_ended(cell->pidfd);
+    wait_for_end(cell->pidfd);
+    return lost ? KEEPER_LOST : KEEPER_OK;
+}
+
+static int keep_as_root(const struct network_cell *cell)
+{
+    struct err err = ERR_INIT;
+    autofd record = -1;
+    bool connected = network_root_connect(cell, &record, &err);
+
+    tell(cell, connected, &err);
+    wait_for_end(cell->pidfd);
+    return network_root_disconnect(cell, record, connected, &err) ? KEEPER_OK : KEEPER_LEFT;
+}
+
+pid_t network_start(const struct network_cell *cell, struct err *err)
+{
+    const int keep[] = {cell->pidfd,   cell->netns,   cell->userns,
+                        cell->scratch, cell->control, cell->ready};
+    pid_t keeper = fork();
+
+    if (keeper < 0) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot start the keeper of the network");
+        return -1;
+    }
+    if (keeper > 0)
+        return keeper;
+    /* It outlives a stepcell that is killed: the cell dies with stepcell, and the keeper sees that. */
+    prctl(PR_SET_NAME, "stepcell-net");
+    if (!keep_only(keep, ARRAY_SIZE(keep)))
+        _exit(KEEPER_LEFT);
+    _exit(is_root() ? keep_as_root(cell) : keep_as_user(cell));
+}
+
+static int wait_status(pid_t child)
+{
+    int status = 0;
+
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return KEEPER_LEFT;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : KEEPER_LEFT;
+}
+
+bool network_stop(pid_t keeper, struct err *err)
+{
+    switch (wait_status(keeper)) {
+    case KEEPER_OK:
+        return true;
+    case KEEPER_LOST:
+        return err_set(err, ERR_ENGINE_FAILED,
+                       "the helper of the cell's network ended before the command did");
+    default:
+        err_set(err, ERR_ENGINE_FAILED, "the network of the cell could not be taken down");
+        return err_hint(err, "the next step of the same store tries it again");
+    }
+}
+
+bool network_undo(int place)
+{
+    struct stat st;
+    pid_t child;
+
+    /* Others may write whatever they like into a store of their own. */
+    if (!is_root() || fstatat(place, NETWORK_RECORD, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        st.st_uid != 0)
+        return true;
+    /* In a process of its own, which may change its network namespace. */
+    child = fork();
+    if (child == 0) {
+        struct err err = ERR_INIT;
+
+        _exit(network_root_undo(place, &err) ? KEEPER_OK : KEEPER_LEFT);
+    }
+    return child > 0 && wait_status(child) == KEEPER_OK;
+}

@@ -1,0 +1,336 @@
+/*
+ * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
+ * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
+ * interfaces are the register of the numbers in use, so that there is no other state that could be
+ * wrong. Everything happens under one lock of the host, which only those share who take down the network
+ * of a cell and nothing else: the kernel takes its time for that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "runtime/native/firewall.h"
+#include "runtime/native/network_parts.h"
+#include "runtime/native/subnet.h"
+
+/* Removed when it is given up, so that nothing remains. Only root can make files there. */
+#define LOCK_PATH     "/run/stepcell-network.lock"
+#define LOCK_LIMIT_MS 180000 /* for hundreds of cells that start and end at once */
+#define LOCK_STEP_MS  5
+#define ROUTES_MAX    (8 << 20) /* bytes of /proc/net/route */
+#define BRIDGE        "stepcell"
+#define CONFIG_MAX    2048
+#define RECORD_MAX    16
+
+bool network_root_check(struct err *err)
+{
+    static const struct {
+        const char *program, *package;
+    } needed[] = {
+        {"netavark", "netavark"}, {"iptables", "iptables"}, {"iptables-restore", "iptables"}};
+    char path[TOOL_PATH_MAX];
+
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+        if (tool_find(needed[i].program, path))
+            continue;
+        err_set(err, ERR_ENGINE_UNAVAILABLE, "a private network needs '%s', which is not installed",
+                needed[i].program);
+        return err_hint(err, "install the package %s, or run with --network host or none",
+                        needed[i].package);
+    }
+    return true;
+}
+
+/* The lock (LOCK_SH, LOCK_EX) or -1; also when `stop` becomes readable, then without err. */
+static int take_lock(int kind, int stop, struct err *err)
+{
+    int64_t deadline = clock_now() + LOCK_LIMIT_MS * NS_PER_MS;
+
+    do {
+        autofd lock = open(LOCK_PATH, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        struct pollfd fd = {.fd = stop, .events = POLLIN};
+        struct stat st;
+
+        if (lock < 0) {
+            err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", LOCK_PATH);
+            return -1;
+        }
+        /* A file that was removed meanwhile is nobody's lock. */
+        if (flock(lock, kind | LOCK_NB) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
+            return TAKE_FD(lock);
+        if (poll(&fd, 1, LOCK_STEP_MS) > 0)
+            return -1;
+    } while (clock_now() < deadline);
+    err_set(err, ERR_ENGINE_FAILED, "other cells held the lock '%s' for more than %d seconds",
+            LOCK_PATH, LOCK_LIMIT_MS / 1000);
+    err_hint(err, "look for a 'stepcell' that hangs, or run with --network host");
+    return -1;
+}
+
+static void drop_lock(const int *lock)
+{
+    if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        unlink(LOCK_PATH);
+    close_fd(*lock);
+}
+#define autolock CLEANUP(drop_lock) int
+
+struct uses {
+    struct subnet_use *items;
+    size_t count;
+};
+
+static bool add_use(struct uses *uses, const struct subnet_use *use)
+{
+    if (!uses->items)
+        uses->items = malloc(SUBNET_MAX_USE * sizeof(*uses->items));
+    if (!uses->items || uses->count == SUBNET_MAX_USE)
+        return false;
+    uses->items[uses->count++] = *use;
+    return true;
+}
+
+static bool find_routes(struct uses *uses)
+{
+    autobuf text = BUF_INIT(ROUTES_MAX);
+    struct err ignored;
+
+    if (!file_read(AT_FDCWD, "/proc/self/net/route", &text, ERR_ENGINE_FAILED, &ignored))
+        return false;
+    for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        struct subnet_use use;
+
+        if (subnet_parse_route(line, &use) && !add_use(uses, &use))
+            return false;
+    }
+    return true;
+}
+
+static bool find_addresses(struct uses *uses)
+{
+    struct ifaddrs *list;
+    bool ok = true;
+
+    if (getifaddrs(&list) < 0)
+        return false;
+    for (const struct ifaddrs *item = list; item && ok; item = item->ifa_next) {
+        struct subnet_use use;
+
+        if (!item->ifa_addr || !item->ifa_netmask || item->ifa_addr->sa_family != AF_INET)
+            continue;
+        use.address = ntohl(((const struct sockaddr_in *)item->ifa_addr)->sin_addr.s_addr);
+        use.mask = ntohl(((const struct sockaddr_in *)item->ifa_netmask)->sin_addr.s_addr);
+        ok = add_use(uses, &use);
+    }
+    freeifaddrs(list);
+    return ok;
+}
+
+/* The lowest number whose bridge and addresses nobody uses. */
+static bool choose_number(uint32_t *number, struct err *err)
+{
+    struct uses uses = {0};
+    bool looked = find_routes(&uses) && find_addresses(&uses);
+    bool found = false;
+
+    for (uint32_t i = 0; looked && !found && i < SUBNET_COUNT; i++) {
+        char name[IF_NAMESIZE];
+
+        snprintf(name, sizeof(name), BRIDGE "%u", i);
+        found = !subnet_is_used(i, uses.items, uses.count) && if_nametoindex(name) == 0;
+        *number = i;
+    }
+    free(uses.items);
+    if (found)
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "there are no addresses left for the network of the cell");
+    return err_hint(err, "the host has routes to 198.18.0.0/16, 100.127.0.0/16 and 10.213.0.0/16; "
+                         "free a part of one, or run with --network host");
+}
+
+/* Whether a cell of this network namespace has a bridge. */
+static bool has_bridges(void)
+{
+    struct if_nameindex *list = if_nameindex();
+    bool found = !list; /* what cannot be looked at may be there */
+
+    for (const struct if_nameindex *item = list; item && item->if_name && !found; item++) {
+        uint64_t number;
+
+        found = strncmp(item->if_name, BRIDGE, strlen(BRIDGE)) == 0 &&
+                num_parse(item->if_name + strlen(BRIDGE), SUBNET_COUNT, &number);
+    }
+    if (list)
+        if_freenameindex(list);
+    return found;
+}
+
+static bool run_netavark(const char *verb, uint32_t number, int netns, struct err *err)
+{
+    autobuf config = BUF_INIT(CONFIG_MAX);
+    char path[40], subnet[SUBNET_TEXT], gateway[SUBNET_TEXT], own[SUBNET_TEXT];
+    const char *const argv[] = {"netavark", verb, path, NULL};
+    uint32_t network = subnet_network(number);
+
+    /* The number of the descriptor here, in whoever opens it. */
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), netns);
+    subnet_text(network, subnet);
+    subnet_text(network + 1, gateway);
+    subnet_text(network + 2, own);
+    if (!buf_printf(&config,
+                    "{\"container_id\":\"" BRIDGE "%u\",\"container_name\":\"" BRIDGE "%u\","
+                    "\"networks\":{\"" BRIDGE "%u\":{\"static_ips\":[\"%s\"],"
+                    "\"interface_name\":\"eth0\"}},\"network_info\":{\"" BRIDGE "%u\":{"
+                    "\"name\":\"" BRIDGE "%u\",\"id\":\"%064u\",\"driver\":\"bridge\","
+                    "\"network_interface\":\"" BRIDGE "%u\",\"subnets\":[{\"subnet\":\"%s/30\","
+                    "\"gateway\":\"%s\"}],\"ipv6_enabled\":false,\"internal\":false,"
+                    "\"dns_enabled\":false,\"ipam_options\":{\"driver\":\"host-local\"}}}}",
+                    number, number, number, own, number, number, number, number, subnet, gateway))
+        return err_set(err, ERR_ENGINE_FAILED, "cannot describe the network of the cell");
+    return tool_run(argv, config.data, NULL, err);
+}
+
+static bool write_record(int scratch, uint32_t number, struct err *err)
+{
+    char text[RECORD_MAX];
+
+    snprintf(text, sizeof(text), "%u", number);
+    return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
+}
+
+/*
+ * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that is
+ * not root's own, in a store that others may write to, is none.
+ */
+static int hold_record(int place)
+{
+    autofd record = openat(place, NETWORK_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (record < 0 || fstat(record, &st) < 0 || st.st_uid != 0 || !S_ISREG(st.st_mode))
+        return -1;
+    return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
+}
+
+static bool read_record(int record, uint32_t *number, struct err *err)
+{
+    autobuf text = BUF_INIT(RECORD_MAX);
+    uint64_t value;
+
+    if (!file_read_fd(record, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
+        return false;
+    if (!num_parse(text.data ? text.data : "", SUBNET_COUNT - 1, &value))
+        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
+    *number = (uint32_t)value;
+    return true;
+}
+
+/* Whether nothing that netavark makes for it is there. */
+static bool is_gone(uint32_t number)
+{
+    char bridge[IF_NAMESIZE], address[SUBNET_TEXT], subnet[SUBNET_TEXT + 4];
+
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
+    subnet_text(subnet_network(number), address);
+    snprintf(subnet, sizeof(subnet), "%s/30", address);
+    return if_nametoindex(bridge) == 0 && !firewall_names(subnet);
+}
+
+/*
+ * Takes down what may be there in part, and without a cell: netavark stops at the first piece that is
+ * missing, so all is made whole first, in a network namespace of nobody.
+ */
+static bool take_down_rest(uint32_t number, struct err *err)
+{
+    autofd host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    autofd empty = -1;
+    bool ok;
+
+    if (is_gone(number))
+        return true;
+    ok = host >= 0 && unshare(CLONE_NEWNET) == 0;
+    if (ok) {
+        empty = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        ok = setns(host, CLONE_NEWNET) == 0 && empty >= 0;
+    }
+    if (!ok)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a network namespace");
+    return run_netavark("setup", number, empty, err) &&
+           run_netavark("teardown", number, empty, err);
+}
+
+/* What is common to all cells goes with the last of them; then the record. */
+static bool finish(int place, struct err *err)
+{
+    if (!has_bridges() && !firewall_close(err))
+        return false;
+    return unlinkat(place, NETWORK_RECORD, 0) == 0 || errno == ENOENT ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot remove the record of the network");
+}
+
+static bool clear_up(int place, uint32_t number, bool down, struct err *err)
+{
+    autolock lock = take_lock(LOCK_EX, -1, err);
+
+    return lock >= 0 && (down || take_down_rest(number, err)) && finish(place, err);
+}
+
+bool network_root_connect(const struct network_cell *cell, int *record, struct err *err)
+{
+    autolock lock = take_lock(LOCK_EX, cell->pidfd, err);
+    uint32_t number;
+
+    if (lock < 0 || !choose_number(&number, err) || !write_record(cell->scratch, number, err))
+        return false;
+    *record = hold_record(cell->scratch);
+    if (*record < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot lock the record of the network");
+    return firewall_open(err) && run_netavark("setup", number, cell->netns, err);
+}
+
+bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+                             struct err *err)
+{
+    uint32_t number = 0;
+    bool down = false;
+
+    if (record < 0)
+        return true; /* nothing was begun */
+    if (!read_record(record, &number, err))
+        return false;
+    if (connected) {
+        autolock shared = take_lock(LOCK_SH, -1, err);
+
+        down = shared >= 0 && run_netavark("teardown", number, cell->netns, err);
+    }
+    return clear_up(cell->scratch, number, down, err);
+}
+
+bool network_root_undo(int place, struct err *err)
+{
+    autolock lock = take_lock(LOCK_EX, -1, err);
+    autofd record = -1;
+    uint32_t number = 0;
+
+    if (lock < 0)
+        return false;
+    /* Its keeper may have done it while the lock was waited for. */
+    if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return true;
+    record = hold_record(place);
+    if (record < 0)
+        return err_set(err, ERR_ENGINE_FAILED, "the keeper of the network is at it");
+    return read_record(record, &number, err) && take_down_rest(number, err) && finish(place, err);
+}

@@ -1,0 +1,347 @@
+# `--network private`: a network of the cell's own with outgoing access alone, in network namespaces that
+# play the host and the Internet.
+
+load ../lib/common
+load ../lib/networks
+
+setup_file() {
+    make_networks
+    export SERVER_LIST="${SERVERS[*]}"
+}
+
+teardown_file() {
+    read -ra SERVERS <<<"$SERVER_LIST"
+    remove_networks
+}
+
+# As common.bash has it, on the host of these tests.
+as() {
+    local -x HOME=$TEST_DIR/home/$CALLER STEPCELL_STORE=$TEST_DIR/store/$CALLER \
+        TMPDIR=$TEST_DIR/tmp/$CALLER
+    case $CALLER in
+    root) on_host "$@" ;;
+    *)
+        local -x USER=stepcell-$CALLER LOGNAME=stepcell-$CALLER
+        on_host setpriv --reuid="$USER" --regid="$USER" --init-groups -- "$@"
+        ;;
+    esac
+}
+
+private() { cell --network private -- "$@"; }
+
+# each_network FUNCTION: as each_caller, and the network of the host is as it was
+each_network() {
+    local state
+    state=$(network_state)
+    each_caller "$@"
+    assert_network_as "$state"
+}
+
+# The names of the helpers' files that the caller would use.
+helpers() { if [ "$CALLER" = root ]; then echo /usr/lib/podman/netavark; else echo /usr/bin/pasta /usr/bin/slirp4netns; fi; }
+
+with_helpers() { # FILE COMMAND...: each helper is covered by FILE
+    local file=$1 helper status=0
+    shift
+    for helper in $(helpers); do cover "$helper" "$file"; done
+    "$@" || status=$?
+    for helper in $(helpers); do uncover "$helper"; done
+    return $status
+}
+
+@test "a private network reaches servers outside and looks names up as the host does" {
+    reach() {
+        run -0 private wget -q -O - "http://$OUTSIDE/"
+        assert_equal page "$output" "from outside"
+        run private nslookup -type=a step.example
+        assert_match "$output" "*203.0.113.9*"
+        run -0 private cat /etc/resolv.conf
+        assert_match "$output" "search step.example*nameserver $OUTSIDE*options timeout:1"
+        run -0 private grep -c localhost /etc/hosts
+        assert_equal outcome "$(result_field '.cleanup.verified')" true
+    }
+    each_network reach
+}
+
+@test "a private network has its own interface, and lets any user take a port below 1024" {
+    own() {
+        run -0 private ls /sys/class/net
+        assert_equal interfaces "$output" $'eth0\nlo'
+        run -0 private sh -c 'ip route | grep -c ^default; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
+        assert_equal "default routes, first port" "$output" $'1\n0'
+        run -0 private ping -c 1 -w 5 127.0.0.1
+    }
+    each_network own
+}
+
+@test "a private network does not reach the loopback of the host" {
+    no_loopback() {
+        run -0 cell --network host -- wget -q -O - http://127.0.0.1:8080/
+        assert_equal "the control" "$output" "from the loopback"
+        run -0 cell --network host -- wget -q -O - 'http://[::1]:8080/'
+        assert_equal "the control" "$output" "from the loopback"
+        # shellcheck disable=SC2016 # for the cell
+        run -0 private sh -c 'gateway=$(ip route | sed -n "s/^default via \([^ ]*\).*/\1/p")
+            for host in 127.0.0.1 "[::1]" "$gateway" 203.0.113.2 "[fd00:5c::1]" "[fd00:5c::2]" 10.0.2.2 \
+                127.0.0.53; do
+                timeout 1 wget -q -O - "http://$host:8080/"
+            done 2>/dev/null
+            echo asked $gateway'
+        assert_match "$output" "asked *.*.*.*"
+        run -0 private readlink /proc/self/ns/net
+        [ "$output" != "$(on_host readlink /proc/self/ns/net)" ]
+    }
+    each_network no_loopback
+}
+
+@test "a name server on the host's loopback is asked through the helper, or the step is refused" {
+    host_asks 127.0.0.53
+    through() {
+        run private nslookup -type=a loop.example
+        assert_match "$output" "*Server:*10.0.2.3*203.0.113.9*"
+    }
+    CALLER=ranges as_caller through
+    CALLER=plain as_caller through
+    refuse() {
+        run --separate-stderr private true
+        assert_refused engine.unavailable
+        assert_match "$stderr" "*name servers*hint: *--network host*"
+        # Without a network of its own the file is the host's.
+        run -0 cell --network none -- cat /etc/resolv.conf
+        assert_match "$output" "*nameserver 127.0.0.53*"
+    }
+    CALLER=root as_caller refuse
+    upstream() {
+        on_host mkdir -p /run/systemd/resolve
+        on_host sh -c "echo 'nameserver $OUTSIDE' >/run/systemd/resolve/resolv.conf"
+        run private nslookup -type=a step.example
+        on_host rm -r /run/systemd
+        assert_match "$output" "*$OUTSIDE*203.0.113.9*"
+    }
+    CALLER=root as_caller upstream
+    host_asks "$OUTSIDE"
+}
+
+@test "slirp4netns takes the place of pasta when that cannot work" {
+    host_asks 127.0.0.53
+    instead() {
+        run -0 private wget -q -O - "http://$OUTSIDE/"
+        assert_equal page "$output" "from outside"
+        run private nslookup -type=a loop.example
+        assert_match "$output" "*203.0.113.9*"
+        # shellcheck disable=SC2016 # for the cell
+        run -0 private sh -c 'for host in 127.0.0.1 10.0.2.2 203.0.113.2; do
+                timeout 1 wget -q -O - "http://$host:8080/"
+            done 2>/dev/null; ip -o -4 address show eth0'
+        assert_match "$output" "[0-9]*inet 10.0.2.*"
+    }
+    cover /usr/bin/pasta "$NET_DIR/fake/failing" <<<$'#!/bin/sh\nexit 1'
+    CALLER=ranges as_caller instead
+    CALLER=plain as_caller instead
+    uncover /usr/bin/pasta
+    host_asks "$OUTSIDE"
+}
+
+@test "a helper that is missing, fails or hangs is an error with the cause and the fix" {
+    missing() {
+        run --separate-stderr with_helpers "$NET_DIR/fake/missing" private true
+        assert_refused engine.unavailable
+        assert_match "$stderr" "*needs '*hint: install the package *--network host*"
+        run with_helpers "$NET_DIR/fake/missing" stepcell doctor
+        assert_match "$output" "*warning*network-helpers*install the package*"
+    }
+    failing() {
+        run --separate-stderr with_helpers "$NET_DIR/fake/failing" private true
+        assert_refused engine.failed
+        assert_match "$stderr" "*could not make the cell's network: the moon is full*hint: *--network host*"
+    }
+    hanging() {
+        local before=$SECONDS
+        run --separate-stderr with_helpers "$NET_DIR/fake/hanging" private true
+        assert_refused engine.failed
+        assert_match "$stderr" "*did not make the cell's network in 5 seconds*"
+        [ $((SECONDS - before)) -le 14 ]
+    }
+    # A file that cannot be executed, even by root.
+    touch "$NET_DIR/fake/missing"
+    printf '#!/bin/sh\necho the moon is full >&2\nexit 1\n' >"$NET_DIR/fake/failing"
+    printf '#!/bin/sh\nsleep 1000 &\nkill -STOP $$\n' >"$NET_DIR/fake/hanging"
+    chmod_missing() { on_host chmod 0644 "$NET_DIR/fake/missing"; }
+    each_network failing
+    each_network hanging
+    cover() { on_host mount --bind "$2" "$1"; }
+    chmod_missing
+    each_network missing
+}
+
+@test "canceling does not wait for a helper of an ordinary user" {
+    canceled() {
+        local before=$SECONDS code=0
+        with_helpers "$NET_DIR/fake/hanging" cancel_soon || code=$?
+        assert_equal status "$code" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+        [ $((SECONDS - before)) -le 7 ]
+    }
+    cancel_soon() {
+        as timeout --preserve-status --signal TERM 1 "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
+            --progress none --network private "$IMAGE" -- true
+    }
+    printf '#!/bin/sh\nsleep 1000 &\nkill -STOP $$\n' >"$NET_DIR/fake/hanging"
+    each_network canceled
+}
+
+# start_private: a step that sleeps until there is a file "end", and its process as $STEP
+start_private() {
+    as "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --progress none --network private "$IMAGE" -- \
+        sh -c 'echo up; until [ -e end ]; do sleep 0.1; done' >"${WORK%/*}/out" 2>&1 3>&- &
+    local shell=$!
+    wait_for grep -q up "${WORK%/*}/out"
+    STEP=$(pgrep -P "$shell" || echo "$shell")
+}
+
+# keeper: the process that keeps the network of $STEP
+keeper() { pgrep -P "$STEP" -x stepcell-net; }
+
+is_gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
+is_as_before() { [ "$(network_state)" = "$STATE" ]; }
+
+@test "nothing of a private network remains after TERM" {
+    ended() {
+        start_private
+        kill -TERM "$STEP"
+        wait_for is_gone "$STEP"
+        wait_for test -s "$RESULT"
+        assert_equal outcome "$(result_field .outcome)" canceled
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    each_network ended
+}
+
+@test "nothing of a private network remains after stepcell was killed" {
+    STATE=$(network_state)
+    killed() {
+        start_private
+        [ "$(network_state)" != "$STATE" ]
+        kill -KILL "$STEP"
+        wait_for is_as_before
+        run -0 cell -- true # the directories
+    }
+    each_network killed
+}
+
+@test "nothing of a private network remains after stepcell and its keeper were killed, and one more call" {
+    STATE=$(network_state)
+    all_killed() {
+        local keeper
+        start_private
+        keeper=$(keeper)
+        kill -KILL "$STEP" "$keeper"
+        wait_for is_gone "$keeper"
+        wait_for is_gone "$STEP"
+        if [ "$CALLER" = root ]; then
+            [ "$(network_state)" != "$STATE" ]
+            run -0 cell --network host -- true
+            assert_network_as "$STATE"
+        else
+            wait_for is_as_before
+            run -0 cell -- true
+        fi
+    }
+    each_network all_killed
+}
+
+@test "a helper that ends before the command is an error" {
+    lost() {
+        local helper
+        start_private
+        helper=$(pgrep -P "$(keeper)")
+        kill -KILL "$helper"
+        wait_for is_gone "$helper"
+        touch end
+        wait_for is_gone "$STEP"
+        assert_equal outcome "$(result_field .outcome)" exited
+        assert_equal error "$(result_field .error.code)" engine.failed
+        assert_match "$(cat "${WORK%/*}/out")" "*the helper of the cell's network ended before the command did*"
+    }
+    CALLER=ranges as_caller lost
+    CALLER=plain as_caller lost
+}
+
+@test "twenty cells at once have a private network each" {
+    at_once() {
+        local i pids=()
+        for i in {1..20}; do
+            as "$STEPCELL_RELEASE" run --result "${WORK%/*}/$i.json" --workdir "$WORK" --progress none \
+                --network private "$IMAGE" -- wget -q -O - "http://$OUTSIDE/" >"${WORK%/*}/$i" 2>&1 3>&- &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        for i in {1..20}; do
+            assert_equal "page $i" "$(cat "${WORK%/*}/$i")" "from outside"
+            assert_equal "cleanup $i" "$(jq .cleanup.verified "${WORK%/*}/$i.json")" true
+        done
+    }
+    each_network at_once
+}
+
+@test "cells of root do not reach one another, nor take addresses that the host uses" {
+    apart() {
+        local first pid
+        on_host ip route add 198.18.0.0/30 via "$OUTSIDE"
+        as "$STEPCELL" run --workdir "$WORK" --progress none --network private "$IMAGE" -- \
+            sh -c 'ip -o -4 address show eth0; nc -l -p 9000 -e echo reached' >"${WORK%/*}/first" 2>&1 3>&- &
+        pid=$!
+        wait_for grep -q eth0 "${WORK%/*}/first"
+        first=$(sed 's,.*inet \([^/]*\)/.*,\1,' "${WORK%/*}/first")
+        assert_equal "the first address" "$first" 198.18.0.6
+        # The host itself reaches it, so that it could be reached.
+        run private sh -c "nc -w 2 $first 9000 </dev/null"
+        assert_match "$output" "*timed out*"
+        run on_host busybox nc -w 2 "$first" 9000 </dev/null
+        assert_equal "the control" "$output" reached
+        wait "$pid"
+        on_host ip route del 198.18.0.0/30
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller apart
+    assert_network_as "$state"
+}
+
+@test "rules of others stay, and forwarding is as it was" {
+    local rule=(NETAVARK_FORWARD -d 10.88.0.0/16 -j ACCEPT) state
+    # Somebody's container: netavark's chains are there before the first cell.
+    on_host iptables -N NETAVARK_FORWARD
+    on_host iptables -A FORWARD -m comment --comment "netavark firewall plugin rules" -j NETAVARK_FORWARD
+    on_host iptables -A "${rule[@]}"
+    for forwarding in 1 0; do
+        on_host sh -c "echo $forwarding >/proc/sys/net/ipv4/ip_forward"
+        CALLER=root as_caller private wget -q -O - "http://$OUTSIDE/"
+        on_host iptables -C "${rule[@]}"
+        run on_host sh -c 'iptables-save; ip link'
+        [[ $output != *[Ss][Tt][Ee][Pp][Cc][Ee][Ll][Ll]* ]]
+    done
+    # Whoever has rules for forwarded packets needs it.
+    assert_equal forwarding "$(on_host cat /proc/sys/net/ipv4/ip_forward)" 1
+    on_host iptables -F
+    on_host iptables -X
+    on_host iptables -t nat -F
+    on_host iptables -t nat -X
+    on_host sh -c "echo 0 >/proc/sys/net/ipv4/ip_forward"
+    state=$(network_state)
+    CALLER=root as_caller private wget -q -O - "http://$OUTSIDE/"
+    assert_network_as "$state"
+    assert_match "$state" "*forwarding 0*"
+    # Somebody's container that comes while a cell runs: the chains, made for the cell, stay for it.
+    late() {
+        start_private
+        on_host iptables -A "${rule[@]}"
+        touch end
+        wait_for is_gone "$STEP"
+        on_host iptables -C "${rule[@]}"
+        on_host iptables -t nat -S NETAVARK-HOSTPORT-DNAT
+        run on_host iptables-save
+        [[ $output != *STEPCELL* ]]
+    }
+    CALLER=root as_caller late
+}

@@ -1,0 +1,205 @@
+/* What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run. */
+#include "tests/unit/unit.h"
+
+#include "runtime/native/resolv.h"
+#include "runtime/native/subnet.h"
+#include "runtime/native/tool.h"
+
+static bool is_own(const char *address)
+{
+    return strcmp(address, "192.0.2.5") == 0 || strcmp(address, "2001:db8::5") == 0;
+}
+
+/* An ordinary user's cell, root's, and an ordinary user's on a host without IPv6. */
+static const struct resolv_host user = {is_own, true, "10.0.2.3"};
+static const struct resolv_host root = {NULL, false, NULL};
+static const struct resolv_host four = {is_own, false, "10.0.2.3"};
+
+static const struct {
+    const struct resolv_host *host;
+    const char *text;
+    const char *expected; /* NULL: no server can be reached */
+} files[] = {
+    {&user, "", ""},
+    {&root, "", ""},
+    {&user, "nameserver 192.0.2.1\n", "nameserver 192.0.2.1\n"},
+    {&root, "nameserver 192.0.2.1", "nameserver 192.0.2.1\n"},
+    {&user, "nameserver\t 192.0.2.1 \n", "nameserver\t 192.0.2.1 \n"},
+    {&user, "# a\nsearch a.example b\noptions ndots:2 edns0\nnameserver 192.0.2.1\n",
+     "# a\nsearch a.example b\noptions ndots:2 edns0\nnameserver 192.0.2.1\n"},
+    /* Only the host reaches these. */
+    {&user, "nameserver 127.0.0.53\nsearch x\n", "nameserver 10.0.2.3\nsearch x\n"},
+    {&user, "nameserver 127.1.2.3\r\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver 127.0.0.1\nnameserver ::1\nnameserver 0.0.0.0\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver 192.0.2.5\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver 2001:db8::5\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver fe80::1%eth0\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver fe80::1\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver ::ffff:127.0.0.1\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver localhost\n", "nameserver 10.0.2.3\n"},
+    {&user, "nameserver \n", "nameserver 10.0.2.3\n"},
+    {&root, "nameserver 127.0.0.53\n", NULL},
+    {&root, "search x\nnameserver 127.0.0.53\nnameserver ::1\n", NULL},
+    {&root, "nameserver 2001:db8::1\n", NULL},
+    {&root, "nameserver 192.0.2.5\n", "nameserver 192.0.2.5\n"},
+    {&four, "nameserver 2001:db8::1\n", "nameserver 10.0.2.3\n"},
+    /* Order stays; the forwarder stands for all. */
+    {&user, "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch x\n",
+     "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch x\n"},
+    {&user, "search x\nnameserver 192.0.2.1\nnameserver 127.0.0.1\noptions y\nnameserver ::1\n",
+     "search x\nnameserver 10.0.2.3\noptions y\n"},
+    {&root, "nameserver 127.0.0.1\nnameserver 192.0.2.1\n", "nameserver 192.0.2.1\n"},
+    /* No servers, as the resolver reads it. */
+    {&root, " nameserver 127.0.0.1\n#nameserver 127.0.0.1\nnameservers 127.0.0.1\n",
+     " nameserver 127.0.0.1\n#nameserver 127.0.0.1\nnameservers 127.0.0.1\n"},
+    {&root, "nameserver:127.0.0.1\n", "nameserver:127.0.0.1\n"},
+    {&user, "\n\n", "\n\n"},
+};
+
+static void resolv_keeps_what_a_cell_reaches(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(files); i++) {
+        autobuf out = BUF_INIT(RESOLV_MAX);
+        enum resolv_verdict verdict = resolv_make(files[i].text, files[i].host, &out);
+
+        enum resolv_verdict expected = RESOLV_UNREACHABLE;
+
+        if (files[i].expected)
+            expected = strstr(files[i].expected, "10.0.2.3") ? RESOLV_FORWARDED : RESOLV_OK;
+        if (verdict != expected)
+            fail_msg("row %zu: verdict %d", i, verdict);
+        if (files[i].expected)
+            assert_string_equal(out.data ? out.data : "", files[i].expected);
+    }
+}
+
+static void resolv_is_bounded(void **state)
+{
+    char text[200];
+    autobuf out = BUF_INIT(64);
+
+    (void)state;
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(resolv_make(text, &user, &out), RESOLV_TOO_LONG);
+    /* An address that is longer than any. */
+    memcpy(text, "nameserver ", 11);
+    out.max = RESOLV_MAX;
+    assert_int_equal(resolv_make(text, &root, &out), RESOLV_UNREACHABLE);
+}
+
+static void subnets_do_not_overlap(void **state)
+{
+    char text[SUBNET_TEXT];
+
+    (void)state;
+    subnet_text(subnet_network(0) + 1, text);
+    assert_string_equal(text, "198.18.0.1");
+    subnet_text(subnet_network(16383), text);
+    assert_string_equal(text, "198.18.255.252");
+    subnet_text(subnet_network(16384), text);
+    assert_string_equal(text, "100.127.0.0");
+    subnet_text(subnet_network(SUBNET_COUNT - 1), text);
+    assert_string_equal(text, "10.213.255.252");
+    for (uint32_t i = 1; i < SUBNET_COUNT; i++)
+        assert_true(subnet_network(i) != subnet_network(i - 1) && subnet_network(i) % 4 == 0);
+}
+
+static void subnets_of_the_host_are_left_alone(void **state)
+{
+    static const struct {
+        struct subnet_use use;
+        uint32_t number;
+        bool used;
+    } rows[] = {
+        {{0, 0}, 0, false}, /* the default route */
+        {{0xc6120000, 0xfffffffc}, 0, true},
+        {{0xc6120000, 0xfffffffc}, 1, false},
+        {{0xc6120006, 0xffffffff}, 1, true}, /* a single address in it */
+        {{0xc6120006, 0xffffffff}, 2, false},
+        {{0xc6120000, 0xfffe0000}, 16383, true}, /* a wide route */
+        {{0xc6120000, 0xfffe0000}, 16384, false},
+        {{0x0a000000, 0xff000000}, SUBNET_COUNT - 1, true},
+        {{0x80000000, 0x80000000}, 0, true}, /* half of everything, as some tunnels have it */
+        {{0x80000000, 0x80000000}, 16384, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (subnet_is_used(rows[i].number, &rows[i].use, 1) != rows[i].used)
+            fail_msg("row %zu", i);
+    }
+    assert_false(subnet_is_used(0, NULL, 0));
+}
+
+static void routes_are_read(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT",
+        "eth0\t000212C6",
+        "eth0\t000212C6\t00000000\t0001\t0\t0\t0",
+        "eth0\txyz\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0",
+    };
+    struct subnet_use use;
+
+    (void)state;
+    assert_true(
+        subnet_parse_route("eth0\t000212C6\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0", &use));
+    assert_int_equal(use.address, 0xc6120200);
+    assert_int_equal(use.mask, 0xffffff00);
+    assert_true(
+        subnet_parse_route("up0\t00000000\t0171CBCB\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", &use));
+    assert_int_equal(use.mask, 0);
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        if (subnet_parse_route(bad[i], &use))
+            fail_msg("accepted '%s'", bad[i]);
+    }
+}
+
+static void tools_are_run_to_their_end(void **state)
+{
+    static const char *const missing[] = {"no-such-tool", NULL};
+    static const char *const fails[] = {"sh", "-c", "echo first; echo the cause >&2; exit 3", NULL};
+    static const char *const netavark[] = {"sh", "-c", "echo '{\"error\":\"as JSON\"}'; exit 1",
+                                           NULL};
+    static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
+    static const char *const copy[] = {"cat", NULL};
+    static const char *const much[] = {"head", "-c", "1000000", "/dev/zero", NULL};
+    static const char *const clean[] = {"sh", "-c", "echo $HOME$USER; ls /proc/self/fd | wc -l",
+                                        NULL};
+    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(1 << 16), seen = BUF_INIT(1 << 16);
+    struct err err;
+
+    (void)state;
+    assert_refused(tool_run(missing, NULL, NULL, &err), ERR_ENGINE_UNAVAILABLE);
+    assert_refused(tool_run(fails, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_non_null(strstr(err.message, "the cause"));
+    assert_null(strstr(err.message, "first"));
+    assert_refused(tool_run(netavark, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_non_null(strstr(err.message, ": as JSON"));
+    assert_refused(tool_run(killed, NULL, NULL, &err), ERR_ENGINE_FAILED);
+    assert_ok(tool_run(copy, "what it gets", &text, &err));
+    assert_string_equal(text.data, "what it gets");
+    /* Nobody waits for whoever reads, and what is kept is bounded. */
+    assert_ok(tool_run(much, NULL, &many, &err));
+    assert_true(many.len > 0 && many.len < 10000);
+    /* No environment of the caller, and 0, 1, 2 and that of ls. */
+    assert_ok(tool_run(clean, NULL, &seen, &err));
+    assert_string_equal(seen.data, "\n4\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resolv_keeps_what_a_cell_reaches),
+        cmocka_unit_test(resolv_is_bounded),
+        cmocka_unit_test(subnets_do_not_overlap),
+        cmocka_unit_test(subnets_of_the_host_are_left_alone),
+        cmocka_unit_test(routes_are_read),
+        cmocka_unit_test(tools_are_run_to_their_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
