@@ -21,7 +21,8 @@
 #define ERRNO_MAX         4095
 #define OPTIMIZE_RULES    32 /* libseccomp 2.5.4 mishandles its binary tree with very few rules */
 #define OPTIMIZE_TREE     2
-#define X32_BIT           0x40000000U
+#define X32_FIRST         0x40000000U /* numbers of x32 on x86_64 */
+#define ARM_FIRST         0x000f0000U /* numbers of 32-bit ARM's own */
 #define STUB_MAX          (1 + 4 * ARCHITECTURES_MAX + 2)
 #define LOAD(field)       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 
@@ -326,6 +327,12 @@ static int number_of(const char *name)
     return number;
 }
 
+/* Where numbers begin that say nothing about how new a system call is. */
+static uint32_t first_apart(uint32_t token)
+{
+    return token == SCMP_ARCH_X86_64 ? X32_FIRST : token == SCMP_ARCH_ARM ? ARM_FIRST : UINT32_MAX;
+}
+
 static bool add_call(struct compiler *compiler, const char *name, uint32_t action,
                      const struct scmp_arg_cmp *arguments, size_t count, struct err *err)
 {
@@ -341,7 +348,7 @@ static bool add_call(struct compiler *compiler, const char *name, uint32_t actio
         struct architecture *architecture = &compiler->architectures[i];
         int own = i == 0 ? number : seccomp_syscall_resolve_name_arch(architecture->token, name);
 
-        if (own > architecture->newest)
+        if (own > architecture->newest && (uint32_t)own < first_apart(architecture->token))
             architecture->newest = own;
     }
     /* A rule that says what happens anyway is an error to libseccomp. */
@@ -502,8 +509,7 @@ static bool make_contexts(struct compiler *compiler, json_t *profile, bool sub, 
 
 /*
  * The stub in front: numbers above the newest one of the profile give ENOSYS. Only where the default
- * is another error: a profile that allows by default, or kills, means it. Numbers of x32, which have
- * bit 30, go on to the filter.
+ * is another error: a profile that allows by default, or kills, means it.
  */
 static size_t make_stub(const struct compiler *compiler, struct sock_filter code[STUB_MAX])
 {
@@ -524,8 +530,8 @@ static size_t make_stub(const struct compiler *compiler, struct sock_filter code
         code[n++] =
             (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, architecture->token, 0, 3);
         code[n++] = (struct sock_filter)LOAD(nr);
-        code[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT,
-                                               (uint8_t)(end - n - 1), 0);
+        code[n] = (struct sock_filter)BPF_JUMP(
+            BPF_JMP | BPF_JGE | BPF_K, first_apart(architecture->token), (uint8_t)(end - n - 1), 0);
         n++;
         code[n] =
             (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)architecture->newest,

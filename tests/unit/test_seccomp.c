@@ -107,7 +107,9 @@ static void default_filter_follows_docker(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(call(&native, NATIVE, cases[i].number, cases[i].first), cases[i].expected);
+        if (call(&native, NATIVE, cases[i].number, cases[i].first) != cases[i].expected)
+            fail_msg("call %ld (%llu): 0x%x", cases[i].number, (unsigned long long)cases[i].first,
+                     call(&native, NATIVE, cases[i].number, cases[i].first));
         assert_int_equal(call(&both, NATIVE, cases[i].number, cases[i].first), cases[i].expected);
     }
     assert_int_equal(call(&native, OTHER, 3, 0), ERROR(ENOSYS));
@@ -186,7 +188,8 @@ static void profiles_mean_what_they_say(void **state)
         struct err err;
         uint32_t found;
 
-        assert_ok(compile(accepted[i].text, accepted[i].caps, &filter, &err));
+        if (!compile(accepted[i].text, accepted[i].caps, &filter, &err))
+            fail_msg("%s: %s", accepted[i].text, err.message);
         found = call(&filter, NATIVE, accepted[i].number, accepted[i].first);
         if (found != accepted[i].expected)
             fail_msg("%s: 0x%x", accepted[i].text, found);
