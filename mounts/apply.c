@@ -186,7 +186,8 @@ static bool attach_tmpfs(struct apply *apply, const struct mount *mount, struct 
     snprintf(mode, sizeof(mode), "mode=%o", mount->tmpfs_mode);
     tree =
         tree_make("tmpfs", options,
-                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->readonly ? MOUNT_ATTR_RDONLY : 0));
+                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->readonly ? MOUNT_ATTR_RDONLY : 0) |
+                      (mount->tmpfs_noexec ? MOUNT_ATTR_NOEXEC : 0));
     if (tree < 0 || !tree_attach(tree, target) || !add_own(apply, tree))
         return target_failed(mount, err);
     return true;

@@ -141,6 +141,7 @@ static bool add_spec(struct mount_plan *plan, const struct mount_spec *spec,
         .source = *source,
         .tmpfs_size = spec->tmpfs_size,
         .tmpfs_mode = spec->tmpfs_mode,
+        .tmpfs_noexec = spec->tmpfs_noexec,
     };
 
     *source = (struct mount_source){0};

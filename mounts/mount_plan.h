@@ -37,6 +37,7 @@ struct mount {
     bool in_bind; /* the target lies in a mounted host directory, so it must exist there */
     uint64_t tmpfs_size;
     mode_t tmpfs_mode;
+    bool tmpfs_noexec;
 };
 
 struct mount_plan {

@@ -285,6 +285,58 @@ bool mount_spec_mount(const char *text, struct mount_spec *spec, struct err *err
     return true;
 }
 
+static bool set_flag(bool *flag, bool value, const char *rest)
+{
+    *flag = value;
+    return !rest;
+}
+
+static bool tmpfs_option(struct mount_spec *spec, char *option)
+{
+    char *value = strchr(option, '=');
+
+    if (value)
+        *value++ = '\0';
+    if (strcmp(option, "size") == 0)
+        return set_size(spec, value);
+    if (strcmp(option, "mode") == 0)
+        return set_mode(spec, value);
+    if (strcmp(option, "ro") == 0 || strcmp(option, "rw") == 0)
+        return set_flag(&spec->readonly, option[1] == 'o', value);
+    if (strcmp(option, "exec") == 0 || strcmp(option, "noexec") == 0)
+        return set_flag(&spec->tmpfs_noexec, *option == 'n', value);
+    /* They are always there. */
+    return (strcmp(option, "nosuid") == 0 || strcmp(option, "nodev") == 0) && !value;
+}
+
+bool mount_spec_tmpfs(const char *text, struct mount_spec *spec, struct err *err)
+{
+    struct mount_spec made = {
+        .kind = MOUNT_TMPFS, .role = MOUNT_VOLUME, .tmpfs_mode = 01777, .tmpfs_noexec = true};
+    const char *colon = strrchr(text, ':');
+    autofree char *options = colon ? strdup(colon + 1) : NULL;
+    char *rest = options;
+
+    if (colon && !options)
+        return no_memory(err);
+    for (char *option; rest && (option = strsep(&rest, ","));) {
+        if (tmpfs_option(&made, option))
+            continue;
+        err_set(err, ERR_OPTION_INVALID, "unknown option '%s' in tmpfs '%s'", option, text);
+        return err_hint(err,
+                        "the options are size=, mode=, ro, rw, exec, noexec, nosuid and nodev");
+    }
+    made.target = colon ? strndup(text, (size_t)(colon - text)) : strdup(text);
+    if (!made.target)
+        return no_memory(err);
+    if (!check_target(text, made.target, err)) {
+        mount_spec_release(&made);
+        return false;
+    }
+    *spec = made;
+    return true;
+}
+
 void mount_spec_release(struct mount_spec *spec)
 {
     free(spec->source);

@@ -3,6 +3,7 @@
  *
  *   --package [NAME=]DIR       NAME is what stands before the first '=' unless it holds a '/'
  *   --volume SRC:DST[:ro|rw]   docker's grammar, without named volumes
+ *   --tmpfs PATH[:OPTION,…]    docker's grammar: size=, mode=, ro, rw, exec, noexec, nosuid, nodev
  *   --mount KEY=VALUE,…        docker's grammar: CSV fields (RFC 4180 quoting), so any path can be
  * given
  */
@@ -35,12 +36,14 @@ struct mount_spec {
     bool readonly;
     uint64_t tmpfs_size; /* bytes, 0 for no limit of its own */
     mode_t tmpfs_mode;
+    bool tmpfs_noexec;
 };
 
 bool mount_spec_package(const char *text, enum mount_kind kind, bool readonly,
                         struct mount_spec *spec, struct err *err);
 bool mount_spec_volume(const char *text, struct mount_spec *spec, struct err *err);
 bool mount_spec_mount(const char *text, struct mount_spec *spec, struct err *err);
+bool mount_spec_tmpfs(const char *text, struct mount_spec *spec, struct err *err);
 void mount_spec_release(struct mount_spec *spec);
 
 #endif

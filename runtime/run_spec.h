@@ -53,6 +53,9 @@ struct run_spec {
     const char *home; /* HOME, made when it is missing; HOME_FALLBACK when it is not writable.
                          NULL: the caller set HOME and it stays as it is */
     enum network_mode network;
+    const char *hostname;  /* NULL: the host's */
+    bool read_only;        /* the root; what is mounted in it is as the plan says */
+    uint64_t capabilities; /* of the bounding set, and of a command that is root in the cell */
     bool pass_stdin;
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
     const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */

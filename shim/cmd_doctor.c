@@ -18,6 +18,7 @@
 #include "base/libexec.h"
 #include "base/num.h"
 #include "mounts/idmap.h"
+#include "runtime/confine/caps.h"
 #include "runtime/confine/landlock.h"
 #include "runtime/image/store.h"
 #include "runtime/native/cgroup.h"
@@ -239,6 +240,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
                             .workdir = cwd,
                             .user_listed = true,
                             .home = "/root",
+                            .capabilities = CAPS_DEFAULT,
                             .scratch = scratch->path};
     struct root_filesystem root = {(const char *const *)&layer, 1};
     struct cell_remains remains = {0};

@@ -8,9 +8,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "runtime/confine/caps.h"
+#include "runtime/confine/caps_names.h"
 #include "shim/limits.h"
 
 #define MOUNT_SPECS_MAX 256 /* mount options of one step */
+#define HOSTNAME_MAX    64  /* the kernel's */
+#define HOSTNAME_BYTES  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 
 /* One option; `set` gets the value, or NULL for a flag, and the option's spelling for messages. */
 struct option {
@@ -122,6 +126,50 @@ static bool set_mount(struct run_options *options, const char *name, const char 
 
     (void)name;
     return mount_spec_mount(value, &spec, err) && add_mount(options, &spec, err);
+}
+
+static bool set_tmpfs(struct run_options *options, const char *name, const char *value,
+                      struct err *err)
+{
+    struct mount_spec spec;
+
+    (void)name;
+    return mount_spec_tmpfs(value, &spec, err) && add_mount(options, &spec, err);
+}
+
+static bool set_hostname(struct run_options *options, const char *name, const char *value,
+                         struct err *err)
+{
+    size_t len = strlen(value);
+
+    if (len > HOSTNAME_MAX || *value == '-' || value[strspn(value, HOSTNAME_BYTES)])
+        return bad_value(name, value, "give letters, digits, '-' and '.', 64 at the most", err);
+    return set_text(&options->hostname, name, value, err);
+}
+
+static bool set_cap_add(struct run_options *options, const char *name, const char *value,
+                        struct err *err)
+{
+    uint64_t caps;
+
+    if (!caps_parse(value, &caps) || (caps & ~CAPS_DEFAULT))
+        return bad_value(name, value,
+                         "a cell has docker's default capabilities at most: those that --cap-drop "
+                         "takes away can be given back by name",
+                         err);
+    options->caps_added |= caps;
+    return true;
+}
+
+static bool set_cap_drop(struct run_options *options, const char *name, const char *value,
+                         struct err *err)
+{
+    uint64_t caps;
+
+    if (!caps_parse(value, &caps))
+        return bad_value(name, value, "give ALL, or a capability such as CHOWN or CAP_CHOWN", err);
+    options->caps_dropped |= caps;
+    return true;
 }
 
 static bool set_env(struct run_options *options, const char *name, const char *value,
@@ -243,6 +291,7 @@ static bool set_grace(struct run_options *options, const char *name, const char 
     }
 FLAG_OPTION(set_no_proxy_env, no_proxy_env = true)
 FLAG_OPTION(set_interactive, interactive = true)
+FLAG_OPTION(set_read_only, read_only = true)
 FLAG_OPTION(set_quiet, verbosity = PRINT_QUIET)
 FLAG_OPTION(set_verbose, verbosity = PRINT_VERBOSE)
 FLAG_OPTION(set_help, help = true)
@@ -257,6 +306,9 @@ static const struct option table[] = {
     {"volume", 'v', "SRC:DST[:ro]", true, set_volume, "a further mount"},
     {"mount", 0, "KEY=VALUE,...", true, set_mount,
      "a further mount: type=bind|tmpfs,source=,target=,readonly; CSV quoting"},
+    {"tmpfs", 0, "PATH[:OPTION,...]", true, set_tmpfs,
+     "memory at PATH; size=, mode=, ro, exec (noexec by default)"},
+    {"read-only", 0, NULL, false, set_read_only, "the root of the cell cannot be written to"},
     {"env", 'e', "NAME[=VALUE]", true, set_env,
      "an environment variable; NAME alone takes the caller's value"},
     {"env-file", 0, "FILE", true, set_env_file, "a file with a NAME[=VALUE] on each line"},
@@ -268,6 +320,9 @@ static const struct option table[] = {
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
     {"network", 0, "MODE", false, set_network,
      "host (default), none, or private: outgoing access alone"},
+    {"hostname", 0, "NAME", false, set_hostname, "in the cell, default the host's"},
+    {"cap-drop", 0, "CAPABILITY", true, set_cap_drop, "take one of docker's defaults away, or ALL"},
+    {"cap-add", 0, "CAPABILITY", true, set_cap_add, "give one of docker's defaults back"},
     {"seccomp", 0, "FILE", false, set_seccomp,
      "a seccomp profile in Docker's and Podman's form instead of the default"},
     {"memory", 0, "BYTES", false, set_memory, "limit of memory and swap together, 512m say"},
@@ -647,6 +702,7 @@ void options_release(struct run_options *options)
     free(options->shell);
     free(options->user);
     free(options->platform);
+    free(options->hostname);
     free(options->result);
     free(options->seccomp);
     free(options->progress);

@@ -36,6 +36,10 @@ struct run_options {
     enum pull_policy pull;
     char *platform;
     enum network_mode network;
+    char *hostname;
+    bool read_only;
+    uint64_t caps_added;
+    uint64_t caps_dropped;
     struct limits limits;
     enum entrypoint_policy entrypoint;
     char *result;

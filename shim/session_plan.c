@@ -174,6 +174,12 @@ bool session_find_sources(struct session *session, struct err *err)
     return session->workdir || no_memory(err);
 }
 
+/* As docker: what is added stays, whatever is dropped. */
+static uint64_t capabilities(const struct run_options *options)
+{
+    return (CAPS_DEFAULT & ~options->caps_dropped) | options->caps_added;
+}
+
 bool session_read_profile(struct session *session, struct err *err)
 {
     const char *path = session->options.seccomp;
@@ -182,8 +188,8 @@ bool session_read_profile(struct session *session, struct err *err)
     if (!path)
         return true;
     profile = json_read_file(AT_FDCWD, path, SECCOMP_PROFILE_MAX, ERR_CONFIG_INVALID, err);
-    return profile &&
-           seccomp_profile_compile(profile, path, CAPS_DEFAULT, true, &session->seccomp, err);
+    return profile && seccomp_profile_compile(profile, path, capabilities(&session->options), true,
+                                              &session->seccomp, err);
 }
 
 /* Whether the image is for the 32-bit mode of this machine's processor. */
@@ -239,6 +245,9 @@ static bool make_spec(struct session *session, struct err *err)
     spec->group_count = user->group_count;
     spec->user_listed = user->listed;
     spec->network = session->options.network;
+    spec->hostname = session->options.hostname;
+    spec->read_only = session->options.read_only;
+    spec->capabilities = capabilities(&session->options);
     spec->with_32_bits = has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;

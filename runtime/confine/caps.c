@@ -11,11 +11,14 @@
 bool caps_bound(uint64_t keep)
 {
     for (unsigned long cap = 0; cap < CAPS_MAX; cap++) {
-        if (keep >> cap & 1)
-            continue;
+        int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+
         /* The kernel's last capability is where EINVAL begins. */
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+        if (has < 0)
             return errno == EINVAL;
+        /* Dropping wants a privilege even where there is nothing to drop. */
+        if (has && !(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return false;
     }
     return true;
 }

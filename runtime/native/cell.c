@@ -303,6 +303,23 @@ static bool enter_workdir(const struct run_spec *spec, struct err *err)
     return true;
 }
 
+static bool name_host(const struct run_spec *spec, struct err *err)
+{
+    if (!spec->hostname || sethostname(spec->hostname, strlen(spec->hostname)) == 0)
+        return true;
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot give the cell the host name '%s'",
+                     spec->hostname);
+}
+
+/* The root alone: what is mounted in it has its own mode. */
+static bool protect_root(const struct run_spec *spec, int root, struct err *err)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    return !spec->read_only || mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0 ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot make the root of the cell read-only");
+}
+
 static bool build(const struct cell_setup *setup, const struct root_options *options,
                   const struct opened *opened, const char **home, struct err *err)
 {
@@ -327,8 +344,9 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     if (!apply_plan(spec->plan, setup->trees, root, &scratch, err))
         return false;
     *home = home_choose(spec, root, &found);
-    return root_switch(root, err) && apply_prove(spec->plan, root, err) &&
-           enter_workdir(spec, err) && become_root(setup, err);
+    return name_host(spec, err) && root_switch(root, err) && protect_root(spec, root, err) &&
+           apply_prove(spec->plan, root, err) && enter_workdir(spec, err) &&
+           become_root(setup, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
@@ -342,7 +360,8 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
         .scope_sockets = spec->network == NETWORK_HOST,
-        .caps = spec->uid == 0 ? CAPS_DEFAULT : 0,
+        .bounding = spec->capabilities,
+        .caps = spec->uid == 0 ? spec->capabilities : 0,
     };
     struct seccomp_filter filter =
         spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
@@ -421,8 +440,10 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
         env[spec->env.count] = home_entry;
     if (!make_config(setup, &config, err))
         return false;
-    /* The bounding set last: what was mounted needed more. */
-    if (!caps_bound(CAPS_DEFAULT) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    /* The bounding set last: what was mounted needed more, and stepcell-init still has to become the
+     * step's user, unless there is no other. */
+    if (!caps_bound(setup->map->kind == IDMAP_SINGLE ? spec->capabilities : CAPS_DEFAULT) ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot limit the capabilities of the cell");
     if (!place_streams(setup, config, err))
         return false;

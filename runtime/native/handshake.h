@@ -81,6 +81,7 @@ struct init_config {
     uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
     uint32_t filter_count;   /* instructions */
     uint32_t rlimit_count;
+    uint64_t bounding; /* within CAPS_DEFAULT, which stepcell-init itself has */
     uint64_t caps;
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];
 };

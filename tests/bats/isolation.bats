@@ -100,6 +100,54 @@ many_descriptors() (
     each_caller privileges
 }
 
+@test "--cap-drop takes capabilities away, --cap-add gives back no more than docker's defaults" {
+    capabilities() {
+        local bounding='s/^CapBnd:\t//p'
+        run -0 cell --user 0 --cap-drop ALL -- sed -n "$bounding" /proc/self/status
+        assert_equal "without all" "$output" 0000000000000000
+        run -0 cell --user 0 --cap-drop ALL --cap-add CAP_CHOWN --cap-add kill -- sed -n "$bounding" /proc/self/status
+        assert_equal "with two" "$output" 0000000000000021
+        run -0 cell --user 0 --cap-drop NET_RAW -- sed -n "$bounding;s/^CapEff:\t//p" /proc/self/status
+        assert_equal "without one" "$output" $'00000000a80405fb\n00000000a80405fb'
+        run --separate-stderr cell --cap-add SYS_ADMIN -- true
+        assert_refused option.invalid
+        run --separate-stderr cell --cap-add ALL -- true
+        assert_refused option.invalid
+        run --separate-stderr cell --cap-drop 7 -- true
+        assert_refused option.invalid
+        run -1 cell --user 0 --cap-drop CHOWN -- chown 7 /tmp
+    }
+    each_caller capabilities
+}
+
+@test "--read-only leaves the root as it is, --tmpfs gives places to write" {
+    read_only_root() {
+        # shellcheck disable=SC2016 # the cell's shell
+        run -0 --separate-stderr cell --read-only --tmpfs /run/mine:size=64k --tmpfs /new:exec -- sh -c '
+            touch /etc/x /tmp/x /x; echo $?
+            touch here /dev/shm/x /run/mine/x /new/x && echo wrote
+            cp /bin/busybox /new/ && /new/busybox true && echo executed
+            head -c 100000 /dev/zero >/run/mine/large; echo $?
+            grep -o " /run/mine tmpfs [a-z,]*" /proc/mounts'
+        assert_equal output "$output" $'1\nwrote\nexecuted\n1\n /run/mine tmpfs rw,nosuid,nodev,noexec,relatime,size'
+        [ -e here ]
+    }
+    each_caller read_only_root
+}
+
+@test "--hostname names the cell, and nothing else" {
+    hostnames() {
+        local before
+        before=$(hostname)
+        run -0 cell --hostname step-7.example -- hostname
+        assert_equal name "$output" step-7.example
+        assert_equal "the host's" "$(hostname)" "$before"
+        run --separate-stderr cell --hostname $'a\nb' -- true
+        assert_refused option.invalid
+    }
+    each_caller hostnames
+}
+
 @test "what docker forbids is forbidden" {
     forbidden() {
         run cell -- sh -c '

@@ -125,6 +125,52 @@ static void mounts_take_csv(void **state)
     }
 }
 
+static void tmpfs_has_docker_s_options(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *target; /* NULL: refused */
+        uint64_t size;
+        mode_t mode;
+        bool readonly, noexec;
+    } table[] = {
+        {"/t", "/t", 0, 01777, false, true},
+        {"/t:rw,noexec,nosuid,nodev,size=64k,mode=0700", "/t", 65536, 0700, false, true},
+        {"/t:ro,exec", "/t", 0, 01777, true, false},
+        {"/a:b:size=1m", "/a:b", 1 << 20, 01777, false, true},
+        {"t", NULL, 0, 0, false, false},
+        {"", NULL, 0, 0, false, false},
+        {"/t:", NULL, 0, 0, false, false},
+        {"/t:size", NULL, 0, 0, false, false},
+        {"/t:size=", NULL, 0, 0, false, false},
+        {"/t:size=-1", NULL, 0, 0, false, false},
+        {"/t:mode=9", NULL, 0, 0, false, false},
+        {"/t:ro=1", NULL, 0, 0, false, false},
+        {"/t:dev", NULL, 0, 0, false, false},
+        {"/t:suid", NULL, 0, 0, false, false},
+        {"/t:nosuid=1", NULL, 0, 0, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mount_spec spec;
+        struct err err;
+
+        if (!table[i].target) {
+            assert_refused(mount_spec_tmpfs(table[i].text, &spec, &err), ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_ok(mount_spec_tmpfs(table[i].text, &spec, &err));
+        assert_int_equal(spec.kind, MOUNT_TMPFS);
+        assert_string_equal(spec.target, table[i].target);
+        assert_int_equal(spec.tmpfs_size, table[i].size);
+        assert_int_equal(spec.tmpfs_mode, table[i].mode);
+        assert_int_equal(spec.readonly, table[i].readonly);
+        assert_int_equal(spec.tmpfs_noexec, table[i].noexec);
+        mount_spec_release(&spec);
+    }
+}
+
 static void tmpfs_has_size_and_mode(void **state)
 {
     struct mount_spec spec;
@@ -162,6 +208,7 @@ int main(void)
         cmocka_unit_test(volumes_have_dockers_grammar),
         cmocka_unit_test(mounts_take_csv),
         cmocka_unit_test(tmpfs_has_size_and_mode),
+        cmocka_unit_test(tmpfs_has_docker_s_options),
         cmocka_unit_test(targets_of_the_cell_itself_are_refused),
     };
 

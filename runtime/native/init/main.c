@@ -46,7 +46,7 @@ static bool become_user(const struct init_config *config)
 
     for (int i = 1; i < NSIG; i++)
         sigaction(i, &plain, NULL);
-    return setsid() >= 0 &&
+    return setsid() >= 0 && caps_bound(config->bounding) &&
            (!config->can_set_groups || setgroups(config->group_count, config->groups) == 0) &&
            /* A single id is the caller's own already. */
            setresgid(config->gid, config->gid, config->gid) == 0 &&
