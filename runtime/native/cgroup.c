@@ -496,8 +496,10 @@ bool cgroup_sweep(int place)
     struct cgroup cgroup = CGROUP_INIT;
     bool gone = true;
     struct err ignored;
+    struct stat st;
 
-    if (faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    /* In a store that others may write to, theirs is none. */
+    if (fstatat(place, CGROUP_RECORD, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != geteuid())
         return true;
     if (!file_read(place, CGROUP_RECORD, &paths, ERR_ENGINE_FAILED, &ignored))
         return false;

@@ -25,16 +25,17 @@ in_delegated() {
     chown "$(caller_name):" "${delegated[@]}"
     for controller in "${delegated[@]}"; do echo "$BASHPID" >"$controller/cgroup.procs"; done
     "$@"
-    leave_delegated
+    wait_for leave_delegated
 }
 
 # Also after a failure, from the test's own teardown, which may be another process.
 leave_delegated() {
     local dir pid
     for dir in "${delegated[@]}"; do
-        while read -r pid; do echo "$pid" >"${dir%/*}/cgroup.procs"; done <"$dir/cgroup.procs"
+        # One that has ended since it was listed cannot be moved.
+        while read -r pid; do echo "$pid" >"${dir%/*}/cgroup.procs" || true; done <"$dir/cgroup.procs" 2>/dev/null
     done
-    rmdir "${delegated[@]}" || return
+    for dir in "${delegated[@]}"; do [ ! -d "$dir" ] || rmdir "$dir" || return; done
     delegated=()
 }
 
