@@ -30,7 +30,8 @@ static const char *const mounted_in_sys[] = {
 struct mask {
     int sys;
     int null;
-    int empty; /* a detached, empty, read-only directory */
+    int empty; /* an empty, read-only directory */
+    bool empty_is_attached;
 };
 
 static bool failed(const char *name, struct err *err)
@@ -38,23 +39,32 @@ static bool failed(const char *name, struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot hide '%s' from the cell", name);
 }
 
-/* Attaches a clone of `tree`, which can be attached once only, on `target`. */
-static bool cover(int tree, int target)
+static bool attach_clone(int tree, int target)
 {
     autofd clone = open_tree(tree, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
     return clone >= 0 && tree_attach(clone, target);
 }
 
-static bool hide(const struct mask *mask, int root, const char *name, struct err *err)
+/* One file system for all directories. Only what is attached can be cloned before Linux 6.15. */
+static bool attach_empty(struct mask *mask, int target)
+{
+    if (mask->empty_is_attached)
+        return attach_clone(mask->empty, target);
+    mask->empty_is_attached = tree_attach(mask->empty, target);
+    return mask->empty_is_attached;
+}
+
+static bool hide(struct mask *mask, int root, const char *name, struct err *err)
 {
     autofd target = path_open_in_nofollow(root, name, O_PATH, 0);
     struct stat st;
 
     if (target < 0)
         return errno == ENOENT || errno == ENOTDIR || failed(name, err);
-    return (fstat(target, &st) == 0 &&
-            cover(S_ISDIR(st.st_mode) ? mask->empty : mask->null, target)) ||
+    if (fstat(target, &st) < 0)
+        return failed(name, err);
+    return (S_ISDIR(st.st_mode) ? attach_empty(mask, target) : attach_clone(mask->null, target)) ||
            failed(name, err);
 }
 
@@ -86,7 +96,7 @@ static bool is_mount_root(int root, const char *name)
 /* How often a processor was throttled tells when keys are pressed (GHSA-6fw5-f8r9-fgfm). */
 static bool hide_throttling(void *data, int dirfd, const char *name)
 {
-    const struct mask *mask = data;
+    struct mask *mask = data;
     autofree char *path = text_printf("devices/system/cpu/%s/thermal_throttle", name);
     struct err ignored;
 
@@ -102,7 +112,7 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
     autofd empty =
         tree_make("tmpfs", options,
                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    struct mask mask = {sys, null, empty};
+    struct mask mask = {.sys = sys, .null = null, .empty = empty};
     autofd cpus = path_open_in_nofollow(sys, "devices/system/cpu", O_RDONLY | O_DIRECTORY, 0);
 
     if (empty < 0)
