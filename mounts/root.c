@@ -179,16 +179,6 @@ static bool populate_sys(int root, const struct root_host *host, struct err *err
     return true;
 }
 
-static bool mask(int root, const struct root_host *host, struct err *err)
-{
-    autofd proc = path_open_in_nofollow(root, "proc", O_PATH | O_DIRECTORY, 0);
-    autofd sys = path_open_in_nofollow(root, "sys", O_PATH | O_DIRECTORY, 0);
-
-    if (proc < 0 || sys < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
-    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err);
-}
-
 static bool is_of_mount(int root, int fd)
 {
     struct statx one, other;
@@ -235,7 +225,6 @@ bool root_populate(int root, const struct root_options *options, const struct ro
 
     if (!mount_new(root, "proc", "proc", NULL, NO_EXEC_SUID_DEV, err) ||
         !populate_dev(root, options, host, err) || !populate_sys(root, host, err) ||
-        !mask(root, host, err) || !show_cgroups(root, options, host, err) ||
         !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
         !cover_file(root, "etc/hosts", host->hosts, err))
         return false;
@@ -247,6 +236,18 @@ bool root_populate(int root, const struct root_options *options, const struct ro
             return err_errno(err, ERR_ENGINE_FAILED, "cannot make '/tmp' in the cell");
     }
     return true;
+}
+
+bool root_mask(int root, const struct root_options *options, const struct root_host *host,
+               struct err *err)
+{
+    autofd proc = path_open_in_nofollow(root, "proc", O_PATH | O_DIRECTORY, 0);
+    autofd sys = path_open_in_nofollow(root, "sys", O_PATH | O_DIRECTORY, 0);
+
+    if (proc < 0 || sys < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
+    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err) &&
+           show_cgroups(root, options, host, err);
 }
 
 bool root_switch(int root, struct err *err)

@@ -338,6 +338,8 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
             return false;
         loosen(root, &setup->map->gids);
     }
+    if (!root_mask(root, options, &opened->host, err))
+        return false;
     /* Before the plan: what these write must never be something of the host's. */
     if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
