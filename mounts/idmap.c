@@ -143,6 +143,36 @@ static const char *find_tool(const char *name, char path[64])
     return NULL;
 }
 
+/* Whether these ids are in the map of the caller's own user namespace (user_namespaces(7)). */
+static bool is_mapped(const char *file, uint32_t first, uint32_t count)
+{
+    autobuf text = BUF_INIT(SUBID_FILE_MAX);
+    struct err ignored;
+
+    if (!file_read(AT_FDCWD, file, &text, ERR_ENGINE_UNAVAILABLE, &ignored))
+        return true; /* then the kernel says so */
+    for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        unsigned int inside, outside, length;
+
+        if (sscanf(line, "%u %u %u", &inside, &outside, &length) == 3 && first >= inside &&
+            first - inside < length && length - (first - inside) >= count)
+            return true;
+    }
+    return false;
+}
+
+/* Root of a container has not all ids of the host. */
+static bool has_root_ids(struct err *err)
+{
+    if (is_mapped("/proc/self/uid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS) &&
+        is_mapped("/proc/self/gid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS))
+        return true;
+    err_set(err, ERR_ENGINE_UNAVAILABLE,
+            "the ids %u to %u, which root's cells have, do not exist in this user namespace",
+            IDMAP_ROOT_START, IDMAP_ROOT_START + 2 * IDMAP_IDS - 1);
+    return err_hint(err, "call stepcell as an ordinary user there, or outside of the container");
+}
+
 bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err)
 {
     struct idmap_range uids = {0, 0}, gids = {0, 0};
@@ -156,6 +186,8 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err)
         uids = read_range("/etc/subuid", name, caller);
         gids = read_range("/etc/subgid", name, caller);
     }
+    if (caller == 0 && !has_root_ids(err))
+        return false;
     return idmap_make(caller, getegid(), uid, gid, &uids, &gids, map, err);
 }
 

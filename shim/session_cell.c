@@ -107,6 +107,7 @@ bool session_open(struct session *session, struct err *err)
     signal(SIGCHLD, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* an error says it better */
     return loop_open(&session->loop, err) &&
            loop_watch_signals(&session->loop, &set, on_signal, session, err);
 }

@@ -18,10 +18,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "mounts/apply.h"
 #include "mounts/overlay.h"
@@ -367,8 +367,6 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     };
     struct seccomp_filter filter =
         spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
-    struct iovec parts[] = {{&config, sizeof(config)},
-                            {(void *)filter.code, filter.count * sizeof(*filter.code)}};
     autofd file = -1;
 
     config.filter_count = (uint32_t)filter.count;
@@ -388,8 +386,8 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     }
     /* No pipe: one of an ordinary user may take no more than a page. */
     file = memfd_create("init", MFD_CLOEXEC);
-    if (file < 0 ||
-        writev(file, parts, ARRAY_SIZE(parts)) != (ssize_t)(parts[0].iov_len + parts[1].iov_len) ||
+    if (file < 0 || !file_write_all(file, &config, sizeof(config)) ||
+        !file_write_all(file, filter.code, filter.count * sizeof(*filter.code)) ||
         lseek(file, 0, SEEK_SET) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot hand the configuration to stepcell-init");
     *reader = TAKE_FD(file);

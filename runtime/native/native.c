@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -116,10 +117,17 @@ static bool make_network_files(struct cell *cell, struct err *err)
 {
     enum network_mode network = cell->spec->network;
     autobuf resolv = BUF_INIT(RESOLV_MAX);
+    autofree char *hosts = NULL;
+    char name[HOST_NAME_MAX + 1] = "";
 
+    gethostname(name, sizeof(name));
+    hosts =
+        text_printf(HOSTS "127.0.1.1\t%s\n", cell->spec->hostname ? cell->spec->hostname : name);
+    if (!hosts)
+        return failed(err, "prepare the scratch directory of the cell");
     if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
         return false;
-    return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : HOSTS, &cell->hosts, err) &&
+    return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : hosts, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
 }
 
@@ -394,7 +402,11 @@ static void take_exec_failure(struct cell *cell, int number)
                  "the cell");
     } else {
         err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
-        err_hint(err, "check its execute permission for the user of the step, and its format");
+        err_hint(err,
+                 cell->spec->seccomp
+                     ? "check that the seccomp profile allows execve, its execute permission "
+                       "for the user of the step, and its format"
+                     : "check its execute permission for the user of the step, and its format");
     }
 }
 
