@@ -188,9 +188,8 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
     size_t count = setup->root->count;
     bool attached;
 
-    /* They may be there, as good as new. */
-    if (!mountpoint || (mkdirat(opened->scratch, SCRATCH_UPPER, 0755) < 0 && errno != EEXIST) ||
-        (mkdirat(opened->scratch, SCRATCH_WORK, 0700) < 0 && errno != EEXIST))
+    if (!mountpoint || mkdirat(opened->scratch, SCRATCH_UPPER, 0755) < 0 ||
+        mkdirat(opened->scratch, SCRATCH_WORK, 0700) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
     upper = openat(opened->scratch, SCRATCH_UPPER, O_PATH | O_DIRECTORY | O_CLOEXEC);
     work = openat(opened->scratch, SCRATCH_WORK, O_PATH | O_DIRECTORY | O_CLOEXEC);

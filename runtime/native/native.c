@@ -3,18 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -420,9 +417,8 @@ static void take_exit(struct cell *cell, int status)
 }
 
 /*
- * The marker by which overlayfs refuses to mount a volatile upper directory again, lest data that a
- * crash lost be missed; here they are thrown away in any case. Removed while the command starts,
- * since that takes its time on some disks. Where the caller may not, it goes with the rest.
+ * The marker of a volatile overlay, which goes with the rest in any case: removed while the command
+ * starts, since that takes its time on some disks. Where the caller may not, it waits.
  */
 static void remove_marker(const struct cell *cell)
 {
@@ -520,54 +516,18 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
     return true;
 }
 
-static bool refuse(void *data, int dirfd, const char *name)
-{
-    (void)data, (void)dirfd, (void)name;
-    return false;
-}
-
-static bool is_empty(int dirfd, const char *name)
-{
-    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    return fd >= 0 && file_each_entry(fd, ".", refuse, NULL) && flistxattr(fd, NULL, 0) == 0;
-}
-
-static int inode_flags(int dirfd, const char *name)
-{
-    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int flags = 0;
-
-    /* A file system without flags has none. */
-    return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : flags;
-}
-
 /*
- * Whether the pair can serve another cell: nothing was written, nothing of the root was changed. The
- * scratch itself, which no cell sees, tells which flags a directory is born with.
+ * Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. No directory serves two
+ * overlays: who has a descriptor of the first one's root, sent out of the cell over a socket, would read and
+ * write the second one's files by it.
  */
-static bool is_as_new(const struct cell *cell)
-{
-    uint32_t uid, gid;
-    struct stat st;
-
-    return cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
-           idmap_outside(&cell->map.gids, 0, &gid) &&
-           fstatat(cell->scratch, SCRATCH_UPPER, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           st.st_mode == (S_IFDIR | 0755) && st.st_uid == uid && st.st_gid == gid &&
-           inode_flags(cell->scratch, SCRATCH_UPPER) == inode_flags(cell->scratch, ".") &&
-           utimensat(cell->scratch, SCRATCH_UPPER, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
-           is_empty(cell->scratch, SCRATCH_UPPER) && is_empty(cell->scratch, SCRATCH_WORK "/work");
-}
-
-/* Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. */
 static bool remove_written(const struct cell *cell)
 {
-    bool ok = file_remove_tree(cell->scratch, "root");
+    static const char *const made[] = {"root", SCRATCH_UPPER, SCRATCH_WORK};
+    bool ok = true;
 
-    if (!is_as_new(cell))
-        ok = file_remove_tree(cell->scratch, SCRATCH_UPPER) &&
-             file_remove_tree(cell->scratch, SCRATCH_WORK) && ok;
+    for (size_t i = 0; i < ARRAY_SIZE(made); i++)
+        ok = file_remove_tree(cell->scratch, made[i]) && ok;
     for (size_t i = 0; i < cell->spec->plan->count; i++) {
         autofree char *name = text_printf("cow%zu", i);
 

@@ -21,29 +21,15 @@
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
 #define NAME_SIZE   16
 
-static bool is_of_pair(const char *name)
-{
-    return strcmp(name, SCRATCH_UPPER) == 0 || strcmp(name, SCRATCH_WORK) == 0;
-}
-
 static bool refuse(void *data, int dirfd, const char *name)
 {
     (void)data, (void)dirfd, (void)name;
     return false;
 }
 
-/*
- * An entry of a place that may stay: a directory of the pair; the upper one empty, the other
- * without the marker of a volatile overlay, which could not be mounted again.
- */
-static bool may_stay(void *data, int dirfd, const char *name)
+static bool is_empty(int place)
 {
-    (void)data;
-    if (!is_of_pair(name))
-        return false;
-    if (strcmp(name, SCRATCH_WORK) == 0)
-        return faccessat(dirfd, SCRATCH_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-    return file_each_entry(dirfd, name, refuse, NULL);
+    return file_each_entry(place, ".", refuse, NULL);
 }
 
 /* A place that is locked by this process, or -1. A place that was removed meanwhile is none. */
@@ -94,8 +80,7 @@ static bool sweep_place(void *data, int cells, const char *name)
     if (numbered && place == scratch->place)
         return true;
     lock = lock_place(cells, name);
-    if (lock >= 0 &&
-        (!numbered || place >= PLACES_KEPT || !file_each_entry(lock, ".", may_stay, NULL)))
+    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !is_empty(lock)))
         remove_place(cells, name, lock); /* what stays is tried again by the next call */
     return true;
 }
@@ -122,7 +107,7 @@ static bool take_place(int cells, struct scratch *scratch)
             return false;
         if (lock < 0)
             continue;
-        if (!file_each_entry(lock, ".", may_stay, NULL)) {
+        if (!is_empty(lock)) {
             /* Made anew; a place that cannot be cleared is nobody's. */
             if (remove_place(cells, name, lock))
                 place--;
@@ -152,10 +137,10 @@ bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
     return scratch->path || failed(path, err);
 }
 
-static bool remove_other(void *data, int dirfd, const char *name)
+static bool remove_entry(void *data, int dirfd, const char *name)
 {
     (void)data;
-    return is_of_pair(name) || file_remove_tree(dirfd, name);
+    return file_remove_tree(dirfd, name);
 }
 
 /* A cgroup or the network of the cell is left: the next call tries again, by the record. */
@@ -167,8 +152,7 @@ static bool has_record(int place)
 
 static bool remove_written(const struct scratch *scratch, const char *name)
 {
-    bool clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
-                 file_each_entry(scratch->lock, ".", may_stay, NULL);
+    bool clean = file_each_entry(scratch->lock, ".", remove_entry, NULL);
 
     return clean && scratch->place < PLACES_KEPT ? true : file_remove_tree(scratch->cells, name);
 }
