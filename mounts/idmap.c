@@ -107,9 +107,9 @@ static struct idmap_range read_range(const char *path, const char *name, uid_t u
 }
 
 /*
- * The caller's name in /etc/passwd, else what the environment says: it only chooses among the lines of
- * /etc/subuid, and newuidmap(1) refuses what is not the caller's. Not getpwuid(3): its modules would
- * have to be loaded, and this program is static.
+ * The caller's name in /etc/passwd, else what the environment says: it only chooses among the lines
+ * of /etc/subuid, and newuidmap(1) refuses what is not the caller's. Not getpwuid(3): its modules
+ * would have to be loaded, and this program is static.
  */
 static void caller_name(uid_t uid, char name[NAME_SIZE])
 {

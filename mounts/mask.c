@@ -19,8 +19,8 @@ static const char *const read_only_in_proc[] = {"bus", "fs", "irq", "sys", "sysr
 static const char *const hidden_in_sys[] = {"firmware", "devices/virtual/powercap"};
 
 /*
- * Where the host mounts file systems of its own below /sys. A cell on the host's network has the host's
- * /sys, in which they come along; one with its own has empty directories there.
+ * Where the host mounts file systems of its own below /sys. A cell on the host's network has the
+ * host's /sys, in which they come along; one with its own has empty directories there.
  */
 static const char *const mounted_in_sys[] = {
     "fs/cgroup",     "fs/bpf",       "fs/fuse/connections", "fs/pstore",      "fs/selinux",
@@ -32,6 +32,7 @@ struct mask {
     int null;
     int empty; /* an empty, read-only directory */
     bool empty_is_attached;
+    struct err *err; /* for callbacks */
 };
 
 static bool failed(const char *name, struct err *err)
@@ -75,7 +76,7 @@ static bool make_read_only(int root, const char *name, struct err *err)
     autofd tree = -1;
 
     if (target < 0)
-        return errno == ENOENT || failed(name, err);
+        return errno == ENOENT || errno == ENOTDIR || failed(name, err);
     tree =
         open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     return (tree >= 0 &&
@@ -98,12 +99,11 @@ static bool hide_throttling(void *data, int dirfd, const char *name)
 {
     struct mask *mask = data;
     autofree char *path = text_printf("devices/system/cpu/%s/thermal_throttle", name);
-    struct err ignored;
 
     (void)dirfd;
     if (strncmp(name, "cpu", 3) != 0 || name[3] < '0' || name[3] > '9')
         return true;
-    return path && hide(mask, mask->sys, path, &ignored);
+    return (path || failed(name, mask->err)) && hide(mask, mask->sys, path, mask->err);
 }
 
 bool mask_paths(int proc, int sys, int null, struct err *err)
@@ -112,7 +112,7 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
     autofd empty =
         tree_make("tmpfs", options,
                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    struct mask mask = {.sys = sys, .null = null, .empty = empty};
+    struct mask mask = {.sys = sys, .null = null, .empty = empty, .err = err};
     autofd cpus = path_open_in_nofollow(sys, "devices/system/cpu", O_RDONLY | O_DIRECTORY, 0);
 
     if (empty < 0)
@@ -133,6 +133,8 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
         if (!make_read_only(proc, read_only_in_proc[i], err))
             return false;
     }
-    return cpus < 0 || file_each_entry(cpus, ".", hide_throttling, &mask) ||
-           failed("/sys/devices/system/cpu", err);
+    *err = ERR_INIT;
+    if (cpus < 0 || file_each_entry(cpus, ".", hide_throttling, &mask))
+        return true;
+    return err->code == ERR_NONE ? failed("/sys/devices/system/cpu", err) : false;
 }

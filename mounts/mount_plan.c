@@ -34,7 +34,10 @@ static bool source_missing(const struct mount_spec *spec, struct err *err)
     return err_hint(err, "create it first: stepcell never creates anything on the host");
 }
 
-/* The path without symbolic links and what is there: of one open file, so that they belong together. */
+/*
+ * The path without symbolic links and what is there: of one open file, so that they belong
+ * together.
+ */
 static char *resolve(const char *path, struct stat *st)
 {
     autofd fd = open(path, O_PATH | O_CLOEXEC);

@@ -47,7 +47,9 @@ bool root_enter(int root, struct err *err);
 bool root_populate(int root, const struct root_options *options, const struct root_host *host,
                    struct err *err);
 
-/* Hides what a cell must not read, protects what it must not write (mask.h), shows its own cgroups. */
+/*
+ * Hides what a cell must not read, protects what it must not write (mask.h), shows its own cgroups.
+ */
 bool root_mask(int root, const struct root_options *options, const struct root_host *host,
                struct err *err);
 

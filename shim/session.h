@@ -76,7 +76,10 @@ bool session_open(struct session *session, struct err *err);
 /* Finds the working directory and the other sources on the host, before anything costly. */
 bool session_find_sources(struct session *session, struct err *err);
 
-/* Waits until what is to be mounted answers, so that a server that hangs can be canceled. Part of it. */
+/*
+ * Waits until what is to be mounted answers, so that a server that hangs can be canceled. Part of
+ * it.
+ */
 bool session_ask_sources(struct session *session, struct err *err);
 
 /* Compiles the profile of --seccomp, when there is one. */

@@ -103,7 +103,10 @@ bool session_open(struct session *session, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
         sigaddset(&set, handled[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    /* A caller may have these ignored, and what is ignored is never seen: the end of a child least of all. */
+    /*
+     * A caller may have these ignored, and what is ignored is never seen: the end of a child least
+     * of all.
+     */
     signal(SIGCHLD, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);

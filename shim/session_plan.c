@@ -197,12 +197,6 @@ bool session_read_profile(struct session *session, struct err *err)
                                    &session->seccomp, err);
 }
 
-/* Whether the image is for the 32-bit mode of this machine's processor. */
-static bool has_32_bits(const struct platform *image)
-{
-    return strcmp(image->arch, "386") == 0 || strcmp(image->arch, "arm") == 0;
-}
-
 static bool make_environment(struct session *session, struct err *err)
 {
     const char *image_home;
@@ -253,7 +247,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->hostname = session->options.hostname;
     spec->read_only = session->options.read_only;
     spec->capabilities = capabilities(&session->options);
-    spec->with_32_bits = has_32_bits(&session->image.platform);
+    spec->with_32_bits = platform_has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;
     spec->limits = session->options.limits;

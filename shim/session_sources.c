@@ -1,6 +1,6 @@
 /*
- * Whether the sources on the host answer. A server of FUSE or NFS that hangs holds whoever asks it, deaf
- * to all signals but SIGKILL: where there are such mounts, a child asks first.
+ * Whether the sources on the host answer. A server of FUSE or NFS that hangs holds whoever asks it,
+ * deaf to all signals but SIGKILL: where there are such mounts, a child asks first.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -130,9 +130,9 @@ static bool open_host(const struct cell_setup *setup, const struct root_options 
                       struct opened *opened, struct err *err)
 {
     /*
-     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps it,
-     * since the kernel counts keyrings long after they are gone: the default filter allows no call that
-     * could look at it. Another filter may.
+     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps
+     * it, since the kernel counts keyrings long after they are gone: the default filter allows no
+     * call that could look at it. Another filter may.
      */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
         setup->spec->seccomp) {
@@ -165,9 +165,9 @@ static bool become_root(const struct cell_setup *setup, struct err *err)
 }
 
 /*
- * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to whom
- * a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every id but that
- * for files, so until everything is mounted and proven only this one is root's.
+ * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to
+ * whom a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every
+ * id but that for files, so until everything is mounted and proven only this one is root's.
  */
 static bool become_root_for_files(const struct cell_setup *setup, struct err *err)
 {
@@ -439,8 +439,10 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
         env[spec->env.count] = home_entry;
     if (!make_config(setup, &config, err))
         return false;
-    /* The bounding set last: what was mounted needed more, and stepcell-init still has to become the
-     * step's user, unless there is no other. */
+    /*
+     * The bounding set last: what was mounted needed more, and stepcell-init still has to become
+     * the step's user, unless there is no other.
+     */
     if (!caps_bound(setup->map->kind == IDMAP_SINGLE ? spec->capabilities : CAPS_DEFAULT) ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot limit the capabilities of the cell");

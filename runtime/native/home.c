@@ -25,8 +25,8 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
     if (spec->uid == 0)
         return true;
     /*
-     * "/" in passwd stands for no home at all. With a single id everything is the step's user's, and it
-     * would get what it does not get with more.
+     * "/" in passwd stands for no home at all. With a single id everything is the step's user's,
+     * and it would get what it does not get with more.
      */
     if (is_same(&st, root))
         return false;
@@ -111,8 +111,8 @@ static bool is_refused(int number)
 }
 
 /*
- * Appends a line for a user that the image does not know. An image that has something else than a file
- * there, or nothing at the end of a link, keeps it (CVE-2024-9676).
+ * Appends a line for a user that the image does not know. An image that has something else than a
+ * file there, or nothing at the end of a link, keeps it (CVE-2024-9676).
  */
 static bool add_passwd_line(const struct run_spec *spec, int root, const char *home)
 {

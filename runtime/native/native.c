@@ -218,31 +218,38 @@ static pid_t clone_cell(const struct run_spec *spec, int cgroup, int *pidfd)
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/*
- * A packet of the cell. The end of one that has not read everything that was sent to it shows as an
- * error once, before the packets that it has sent.
- */
-static ssize_t receive(const struct cell *cell, void *packet, size_t size, int flags)
-{
-    ssize_t n = recv(cell->control, packet, size, flags);
+union packet {
+    struct message message;
+    struct message_failure failure; /* of kind MESSAGE_FAILED */
+};
 
-    return n < 0 && errno == ECONNRESET ? recv(cell->control, packet, size, flags) : n;
+/*
+ * A packet of the cell, without waiting: its size, 0 at the end and for nonsense, -1 with errno.
+ * The end of a cell that has not read everything that was sent to it shows as an error once, before
+ * the packets that it has sent.
+ */
+static ssize_t receive(const struct cell *cell, union packet *packet)
+{
+    ssize_t n = recv(cell->control, packet, sizeof(*packet), MSG_DONTWAIT);
+    bool failed;
+
+    if (n < 0 && errno == ECONNRESET)
+        n = recv(cell->control, packet, sizeof(*packet), MSG_DONTWAIT);
+    if (n < (ssize_t)sizeof(packet->message))
+        return n < 0 ? n : 0;
+    failed = packet->message.kind == MESSAGE_FAILED;
+    return n == (ssize_t)(failed ? sizeof(packet->failure) : sizeof(packet->message)) ? n : 0;
 }
 
-static bool take_failure(const struct cell *cell, struct err *err)
+static void take_failure(struct message_failure *failure, struct err *err)
 {
-    struct message_failure failure;
-
-    if (receive(cell, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
-        failure.code >= ERR_COUNT)
-        return err_set(err, ERR_ENGINE_FAILED,
-                       "contact with the cell was lost while it was set up");
-    err->code = (enum err_code)failure.code;
-    memcpy(err->message, failure.message, sizeof(err->message));
-    memcpy(err->hint, failure.hint, sizeof(err->hint));
-    err->message[sizeof(err->message) - 1] = '\0';
-    err->hint[sizeof(err->hint) - 1] = '\0';
-    return false;
+    if (failure->code >= ERR_COUNT)
+        failure->code = ERR_ENGINE_FAILED;
+    failure->message[sizeof(failure->message) - 1] = '\0';
+    failure->hint[sizeof(failure->hint) - 1] = '\0';
+    err->code = (enum err_code)failure->code;
+    memcpy(err->message, failure->message, sizeof(err->message));
+    memcpy(err->hint, failure->hint, sizeof(err->hint));
 }
 
 /*
@@ -251,12 +258,11 @@ static bool take_failure(const struct cell *cell, struct err *err)
  */
 static bool prefer_cause(const struct cell *cell, struct err *err)
 {
-    struct message message;
+    union packet packet;
 
     syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
-    if (receive(cell, &message, sizeof(message), MSG_DONTWAIT) == (ssize_t)sizeof(message) &&
-        message.kind == MESSAGE_FAILED)
-        take_failure(cell, err);
+    if (receive(cell, &packet) > 0 && packet.message.kind == MESSAGE_FAILED)
+        take_failure(&packet.failure, err);
     return false;
 }
 
@@ -427,13 +433,15 @@ static void remove_marker(const struct cell *cell)
 
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
+    union packet packet;
     struct message message;
-    ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
+    ssize_t n = receive(cell, &packet);
 
-    if (n < 0 && errno == EAGAIN)
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
-    if (n != (ssize_t)sizeof(message))
+    if (n <= 0)
         return false;
+    message = packet.message;
     message.name[sizeof(message.name) - 1] = '\0';
     switch ((enum message_kind)message.kind) {
     case MESSAGE_READY:
@@ -442,7 +450,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_FAILED:
         cell->record.kind = EXIT_FAILED;
-        take_failure(cell, &cell->record.error);
+        take_failure(&packet.failure, &cell->record.error);
         return true;
     case MESSAGE_EXEC_FAILED:
         take_exec_failure(cell, message.value);
@@ -517,9 +525,9 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
 }
 
 /*
- * Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. No directory serves two
- * overlays: who has a descriptor of the first one's root, sent out of the cell over a socket, would read and
- * write the second one's files by it.
+ * Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. No directory serves
+ * two overlays: who has a descriptor of the first one's root, sent out of the cell over a socket,
+ * would read and write the second one's files by it.
  */
 static bool remove_written(const struct cell *cell)
 {

@@ -47,8 +47,8 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
 void pump_close(struct pump *pump);
 
 /*
- * What is in the source now is all, even if somebody holds it open and goes on writing: a step can hand
- * its stdout to another process.
+ * What is in the source now is all, even if somebody holds it open and goes on writing: a step can
+ * hand its stdout to another process.
  */
 bool pump_finish(struct pump *pump, struct err *err);
 

@@ -235,6 +235,7 @@ refused() {
 @test "a step that cannot be set up says why, whatever else fails at the same moment" {
     cause() {
         local device
+        run -0 cell -- true # the image is there
         # A host without /dev/full, and one on which the ids are set slowly and in vain.
         in_mounts mount -t tmpfs dev /mnt
         for device in null zero random urandom tty fuse; do

@@ -1,4 +1,6 @@
-/* What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run. */
+/*
+ * What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run.
+ */
 #include "tests/unit/unit.h"
 
 #include "runtime/native/resolv.h"

@@ -231,7 +231,9 @@ static void a_terminal_is_read_as_it_comes(void **state)
     loop_close(&loop);
 }
 
-/* A step can hand its stdout to a process that stays: the end of the cell is the end all the same. */
+/*
+ * A step can hand its stdout to a process that stays: the end of the cell is the end all the same.
+ */
 static void a_source_that_is_held_open_can_be_finished(void **state)
 {
     struct loop loop;

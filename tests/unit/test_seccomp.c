@@ -225,6 +225,21 @@ static const char *const refused[] = {
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"cap\":[]}")),
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"caps\":[\"SYS_ADMIN_\"]}")),
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"caps\":7}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"minKernel\":\"6\"}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"excludes\":{\"minKernel\":6.1}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"excludes\":{\"minKernel\":\"6.1x\"}")),
+    ALLOWING(RULE(
+        "read", "LOG",
+        ",\"args\":[{\"index\":1,\"value\":7,\"op\":\"SCMP_CMP_EQ\"}]") "," RULE("read", "KILL",
+                                                                                 ",\"args\":[{"
+                                                                                 "\"index\":1,"
+                                                                                 "\"value\":7,"
+                                                                                 "\"op\":\"SCMP_"
+                                                                                 "CMP_EQ\"}]")),
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":\"SECCOMP_FILTER_FLAG_LOG\"}",
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":{}}",
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\","
+    "\"subArchitectures\":\"SCMP_ARCH_X86\"}]}",
 };
 
 static void faulty_profiles_are_refused(void **state)
