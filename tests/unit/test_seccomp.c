@@ -197,6 +197,10 @@ static void profiles_mean_what_they_say(void **state)
     }
 }
 
+#define SUB_ARCHITECTURES_AS_TEXT                                                                  \
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\","   \
+    "\"subArchitectures\":\"SCMP_ARCH_X86\"}]}"
+
 static const char *const refused[] = {
     "[]",
     "{}",
@@ -238,8 +242,7 @@ static const char *const refused[] = {
                                                                                  "CMP_EQ\"}]")),
     "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":\"SECCOMP_FILTER_FLAG_LOG\"}",
     "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":{}}",
-    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\","
-    "\"subArchitectures\":\"SCMP_ARCH_X86\"}]}",
+    SUB_ARCHITECTURES_AS_TEXT,
 };
 
 static void faulty_profiles_are_refused(void **state)
