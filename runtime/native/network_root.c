@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/program.h"
 #include "runtime/native/firewall.h"
 #include "runtime/native/network_parts.h"
 #include "runtime/native/subnet.h"
@@ -40,10 +41,10 @@ bool network_root_check(struct err *err)
         const char *program, *package;
     } needed[] = {
         {"netavark", "netavark"}, {"iptables", "iptables"}, {"iptables-restore", "iptables"}};
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        if (tool_find(needed[i].program, path))
+        if (program_find(needed[i].program, path))
             continue;
         err_set(err, ERR_ENGINE_UNAVAILABLE, "a private network needs '%s', which is not installed",
                 needed[i].program);

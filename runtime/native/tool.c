@@ -16,30 +16,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/program.h"
 
 #define TEXT_MAX  4096 /* of what a tool prints */
 #define HIGH_FD   16   /* above the numbers that a tool's descriptors get */
 #define CAUSE_MAX 512
-#define ARGS_MAX  16
-
-const char *tool_find(const char *name, char path[TOOL_PATH_MAX])
-{
-    static const char *const folders[] = {"/usr/bin",
-                                          "/usr/sbin",
-                                          "/usr/lib/podman",
-                                          "/usr/libexec/podman",
-                                          "/usr/local/bin",
-                                          "/usr/local/sbin",
-                                          "/bin",
-                                          "/sbin"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        snprintf(path, TOOL_PATH_MAX, "%s/%s", folders[i], name);
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return NULL;
-}
 
 /* Everything above the descriptors that the tool is to have is closed when it is executed. */
 static bool place_descriptors(const struct tool_start *start, int output)
@@ -235,11 +216,11 @@ bool tool_run(const char *const *argv, const char *input, struct buf *output, st
     struct tool_start start = {.input = -1, .fds = {-1, -1}, .userns = -1};
     autotool tool = TOOL_INIT;
     autofd file = -1;
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
     enum tool_event event;
     int status;
 
-    start.path = tool_find(argv[0], path);
+    start.path = program_find(argv[0], path);
     if (!start.path) {
         err_set(err, ERR_ENGINE_UNAVAILABLE, "'%s' is not installed", argv[0]);
         return err_hint(err, "install it, or run with --network host or none");
