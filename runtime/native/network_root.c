@@ -2,8 +2,8 @@
  * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
  * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
  * interfaces are the register of the numbers in use, so that there is no other state that could be
- * wrong. Everything happens under one lock of the host, which only those share who take down the network
- * of a cell and nothing else: the kernel takes its time for that.
+ * wrong. Everything happens under one lock of the host, which only those share who take down the
+ * network of a cell and nothing else: the kernel takes its time for that.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -69,8 +69,7 @@ static int remove_dead(void *data)
     return file_remove_tree(dead->cells, dead->name) ? 0 : 1;
 }
 
-/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
- */
+/* Files of a cell may belong to ids that only a user namespace with these ids can remove. */
 static bool remove_place(int cells, const char *name, int place)
 {
     struct dead dead = {cells, name};
