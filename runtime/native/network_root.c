@@ -23,6 +23,7 @@
 #include "base/num.h"
 #include "base/program.h"
 #include "runtime/native/firewall.h"
+#include "runtime/native/link.h"
 #include "runtime/native/network_parts.h"
 #include "runtime/native/subnet.h"
 
@@ -203,6 +204,57 @@ static bool run_netavark(const char *verb, uint32_t number, int netns, struct er
     return tool_run(argv, config.data, NULL, err);
 }
 
+/* Writes a setting of an interface, or nothing where the kernel has none of the family. */
+static bool set(const char *family, const char *interface, const char *name, const char *value,
+                struct err *err)
+{
+    char path[96];
+    autofd setting = -1;
+
+    snprintf(path, sizeof(path), "/proc/sys/net/%s", family);
+    if (access(path, F_OK) < 0 && errno == ENOENT)
+        return true;
+    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, interface, name);
+    setting = open(path, O_WRONLY | O_CLOEXEC);
+    if (setting >= 0 && write(setting, value, strlen(value)) == (ssize_t)strlen(value))
+        return true;
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", path);
+}
+
+struct ports {
+    size_t count;
+    struct err *err;
+};
+
+static bool harden_port(void *data, const struct link *port)
+{
+    struct ports *ports = data;
+
+    ports->count++;
+    return set("ipv6", port->name, "disable_ipv6", "1", ports->err);
+}
+
+/*
+ * Before the cell can send anything: what it says as a router must not become the host's routes and
+ * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else.
+ */
+static bool harden(uint32_t number, struct err *err)
+{
+    char bridge[IF_NAMESIZE];
+    struct ports ports = {.err = err};
+
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
+    if (!set("ipv6", bridge, "disable_ipv6", "1", err) ||
+        !set("ipv4", bridge, "rp_filter", "1", err) ||
+        !set("ipv4", bridge, "accept_redirects", "0", err))
+        return false;
+    if (link_each_port(bridge, harden_port, &ports) && ports.count > 0)
+        return true;
+    if (err->code == ERR_NONE)
+        err_errno(err, ERR_ENGINE_FAILED, "cannot find the host's end of '%s'", bridge);
+    return false;
+}
+
 static bool write_record(int scratch, uint32_t number, struct err *err)
 {
     char text[RECORD_MAX];
@@ -298,7 +350,8 @@ bool network_root_connect(const struct network_cell *cell, int *record, struct e
     *record = hold_record(cell->scratch);
     if (*record < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot lock the record of the network");
-    return firewall_open(err) && run_netavark("setup", number, cell->netns, err);
+    return firewall_open(err) && run_netavark("setup", number, cell->netns, err) &&
+           harden(number, err);
 }
 
 bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,

@@ -190,10 +190,10 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     each_network canceled
 }
 
-# start_private: a step that sleeps until there is a file "end", and its process as $STEP
+# start_private [COMMAND]: a step that sleeps until there is a file "end", and its process as $STEP
 start_private() {
     as "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --progress none --network private "$IMAGE" -- \
-        sh -c 'echo up; until [ -e end ]; do sleep 0.1; done' >"${WORK%/*}/out" 2>&1 3>&- &
+        sh -c "${1:-true} && echo up; "'until [ -e end ]; do sleep 0.1; done' >"${WORK%/*}/out" 2>&1 3>&- &
     local shell=$!
     wait_for grep -q up "${WORK%/*}/out"
     STEP=$(pgrep -P "$shell" || echo "$shell")
@@ -204,6 +204,35 @@ keeper() { pgrep -P "$STEP" -x stepcell-net; }
 
 is_gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 is_as_before() { [ "$(network_state)" = "$STATE" ]; }
+
+@test "a cell cannot become the router of the host" {
+    advertised() {
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o advertise "$TESTS/lib/advertise.c"
+        start_private ./advertise
+        # So that the advertisement is dealt with, if it is.
+        sleep 0.5
+        run on_host ip -6 route show default
+        assert_equal "default routes" "$output" "default via fd00:5c::1 dev up0 metric 1024 pref medium"
+        run on_host ip -6 address
+        assert_match "$output" "*fd00:5c::2*"
+        [[ $output != *stepcell* && $output != *fd00:bad:* ]]
+        assert_equal settings "$(on_host sh -c 'cd /proc/sys/net/ipv4/conf/stepcell0
+            cat rp_filter accept_redirects')" $'1\n0'
+        for interface in $(on_host ip -o link show master stepcell0 | sed 's/^[0-9]*: \([^@]*\)@.*/\1/'); do
+            assert_equal "IPv6 of $interface" \
+                "$(on_host cat "/proc/sys/net/ipv6/conf/$interface/disable_ipv6")" 1
+        done
+        assert_match "$interface" "?*"
+        touch end
+        wait_for is_gone "$STEP"
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller advertised
+    assert_network_as "$state"
+}
 
 @test "nothing of a private network remains after TERM" {
     ended() {
