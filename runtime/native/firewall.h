@@ -12,13 +12,16 @@
 
 #include "base/err.h"
 
-/* Before a cell's network is made; does nothing when the chain is there. */
+/*
+ * Before a cell's network is made: makes the chain, or restores what somebody took away of it, but for
+ * what the comments remembered, which cannot be known any more.
+ */
 bool firewall_open(struct err *err);
 
-/* After the last cell's network was taken down. */
+/* After the last cell's network was taken down; what is gone already counts as done. */
 bool firewall_close(struct err *err);
 
-/* Whether netavark's rules may name this subnet ("ADDRESS/BITS"). */
-bool firewall_names(const char *subnet);
+/* Whether rules may name this subnet ("ADDRESS/BITS"); false when that cannot be told. */
+bool firewall_names(const char *subnet, bool *named, struct err *err);
 
 #endif

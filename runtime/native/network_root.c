@@ -290,15 +290,16 @@ static bool read_record(int record, uint32_t *number, struct err *err)
     return true;
 }
 
-/* Whether nothing that netavark makes for it is there. */
-static bool is_gone(uint32_t number)
+/* Whether something that netavark makes for it is there; false when that cannot be told. */
+static bool find_rest(uint32_t number, bool *rest, struct err *err)
 {
     char bridge[IF_NAMESIZE], address[SUBNET_TEXT], subnet[SUBNET_TEXT + 4];
 
     snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
     subnet_text(subnet_network(number), address);
     snprintf(subnet, sizeof(subnet), "%s/30", address);
-    return if_nametoindex(bridge) == 0 && !firewall_names(subnet);
+    *rest = if_nametoindex(bridge) != 0;
+    return *rest || firewall_names(subnet, rest, err);
 }
 
 /*
@@ -309,9 +310,11 @@ static bool take_down_rest(uint32_t number, struct err *err)
 {
     autofd host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     autofd empty = -1;
-    bool ok;
+    bool rest, ok;
 
-    if (is_gone(number))
+    if (!find_rest(number, &rest, err))
+        return false;
+    if (!rest)
         return true;
     ok = host >= 0 && unshare(CLONE_NEWNET) == 0;
     if (ok) {

@@ -233,6 +233,8 @@ bool tool_run(const char *const *argv, const char *input, struct buf *output, st
     }
     if (!tool_start(&start, &tool, err))
         return false;
+    if (output && output->max > TEXT_MAX)
+        tool.text.max = output->max;
     event = tool_wait(&tool, -1, -1, clock_now() + TOOL_LIMIT_MS * NS_PER_MS);
     status = tool_end(&tool);
     if (event != TOOL_ENDED || !WIFEXITED(status) || WEXITSTATUS(status) != 0)

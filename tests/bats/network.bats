@@ -337,6 +337,62 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     assert_network_as "$state"
 }
 
+@test "a flushed firewall is restored by the next cell, and is no obstacle to the last" {
+    flushed() {
+        local first=$RESULT
+        start_private
+        on_host iptables -t mangle "$@"
+        local RESULT=${WORK%/*}/second.json
+        run -0 private true
+        assert_equal verified "$(result_field .cleanup.verified)" true
+        on_host iptables -t mangle -C FORWARD -j STEPCELL
+        on_host iptables -t mangle -C STEPCELL -i stepcell+ -o stepcell+ -j DROP
+        # What is gone when the last ends counts as done.
+        on_host iptables -t mangle "$@"
+        touch end
+        wait_for is_gone "$STEP"
+        RESULT=$first
+        assert_equal verified "$(result_field .cleanup.verified)" true
+        rm end
+        run on_host iptables-save -t mangle
+        [[ $output != *STEPCELL* ]]
+    }
+    local state forwarding
+    forwarding=$(on_host cat /proc/sys/net/ipv4/ip_forward)
+    state=$(network_state)
+    CALLER=root as_caller flushed -F
+    CALLER=root as_caller flushed -D FORWARD -j STEPCELL
+    # What the comments knew was lost with the first.
+    on_host iptables -t filter -F
+    on_host iptables -t filter -X
+    on_host iptables -t nat -F
+    on_host iptables -t nat -X
+    on_host sh -c "echo $forwarding >/proc/sys/net/ipv4/ip_forward"
+    assert_network_as "$state"
+}
+
+@test "an iptables that fails says nothing about rules: the record stays" {
+    unknown() {
+        local record
+        start_private
+        kill -KILL "$STEP" "$(keeper)"
+        wait_for is_gone "$STEP"
+        record=$(find "$TEST_DIR/store/root/cells" -name network)
+        [ -s "$record" ]
+        on_host ip link delete stepcell0
+        cover /usr/sbin/iptables "$NET_DIR/fake/iptables" <<<$'#!/bin/sh\nexit 1'
+        run cell --network host -- true
+        uncover /usr/sbin/iptables
+        [ -s "$record" ]
+        run -0 cell --network host -- true
+        [ ! -e "$record" ]
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller unknown
+    assert_network_as "$state"
+}
+
 @test "rules of others stay, and forwarding is as it was" {
     local rule=(NETAVARK_FORWARD -d 10.88.0.0/16 -j ACCEPT) state
     # Somebody's container: netavark's chains are there before the first cell.

@@ -167,9 +167,11 @@ static void tools_are_run_to_their_end(void **state)
     static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
     static const char *const copy[] = {"cat", NULL};
     static const char *const much[] = {"head", "-c", "1000000", "/dev/zero", NULL};
+    static const char *const lines[] = {"seq", "10000", NULL};
     static const char *const clean[] = {"sh", "-c", "echo $HOME$USER; ls /proc/self/fd | wc -l",
                                         NULL};
-    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(1 << 16), seen = BUF_INIT(1 << 16);
+    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(4096), seen = BUF_INIT(1 << 16),
+            all = BUF_INIT(1 << 20);
     struct err err;
 
     (void)state;
@@ -184,7 +186,9 @@ static void tools_are_run_to_their_end(void **state)
     assert_string_equal(text.data, "what it gets");
     /* Nobody waits for whoever reads, and what is kept is bounded. */
     assert_ok(tool_run(much, NULL, &many, &err));
-    assert_true(many.len > 0 && many.len < 10000);
+    assert_int_equal(many.len, many.max);
+    assert_ok(tool_run(lines, NULL, &all, &err));
+    assert_int_equal(all.len, 48894);
     /* No environment of the caller, and 0, 1, 2 and that of ls. */
     assert_ok(tool_run(clean, NULL, &seen, &err));
     assert_string_equal(seen.data, "\n4\n");
