@@ -2,7 +2,7 @@
  * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
  * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
  * interfaces are the register of the numbers in use, so that there is no other state that could be
- * wrong. Everything happens under one lock of the host, which only those share who take down the
+ * wrong. Whose a bridge is says its alias, the token of the record. Everything happens under one lock of the host, which only those share who take down the
  * network of a cell and nothing else: the kernel takes its time for that.
  */
 #include <errno.h>
@@ -25,6 +25,7 @@
 #include "runtime/native/firewall.h"
 #include "runtime/native/link.h"
 #include "runtime/native/network_parts.h"
+#include "runtime/native/network_record.h"
 #include "runtime/native/subnet.h"
 
 /* Removed when it is given up, so that nothing remains. Only root can make files there. */
@@ -34,7 +35,6 @@
 #define ROUTES_MAX    (8 << 20) /* bytes of /proc/net/route */
 #define BRIDGE        "stepcell"
 #define CONFIG_MAX    2048
-#define RECORD_MAX    16
 
 bool network_root_check(struct err *err)
 {
@@ -255,11 +255,11 @@ static bool harden(uint32_t number, struct err *err)
     return false;
 }
 
-static bool write_record(int scratch, uint32_t number, struct err *err)
+static bool write_record(int scratch, const struct network_record *record, struct err *err)
 {
-    char text[RECORD_MAX];
+    char text[NETWORK_RECORD_SIZE];
 
-    snprintf(text, sizeof(text), "%u", number);
+    network_record_text(record, text);
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
@@ -277,17 +277,45 @@ static int hold_record(int place)
     return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
 }
 
-static bool read_record(int record, uint32_t *number, struct err *err)
+static bool read_record(int fd, struct network_record *record, struct err *err)
 {
-    autobuf text = BUF_INIT(RECORD_MAX);
-    uint64_t value;
+    autobuf text = BUF_INIT(NETWORK_RECORD_SIZE);
 
-    if (!file_read_fd(record, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
+    if (!file_read_fd(fd, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
         return false;
-    if (!num_parse(text.data ? text.data : "", SUBNET_COUNT - 1, &value))
-        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
-    *number = (uint32_t)value;
+    return network_record_parse(text.data ? text.data : "", record) ||
+           err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
+}
+
+/*
+ * Whether what the record names can be its cell's: made since the host was started, and no bridge of
+ * another cell's, which got the number later. A bridge without an alias is one whose keeper was killed
+ * before it gave the name.
+ */
+static bool find_owner(const struct network_record *record, bool *own, struct err *err)
+{
+    char boot[NETWORK_BOOT_SIZE], bridge[IF_NAMESIZE];
+    struct link link;
+
+    if (!network_boot(boot, err))
+        return false;
+    *own = strcmp(boot, record->boot) == 0;
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", record->number);
+    if (!*own || if_nametoindex(bridge) == 0)
+        return true;
+    if (!link_find(bridge, &link))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot look at '%s'", bridge);
+    *own = !*link.alias || strcmp(link.alias, record->token) == 0;
     return true;
+}
+
+static bool name_bridge(const struct network_record *record, struct err *err)
+{
+    char bridge[IF_NAMESIZE];
+
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", record->number);
+    return link_set_alias(bridge, record->token) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot name '%s'", bridge);
 }
 
 /* Whether something that netavark makes for it is there; false when that cannot be told. */
@@ -306,13 +334,14 @@ static bool find_rest(uint32_t number, bool *rest, struct err *err)
  * Takes down what may be there in part, and without a cell: netavark stops at the first piece that is
  * missing, so all is made whole first, in a network namespace of nobody.
  */
-static bool take_down_rest(uint32_t number, struct err *err)
+static bool take_down_rest(const struct network_record *record, struct err *err)
 {
+    uint32_t number = record->number;
     autofd host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     autofd empty = -1;
-    bool rest, ok;
+    bool own, rest = false, ok;
 
-    if (!find_rest(number, &rest, err))
+    if (!find_owner(record, &own, err) || (own && !find_rest(number, &rest, err)))
         return false;
     if (!rest)
         return true;
@@ -336,58 +365,62 @@ static bool finish(int place, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot remove the record of the network");
 }
 
-static bool clear_up(int place, uint32_t number, bool down, struct err *err)
+static bool clear_up(int place, const struct network_record *record, bool down, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, -1, err);
 
-    return lock >= 0 && (down || take_down_rest(number, err)) && finish(place, err);
+    return lock >= 0 && (down || take_down_rest(record, err)) && finish(place, err);
 }
 
-bool network_root_connect(const struct network_cell *cell, int *record, struct err *err)
+bool network_root_connect(const struct network_cell *cell, int *held, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, cell->pidfd, err);
+    struct network_record record;
     uint32_t number;
 
-    if (lock < 0 || !choose_number(&number, err) || !write_record(cell->scratch, number, err))
+    if (lock < 0 || !choose_number(&number, err) || !network_record_make(number, &record, err) ||
+        !write_record(cell->scratch, &record, err))
         return false;
-    *record = hold_record(cell->scratch);
-    if (*record < 0)
+    *held = hold_record(cell->scratch);
+    if (*held < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot lock the record of the network");
     return firewall_open(err) && run_netavark("setup", number, cell->netns, err) &&
-           harden(number, err);
+           name_bridge(&record, err) && harden(number, err);
 }
 
-bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+bool network_root_disconnect(const struct network_cell *cell, int held, bool connected,
                              struct err *err)
 {
-    uint32_t number = 0;
+    struct network_record record;
     bool down = false;
 
-    if (record < 0)
+    if (held < 0)
         return true; /* nothing was begun */
-    if (!read_record(record, &number, err))
+    if (!read_record(held, &record, err))
         return false;
     if (connected) {
         autolock shared = take_lock(LOCK_SH, -1, err);
+        bool own;
 
-        down = shared >= 0 && run_netavark("teardown", number, cell->netns, err);
+        down = shared >= 0 && find_owner(&record, &own, err) && own &&
+               run_netavark("teardown", record.number, cell->netns, err);
     }
-    return clear_up(cell->scratch, number, down, err);
+    return clear_up(cell->scratch, &record, down, err);
 }
 
 bool network_root_undo(int place, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, -1, err);
-    autofd record = -1;
-    uint32_t number = 0;
+    struct network_record record;
+    autofd held = -1;
 
     if (lock < 0)
         return false;
     /* Its keeper may have done it while the lock was waited for. */
     if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
-    record = hold_record(place);
-    if (record < 0)
+    held = hold_record(place);
+    if (held < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the keeper of the network is at it");
-    return read_record(record, &number, err) && take_down_rest(number, err) && finish(place, err);
+    return read_record(held, &record, err) && take_down_rest(&record, err) && finish(place, err);
 }

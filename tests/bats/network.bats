@@ -393,6 +393,53 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     assert_network_as "$state"
 }
 
+# put_record TEXT: a dead place with it, as $PLACE
+put_record() {
+    PLACE=$TEST_DIR/store/root/cells/77
+    mkdir -p "$PLACE"
+    printf %s "$1" >"$PLACE/network"
+}
+
+@test "a record of another time, or of a number that is another cell's now, touches nothing" {
+    others() {
+        local bridge boot token=0123456789abcdef
+        run -0 private true
+        start_private
+        bridge=$(on_host ip -o link show stepcell0)
+        assert_match "$bridge" "*alias [0-9a-f]*"
+        state=$(network_state)
+        boot=$(cat /proc/sys/kernel/random/boot_id)
+        for record in "0 $token $boot" "0 $token 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c9" \
+            "9 $token 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c9"; do
+            put_record "$record"
+            # Any call of netavark's or iptables' to change something fails here.
+            cover /usr/lib/podman/netavark "$NET_DIR/fake/called" <<<"#!/bin/sh
+touch $NET_DIR/called; exit 1"
+            run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+            uncover /usr/lib/podman/netavark
+            [ ! -e "$PLACE" ]
+            [ ! -e "$NET_DIR/called" ]
+            assert_network_as "$state"
+        done
+        # A record that is not understood stays, and touches nothing either.
+        put_record 0
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ -e "$PLACE/network" ]
+        rm -r "$PLACE"
+        assert_network_as "$state"
+        # Killed before the bridge got its name: it is taken down.
+        kill -KILL "$STEP" "$(keeper)"
+        wait_for is_gone "$STEP"
+        on_host ip link set stepcell0 alias ''
+        run -0 cell --network host -- true
+        [[ $(on_host ip -o link) != *stepcell* ]]
+    }
+    local before state
+    before=$(network_state)
+    CALLER=root as_caller others
+    assert_network_as "$before"
+}
+
 @test "rules of others stay, and forwarding is as it was" {
     local rule=(NETAVARK_FORWARD -d 10.88.0.0/16 -j ACCEPT) state
     # Somebody's container: netavark's chains are there before the first cell.
