@@ -43,7 +43,10 @@ pid_t network_start(const struct network_cell *cell, struct err *err);
 /* Waits for the keeper, which ends soon after the cell; false when it could not keep its promise. */
 bool network_stop(pid_t keeper, struct err *err);
 
-/* Undoes what the record in a place of cells that are gone names; true when nothing is left of it. */
+/*
+ * Undoes what the record in a place of cells that are gone names; true when nothing is left of it.
+ * False at once when other networks are being made: a later call may be luckier.
+ */
 bool network_undo(int place);
 
 #endif

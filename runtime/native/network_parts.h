@@ -19,7 +19,10 @@ bool network_root_connect(const struct network_cell *cell, int *held, struct err
 bool network_root_disconnect(const struct network_cell *cell, int held, bool connected,
                              struct err *err);
 
-/* For a record whose cell is gone; `place` is the directory that holds it. */
+/*
+ * For a record whose cell is gone; `place` is the directory that holds it. The lock of the host is
+ * not waited for: a step that has nothing to do with it looks after it.
+ */
 bool network_root_undo(int place, struct err *err);
 
 #endif

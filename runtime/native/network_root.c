@@ -55,23 +55,36 @@ bool network_root_check(struct err *err)
     return true;
 }
 
-/* The lock (LOCK_SH, LOCK_EX) or -1; also when `stop` becomes readable, then without err. */
+/* The lock (LOCK_SH, LOCK_EX) or -1 with errno: EWOULDBLOCK when others have it. */
+static int try_lock(int kind)
+{
+    autofd lock = open(LOCK_PATH, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st;
+
+    if (lock < 0 || flock(lock, kind | LOCK_NB) < 0 || fstat(lock, &st) < 0)
+        return -1;
+    if (st.st_nlink > 0)
+        return TAKE_FD(lock);
+    /* A file that was removed meanwhile is nobody's lock. */
+    errno = EWOULDBLOCK;
+    return -1;
+}
+
+/* Waits for the lock; -1 also when `stop` becomes readable, then without err. */
 static int take_lock(int kind, int stop, struct err *err)
 {
     int64_t deadline = clock_now() + LOCK_LIMIT_MS * NS_PER_MS;
 
     do {
-        autofd lock = open(LOCK_PATH, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int lock = try_lock(kind);
         struct pollfd fd = {.fd = stop, .events = POLLIN};
-        struct stat st;
 
-        if (lock < 0) {
-            err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", LOCK_PATH);
+        if (lock >= 0)
+            return lock;
+        if (errno != EWOULDBLOCK) {
+            err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", LOCK_PATH);
             return -1;
         }
-        /* A file that was removed meanwhile is nobody's lock. */
-        if (flock(lock, kind | LOCK_NB) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
-            return TAKE_FD(lock);
         if (poll(&fd, 1, LOCK_STEP_MS) > 0)
             return -1;
     } while (clock_now() < deadline);
@@ -352,7 +365,7 @@ static bool take_down_rest(const struct network_record *record, struct err *err)
     }
     if (!ok)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a network namespace");
-    return run_netavark("setup", number, empty, err) &&
+    return firewall_open(err) && run_netavark("setup", number, empty, err) &&
            run_netavark("teardown", number, empty, err);
 }
 
@@ -410,13 +423,13 @@ bool network_root_disconnect(const struct network_cell *cell, int held, bool con
 
 bool network_root_undo(int place, struct err *err)
 {
-    autolock lock = take_lock(LOCK_EX, -1, err);
+    autolock lock = try_lock(LOCK_EX);
     struct network_record record;
     autofd held = -1;
 
     if (lock < 0)
-        return false;
-    /* Its keeper may have done it while the lock was waited for. */
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", LOCK_PATH);
+    /* Its keeper may have done it in the meantime. */
     if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
     held = hold_record(place);

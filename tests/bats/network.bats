@@ -440,6 +440,42 @@ touch $NET_DIR/called; exit 1"
     assert_network_as "$before"
 }
 
+@test "the rests of dead cells do not keep a step waiting" {
+    dead() {
+        local place before boot pid
+        boot=$(cat /proc/sys/kernel/random/boot_id)
+        run -0 cell --network host -- true
+        on_host ip link add stepcell9 type bridge
+        on_host sh -c 'exec 9>/run/stepcell-network.lock; flock 9; echo locked; exec sleep 30' >"${WORK%/*}/locked" 3>&- &
+        pid=$!
+        wait_for grep -q locked "${WORK%/*}/locked"
+        put_record "9 0123456789abcdef $boot"
+        before=$SECONDS
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ $((SECONDS - before)) -le 4 ]
+        [ -e "$PLACE/network" ]
+        pkill -P "$pid" || true
+        wait "$pid" || true
+        # Helpers that hang: as many dead cells cost as much as one.
+        for place in {78..81}; do
+            mkdir "${PLACE%/*}/$place"
+            cp "$PLACE/network" "${PLACE%/*}/$place/network"
+        done
+        cover /usr/lib/podman/netavark "$NET_DIR/fake/hangs" <<<$'#!/bin/sh\nsleep 1000'
+        before=$SECONDS
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ $((SECONDS - before)) -le 9 ]
+        [ -e "$PLACE/network" ]
+        uncover /usr/lib/podman/netavark
+        run -0 cell --network host -- true
+        [ -z "$(find "${PLACE%/*}" -name network)" ]
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller dead
+    assert_network_as "$state"
+}
+
 @test "rules of others stay, and forwarding is as it was" {
     local rule=(NETAVARK_FORWARD -d 10.88.0.0/16 -j ACCEPT) state
     # Somebody's container: netavark's chains are there before the first cell.
