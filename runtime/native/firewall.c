@@ -19,8 +19,8 @@
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
 
 /*
- * A whole table as iptables -S lists it. Asked for a single chain, iptables 1.8.9 says of one that is
- * missing the same as of one that it cannot show; in a whole list, what is not there is absent.
+ * A whole table as iptables -S lists it. Asked for a single chain, iptables 1.8.9 says of one that
+ * is missing the same as of one that it cannot show; in a whole list, what is not there is absent.
  */
 static bool list_table(const char *table, struct buf *rules, struct err *err)
 {
@@ -106,8 +106,8 @@ bool firewall_open(struct err *err)
 
 /*
  * What netavark makes once and leaves: see its source of version 1.4. The tables change one by one;
- * the filter table refuses when somebody else's container has come to use the chains meanwhile, since
- * a chain with rules cannot be removed, and then the others are not touched.
+ * the filter table refuses when somebody else's container has come to use the chains meanwhile,
+ * since a chain with rules cannot be removed, and then the others are not touched.
  */
 static void remove_netavark_chains(void)
 {

@@ -1,11 +1,11 @@
 /*
- * The firewall rules that all private networks of root's cells share, in the network namespace of the
- * caller; under the lock of network_root.c.
+ * The firewall rules that all private networks of root's cells share, in the network namespace of
+ * the caller; under the lock of network_root.c.
  *
- * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching one
- * another, in the table mangle, since netavark puts itself in front of the filter table. Its comments
- * remember what was not there before, so that it can be taken away again. Chains of netavark's that
- * were there before belong to others and stay.
+ * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching
+ * one another, in the table mangle, since netavark puts itself in front of the filter table. Its
+ * comments remember what was not there before, so that it can be taken away again. Chains of
+ * netavark's that were there before belong to others and stay.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 #define STEPCELL_RUNTIME_NATIVE_FIREWALL_H
@@ -13,8 +13,8 @@
 #include "base/err.h"
 
 /*
- * Before a cell's network is made: makes the chain, or restores what somebody took away of it, but for
- * what the comments remembered, which cannot be known any more.
+ * Before a cell's network is made: makes the chain, or restores what somebody took away of it, but
+ * for what the comments remembered, which cannot be known any more.
  */
 bool firewall_open(struct err *err);
 

@@ -14,7 +14,9 @@ bool network_user_check(struct err *err);
 bool network_user_connect(const struct network_cell *cell, struct tool *tool, struct err *err);
 
 bool network_root_check(struct err *err);
-/* `held`, the record, stays open, and locked, until the network is down: who holds it is in charge. */
+/*
+ * `held`, the record, stays open, and locked, until the network is down: who holds it is in charge.
+ */
 bool network_root_connect(const struct network_cell *cell, int *held, struct err *err);
 bool network_root_disconnect(const struct network_cell *cell, int held, bool connected,
                              struct err *err);

@@ -1,7 +1,7 @@
 /*
- * The record of a network of root's, "NUMBER TOKEN BOOT_ID" (docs/design/network.md): which bridge is
- * meant, that it is this cell's and not one of another store with the same number, and that it can
- * still be there. The token is the bridge's alias, too.
+ * The record of a network of root's, "NUMBER TOKEN BOOT_ID" (docs/design/network.md): which bridge
+ * is meant, that it is this cell's and not one of another store with the same number, and that it
+ * can still be there. The token is the bridge's alias, too.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_NETWORK_RECORD_H
 #define STEPCELL_RUNTIME_NATIVE_NETWORK_RECORD_H

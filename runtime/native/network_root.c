@@ -2,8 +2,9 @@
  * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
  * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
  * interfaces are the register of the numbers in use, so that there is no other state that could be
- * wrong. Whose a bridge is says its alias, the token of the record. Everything happens under one lock of the host, which only those share who take down the
- * network of a cell and nothing else: the kernel takes its time for that.
+ * wrong. Whose a bridge is says its alias, the token of the record. Everything happens under one
+ * lock of the host, which only those share who take down the network of a cell and nothing else:
+ * the kernel takes its time for that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -277,8 +278,8 @@ static bool write_record(int scratch, const struct network_record *record, struc
 }
 
 /*
- * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that is
- * not root's own, in a store that others may write to, is none.
+ * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that
+ * is not root's own, in a store that others may write to, is none.
  */
 static int hold_record(int place)
 {
@@ -301,9 +302,9 @@ static bool read_record(int fd, struct network_record *record, struct err *err)
 }
 
 /*
- * Whether what the record names can be its cell's: made since the host was started, and no bridge of
- * another cell's, which got the number later. A bridge without an alias is one whose keeper was killed
- * before it gave the name.
+ * Whether what the record names can be its cell's: made since the host was started, and no bridge
+ * of another cell's, which got the number later. A bridge without an alias is one whose keeper was
+ * killed before it gave the name.
  */
 static bool find_owner(const struct network_record *record, bool *own, struct err *err)
 {
@@ -344,8 +345,8 @@ static bool find_rest(uint32_t number, bool *rest, struct err *err)
 }
 
 /*
- * Takes down what may be there in part, and without a cell: netavark stops at the first piece that is
- * missing, so all is made whole first, in a network namespace of nobody.
+ * Takes down what may be there in part, and without a cell: netavark stops at the first piece that
+ * is missing, so all is made whole first, in a network namespace of nobody.
  */
 static bool take_down_rest(const struct network_record *record, struct err *err)
 {

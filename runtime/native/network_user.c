@@ -12,10 +12,10 @@
 #define TUN      "/dev/net/tun"
 
 /*
- * The helpers, the better one first. Each joins the user namespace of the cell before it is executed,
- * so that it has the right to the network namespace, keeps the signal of its parent's death, and has
- * no capability on the host. Both say on READY_FD that the network is there: pasta by writing its
- * process id, which it does when all is set up.
+ * The helpers, the better one first. Each joins the user namespace of the cell before it is
+ * executed, so that it has the right to the network namespace, keeps the signal of its parent's
+ * death, and has no capability on the host. Both say on READY_FD that the network is there: pasta
+ * by writing its process id, which it does when all is set up.
  */
 static const char *const pasta[] = {
     "pasta", "--foreground", "--stderr", "--config-net", "--ns-ifname=eth0", "--no-map-gw",

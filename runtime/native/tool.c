@@ -48,7 +48,9 @@ _Noreturn static void become_tool(const struct tool_start *start, int output, pi
                                 "LC_ALL=C", "NETAVARK_FW=iptables", NULL};
     sigset_t none;
 
-    /* A group of its own: what it starts can be ended with it, and ^C on a terminal is not for it. */
+    /*
+     * A group of its own: what it starts can be ended with it, and ^C on a terminal is not for it.
+     */
     setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -97,8 +99,8 @@ bool tool_start(const struct tool_start *start, struct tool *tool, struct err *e
 }
 
 /*
- * What does not fit is read and forgotten, since a tool must never wait for its reader; one piece at a
- * time, since one that never stops must not keep anybody from the clock.
+ * What does not fit is read and forgotten, since a tool must never wait for its reader; one piece
+ * at a time, since one that never stops must not keep anybody from the clock.
  */
 static bool take_output(struct tool *tool)
 {

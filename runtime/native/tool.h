@@ -2,9 +2,9 @@
  * The programs that make a cell's network: started without a shell, from fixed folders, with a time
  * limit for whatever is waited for, and with nothing of stepcell's but the descriptors named here.
  *
- * A tool is a child of the process that started it and dies with it, and so does what it started, as
- * long as that stays in its process group. What it prints is kept, up to a limit, to show the cause
- * when it fails.
+ * A tool is a child of the process that started it and dies with it, and so does what it started,
+ * as long as that stays in its process group. What it prints is kept, up to a limit, to show the
+ * cause when it fails.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_TOOL_H
 #define STEPCELL_RUNTIME_NATIVE_TOOL_H
