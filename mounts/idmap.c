@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/program.h"
 
 #define SUBID_FILE_MAX  (1 << 20)
 #define PASSWD_FILE_MAX (16 << 20)
@@ -131,18 +132,6 @@ static void caller_name(uid_t uid, char name[NAME_SIZE])
     }
 }
 
-static const char *find_tool(const char *name, char path[64])
-{
-    static const char *const folders[] = {"/usr/bin", "/usr/local/bin", "/bin"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        snprintf(path, 64, "%s/%s", folders[i], name);
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return NULL;
-}
-
 /* Whether these ids are in the map of the caller's own user namespace (user_namespaces(7)). */
 static bool is_mapped(const char *file, uint32_t first, uint32_t count)
 {
@@ -177,9 +166,9 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err)
 {
     struct idmap_range uids = {0, 0}, gids = {0, 0};
     uid_t caller = geteuid();
-    char path[64];
+    char path[PROGRAM_PATH_MAX];
 
-    if (caller != 0 && find_tool("newuidmap", path) && find_tool("newgidmap", path)) {
+    if (caller != 0 && program_find("newuidmap", path) && program_find("newgidmap", path)) {
         char name[NAME_SIZE];
 
         caller_name(caller, name);
@@ -262,12 +251,12 @@ static bool write_proc(pid_t pid, const char *name, const char *text, struct err
 /* Starts newuidmap or newgidmap; its process id, or -1. */
 static pid_t start_tool(const char *name, pid_t pid, const struct idmap_side *side)
 {
-    char path[64], numbers[IDMAP_EXTENTS_MAX * 3][12], target[12];
+    char path[PROGRAM_PATH_MAX], numbers[IDMAP_EXTENTS_MAX * 3][12], target[12];
     char *argv[3 + IDMAP_EXTENTS_MAX * 3] = {(char *)name, target};
     size_t n = 2;
     pid_t child;
 
-    if (!find_tool(name, path))
+    if (!program_find(name, path))
         return -1;
     snprintf(target, sizeof(target), "%d", (int)pid);
     for (size_t i = 0; i < side->count; i++) {
