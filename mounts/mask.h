@@ -10,7 +10,7 @@
 
 /*
  * Below `proc` and `sys`, the roots of these mounts, attached: directories become empty and
- * read-only, files become `null`, a detached clone of the host's /dev/null; and what may be read
+ * read-only, files become `null`, an attached clone of the host's /dev/null; and what may be read
  * but not written is mounted read-only. Paths that this kernel lacks are passed over.
  */
 bool mask_paths(int proc, int sys, int null, struct err *err);

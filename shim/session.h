@@ -97,6 +97,9 @@ bool session_run_cell(struct session *session, struct err *err);
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);
 
+/* Removes the cell and gives the scratch up, and looks whether anything is left. */
+void session_clean_up(struct session *session);
+
 void session_close(struct session *session);
 
 #endif

@@ -245,7 +245,7 @@ static bool is_mounted_below(const char *path)
 
 /* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch.
  */
-static void clean_up(struct session *session)
+void session_clean_up(struct session *session)
 {
     struct result *result = &session->result;
     struct cell_remains remains = {0};
@@ -281,7 +281,7 @@ bool session_run_cell(struct session *session, struct err *err)
     pump_close(&session->err);
     pump_close(&session->in);
     phases_enter(&session->result.phases, "cleanup");
-    clean_up(session);
+    session_clean_up(session);
     phases_leave(&session->result.phases);
     return ok;
 }
@@ -289,7 +289,7 @@ bool session_run_cell(struct session *session, struct err *err)
 void session_close(struct session *session)
 {
     if (session->scratch.path)
-        clean_up(session);
+        session_clean_up(session);
     close_fd(session->streams.in);
     mount_plan_release(&session->plan);
     for (size_t i = 0; session->sources && i < session->options.mount_count + 2; i++)

@@ -24,7 +24,7 @@ struct asking {
     struct loop_io io;
     struct loop_timer limit;
     bool answered;
-    unsigned char at; /* the source that was asked last */
+    uint16_t at; /* the source that was asked last */
 };
 
 static bool has_servers(void)
@@ -50,11 +50,11 @@ _Noreturn static void ask(const struct session *session, int writer)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i <= session->options.mount_count; i++) {
         const char *source = session->specs[i].source;
-        unsigned char at = (unsigned char)i;
+        uint16_t at = (uint16_t)i;
         struct stat st;
 
         /* What it answers is looked at later. */
-        if (source && write(writer, &at, 1) == 1)
+        if (source && write(writer, &at, sizeof(at)) == (ssize_t)sizeof(at))
             (void)!stat(source, &st);
     }
     _exit(0);
@@ -63,10 +63,10 @@ _Noreturn static void ask(const struct session *session, int writer)
 static bool take_answer(void *data, uint32_t events, struct err *err)
 {
     struct asking *asking = data;
-    ssize_t n = read(asking->reader, &asking->at, 1);
+    ssize_t n = read(asking->reader, &asking->at, sizeof(asking->at));
 
     (void)events, (void)err;
-    if (n == 1 || (n < 0 && errno == EINTR))
+    if (n == (ssize_t)sizeof(asking->at) || (n < 0 && errno == EINTR))
         return true;
     asking->answered = true;
     loop_stop(&asking->session->loop);
