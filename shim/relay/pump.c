@@ -60,6 +60,9 @@ static enum move splice_some(struct pump *pump)
     /* Which side would block? A file never does, not even at its end. */
     if (pump->source_unpollable)
         return SINK_FULL;
+    /* What has been written since is no sign of a full sink, and nobody could wait for a file. */
+    if (pump->sink_unpollable)
+        return SOURCE_EMPTY;
     return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
 }
 
