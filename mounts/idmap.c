@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #define NAME_SIZE       64
 #define MAP_TEXT_MAX    512
 #define HOLDER_STACK    16384
+#define INITIAL_USERNS  0xeffffffdU /* its inode, always: PROC_USER_INIT_INO of the kernel */
 
 static void add_extent(struct idmap_side *side, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -153,6 +155,10 @@ static bool is_mapped(const char *file, uint32_t first, uint32_t count)
 /* Root of a container has not all ids of the host. */
 static bool has_root_ids(struct err *err)
 {
+    struct stat st;
+
+    if (stat("/proc/self/ns/user", &st) == 0 && st.st_ino == INITIAL_USERNS)
+        return true;
     if (is_mapped("/proc/self/uid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS) &&
         is_mapped("/proc/self/gid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS))
         return true;

@@ -179,15 +179,6 @@ static bool populate_sys(int root, const struct root_host *host, struct err *err
     return true;
 }
 
-static bool is_of_mount(int root, int fd)
-{
-    struct statx one, other;
-
-    return statx(root, "", AT_EMPTY_PATH, STATX_MNT_ID, &one) == 0 &&
-           statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &other) == 0 &&
-           one.stx_mnt_id == other.stx_mnt_id;
-}
-
 /* What the image has at `name` is no file and leads to none. */
 static bool not_a_file(const char *name, struct err *err)
 {
@@ -204,7 +195,7 @@ static bool cover_file(int root, const char *name, int tree, struct err *err)
         return true;
     file = path_open_in(root, name, O_PATH, 0);
     /* A link of the image must not lead to what the engine has mounted, /dev/null say. */
-    if (file >= 0 && !is_of_mount(root, file))
+    if (file >= 0 && !tree_is_of_mount(root, file))
         file = close_fd(file);
     if (file < 0) {
         etc = path_make_dirs_in(root, "etc", 0755);

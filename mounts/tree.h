@@ -34,4 +34,10 @@ bool tree_attach(int tree, int target);
 /* A detached new mount of a file system; options are "key=value" or "key", NULL-ended. errno. */
 int tree_make(const char *type, const char *const *options, uint64_t attributes);
 
+/*
+ * Whether both lie on the same mount. Devices do not tell: overlayfs gives files other ones than
+ * directories.
+ */
+bool tree_is_of_mount(int root, int fd);
+
 #endif

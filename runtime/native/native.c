@@ -109,22 +109,26 @@ static bool make_file(const struct cell *cell, const char *name, const char *tex
            failed(err, "prepare the scratch directory of the cell");
 }
 
+static char *hosts_text(const struct run_spec *spec)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+
+    gethostname(name, sizeof(name));
+    return text_printf(HOSTS "127.0.1.1\t%s\n", spec->hostname ? spec->hostname : name);
+}
+
 /* The name service files: the host's own, but for what a network of its own makes different. */
 static bool make_network_files(struct cell *cell, struct err *err)
 {
     enum network_mode network = cell->spec->network;
     autobuf resolv = BUF_INIT(RESOLV_MAX);
-    autofree char *hosts = NULL;
-    char name[HOST_NAME_MAX + 1] = "";
+    autofree char *hosts = network == NETWORK_HOST ? NULL : hosts_text(cell->spec);
 
-    gethostname(name, sizeof(name));
-    hosts =
-        text_printf(HOSTS "127.0.1.1\t%s\n", cell->spec->hostname ? cell->spec->hostname : name);
-    if (!hosts)
+    if (!hosts && network != NETWORK_HOST)
         return failed(err, "prepare the scratch directory of the cell");
     if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
         return false;
-    return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : hosts, &cell->hosts, err) &&
+    return make_file(cell, "hosts", hosts, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
 }
 
