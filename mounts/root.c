@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -12,6 +15,7 @@
 #include "mounts/mask.h"
 #include "mounts/tree.h"
 
+#define CLONER_STACK     16384
 #define CGROUP_PLACE     "sys/fs/cgroup"
 #define NO_EXEC_SUID_DEV (MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
@@ -241,14 +245,55 @@ bool root_mask(int root, const struct root_options *options, const struct root_h
            show_cgroups(root, options, host, err);
 }
 
-bool root_switch(int root, struct err *err)
+static bool failed_switch(struct err *err)
+{
+    err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot switch to the root of the cell");
+    return err_hint(err, "the root of this machine must be a mount of its own, not an initramfs");
+}
+
+static bool pivot(int root)
 {
     /* pivot_root(2): with both arguments ".", the old root lies on top of the new one. */
-    if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-        chdir("/") < 0) {
-        err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot switch to the root of the cell");
-        return err_hint(err,
-                        "the root of this machine must be a mount of its own, not an initramfs");
-    }
-    return true;
+    return fchdir(root) == 0 && syscall(SYS_pivot_root, ".", ".") == 0 &&
+           umount2(".", MNT_DETACH) == 0 && chdir("/") == 0;
+}
+
+/* Runs in namespaces of its own, with the memory and the descriptors of the calling process. */
+static int clone_whole_root(void *data)
+{
+    int *tree = data;
+
+    *tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/",
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    return 0;
+}
+
+/*
+ * A detached clone of the root and of what is mounted in it, each mount locked to the one below
+ * (MNT_LOCKED). The kernel locks mounts when it copies them for a user namespace with fewer
+ * privileges, and clones keep it (fs/namespace.c: lock_mnt_tree, __do_loopback).
+ */
+static int clone_locked(void)
+{
+    char stack[CLONER_STACK] __attribute__((aligned(16)));
+    int tree = -1, flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWUSER | CLONE_NEWNS;
+    pid_t child = clone(clone_whole_root, stack + sizeof(stack), flags | SIGCHLD, &tree);
+
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return tree;
+}
+
+bool root_switch(int *root, struct err *err)
+{
+    int locked;
+
+    if (!pivot(*root))
+        return failed_switch(err);
+    locked = clone_locked();
+    if (locked < 0)
+        return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot lock the mounts of the cell");
+    close_fd(*root);
+    *root = locked;
+    return root_enter(locked, err) && (pivot(locked) || failed_switch(err));
 }

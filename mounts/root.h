@@ -53,7 +53,12 @@ bool root_populate(int root, const struct root_options *options, const struct ro
 bool root_mask(int root, const struct root_options *options, const struct root_host *host,
                struct err *err);
 
-/* Makes `root` the root of the mount namespace (pivot_root) and lets go of everything else. */
-bool root_switch(int root, struct err *err);
+/*
+ * Makes *root the root of the mount namespace (pivot_root) and lets go of everything else. The
+ * mounts are locked together first, which makes *root another descriptor: when the namespace ends,
+ * the kernel would take mounts apart that are not, and who was sent a descriptor of a directory
+ * would find what a mount in it had covered.
+ */
+bool root_switch(int *root, struct err *err);
 
 #endif

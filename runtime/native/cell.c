@@ -345,7 +345,7 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     if (!apply_plan(spec->plan, setup->trees, root, &scratch, err))
         return false;
     *home = home_choose(spec, root, &found);
-    return name_host(spec, err) && root_switch(root, err) && protect_root(spec, root, err) &&
+    return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&
            apply_prove(spec->plan, root, err) && enter_workdir(spec, err) &&
            become_root(setup, err);
 }

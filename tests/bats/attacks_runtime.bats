@@ -253,23 +253,75 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
 }
 
 # The root of a cell that has ended is kept alive by a descriptor outside.
+# start_taker: an accomplice outside, as the caller, waits for a descriptor at $WORK/socket
+start_taker() {
+    mkfifo ../ask
+    # shellcheck disable=SC2094 # a FIFO, opened for both so that nobody waits
+    as "$ATTACK" take "$WORK/socket" <>../ask >../said 2>&1 3>&- &
+    RACER=$!
+    wait_for test -S socket
+}
+
+# taker COMMAND: the accomplice tries it with what it was sent, and with nothing but that
+taker() {
+    : >../said
+    printf '%s; echo tried\n' "$1" >../ask
+    wait_for grep -qx tried ../said
+}
+
+# end_taker: ends the accomplice and what it holds
+end_taker() {
+    pkill -KILL -x attack || true
+    stop_racer
+    rm -f ../ask ../said socket
+}
+
 @test "a root that a cell has sent out of itself is not the next cell's" {
     sent_out() {
         cp "$ATTACK" attack
-        mkfifo ../ask
-        # shellcheck disable=SC2094 # a FIFO, opened for both so that nobody waits
-        "$ATTACK" take "$WORK/socket" <>../ask >../said 2>&1 3>&- &
-        RACER=$!
-        wait_for test -S socket
-        run -0 cell -- ./attack hand-over socket
+        start_taker
+        run -0 cell -- ./attack hand-over socket /
         cell -- sh -c 'echo secret >/made-by-the-next; echo >started; sleep 1; ls /' >../seen &
         wait_for test -e started
-        echo >../ask
-        wait_for grep -q looked ../said
+        taker 'cat /proc/self/fd/9/made-by-the-next && echo read; touch /proc/self/fd/9/made-from-outside'
         wait $!
-        stop_racer
         [[ $(cat ../said) != *read* ]]
         [[ $(cat ../seen) == *made-by-the-next* && $(cat ../seen) != *made-from-outside* ]]
+        end_taker
     }
     each_caller sent_out
+}
+
+@test "a directory that a cell has sent out of itself shows no more after its end than before" {
+    after() {
+        local directory inside
+        cp "$ATTACK" attack
+        as mkdir package package/below
+        echo content >package/file
+        chmod 666 package/file
+        for directory in . /; do
+            start_taker
+            run -0 cell --package package -- ./attack hand-over socket "$directory"
+            inside=/proc/self/fd/9
+            [ "$directory" = . ] || inside+=$WORK
+            taker "echo changed >$inside/package/file; touch $inside/made"
+            assert_match "$(cat ../said)" "*Read-only file system*"
+            assert_equal package "$(cat package/file)" content
+            end_taker
+        done
+        start_taker
+        run -0 cell -- ./attack hand-over socket /proc
+        taker 'cat /proc/self/fd/9/keys /proc/self/fd/9/timer_list; ls /proc/self/fd/9/acpi
+            echo h >/proc/self/fd/9/sysrq-trigger; echo end'
+        # Without its processes /proc takes no files at all.
+        assert_equal "what was found in /proc" \
+            "$(grep -v -e 'Read-only file system' -e 'Directory nonexistent' ../said)" $'end\ntried'
+        end_taker
+        start_taker
+        run -0 cell -- ./attack hand-over socket /sys
+        taker 'ls /proc/self/fd/9/firmware; touch /proc/self/fd/9/kernel/x; echo end'
+        assert_equal "what was found in /sys" "$(grep -v 'Read-only file system' ../said)" $'end\ntried'
+        end_taker
+    }
+    each_caller after
 }

