@@ -135,6 +135,7 @@ bool file_each_entry(int dirfd, const char *name,
 
 /* A tree that is being removed: what lies too deep is moved up to `top` and removed from there. */
 struct removal {
+    struct file_budget *budget;
     int top;
     unsigned int moved;
     int depth;
@@ -178,8 +179,13 @@ static void make_readable(int dirfd, const char *name)
 static bool remove_entry(void *data, int dirfd, const char *name)
 {
     struct removal *removal = data;
-    int state = remove_plain(dirfd, name);
+    int state;
 
+    if (!file_budget_take(removal->budget)) {
+        removal->ok = false;
+        return false;
+    }
+    state = remove_plain(dirfd, name);
     if (state > 0 && removal->depth >= REMOVE_DEPTH) {
         state = move_up(removal, dirfd, name) ? 0 : -1;
     } else if (state > 0) {
@@ -194,7 +200,35 @@ static bool remove_entry(void *data, int dirfd, const char *name)
     return true;
 }
 
+bool file_budget_take(struct file_budget *budget)
+{
+    if (budget->used < budget->max) {
+        budget->used++;
+        return true;
+    }
+    errno = EDQUOT;
+    return false;
+}
+
+bool file_budget_is_spent(const struct file_budget *budget)
+{
+    return budget->used >= budget->max;
+}
+
+void file_budget_drop(struct file_budget *budget)
+{
+    if (budget->max != UINT64_MAX)
+        budget->max = budget->used;
+}
+
 bool file_remove_tree(int dirfd, const char *name)
+{
+    struct file_budget budget = {.max = UINT64_MAX};
+
+    return file_remove_within(dirfd, name, &budget);
+}
+
+bool file_remove_within(int dirfd, const char *name, struct file_budget *budget)
 {
     int state = remove_plain(dirfd, name);
     autofd top = -1;
@@ -206,7 +240,7 @@ bool file_remove_tree(int dirfd, const char *name)
     if (top < 0)
         return false;
     for (;;) {
-        struct removal removal = {.top = top, .ok = true};
+        struct removal removal = {.budget = budget, .top = top, .ok = true};
 
         if (!file_each_entry(top, ".", remove_entry, &removal) || !removal.ok)
             return false;

@@ -5,6 +5,7 @@
 #ifndef STEPCELL_BASE_FILE_H
 #define STEPCELL_BASE_FILE_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -43,5 +44,22 @@ bool file_each_entry(int dirfd, const char *name,
  * What is missing already is no error. False with errno set when something is left.
  */
 bool file_remove_tree(int dirfd, const char *name);
+
+/* How much a walk through directories may do; another process may look on (shared memory). */
+struct file_budget {
+    uint64_t used; /* entries */
+    uint64_t max;
+};
+
+/* Takes an entry from the budget; false when there is none left, with errno EDQUOT. */
+bool file_budget_take(struct file_budget *budget);
+
+bool file_budget_is_spent(const struct file_budget *budget);
+
+/* Leaves nothing of a budget, unless it has no end (UINT64_MAX). */
+void file_budget_drop(struct file_budget *budget);
+
+/* file_remove_tree, which stops with what is left when the budget is used up. */
+bool file_remove_within(int dirfd, const char *name, struct file_budget *budget);
 
 #endif

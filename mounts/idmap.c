@@ -11,9 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
@@ -284,11 +284,7 @@ static pid_t start_tool(const char *name, pid_t pid, const struct idmap_side *si
 
 static bool finish_tool(const char *name, pid_t child, struct err *err)
 {
-    int status = 0;
-
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (child_wait(child) == 0)
         return true;
     err_set(err, ERR_ENGINE_UNAVAILABLE, "'%s' failed to set the ids of the cell", name);
     return err_hint(err,
@@ -382,11 +378,8 @@ int idmap_run(const struct idmap *map, int (*function)(void *data), void *data, 
     if (mapped && write(writer, "", 1) != 1)
         mapped = err_errno(err, ERR_ENGINE_FAILED, "cannot start a helper process");
     writer = close_fd(writer); /* without its byte the child ends */
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!mapped)
-        return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    status = child_wait(child);
+    return mapped ? status : -1;
 }
 
 /* Holds a namespace until a descriptor does. */
@@ -419,7 +412,6 @@ int idmap_open_userns(const struct idmap_side *uids, const struct idmap_side *gi
             err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot open '%s'", path);
     }
     kill(child, SIGKILL);
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_wait(child);
     return fd;
 }

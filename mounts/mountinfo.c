@@ -149,6 +149,18 @@ bool mountinfo_is_served(const struct mountinfo_entry *entry)
     return is_fuse(entry->type);
 }
 
+bool mountinfo_has_served(const char *text)
+{
+    while (*text) {
+        struct mountinfo_entry entry;
+
+        if (!mountinfo_read(&text, &entry) ||
+            (mountinfo_is_served(&entry) && !path_is_below(entry.point, "/proc")))
+            return true;
+    }
+    return false;
+}
+
 bool mountinfo_is_private(const struct mountinfo_entry *entry)
 {
     return is_fuse(entry->type) && !has_option(entry->options, "allow_other");

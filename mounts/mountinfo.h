@@ -31,6 +31,12 @@ bool mountinfo_read(const char **text, struct mountinfo_entry *entry);
  */
 bool mountinfo_is_served(const struct mountinfo_entry *entry);
 
+/*
+ * Whether there is such a mount in the text of a mountinfo file, or what cannot be read. systemd's
+ * automount of /proc/sys/fs/binfmt_misc is none that anybody would have in a cell.
+ */
+bool mountinfo_has_served(const char *text);
+
 /* FUSE without allow_other: the kernel lets only who mounted it use it. */
 bool mountinfo_is_private(const struct mountinfo_entry *entry);
 

@@ -7,9 +7,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "mounts/mask.h"
@@ -279,8 +279,7 @@ static int clone_locked(void)
     int tree = -1, flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWUSER | CLONE_NEWNS;
     pid_t child = clone(clone_whole_root, stack + sizeof(stack), flags | SIGCHLD, &tree);
 
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_wait(child);
     return tree;
 }
 

@@ -4,8 +4,13 @@
  * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and
  * start was called; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. The
  * streams in `struct cell_streams` are read to their end by the caller; an engine never reads or
- * writes them. kill may come at any time. remove comes last and always, and is the only one that
- * frees. Nothing here blocks for longer than the kernel needs.
+ * writes them. signal may come at any time. Then clean, which ends what has not ended, and handle
+ * again until CELL_CLEAN. close comes last and always, and is the only one that frees; who does not
+ * wait for CELL_CLEAN learns from it what is left.
+ *
+ * Nothing here blocks for longer than the kernel needs, and no cell keeps its caller waiting for
+ * ever: an engine gives one up, and says so in close, that does not end after SIGKILL, or is not
+ * clean although nothing happens any more.
  */
 #ifndef STEPCELL_RUNTIME_ENGINE_H
 #define STEPCELL_RUNTIME_ENGINE_H
@@ -18,7 +23,8 @@ struct cell; /* an engine's own */
 enum cell_event {
     CELL_NOTHING,
     CELL_READY, /* everything is set up and proven */
-    CELL_ENDED, /* the exit record is complete, no process of the cell is left */
+    CELL_ENDED, /* the exit record is complete, no process of the cell runs */
+    CELL_CLEAN, /* what could be cleaned up is */
 };
 
 /* The caller's ends; -1 where there is none. They stay the cell's, but for `in`:
@@ -27,11 +33,6 @@ struct cell_streams {
     int in;
     int out;
     int err;
-};
-
-/* What is left of a cell after remove: host paths, empty when nothing is. */
-struct cell_remains {
-    struct strv left;
 };
 
 struct engine {
@@ -45,7 +46,9 @@ struct engine {
     const struct exit_record *(*exit_record)(const struct cell *cell);
     bool (*signal)(struct cell *cell, int signal,
                    struct err *err); /* SIGKILL ends the whole cell */
-    bool (*remove)(struct cell *cell, struct cell_remains *remains, struct err *err);
+    bool (*clean)(struct cell *cell, enum cell_event *event, struct err *err);
+    /* Adds what is left to *left (host paths, and what else there is), empty when nothing is. */
+    bool (*close)(struct cell *cell, struct strv *left, struct err *err);
 };
 
 #endif

@@ -251,6 +251,20 @@ static bool wait_for_cell(struct cell *cell, struct err *err)
     }
 }
 
+static void remove_cell(struct cell *cell)
+{
+    struct pollfd fd = {.fd = native_engine.poll_fd(cell), .events = POLLIN};
+    struct strv left = {0};
+    enum cell_event event;
+    struct err ignored;
+    bool ok = native_engine.clean(cell, &event, &ignored);
+
+    while (ok && event != CELL_CLEAN && (poll(&fd, 1, -1) >= 0 || errno == EINTR))
+        ok = native_engine.handle(cell, &event, &ignored);
+    native_engine.close(cell, &left, &ignored);
+    strv_release(&left);
+}
+
 static bool try_cell(const struct scratch *scratch, struct err *err)
 {
     autofree char *layer = text_printf("%s/layer", scratch->path);
@@ -265,9 +279,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
                             .capabilities = CAPS_DEFAULT,
                             .scratch = scratch->path};
     struct root_filesystem root = {(const char *const *)&layer, 1};
-    struct cell_remains remains = {0};
     struct cell *cell = NULL;
-    struct err ignored;
     bool ok;
 
     if (!layer || !cwd || mkdirat(scratch->lock, "layer", 0755) < 0)
@@ -277,8 +289,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
         return false;
     ok = native_engine.create(&spec, &root, &cell, err) && wait_for_cell(cell, err);
     if (cell)
-        native_engine.remove(cell, &remains, &ignored);
-    strv_release(&remains.left);
+        remove_cell(cell);
     return ok;
 }
 

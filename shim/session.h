@@ -64,7 +64,8 @@ struct session {
     struct loop_timer timeout, grace;
     struct pump out, err, in;
     struct cell_streams streams;
-    bool running, ended, timed_out;
+    bool running, ended, cleaning, timed_out;
+    bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
     int canceled; /* the signal that asked for it, or 0 */
     struct buf report;
     int report_fd;

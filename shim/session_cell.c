@@ -9,10 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "mounts/mountinfo.h"
 #include "runtime/native/native.h"
-
-#define MOUNTINFO_MAX (64 << 20)
 
 static void check_done(struct session *session)
 {
@@ -34,6 +31,7 @@ static void input_done(void *data)
 
 static bool kill_cell(struct session *session, struct err *err)
 {
+    session->killed = true;
     return session->engine->signal(session->cell, SIGKILL, err);
 }
 
@@ -70,6 +68,11 @@ static bool cancel(struct session *session, int signal, struct err *err)
 
     if (!again && !session->ended)
         session->canceled = signal;
+    /* What is left is for the next call. */
+    if (session->cleaning)
+        loop_stop(&session->loop);
+    if (session->cleaning)
+        return true;
     if (session->helper > 0)
         return kill(session->helper, SIGTERM) == 0 || errno == ESRCH;
     if (!session->cell) {
@@ -79,6 +82,11 @@ static bool cancel(struct session *session, int signal, struct err *err)
     /* Only the delivery of the output is left, and the caller does not want to wait for it. */
     if (session->ended)
         return pump_abandon(&session->out, err) && pump_abandon(&session->err, err);
+    if (again && session->killed) {
+        session->given_up = true;
+        loop_stop(&session->loop);
+        return true;
+    }
     return again ? kill_cell(session, err) : end_cell(session, signal, err);
 }
 
@@ -233,38 +241,71 @@ static void take_outcome(struct session *session, const struct exit_record *reco
                    record->left_running.items[i]);
 }
 
-static bool is_mounted_below(const char *path)
+static bool cell_cleaned(void *data, uint32_t events, struct err *err)
 {
-    autobuf text = BUF_INIT(MOUNTINFO_MAX);
-    struct err ignored;
+    struct session *session = data;
+    enum cell_event event;
 
-    /* What cannot be looked at is not verified. */
-    return !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored) ||
-           mountinfo_has_below(text.data, path);
+    (void)events;
+    if (!session->engine->handle(session->cell, &event, err))
+        return false;
+    if (event == CELL_CLEAN)
+        loop_stop(&session->loop);
+    return true;
 }
 
-/* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch.
+/* Until it is done, or nobody wants to wait for it. */
+static bool clean_cell(struct session *session, struct err *err)
+{
+    enum cell_event event;
+    bool ok;
+
+    session->cleaning = true;
+    if (!session->engine->clean(session->cell, &event, err) || event == CELL_CLEAN)
+        return event == CELL_CLEAN;
+    session->cell_io =
+        (struct loop_io){session->engine->poll_fd(session->cell), cell_cleaned, session};
+    ok = loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
+    loop_remove(&session->loop, &session->cell_io);
+    return ok;
+}
+
+static void take_failure(struct session *session, const struct err *err)
+{
+    if (session->result.error.code == ERR_NONE)
+        session->result.error = *err;
+    else
+        print_err(err);
+}
+
+/*
+ * The engine looks for processes, mounts, cgroups and files; what is left keeps its scratch, which
+ * the next call removes.
  */
 void session_clean_up(struct session *session)
 {
     struct result *result = &session->result;
-    struct cell_remains remains = {0};
-    autofree char *scratch = session->scratch.path ? strdup(session->scratch.path) : NULL;
-    struct err err;
+    struct strv *left = &result->left;
+    autofree char *path = session->scratch.path ? strdup(session->scratch.path) : NULL;
+    struct err err = ERR_INIT;
 
-    if (session->cell && !session->engine->remove(session->cell, &remains, &err)) {
-        strv_add(&remains.left, err.message);
-        if (result->error.code == ERR_NONE)
-            result->error = err;
-        else
-            print_err(&err);
+    strv_release(left);
+    if (session->cell) {
+        loop_remove(&session->loop, &session->cell_io);
+        if (!session->given_up && !clean_cell(session, &err))
+            take_failure(session, &err);
+        if (!session->engine->close(session->cell, left, &err))
+            take_failure(session, &err);
     }
     session->cell = NULL;
-    strv_release(&result->left);
-    result->left = remains.left;
-    if (!scratch_release(&session->scratch) && scratch && result->left.count == 0)
-        strv_add(&result->left, scratch);
-    result->cleanup_verified = scratch && result->left.count == 0 && !is_mounted_below(scratch);
+    session->cleaning = false;
+    if (left->count > 0)
+        scratch_leave(&session->scratch);
+    else if (!scratch_release(&session->scratch) && path)
+        strv_add(left, path);
+    for (size_t i = 0; i < left->count; i++)
+        print_note(session->options.verbosity, "left behind: %s", left->items[i]);
+    result->cleanup_verified = path && left->count == 0;
 }
 
 bool session_run_cell(struct session *session, struct err *err)

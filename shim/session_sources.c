@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "mounts/mountinfo.h"
 #include "shim/session.h"
@@ -24,49 +25,49 @@ struct asking {
     struct loop_io io;
     struct loop_timer limit;
     bool answered;
-    uint16_t at; /* the source that was asked last */
+    const char *last; /* path that was asked for */
 };
 
 static bool has_servers(void)
 {
     autobuf text = BUF_INIT(MOUNTINFO_MAX);
-    const char *rest;
     struct err ignored;
 
-    if (!file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored))
-        return true;
-    for (rest = text.data; *rest;) {
-        struct mountinfo_entry entry;
-
-        if (!mountinfo_read(&rest, &entry) || mountinfo_is_served(&entry))
-            return true;
-    }
-    return false;
+    return !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored) ||
+           mountinfo_has_served(text.data);
 }
 
-/* The workdir comes last, as among the specs. */
+/* Says which path it asks for, by its address in the memory of both, before it does. */
 _Noreturn static void ask(const struct session *session, int writer)
 {
+    const char *script = session->options.script;
+    char head[SCRIPT_HEAD_MAX];
+    struct err ignored;
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!child_keep_only(&writer, 1))
+        _exit(1);
     for (size_t i = 0; i <= session->options.mount_count; i++) {
         const char *source = session->specs[i].source;
-        uint16_t at = (uint16_t)i;
         struct stat st;
 
         /* What it answers is looked at later. */
-        if (source && write(writer, &at, sizeof(at)) == (ssize_t)sizeof(at))
+        if (source && write(writer, &source, sizeof(source)) == (ssize_t)sizeof(source))
             (void)!stat(source, &st);
     }
+    if (script && strcmp(script, "-") != 0 &&
+        write(writer, &script, sizeof(script)) == (ssize_t)sizeof(script))
+        (void)!script_read_head(script, head, &ignored);
     _exit(0);
 }
 
 static bool take_answer(void *data, uint32_t events, struct err *err)
 {
     struct asking *asking = data;
-    ssize_t n = read(asking->reader, &asking->at, sizeof(asking->at));
+    ssize_t n = read(asking->reader, &asking->last, sizeof(asking->last));
 
     (void)events, (void)err;
-    if (n == (ssize_t)sizeof(asking->at) || (n < 0 && errno == EINTR))
+    if (n == (ssize_t)sizeof(asking->last) || (n < 0 && errno == EINTR))
         return true;
     asking->answered = true;
     loop_stop(&asking->session->loop);
@@ -86,8 +87,8 @@ static bool no_answer(const struct session *session, const struct asking *asking
 {
     if (session_is_canceled(session, err))
         return false;
-    err_set(err, ERR_MOUNT_SOURCE_MISSING, "'%s' has not answered for %d seconds",
-            session->specs[asking->at].source, ANSWER_LIMIT_MS / 1000);
+    err_set(err, ERR_MOUNT_SOURCE_MISSING, "'%s' has not answered for %d seconds", asking->last,
+            ANSWER_LIMIT_MS / 1000);
     return err_hint(err, "see whether the server of its file system is there");
 }
 
@@ -104,8 +105,7 @@ static bool wait_for_answers(struct session *session, pid_t child, int reader, s
     loop_clear_timer(&session->loop, &asking.limit);
     kill(child, SIGKILL);
     /* One that the kernel does not let go is not waited for. */
-    while (waitpid(child, NULL, asking.answered ? 0 : WNOHANG) < 0 && errno == EINTR)
-        ;
+    waitpid(child, NULL, asking.answered ? 0 : WNOHANG);
     return ok && (asking.answered || no_answer(session, &asking, err));
 }
 

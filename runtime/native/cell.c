@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
@@ -491,7 +492,12 @@ _Noreturn void cell_main(struct cell_setup *setup)
     struct err err = ERR_INIT;
     const char *home = NULL;
 
+    const int keep[] = {setup->control, setup->network, setup->in, setup->out, setup->err};
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* What the caller of stepcell left open stays out (CVE-2024-21626), also of one that hangs. */
+    if (!child_keep_only(keep, ARRAY_SIZE(keep)))
+        _exit(1);
     choose_cgroups(setup->cgroup, &options);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     setup->umask = umask(0);

@@ -87,6 +87,21 @@ struct init_config {
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];
 };
 
+union message_packet {
+    struct message message;
+    struct message_failure failure; /* of kind MESSAGE_FAILED */
+};
+
+/*
+ * A packet of the cell, without waiting: its size, 0 at the end and for nonsense, -1 with errno.
+ * The end of a cell that has not read everything that was sent to it shows as an error once, before
+ * the packets that it has sent.
+ */
+ssize_t handshake_receive(int control, union message_packet *packet);
+
+/* The error in a FAILED. */
+void handshake_take_failure(struct message_failure *failure, struct err *err);
+
 /* For the cell's side; stepcell-init has its own. */
 bool handshake_send(int control, enum message_kind kind);
 

@@ -10,6 +10,12 @@
 #include "mounts/idmap.h"
 #include "runtime/engine.h"
 
+/*
+ * How long a killed cell, and its clean-up when nothing goes on, are waited for. A process that
+ * waits for a server that does not answer (FUSE, NFS) ends only when that does.
+ */
+#define NATIVE_PATIENCE_MS 10000
+
 extern const struct engine native_engine;
 
 #endif

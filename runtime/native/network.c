@@ -7,9 +7,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/network_parts.h"
 
@@ -24,36 +24,6 @@ static bool is_root(void)
 bool network_check(struct err *err)
 {
     return is_root() ? network_root_check(err) : network_user_check(err);
-}
-
-static bool close_from_to(int first, int last)
-{
-    return first > last || syscall(SYS_close_range, first, last, 0) == 0;
-}
-
-/* Closes all descriptors but these: the caller's output least of all may be held open. */
-static bool keep_only(const int *keep, size_t count)
-{
-    int done = STDERR_FILENO;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
-        if (dup2(null, fd) < 0)
-            return false;
-    }
-    for (;;) {
-        int next = -1;
-
-        for (size_t i = 0; i < count; i++) {
-            if (keep[i] > done && (next < 0 || keep[i] < next))
-                next = keep[i];
-        }
-        if (next < 0)
-            return syscall(SYS_close_range, done + 1, ~0U, 0) == 0;
-        if (!close_from_to(done + 1, next - 1))
-            return false;
-        done = next;
-    }
 }
 
 static bool has_ended(int pidfd)
@@ -123,25 +93,14 @@ pid_t network_start(const struct network_cell *cell, struct err *err)
      * It outlives a stepcell that is killed: the cell dies with stepcell, and the keeper sees that.
      */
     prctl(PR_SET_NAME, "stepcell-net");
-    if (!keep_only(keep, ARRAY_SIZE(keep)))
+    if (!child_keep_only(keep, ARRAY_SIZE(keep)))
         _exit(KEEPER_LEFT);
     _exit(is_root() ? keep_as_root(cell) : keep_as_user(cell));
 }
 
-static int wait_status(pid_t child)
-{
-    int status = 0;
-
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR)
-            return KEEPER_LEFT;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : KEEPER_LEFT;
-}
-
 bool network_stop(pid_t keeper, struct err *err)
 {
-    switch (wait_status(keeper)) {
+    switch (child_wait(keeper)) {
     case KEEPER_OK:
         return true;
     case KEEPER_LOST:
@@ -169,5 +128,5 @@ bool network_undo(int place)
 
         _exit(network_root_undo(place, &err) ? KEEPER_OK : KEEPER_LEFT);
     }
-    return child > 0 && wait_status(child) == KEEPER_OK;
+    return child_wait(child) == KEEPER_OK;
 }

@@ -2,10 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -105,6 +103,7 @@ struct sweep {
     const struct timespec *since; /* NULL: whatever the time */
     dev_t skip_dev;               /* the store */
     ino_t skip_ino;
+    struct file_budget *budget;
     struct level *levels;
     size_t depth;
     bool ok;
@@ -171,11 +170,14 @@ static bool is_untouched(int fd)
 }
 
 /* An entry of a directory, O_PATH; *untouched when it is such a mount. */
-static int open_entry(int dirfd, const char *name, bool *untouched)
+static int open_entry(const struct sweep *sweep, int dirfd, const char *name, bool *untouched)
 {
     int fd = path_open_unmounted(dirfd, name);
 
     if (fd < 0 && errno == EXDEV) {
+        file_budget_drop(sweep->budget);
+        if (file_budget_is_spent(sweep->budget))
+            return -1;
         fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         *untouched = fd >= 0 && is_untouched(fd);
     }
@@ -188,9 +190,12 @@ static bool sweep_entry(void *data, int dirfd, const char *name)
     struct sweep *sweep = data;
     struct level *level = &sweep->levels[sweep->depth - 1];
     bool ok, untouched = false;
-    autofd fd = open_entry(dirfd, name, &untouched);
+    autofd fd = -1;
     struct stat st;
 
+    if (!file_budget_take(sweep->budget))
+        return false;
+    fd = open_entry(sweep, dirfd, name, &untouched);
     if (untouched)
         ok = true;
     else if (fd < 0 || fstat(fd, &st) < 0)
@@ -247,7 +252,7 @@ static bool sweep_tree(struct sweep *sweep, int top)
     if (dir < 0)
         return errno == EACCES;
     sweep->ok = enter(sweep, dir);
-    while (sweep->depth > 0) {
+    while (sweep->depth > 0 && !file_budget_is_spent(sweep->budget)) {
         struct level *level = &sweep->levels[sweep->depth - 1];
         int next;
 
@@ -266,7 +271,7 @@ static bool sweep_tree(struct sweep *sweep, int top)
         close_fd(dir);
         dir = next;
     }
-    /* Left over only when a directory was moved away under the walk. */
+    /* Left over when a directory was moved away under the walk, or the budget is spent. */
     if (sweep->depth > 0)
         sweep->ok = false;
     while (sweep->depth > 0)
@@ -286,7 +291,7 @@ static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 
     if (fd < 0)
         return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
-    if (is_untouched(fd))
+    if (sweep->budget->max == UINT64_MAX && is_untouched(fd))
         return true;
     if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino)
         return true;
@@ -318,59 +323,34 @@ static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep, bool 
     return ok;
 }
 
-/*
- * Inside the cell's user namespace the caller may change subordinate ids. There the ids of the cell
- * are what they are inside, and the caller is the step's user.
- */
-static int sweep_in_namespace(const struct mount_plan *plan, struct sweep *sweep, int userns)
+/* In the cell's user namespace its ids are what they are inside, the caller is the step's user. */
+static void see_from_inside(struct sweep *sweep)
 {
-    if (setns(userns, CLONE_NEWUSER) < 0)
-        return 1;
     for (size_t i = 0; i < sweep->uids.count; i++)
         sweep->uids.extents[i].outside = sweep->uids.extents[i].inside;
     for (size_t i = 0; i < sweep->gids.count; i++)
         sweep->gids.extents[i].outside = sweep->gids.extents[i].inside;
     sweep->uid = geteuid();
     sweep->gid = getegid();
-    return sweep_plan(plan, sweep, false) ? 0 : 1;
 }
 
-static bool sweep_ranges(const struct mount_plan *plan, struct sweep *sweep, int userns)
-{
-    pid_t child = fork();
-    int status = 1;
-
-    if (child == 0)
-        _exit(sweep_in_namespace(plan, sweep, userns));
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-bool ownership_give_back(const struct ownership_cell *cell, struct err *err)
+bool ownership_give_back(const struct ownership_cell *cell, struct file_budget *budget)
 {
     static const struct idmap_side left = {{{0, IDMAP_LEFT_START, IDMAP_IDS}}, 1};
-    struct sweep sweep = {.uids = left, .gids = left};
+    struct sweep sweep = {.uids = left, .gids = left, .budget = budget};
     struct stat st;
-    bool ok;
 
     if (!cell->had_other_ids || cell->map->kind == IDMAP_SINGLE)
         return true;
     if (fstat(cell->store, &st) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot look at the store");
+        return false;
     sweep.skip_dev = st.st_dev;
     sweep.skip_ino = st.st_ino;
-    if (cell->map->kind == IDMAP_ROOT) {
-        ok = sweep_plan(cell->plan, &sweep, true);
-    } else {
-        sweep.uids = cell->map->uids;
-        sweep.gids = cell->map->gids;
-        sweep.since = &cell->start;
-        ok = sweep_ranges(cell->plan, &sweep, cell->userns);
-    }
-    if (ok)
-        return true;
-    err_set(err, ERR_ENGINE_FAILED,
-            "some files of the step could not be given back to the owner of the working directory");
-    return err_hint(err, "look for files of other owners there");
+    if (cell->map->kind == IDMAP_ROOT)
+        return sweep_plan(cell->plan, &sweep, true);
+    sweep.uids = cell->map->uids;
+    sweep.gids = cell->map->gids;
+    sweep.since = &cell->start;
+    see_from_inside(&sweep);
+    return sweep_plan(cell->plan, &sweep, false);
 }

@@ -13,6 +13,7 @@
 
 #include <time.h>
 
+#include "base/file.h"
 #include "mounts/idmap.h"
 #include "mounts/mount_plan.h"
 
@@ -31,13 +32,19 @@ struct ownership_cell {
     const struct mount_plan *plan;
     const struct idmap *map;
     bool had_other_ids; /* the step was root in the cell, or had supplementary groups */
-    int userns;         /* the user namespace of the cell */
     struct timespec
         start; /* subordinate ids may be somebody's: only what changed since is looked at */
     int store; /* a directory that is passed over: its files have the ids that they need */
 };
 
-/* Gives back what the step left to other ids in the writable sources of its plan. */
-bool ownership_give_back(const struct ownership_cell *cell, struct err *err);
+/*
+ * Gives back what the step left to other ids in the writable sources of its plan, within the
+ * budget; with one that has an end it crosses no mount, whose server may not answer, but drops the
+ * budget. False when something is left.
+ *
+ * For a user with subordinate ids the calling process is in the user namespace of the cell, in
+ * which the caller may change them.
+ */
+bool ownership_give_back(const struct ownership_cell *cell, struct file_budget *budget);
 
 #endif

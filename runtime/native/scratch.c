@@ -18,10 +18,11 @@
 #include "runtime/native/cgroup.h"
 #include "runtime/native/network.h"
 
-#define PLACES_MAX  100000 /* cells at once in one store */
-#define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
-#define NAME_SIZE   16
-#define SWEEP_MS    3000 /* after which a call starts to take down no more of dead cells */
+#define PLACES_MAX    100000 /* cells at once in one store */
+#define PLACES_KEPT   4      /* places that stay; the others are removed with their cell */
+#define NAME_SIZE     16
+#define SWEEP_ENTRIES 5000 /* of a dead cell, that a call removes at the most */
+#define SWEEP_MS      3000 /* after which a call starts to take down no more of dead cells */
 
 static bool refuse(void *data, int dirfd, const char *name)
 {
@@ -50,11 +51,19 @@ struct dead {
     const char *name;
 };
 
+/* As much as a start can wait for; later calls go on. */
+static bool remove_some(int cells, const char *name)
+{
+    struct file_budget budget = {.max = SWEEP_ENTRIES};
+
+    return file_remove_within(cells, name, &budget);
+}
+
 static int remove_dead(void *data)
 {
     const struct dead *dead = data;
 
-    return file_remove_tree(dead->cells, dead->name) ? 0 : 1;
+    return remove_some(dead->cells, dead->name) ? 0 : 1;
 }
 
 /* A cgroup or the network of the cell is left: the next call tries again, by the record. */
@@ -75,8 +84,8 @@ static bool remove_place(int cells, const char *name, int place, int64_t deadlin
     if (clock_now() >= deadline && has_record(place))
         return false;
     return cgroup_sweep(place) && network_undo(place) &&
-           (file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
-                                              idmap_run(&map, remove_dead, &dead, &ignored) == 0));
+           (remove_some(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
+                                         idmap_run(&map, remove_dead, &dead, &ignored) == 0));
 }
 
 struct sweep {
@@ -173,9 +182,14 @@ bool scratch_release(struct scratch *scratch)
 
     snprintf(name, sizeof(name), "%u", scratch->place);
     clean = !has_record(scratch->lock) && remove_written(scratch, name);
+    scratch_leave(scratch);
+    return clean;
+}
+
+void scratch_leave(struct scratch *scratch)
+{
     close_fd(scratch->cells);
     close_fd(scratch->lock);
     free(scratch->path);
     *scratch = SCRATCH_INIT;
-    return clean;
 }

@@ -31,4 +31,7 @@ bool scratch_take(const char *store, struct scratch *scratch, struct err *err);
 /* Gives the place up; true when nothing that the cell wrote is left. */
 bool scratch_release(struct scratch *scratch);
 
+/* Gives it up as it is: a next call removes what is in it. */
+void scratch_leave(struct scratch *scratch);
+
 #endif

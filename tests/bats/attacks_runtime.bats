@@ -325,3 +325,17 @@ end_taker() {
     }
     each_caller after
 }
+
+@test "a mount namespace that a cell has sent out of itself is named as left behind" {
+    namespace() {
+        cp "$ATTACK" attack
+        start_taker
+        run -0 cell -- ./attack hand-over socket /proc/self/ns/mnt
+        assert_match "$(result_field '.cleanup.left[]')" "the mount namespace of the cell*"
+        assert_equal verified "$(result_field .cleanup.verified)" false
+        end_taker
+        run -0 cell -- true
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    each_caller namespace
+}

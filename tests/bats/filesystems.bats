@@ -5,6 +5,7 @@
 load ../lib/common
 load ../lib/mounts
 
+setup_file() { make_deaf_fs; }
 setup() { open_mounts; }
 teardown() { close_mounts; }
 
@@ -254,6 +255,166 @@ refused() {
         in_mounts umount --lazy "${WORK%/*}/hangs"
     }
     each_caller hung
+}
+
+# in_time SECONDS COMMAND...: it takes no longer
+in_time() {
+    local limit=$1 start=$SECONDS
+    shift
+    "$@"
+    [ $((SECONDS - start)) -le "$limit" ] || {
+        echo "took $((SECONDS - start)) seconds instead of $limit"
+        return 1
+    }
+}
+
+# left PATTERN: the result names it as left behind, and says that the clean-up is not verified
+left() {
+    assert_match "$(result_field '.cleanup.left | join("\n")')" "$1"
+    assert_equal verified "$(result_field .cleanup.verified)" false
+}
+
+# is_let_go: what was left behind ends by itself, and the next step removes the rest
+is_let_go() {
+    wait_for no_process_in_cells
+    run -0 cell -- true
+    assert_equal verified "$(result_field .cleanup.verified)" true
+}
+
+no_process_in_cells() { [ -z "$(processes_in_cells)" ]; }
+
+# options of a deaf file system that every caller may have as a package
+deaf_options() { [ "$CALLER" != root ] || echo "-o allow_other"; }
+
+@test "a step that the kernel does not let end is given up after its timeout, and named" {
+    stuck() {
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        in_time 25 run cell --timeout 1s --grace 1s --package "${WORK%/*}/deaf" -- \
+            sh -c 'dd if="$1/file"' sh "${WORK%/*}/deaf"
+        assert_equal status "$status" 124
+        assert_equal outcome "$(result_field .outcome)" timed-out
+        left "*process [0-9]* (dd)*/cells/*"
+        assert_match "$output" "*does not let processes of the step end*"
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    CALLERS="root plain" each_caller stuck
+}
+
+@test "a status that is known counts, whatever the step has left in the hands of a hung server" {
+    known() {
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        in_time 25 run cell --package "${WORK%/*}/deaf" -- \
+            sh -c 'dd if="$1/file" & sleep 0.5; exit 7' sh "${WORK%/*}/deaf"
+        assert_equal status "$status" 7
+        assert_equal outcome "$(result_field .outcome)" exited
+        left "*process [0-9]* (dd)*"
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    CALLERS="ranges" each_caller known
+}
+
+# signalled TIMES COMMAND...: its status, after so many SIGTERM
+signalled() {
+    local times=$1 pid status=0
+    shift
+    "$@" 3>&- &
+    pid=$!
+    sleep 1
+    for ((; times > 0; times--)); do
+        # The outer shell waits for stepcell, which is asked.
+        pkill -TERM -P "$pid" -x stepcell || kill -TERM "$pid" 2>/dev/null || true
+        sleep 0.5
+    done
+    wait "$pid" || status=$?
+    return $status
+}
+
+@test "who asks three times does not wait for a step that the kernel does not let end" {
+    asked() {
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        in_time 8 run signalled 3 as "$STEPCELL" run --result "$RESULT" --package "${WORK%/*}/deaf" "$IMAGE" \
+            dd if="${WORK%/*}/deaf/file"
+        assert_equal status "$status" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+        left "*process [0-9]* (dd)*"
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    CALLERS="root ranges" each_caller asked
+}
+
+@test "a script whose server does not answer makes stepcell deaf to nobody" {
+    script() {
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        in_time 5 run signalled 1 as "$STEPCELL" run --result "$RESULT" --script "${WORK%/*}/deaf/file" "$IMAGE"
+        assert_equal status "$status" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+        end_deaf "${WORK%/*}/deaf"
+    }
+    each_caller script
+}
+
+@test "a server below the working directory that does not answer at the end is given up, and named" {
+    walk() {
+        run -0 cell -- true # the image is there
+        as mkdir there
+        cell -- sh -c 'touch made; chown 12 made; touch started; while [ ! -e go ]; do sleep 0.1; done' &
+        wait_for test -e started
+        CALLER=root deaf "$WORK/there" -o allow_other
+        as touch go
+        in_time 20 wait $!
+        assert_equal left "$(result_field '.cleanup.left[]')" "files of other owners below the working directory"
+        rm go started
+        # Or at once, for who does not want to wait.
+        end_deaf "$WORK/there"
+        cell -- sh -c 'touch started; while [ ! -e go ]; do sleep 0.1; done' 3>&- &
+        wait_for test -e started
+        CALLER=root deaf "$WORK/there" -o allow_other
+        as touch go
+        sleep 1
+        pkill -TERM -P $! -x stepcell
+        in_time 3 wait $!
+        assert_equal left "$(result_field '.cleanup.left[]')" "files of other owners below the working directory"
+        end_deaf "$WORK/there"
+        is_let_go
+        mine made
+    }
+    CALLERS="root ranges" each_caller walk
+}
+
+@test "nobody waits for a tree without an end that a step has made in its root" {
+    deep() {
+        local stepcell
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2016 # the inner shell expands it
+        cell -- sh -c 'cd /tmp; p=$(printf "d/%.0s" $(seq 500)); mkdir n0
+            for i in $(seq 40); do mkdir -p "n$i/$p"; mv "n$((i - 1))" "n$i/$p"; done; touch "$0"' \
+            "$WORK/made" 3>&- &
+        wait_for test -e made
+        # Held, so that it does not matter how fast this disk is.
+        stepcell=$(pgrep -P $! -x stepcell)
+        until pkill -STOP -P "$stepcell" -x stepcell-tidy; do kill -0 "$stepcell"; done
+        kill -TERM "$stepcell"
+        in_time 2 wait $!
+        assert_equal outcome "$(result_field .outcome)" exited
+        left "*/cells/*"
+        # Each call removes a part.
+        for _ in 1 2 3 4 5 6 7 8; do
+            run -0 cell -- true
+        done
+        assert_equal "left in the scratch" "$(written_to_scratch "$TEST_DIR/store/$CALLER")" ""
+    }
+    each_caller deep
 }
 
 @test "a step that cannot be set up says why, whatever else fails at the same moment" {

@@ -61,6 +61,28 @@ fuse() {
     as bindfs "$@" "$under" "$dir"
 }
 
+# make_deaf_fs: builds tests/lib/deaf_fs.c as $DEAF_FS
+make_deaf_fs() {
+    export DEAF_FS=$TEST_DIR/deaf-fs
+    # shellcheck disable=SC2046 # several options
+    gcc -O1 -o "$DEAF_FS" "$TESTS/lib/deaf_fs.c" $(pkg-config --cflags --libs fuse3)
+}
+
+# deaf DIR [OPTION...]: DIR is a file system of the caller's whose server ($DEAF) never answers who reads
+deaf() {
+    local dir=$1
+    shift
+    as mkdir -p "$dir"
+    as "$DEAF_FS" "$dir" "$@"
+    DEAF=$(pgrep -n -x deaf-fs)
+}
+
+# end_deaf DIR: the server ends, upon which the kernel lets go of who waits for it
+end_deaf() {
+    kill -KILL "$DEAF"
+    in_mounts umount --lazy "$1"
+}
+
 # no_fuse DIR: takes it away again, with its server
 no_fuse() {
     in_mounts umount --lazy "$1"

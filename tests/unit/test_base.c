@@ -7,6 +7,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/child.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/loop.h"
@@ -220,6 +222,89 @@ static void deep_trees_are_removed(void **state)
     assert_int_equal(access(dir, F_OK), -1);
 }
 
+static void a_budget_ends_a_removal(void **state)
+{
+    char dir[] = "/tmp/stepcell-unit-XXXXXX", path[64];
+    struct file_budget budget = {.max = 10};
+    int calls = 0;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (int i = 0; i < 35; i++) {
+        snprintf(path, sizeof(path), "%s/%d", dir, i);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    while (!file_remove_within(AT_FDCWD, dir, &budget)) {
+        assert_true(file_budget_is_spent(&budget));
+        budget.used = 0;
+        calls++;
+    }
+    assert_int_equal(calls, 3);
+    assert_int_equal(access(dir, F_OK), -1);
+    budget = (struct file_budget){.max = UINT64_MAX};
+    file_budget_drop(&budget);
+    assert_true(file_budget_take(&budget));
+    budget = (struct file_budget){.max = 3};
+    file_budget_drop(&budget);
+    assert_false(file_budget_take(&budget));
+}
+
+static void children_are_waited_for(void **state)
+{
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0)
+        _exit(7);
+    assert_int_equal(child_wait(child), 7);
+    assert_int_equal(child_wait(child), -1);
+    assert_int_equal(child_wait(-1), -1);
+    child = fork();
+    if (child == 0) {
+        raise(SIGKILL);
+        _exit(0);
+    }
+    assert_int_equal(child_wait(child), 128 + SIGKILL);
+}
+
+/* 0 when exactly these are open, and 0, 1 and 2 are /dev/null. */
+static int open_descriptors(const int *keep, size_t count)
+{
+    struct stat null, st;
+
+    if (stat("/dev/null", &null) < 0)
+        return 1;
+    for (int fd = 0; fd < 300; fd++) {
+        bool kept = false;
+
+        for (size_t i = 0; i < count; i++)
+            kept = kept || keep[i] == fd;
+        if ((fstat(fd, &st) == 0) != (kept || fd <= STDERR_FILENO))
+            return 2;
+        if (fd <= STDERR_FILENO && !kept && st.st_rdev != null.st_rdev)
+            return 3;
+    }
+    return 0;
+}
+
+static void a_child_keeps_what_it_is_told(void **state)
+{
+    static const int lists[][4] = {
+        {-1, -1, -1, -1}, {250, 20, 21, -1}, {3, -1, 299, 4}, {1, 200, 200, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            for (int fd = 0; fd < 300; fd++)
+                dup2(i % 2 ? STDIN_FILENO : STDOUT_FILENO, fd);
+            _exit(child_keep_only(lists[i], 4) ? open_descriptors(lists[i], 4) : 4);
+        }
+        assert_int_equal(child_wait(child), 0);
+    }
+}
+
 struct counter {
     struct loop loop;
     int signals, fires;
@@ -290,6 +375,9 @@ int main(void)
         cmocka_unit_test(bytes_become_json_text),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(deep_trees_are_removed),
+        cmocka_unit_test(a_budget_ends_a_removal),
+        cmocka_unit_test(children_are_waited_for),
+        cmocka_unit_test(a_child_keeps_what_it_is_told),
         cmocka_unit_test(the_loop_serves_signals_and_timers),
         cmocka_unit_test(programs_are_found_in_fixed_folders),
     };

@@ -107,6 +107,20 @@ static void private_mounts_are_known(void **state)
     }
 }
 
+static void served_mounts_are_found(void **state)
+{
+    (void)state;
+    assert_false(mountinfo_has_served(""));
+    assert_false(
+        mountinfo_has_served("1 0 8:1 / / rw - ext4 /dev/vda rw\n"
+                             "2 1 0:4 / /proc rw - proc proc rw\n"
+                             "3 2 0:5 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n"));
+    assert_true(mountinfo_has_served("1 0 8:1 / / rw - ext4 /dev/vda rw\n"
+                                     "2 1 0:4 / /mnt rw - nfs4 server:/x rw\n"));
+    assert_true(mountinfo_has_served("2 1 0:4 / /mnt rw - fuse.sshfs x rw\n"));
+    assert_true(mountinfo_has_served("not a line\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +128,7 @@ int main(void)
         cmocka_unit_test(lines_are_read),
         cmocka_unit_test(bad_lines_are_refused_and_skipped),
         cmocka_unit_test(private_mounts_are_known),
+        cmocka_unit_test(served_mounts_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,37 +105,26 @@ static bool is_number(const char *text)
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
-/* Reads /proc/PID/FILE up to its first NUL or newline. */
-static bool read_proc(const char *pid, const char *file, char *text, size_t size)
-{
-    char path[40];
-    ssize_t n;
-    int fd;
-
-    stpcpy(stpcpy(stpcpy(stpcpy(path, "/proc/"), pid), "/"), file);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, size - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return *text;
-}
-
-/* What the process calls itself, without its folder; the kernel's name for one without arguments.
+/*
+ * By the kernel's name for it. Its arguments are in its memory, and it may hang while that is
+ * locked.
  */
 static void name_process(const char *pid)
 {
-    char text[256];
-    const char *slash;
+    char path[40], name[MESSAGE_NAME_MAX];
+    ssize_t n;
+    int fd;
 
-    if (!read_proc(pid, "cmdline", text, sizeof(text)) &&
-        !read_proc(pid, "comm", text, sizeof(text)))
+    stpcpy(stpcpy(stpcpy(path, "/proc/"), pid), "/comm");
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
         return;
-    slash = strrchr(text, '/');
-    tell(MESSAGE_LEFT_RUNNING, 0, slash && slash[1] ? slash + 1 : text);
+    name[n] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    tell(MESSAGE_LEFT_RUNNING, 0, name);
 }
 
 static void name_left_running(void)
