@@ -8,3 +8,8 @@ stepcell_unit_test(test_challenge net)
 stepcell_unit_test(test_manifest image_fetch)
 stepcell_unit_test(test_store image_fetch unit_image)
 stepcell_unit_test(test_unpack image_fetch unit_image)
+
+# Not a test: tests/bats/registry.bats asks faulty servers with it.
+add_executable(registry-probe registry_probe.c)
+target_link_libraries(registry-probe PRIVATE image_fetch)
+set_target_properties(registry-probe PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
