@@ -11,7 +11,7 @@
 #include "runtime/image/source.h"
 #include "runtime/net/fields.h"
 
-#define PROGRESS_MIN UINT64_C(1 << 20) /* bytes of a try that make it a good one */
+#define PROGRESS_MIN UINT64_C(65536) /* bytes of a try that make it a good one */
 #define ACCEPT_TYPES                                                                               \
     MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A registry with faults: the repository's name says which one.
 
-usage: fault_server.py DIRECTORY [--tls CERT KEY] [--other URL]
+usage: fault_server.py DIRECTORY [--tls CERT KEY] [--other URL] [--bind ADDRESS]
 
 Serves the blob DIRECTORY/blob under any digest. Writes its port to DIRECTORY/port once it listens, and
 one JSON line for each request to DIRECTORY/log. URL is another origin, to which redirects lead.
@@ -51,10 +51,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def cut(self):
-        """Ends the connection as a broken line does."""
+    def cut(self, reset):
+        """Ends the connection, or breaks it so that bytes on their way are lost."""
         self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close_connection = True
         self.connection.close()
         raise ConnectionAbortedError
@@ -173,7 +174,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         value = self.headers.get("Range", "")
         return int(value[6:].split("-")[0]) if value.startswith("bytes=") else 0
 
-    def part(self, size):
+    def part(self, size, reset=False):
         """The blob from where it was asked for, cut after `size` bytes."""
         start = self.start()
         self.send_response(206 if start else 200)
@@ -183,7 +184,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(blob[start:start + size])
         if start + size < len(blob):
-            self.cut()
+            self.cut(reset)
 
     def fault_limited(self, count):
         return self.answer(429, Retry_After="1") if count <= 2 else self.normal()
@@ -234,6 +235,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def fault_crumbs(self, _):
         self.part(1000)
+
+    def fault_reset(self, count):
+        return self.part(2000000, True) if count == 1 else self.normal()
 
     def fault_whole(self, count):
         return self.part(1200000) if count == 1 else self.whole()
@@ -309,6 +313,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def fault_relative(self, _):
         self.answer(307, Location="/data")
 
+    def fault_auth_stalled(self, count):
+        if self.headers.get("Range"):
+            return self.normal()
+        self.fault_stall(1)
+
     # `auth-away`: a redirect behind a password.
     def fault_auth_away(self, _):
         self.answer(307, Location=other + "/data")
@@ -363,7 +372,8 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
-server = Server(("127.0.0.1", 0), Handler)
+address = options[options.index("--bind") + 1] if "--bind" in options else "127.0.0.1"
+server = Server((address, 0), Handler)
 if "--tls" in options:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*options[options.index("--tls") + 1:][:2])
