@@ -520,9 +520,7 @@ END
     wait_for apart
     local -x INSIDE="nsenter --net=/proc/$holder/ns/net"
     $INSIDE ip link set lo up
-    $INSIDE ip link add proxied type dummy
-    $INSIDE ip address add 192.0.2.1/24 dev proxied
-    $INSIDE ip link set proxied up
+    $INSIDE ip address add 192.0.2.1/24 dev lo
     start_faults plain --bind 192.0.2.1
     start_faults tls --bind 192.0.2.1 --tls "$CERTS/server.cert" "$CERTS/server.key"
     cat >"$FAULTS_DIR/proxy.conf" <<END
@@ -535,7 +533,7 @@ BasicAuth runner pr0xy
 END
     $INSIDE tinyproxy -d -c "$FAULTS_DIR/proxy.conf" >/dev/null 2>&1 3>&- &
     end_later $!
-    proxy_listens() { $INSIDE sh -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null || $INSIDE curl -s -o /dev/null "http://127.0.0.1:$port/"; }
+    proxy_listens() { $INSIDE curl -s -o /dev/null --noproxy '*' "http://127.0.0.1:$port/"; }
     wait_for proxy_listens
     through() {
         local plain tls
@@ -552,9 +550,8 @@ END
         https_proxy=http://runner:wr0ng@127.0.0.1:$port run -1 --separate-stderr proxied "$tls"
         assert_match "$stderr" "registry.unreachable: *proxy*"
         [[ $stderr != *wr0ng* ]]
-        http_proxy=http://runner:wr0ng@127.0.0.1:$port run -1 --separate-stderr proxied "$plain"
-        assert_match "$stderr" "registry.unreachable: *proxy*"
-        [[ $stderr != *wr0ng* ]]
+        http_proxy=http://127.0.0.1:$port run -1 --separate-stderr proxied "$plain"
+        assert_match "$stderr" "registry.unreachable: *proxy*password*"
     }
     each_caller through
 }
@@ -569,7 +566,7 @@ proxied() {
 }
 
 # assert_used TEXT: the proxy's log has it
-assert_used() { grep -F "$1" "$FAULTS_DIR/proxy.log"; }
+assert_used() { grep -aF "$1" "$FAULTS_DIR/proxy.log"; }
 
 # registry_index TAG ENTRY...: pushes an index to types and prints its descriptor
 registry_index() {
