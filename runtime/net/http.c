@@ -206,11 +206,10 @@ static void cleanup_slist(struct curl_slist **list)
     curl_slist_free_all(*list);
 }
 
-static void set_options(struct exchange *exchange, const struct url *url,
+static void set_options(struct exchange *exchange, const struct url *url, const char *proxy,
                         const struct curl_slist *headers)
 {
     CURL *easy = exchange->http->easy;
-    const char *proxy = proxy_for(url);
 
     curl_easy_reset(easy); /* keeps connections */
     exchange->http->error[0] = '\0';
@@ -317,6 +316,7 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
 {
     const struct http_request *request = exchange->request;
     CLEANUP(cleanup_slist) struct curl_slist *headers = NULL;
+    const char *proxy = proxy_for(url);
     CURLcode code;
 
     exchange->header_bytes = 0;
@@ -328,7 +328,11 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
     if (!set_headers(exchange, trusted, &headers))
         return err_set(exchange->err, ERR_REGISTRY_UNREACHABLE,
                        "a header of the request is not valid");
-    set_options(exchange, url, headers);
+    if (proxy && !url_is_proxy(proxy)) {
+        err_set(exchange->err, ERR_REGISTRY_UNREACHABLE, "the proxy for '%s' is no URL", url->host);
+        return err_hint(exchange->err, "correct the proxy variables: http://HOST:PORT");
+    }
+    set_options(exchange, url, proxy, headers);
     if (!set_certificates(exchange, url))
         return false;
     code = curl_easy_perform(exchange->http->easy);

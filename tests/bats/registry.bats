@@ -550,6 +550,9 @@ END
         https_proxy=http://runner:wr0ng@127.0.0.1:$port run -1 --separate-stderr proxied "$tls"
         assert_match "$stderr" "registry.unreachable: *proxy*"
         [[ $stderr != *wr0ng* ]]
+        https_proxy='http://runner:wr0ng@[x' run -1 --separate-stderr proxied "$tls"
+        assert_match "$stderr" "registry.unreachable: *proxy*"
+        [[ $stderr != *wr0ng* ]]
         http_proxy=http://127.0.0.1:$port run -1 --separate-stderr proxied "$plain"
         assert_match "$stderr" "registry.unreachable: *proxy*password*"
     }

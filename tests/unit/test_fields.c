@@ -238,6 +238,29 @@ static void test_proxy_for(void **state)
         unsetenv(names[i]);
 }
 
+static void test_proxy_urls(void **state)
+{
+    static const char *const good[] = {
+        "proxy.example",         "proxy.example:3128",     "http://proxy.example:3128/",
+        "http://u:p@proxy:3128", "https://proxy.example",  "socks5h://proxy:1080",
+        "SOCKS4://proxy",        "http://[2001:db8::1]:1", "192.0.2.1:80",
+    };
+    static const char *const bad[] = {
+        "",          " ",   "http://", "ftp://proxy",        "file:///etc", "http://u:p@",
+        "http://[x", "a b", "proxy:x", "http://proxy:99999", "http://a\nb",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        if (!url_is_proxy(good[i]))
+            fail_msg("'%s'", good[i]);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        if (url_is_proxy(bad[i]))
+            fail_msg("'%s' was accepted", bad[i]);
+    }
+}
+
 static void test_base64(void **state)
 {
     static const struct {
@@ -282,7 +305,7 @@ int main(void)
         cmocka_unit_test(test_retry_after), cmocka_unit_test(test_content_range),
         cmocka_unit_test(test_links),       cmocka_unit_test(test_long_link),
         cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_proxy_for),
-        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_proxy_urls),  cmocka_unit_test(test_base64),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
