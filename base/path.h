@@ -41,7 +41,9 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 /* As path_open_in, but no component may be a symbolic link. */
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
 
-/* What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc. */
+/*
+ * What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc.
+ */
 bool path_of_open(int fd, char path[PATH_MAX]);
 
 /*
@@ -51,8 +53,8 @@ bool path_of_open(int fd, char path[PATH_MAX]);
 bool path_of_fd(int rootfd, int fd, char path[PATH_MAX]);
 
 /*
- * Opens the entry `name` of a directory of the host, O_PATH and without following it, unless something
- * is mounted on it: then -1 with EXDEV, without a question to what is mounted.
+ * Opens the entry `name` of a directory of the host, O_PATH and without following it, unless
+ * something is mounted on it: then -1 with EXDEV, without a question to what is mounted.
  */
 int path_open_unmounted(int dirfd, const char *name);
 

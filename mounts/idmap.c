@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,12 +17,14 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/program.h"
 
 #define SUBID_FILE_MAX  (1 << 20)
 #define PASSWD_FILE_MAX (16 << 20)
 #define NAME_SIZE       64
 #define MAP_TEXT_MAX    512
 #define HOLDER_STACK    16384
+#define INITIAL_USERNS  0xeffffffdU /* its inode, always: PROC_USER_INIT_INO of the kernel */
 
 static void add_extent(struct idmap_side *side, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -107,9 +110,9 @@ static struct idmap_range read_range(const char *path, const char *name, uid_t u
 }
 
 /*
- * The caller's name in /etc/passwd, else what the environment says: it only chooses among the lines of
- * /etc/subuid, and newuidmap(1) refuses what is not the caller's. Not getpwuid(3): its modules would
- * have to be loaded, and this program is static.
+ * The caller's name in /etc/passwd, else what the environment says: it only chooses among the lines
+ * of /etc/subuid, and newuidmap(1) refuses what is not the caller's. Not getpwuid(3): its modules
+ * would have to be loaded, and this program is static.
  */
 static void caller_name(uid_t uid, char name[NAME_SIZE])
 {
@@ -131,31 +134,55 @@ static void caller_name(uid_t uid, char name[NAME_SIZE])
     }
 }
 
-static const char *find_tool(const char *name, char path[64])
+/* Whether these ids are in the map of the caller's own user namespace (user_namespaces(7)). */
+static bool is_mapped(const char *file, uint32_t first, uint32_t count)
 {
-    static const char *const folders[] = {"/usr/bin", "/usr/local/bin", "/bin"};
+    autobuf text = BUF_INIT(SUBID_FILE_MAX);
+    struct err ignored;
 
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        snprintf(path, 64, "%s/%s", folders[i], name);
-        if (access(path, X_OK) == 0)
-            return path;
+    if (!file_read(AT_FDCWD, file, &text, ERR_ENGINE_UNAVAILABLE, &ignored))
+        return true; /* then the kernel says so */
+    for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        unsigned int inside, outside, length;
+
+        if (sscanf(line, "%u %u %u", &inside, &outside, &length) == 3 && first >= inside &&
+            first - inside < length && length - (first - inside) >= count)
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+/* Root of a container has not all ids of the host. */
+static bool has_root_ids(struct err *err)
+{
+    struct stat st;
+
+    if (stat("/proc/self/ns/user", &st) == 0 && st.st_ino == INITIAL_USERNS)
+        return true;
+    if (is_mapped("/proc/self/uid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS) &&
+        is_mapped("/proc/self/gid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS))
+        return true;
+    err_set(err, ERR_ENGINE_UNAVAILABLE,
+            "the ids %u to %u, which root's cells have, do not exist in this user namespace",
+            IDMAP_ROOT_START, IDMAP_ROOT_START + 2 * IDMAP_IDS - 1);
+    return err_hint(err, "call stepcell as an ordinary user there, or outside of the container");
 }
 
 bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err)
 {
     struct idmap_range uids = {0, 0}, gids = {0, 0};
     uid_t caller = geteuid();
-    char path[64];
+    char path[PROGRAM_PATH_MAX];
 
-    if (caller != 0 && find_tool("newuidmap", path) && find_tool("newgidmap", path)) {
+    if (caller != 0 && program_find("newuidmap", path) && program_find("newgidmap", path)) {
         char name[NAME_SIZE];
 
         caller_name(caller, name);
         uids = read_range("/etc/subuid", name, caller);
         gids = read_range("/etc/subgid", name, caller);
     }
+    if (caller == 0 && !has_root_ids(err))
+        return false;
     return idmap_make(caller, getegid(), uid, gid, &uids, &gids, map, err);
 }
 
@@ -230,12 +257,12 @@ static bool write_proc(pid_t pid, const char *name, const char *text, struct err
 /* Starts newuidmap or newgidmap; its process id, or -1. */
 static pid_t start_tool(const char *name, pid_t pid, const struct idmap_side *side)
 {
-    char path[64], numbers[IDMAP_EXTENTS_MAX * 3][12], target[12];
+    char path[PROGRAM_PATH_MAX], numbers[IDMAP_EXTENTS_MAX * 3][12], target[12];
     char *argv[3 + IDMAP_EXTENTS_MAX * 3] = {(char *)name, target};
     size_t n = 2;
     pid_t child;
 
-    if (!find_tool(name, path))
+    if (!program_find(name, path))
         return -1;
     snprintf(target, sizeof(target), "%d", (int)pid);
     for (size_t i = 0; i < side->count; i++) {

@@ -19,8 +19,8 @@ static const char *const read_only_in_proc[] = {"bus", "fs", "irq", "sys", "sysr
 static const char *const hidden_in_sys[] = {"firmware", "devices/virtual/powercap"};
 
 /*
- * Where the host mounts file systems of its own below /sys. A cell on the host's network has the host's
- * /sys, in which they come along; one with its own has empty directories there.
+ * Where the host mounts file systems of its own below /sys. A cell on the host's network has the
+ * host's /sys, in which they come along; one with its own has empty directories there.
  */
 static const char *const mounted_in_sys[] = {
     "fs/cgroup",     "fs/bpf",       "fs/fuse/connections", "fs/pstore",      "fs/selinux",
@@ -30,7 +30,9 @@ static const char *const mounted_in_sys[] = {
 struct mask {
     int sys;
     int null;
-    int empty; /* a detached, empty, read-only directory */
+    int empty; /* an empty, read-only directory */
+    bool empty_is_attached;
+    struct err *err; /* for callbacks */
 };
 
 static bool failed(const char *name, struct err *err)
@@ -38,23 +40,32 @@ static bool failed(const char *name, struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot hide '%s' from the cell", name);
 }
 
-/* Attaches a clone of `tree`, which can be attached once only, on `target`. */
-static bool cover(int tree, int target)
+static bool attach_clone(int tree, int target)
 {
     autofd clone = open_tree(tree, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
     return clone >= 0 && tree_attach(clone, target);
 }
 
-static bool hide(const struct mask *mask, int root, const char *name, struct err *err)
+/* One file system for all directories. Only what is attached can be cloned before Linux 6.15. */
+static bool attach_empty(struct mask *mask, int target)
+{
+    if (mask->empty_is_attached)
+        return attach_clone(mask->empty, target);
+    mask->empty_is_attached = tree_attach(mask->empty, target);
+    return mask->empty_is_attached;
+}
+
+static bool hide(struct mask *mask, int root, const char *name, struct err *err)
 {
     autofd target = path_open_in_nofollow(root, name, O_PATH, 0);
     struct stat st;
 
     if (target < 0)
         return errno == ENOENT || errno == ENOTDIR || failed(name, err);
-    return (fstat(target, &st) == 0 &&
-            cover(S_ISDIR(st.st_mode) ? mask->empty : mask->null, target)) ||
+    if (fstat(target, &st) < 0)
+        return failed(name, err);
+    return (S_ISDIR(st.st_mode) ? attach_empty(mask, target) : attach_clone(mask->null, target)) ||
            failed(name, err);
 }
 
@@ -65,7 +76,7 @@ static bool make_read_only(int root, const char *name, struct err *err)
     autofd tree = -1;
 
     if (target < 0)
-        return errno == ENOENT || failed(name, err);
+        return errno == ENOENT || errno == ENOTDIR || failed(name, err);
     tree =
         open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     return (tree >= 0 &&
@@ -86,14 +97,13 @@ static bool is_mount_root(int root, const char *name)
 /* How often a processor was throttled tells when keys are pressed (GHSA-6fw5-f8r9-fgfm). */
 static bool hide_throttling(void *data, int dirfd, const char *name)
 {
-    const struct mask *mask = data;
+    struct mask *mask = data;
     autofree char *path = text_printf("devices/system/cpu/%s/thermal_throttle", name);
-    struct err ignored;
 
     (void)dirfd;
     if (strncmp(name, "cpu", 3) != 0 || name[3] < '0' || name[3] > '9')
         return true;
-    return path && hide(mask, mask->sys, path, &ignored);
+    return (path || failed(name, mask->err)) && hide(mask, mask->sys, path, mask->err);
 }
 
 bool mask_paths(int proc, int sys, int null, struct err *err)
@@ -102,7 +112,7 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
     autofd empty =
         tree_make("tmpfs", options,
                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    struct mask mask = {sys, null, empty};
+    struct mask mask = {.sys = sys, .null = null, .empty = empty, .err = err};
     autofd cpus = path_open_in_nofollow(sys, "devices/system/cpu", O_RDONLY | O_DIRECTORY, 0);
 
     if (empty < 0)
@@ -123,6 +133,8 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
         if (!make_read_only(proc, read_only_in_proc[i], err))
             return false;
     }
-    return cpus < 0 || file_each_entry(cpus, ".", hide_throttling, &mask) ||
-           failed("/sys/devices/system/cpu", err);
+    *err = ERR_INIT;
+    if (cpus < 0 || file_each_entry(cpus, ".", hide_throttling, &mask))
+        return true;
+    return err->code == ERR_NONE ? failed("/sys/devices/system/cpu", err) : false;
 }

@@ -17,7 +17,7 @@ static bool no_memory(struct err *err)
 
 static bool source_missing(const struct mount_spec *spec, struct err *err)
 {
-    bool workdir = spec->role == MOUNT_WORKDIR, closed = errno == EACCES;
+    bool workdir = spec->role == MOUNT_WORKDIR, closed = errno == EACCES, file = errno == ENOTDIR;
 
     if (workdir)
         err_errno(err, ERR_WORKDIR_MISSING, "cannot use the working directory '%s'", spec->source);
@@ -27,12 +27,17 @@ static bool source_missing(const struct mount_spec *spec, struct err *err)
         return err_hint(err,
                         "a directory above it keeps this user out; a FUSE file system lets in "
                         "only who mounted it, not even root, unless that was with allow_other");
+    if (file)
+        return err_hint(err, "give the directory; a single file can be mounted with --volume");
     if (workdir)
         return err_hint(err, "create it, or give another one with --workdir");
     return err_hint(err, "create it first: stepcell never creates anything on the host");
 }
 
-/* The path without symbolic links and what is there: of one open file, so that they belong together. */
+/*
+ * The path without symbolic links and what is there: of one open file, so that they belong
+ * together.
+ */
 static char *resolve(const char *path, struct stat *st)
 {
     autofd fd = open(path, O_PATH | O_CLOEXEC);

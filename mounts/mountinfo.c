@@ -120,7 +120,7 @@ static bool is_fuse(const char *type)
     return false;
 }
 
-/* Whether one of the comma-separated options is `option`; */
+/* Whether one of the comma-separated options is `option`. */
 static bool has_option(const char *options, const char *option)
 {
     size_t len = strlen(option);
@@ -134,6 +134,19 @@ static bool has_option(const char *options, const char *option)
             return false;
         options += next + 1;
     }
+}
+
+bool mountinfo_is_served(const struct mountinfo_entry *entry)
+{
+    static const char *const types[] = {"9p",       "afs",  "autofs",  "ceph", "cifs",
+                                        "coda",     "gfs2", "lustre",  "nfs",  "nfs4",
+                                        "orangefs", "smb3", "virtiofs"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(entry->type, types[i]) == 0)
+            return true;
+    }
+    return is_fuse(entry->type);
 }
 
 bool mountinfo_is_private(const struct mountinfo_entry *entry)

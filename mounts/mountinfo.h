@@ -26,6 +26,11 @@ struct mountinfo_entry {
 /* Reads the line at *text; false when it cannot be read. Moves *text behind it in any case. */
 bool mountinfo_read(const char **text, struct mountinfo_entry *entry);
 
+/*
+ * Whether a server answers for its files, which may hang: FUSE, and the file systems of networks.
+ */
+bool mountinfo_is_served(const struct mountinfo_entry *entry);
+
 /* FUSE without allow_other: the kernel lets only who mounted it use it. */
 bool mountinfo_is_private(const struct mountinfo_entry *entry);
 

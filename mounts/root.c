@@ -179,25 +179,6 @@ static bool populate_sys(int root, const struct root_host *host, struct err *err
     return true;
 }
 
-static bool mask(int root, const struct root_host *host, struct err *err)
-{
-    autofd proc = path_open_in_nofollow(root, "proc", O_PATH | O_DIRECTORY, 0);
-    autofd sys = path_open_in_nofollow(root, "sys", O_PATH | O_DIRECTORY, 0);
-
-    if (proc < 0 || sys < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
-    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err);
-}
-
-static bool is_of_mount(int root, int fd)
-{
-    struct statx one, other;
-
-    return statx(root, "", AT_EMPTY_PATH, STATX_MNT_ID, &one) == 0 &&
-           statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &other) == 0 &&
-           one.stx_mnt_id == other.stx_mnt_id;
-}
-
 /* What the image has at `name` is no file and leads to none. */
 static bool not_a_file(const char *name, struct err *err)
 {
@@ -214,7 +195,7 @@ static bool cover_file(int root, const char *name, int tree, struct err *err)
         return true;
     file = path_open_in(root, name, O_PATH, 0);
     /* A link of the image must not lead to what the engine has mounted, /dev/null say. */
-    if (file >= 0 && !is_of_mount(root, file))
+    if (file >= 0 && !tree_is_of_mount(root, file))
         file = close_fd(file);
     if (file < 0) {
         etc = path_make_dirs_in(root, "etc", 0755);
@@ -235,7 +216,6 @@ bool root_populate(int root, const struct root_options *options, const struct ro
 
     if (!mount_new(root, "proc", "proc", NULL, NO_EXEC_SUID_DEV, err) ||
         !populate_dev(root, options, host, err) || !populate_sys(root, host, err) ||
-        !mask(root, host, err) || !show_cgroups(root, options, host, err) ||
         !cover_file(root, "etc/resolv.conf", host->resolv_conf, err) ||
         !cover_file(root, "etc/hosts", host->hosts, err))
         return false;
@@ -247,6 +227,18 @@ bool root_populate(int root, const struct root_options *options, const struct ro
             return err_errno(err, ERR_ENGINE_FAILED, "cannot make '/tmp' in the cell");
     }
     return true;
+}
+
+bool root_mask(int root, const struct root_options *options, const struct root_host *host,
+               struct err *err)
+{
+    autofd proc = path_open_in_nofollow(root, "proc", O_PATH | O_DIRECTORY, 0);
+    autofd sys = path_open_in_nofollow(root, "sys", O_PATH | O_DIRECTORY, 0);
+
+    if (proc < 0 || sys < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
+    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err) &&
+           show_cgroups(root, options, host, err);
 }
 
 bool root_switch(int root, struct err *err)

@@ -3,7 +3,8 @@
  * name service files), and the switch into it.
  *
  * Sequence, in the cell's first process: root_open_host while it still has the caller's ids, then,
- * as root of the cell's user namespace, root_enter, root_populate, the mount plan, root_switch.
+ * as root of the cell's user namespace, root_enter, root_populate, what is to be set in /proc,
+ * root_mask, the mount plan, root_switch.
  */
 #ifndef STEPCELL_MOUNTS_ROOT_H
 #define STEPCELL_MOUNTS_ROOT_H
@@ -45,6 +46,12 @@ bool root_enter(int root, struct err *err);
 
 bool root_populate(int root, const struct root_options *options, const struct root_host *host,
                    struct err *err);
+
+/*
+ * Hides what a cell must not read, protects what it must not write (mask.h), shows its own cgroups.
+ */
+bool root_mask(int root, const struct root_options *options, const struct root_host *host,
+               struct err *err);
 
 /* Makes `root` the root of the mount namespace (pivot_root) and lets go of everything else. */
 bool root_switch(int root, struct err *err);

@@ -90,3 +90,12 @@ int tree_make(const char *type, const char *const *options, uint64_t attributes)
         return -1;
     return fsmount(context, FSMOUNT_CLOEXEC, (unsigned int)attributes);
 }
+
+bool tree_is_of_mount(int root, int fd)
+{
+    struct statx one, other;
+
+    return statx(root, "", AT_EMPTY_PATH, STATX_MNT_ID, &one) == 0 &&
+           statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &other) == 0 &&
+           one.stx_mnt_id == other.stx_mnt_id;
+}

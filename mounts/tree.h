@@ -21,8 +21,9 @@ int tree_clone(const char *path, uint64_t attributes, int userns);
 /*
  * tree_clone of the source of a mount: nosuid, nodev, and read-only where the plan says so (a
  * copy-on-write source always). Refuses a source that is no longer the one that was found
- * (mount.source-missing). One that cannot be idmapped, or has such a mount below it, is cloned without
- * an id map where that breaks no promise (unmapped.h), and refused otherwise (mount.denied).
+ * (mount.source-missing). One that cannot be idmapped, or has such a mount below it, is cloned
+ * without an id map where that breaks no promise (unmapped.h), and refused otherwise
+ * (mount.denied).
  */
 int tree_clone_source(const struct mount *mount, int userns, struct err *err);
 
@@ -32,5 +33,11 @@ bool tree_attach(int tree, int target);
 
 /* A detached new mount of a file system; options are "key=value" or "key", NULL-ended. errno. */
 int tree_make(const char *type, const char *const *options, uint64_t attributes);
+
+/*
+ * Whether both lie on the same mount. Devices do not tell: overlayfs gives files other ones than
+ * directories.
+ */
+bool tree_is_of_mount(int root, int fd);
 
 #endif

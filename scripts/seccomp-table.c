@@ -1,6 +1,6 @@
 /*
- * Compiles a seccomp profile at build time: prints the header that runtime/confine/seccomp_default.c
- * includes.
+ * Compiles a seccomp profile at build time: prints the header that
+ * runtime/confine/seccomp_default.c includes.
  *
  * usage: seccomp-table PROFILE.json
  */

@@ -28,8 +28,9 @@
 #include "shim/commands.h"
 #include "shim/print.h"
 
-#define FREE_SPACE_LOW (UINT64_C(1) << 30) /* bytes */
-#define SETTING_MAX    64
+#define FREE_SPACE_LOW  (UINT64_C(1) << 30) /* bytes */
+#define SETTING_MAX     64
+#define TEMPORARY_STORE "/tmp/stepcell-doctor.XXXXXX"
 
 enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_ERROR };
 
@@ -38,6 +39,8 @@ static const char *const level_names[] = {"ok", "warning", "error"};
 struct doctor {
     const char *store; /* as given by --store, or NULL */
     struct store opened;
+    char temporary_path[sizeof(TEMPORARY_STORE)];
+    bool temporary; /* that store is in use, and has to be removed */
     json_t *findings;
     bool ready;
 };
@@ -180,6 +183,23 @@ static void check_network(struct doctor *doctor)
         find(doctor, "network-helpers", LEVEL_WARNING, err.message, err.hint);
 }
 
+/* A diagnosis makes no store; the cell is tried in a place that goes again. */
+static bool do_without_store(struct doctor *doctor, const char *path)
+{
+    autofree char *message = text_printf("the store '%s' does not exist yet", path);
+    struct err err;
+
+    find(doctor, "store", LEVEL_WARNING, message ? message : "the store does not exist yet",
+         "the first image makes it; check the path if it should be there");
+    doctor->temporary = mkdtemp(doctor->temporary_path) != NULL;
+    if (!doctor->temporary)
+        err_errno(&err, ERR_ENGINE_FAILED, "cannot make a directory in '/tmp'");
+    else if (store_open(doctor->temporary_path, &doctor->opened, &err))
+        return true;
+    find_err(doctor, "cell", &err);
+    return false;
+}
+
 static bool check_store(struct doctor *doctor)
 {
     struct err err;
@@ -188,6 +208,8 @@ static bool check_store(struct doctor *doctor)
     struct statvfs fs;
     uint64_t free_bytes;
 
+    if (path && access(path, F_OK) < 0 && errno == ENOENT)
+        return do_without_store(doctor, path);
     if (!path || !store_open(path, &doctor->opened, &err)) {
         find_err(doctor, "store", &err);
         return false;
@@ -361,7 +383,7 @@ static bool parse(int argc, char **argv, struct doctor *doctor, bool *json, bool
 
 int cmd_doctor(int argc, char **argv)
 {
-    struct doctor doctor = {.opened = STORE_INIT, .ready = true};
+    struct doctor doctor = {.opened = STORE_INIT, .temporary_path = TEMPORARY_STORE, .ready = true};
     autojson *findings = json_array();
     bool json = false, help = false;
     struct err err;
@@ -397,5 +419,7 @@ int cmd_doctor(int argc, char **argv)
         print_findings(&doctor);
     }
     store_close(&doctor.opened);
+    if (doctor.temporary)
+        file_remove_tree(AT_FDCWD, doctor.temporary_path);
     return doctor.ready ? 0 : 1;
 }

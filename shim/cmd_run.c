@@ -129,6 +129,9 @@ int cmd_run(int argc, char **argv)
         return 0;
     }
     ran = ran && run_step(&session, &err);
+    /* A step that was refused with its scratch taken: what the result says of it has to be seen. */
+    if (session.scratch.path)
+        session_clean_up(&session);
     settle(&session, ran, &err);
     report(&session);
     status = session.result.exit_code;

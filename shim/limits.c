@@ -12,7 +12,7 @@
 #define MEMORY_MAX   (UINT64_C(1) << 60)
 #define CPUS_MAX     8192
 #define CPU_MIN      (LIMITS_CPU_PERIOD / 100)
-#define CPU_DECIMALS 9
+#define DECIMALS_MAX 9
 #define PIDS_MIN     2       /* stepcell-init and the command */
 #define PIDS_MAX     4194304 /* the kernel's PID_MAX_LIMIT */
 #define NUMBER_MAX   24      /* bytes of a number with the NUL */
@@ -43,6 +43,35 @@ static bool parse_part(const char *text, size_t len, uint64_t max, uint64_t *out
     return num_parse(part, max, out);
 }
 
+/* The decimals of `len` bytes as parts of `unit`, cut. */
+static bool parse_decimals(const char *text, size_t len, uint64_t unit, uint64_t *out)
+{
+    uint64_t digits, tens = 1;
+
+    if (len == 0 || len > DECIMALS_MAX || strspn(text, "0123456789") < len)
+        return false;
+    for (digits = 0; len; len--, text++, tens *= 10)
+        digits = digits * 10 + (uint64_t)(*text - '0');
+    *out = (uint64_t)((unsigned __int128)digits * unit / tens);
+    return true;
+}
+
+/* "1.5", "2", ".5" of `len` bytes in units of `unit`; at most `max` whole ones. */
+static bool parse_decimal(const char *text, size_t len, uint64_t unit, uint64_t max, uint64_t *out)
+{
+    const char *point = memchr(text, '.', len);
+    size_t whole_len = point ? (size_t)(point - text) : len;
+    uint64_t whole = 0, parts = 0;
+
+    /* docker's own example is ".5" */
+    if ((whole_len || !point) && !parse_part(text, whole_len, max, &whole))
+        return false;
+    if (point && !parse_decimals(point + 1, len - whole_len - 1, unit, &parts))
+        return false;
+    *out = whole * unit + parts;
+    return true;
+}
+
 const char *limits_parse_memory(const char *text, struct limits *limits)
 {
     static const char *const hint = "give bytes, or a number with k, m, g or t (KiB to TiB); 6m at "
@@ -53,15 +82,15 @@ const char *limits_parse_memory(const char *text, struct limits *limits)
     } units[] = {{"", 0},     {"b", 0},   {"k", 10},   {"kb", 10}, {"kib", 10},
                  {"m", 20},   {"mb", 20}, {"mib", 20}, {"g", 30},  {"gb", 30},
                  {"gib", 30}, {"t", 40},  {"tb", 40},  {"tib", 40}};
-    size_t len = strspn(text, "0123456789");
+    size_t len = strspn(text, "0123456789.");
     uint64_t value;
 
     for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
         if (strcasecmp(text + len, units[i].unit) != 0)
             continue;
-        if (!parse_part(text, len, MEMORY_MAX >> units[i].shift, &value))
+        if (!parse_decimal(text, len, UINT64_C(1) << units[i].shift, MEMORY_MAX >> units[i].shift,
+                           &value))
             return hint;
-        value <<= units[i].shift;
         if (value && value < MEMORY_MIN)
             return hint;
         limits->memory = value;
@@ -70,33 +99,14 @@ const char *limits_parse_memory(const char *text, struct limits *limits)
     return hint;
 }
 
-/* Decimals as µs of a period; more than five are finer than the kernel counts. */
-static bool parse_decimals(const char *text, uint64_t *us)
-{
-    size_t len = strspn(text, "0123456789");
-    uint64_t place = LIMITS_CPU_PERIOD;
-
-    *us = 0;
-    if (text[len] || len == 0 || len > CPU_DECIMALS)
-        return false;
-    for (; *text; text++) {
-        place /= 10;
-        *us += place * (uint64_t)(*text - '0');
-    }
-    return true;
-}
-
 const char *limits_parse_cpus(const char *text, struct limits *limits)
 {
     static const char *const hint =
         "give a number of processors such as 2 or 0.5; 0.01 at least, 0 for no limit";
-    size_t len = strcspn(text, ".");
-    uint64_t whole, us = 0;
+    uint64_t us;
 
-    if (!parse_part(text, len, CPUS_MAX, &whole) ||
-        (text[len] && !parse_decimals(text + len + 1, &us)))
+    if (!parse_decimal(text, strlen(text), LIMITS_CPU_PERIOD, CPUS_MAX, &us))
         return hint;
-    us += whole * LIMITS_CPU_PERIOD;
     if (us < CPU_MIN && strspn(text, "0.") != strlen(text))
         return hint;
     limits->cpu = us;

@@ -76,6 +76,12 @@ bool session_open(struct session *session, struct err *err);
 /* Finds the working directory and the other sources on the host, before anything costly. */
 bool session_find_sources(struct session *session, struct err *err);
 
+/*
+ * Waits until what is to be mounted answers, so that a server that hangs can be canceled. Part of
+ * it.
+ */
+bool session_ask_sources(struct session *session, struct err *err);
+
 /* Compiles the profile of --seccomp, when there is one. */
 bool session_read_profile(struct session *session, struct err *err);
 
@@ -90,6 +96,9 @@ bool session_run_cell(struct session *session, struct err *err);
 
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);
+
+/* Removes the cell and gives the scratch up, and looks whether anything is left. */
+void session_clean_up(struct session *session);
 
 void session_close(struct session *session);
 

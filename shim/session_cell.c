@@ -103,10 +103,14 @@ bool session_open(struct session *session, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
         sigaddset(&set, handled[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    /* A caller may have these ignored, and what is ignored is never seen: the end of a child least of all. */
+    /*
+     * A caller may have these ignored, and what is ignored is never seen: the end of a child least
+     * of all.
+     */
     signal(SIGCHLD, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* an error says it better */
     return loop_open(&session->loop, err) &&
            loop_watch_signals(&session->loop, &set, on_signal, session, err);
 }
@@ -241,7 +245,7 @@ static bool is_mounted_below(const char *path)
 
 /* Ends with a look: no process (the kernel let the last one go), no mount, nothing in the scratch.
  */
-static void clean_up(struct session *session)
+void session_clean_up(struct session *session)
 {
     struct result *result = &session->result;
     struct cell_remains remains = {0};
@@ -277,7 +281,7 @@ bool session_run_cell(struct session *session, struct err *err)
     pump_close(&session->err);
     pump_close(&session->in);
     phases_enter(&session->result.phases, "cleanup");
-    clean_up(session);
+    session_clean_up(session);
     phases_leave(&session->result.phases);
     return ok;
 }
@@ -285,7 +289,7 @@ bool session_run_cell(struct session *session, struct err *err)
 void session_close(struct session *session)
 {
     if (session->scratch.path)
-        clean_up(session);
+        session_clean_up(session);
     close_fd(session->streams.in);
     mount_plan_release(&session->plan);
     for (size_t i = 0; session->sources && i < session->options.mount_count + 2; i++)

@@ -165,6 +165,8 @@ bool session_find_sources(struct session *session, struct err *err)
     *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
     workdir->source =
         (char *)(session->options.workdir ? session->options.workdir : current_dir(session));
+    if (!session_ask_sources(session, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (session->specs[i].kind != MOUNT_TMPFS &&
             !mount_source_find(&session->specs[i], current_dir(session), &session->sources[i], err))
@@ -188,14 +190,11 @@ bool session_read_profile(struct session *session, struct err *err)
     if (!path)
         return true;
     profile = json_read_file(AT_FDCWD, path, SECCOMP_PROFILE_MAX, ERR_CONFIG_INVALID, err);
-    return profile && seccomp_profile_compile(profile, path, capabilities(&session->options), true,
-                                              &session->seccomp, err);
-}
-
-/* Whether the image is for the 32-bit mode of this machine's processor. */
-static bool has_32_bits(const struct platform *image)
-{
-    return strcmp(image->arch, "386") == 0 || strcmp(image->arch, "arm") == 0;
+    if (!profile)
+        return err_hint(err,
+                        "--seccomp takes a file in the form of Docker's and Podman's profiles");
+    return seccomp_profile_compile(profile, path, capabilities(&session->options), true,
+                                   &session->seccomp, err);
 }
 
 static bool make_environment(struct session *session, struct err *err)
@@ -248,7 +247,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->hostname = session->options.hostname;
     spec->read_only = session->options.read_only;
     spec->capabilities = capabilities(&session->options);
-    spec->with_32_bits = has_32_bits(&session->image.platform);
+    spec->with_32_bits = platform_has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;
     spec->limits = session->options.limits;

@@ -147,8 +147,8 @@ static bool find_image(struct session *session, struct err *err)
 }
 
 /*
- * What --platform asked for may not be what this host runs. Another architecture works where the kernel
- * has an interpreter for it.
+ * What --platform asked for may not be what this host runs. Another architecture works where the
+ * kernel has an interpreter for it.
  */
 static bool check_platform(const struct session *session, struct err *err)
 {
@@ -166,6 +166,17 @@ static bool check_platform(const struct session *session, struct err *err)
     struct platform host;
 
     platform_host(&host);
+    /* The image must not open what only its own word asks for. */
+    if (platform_has_32_bits(image) && !platform_has_32_bits(&session->platform) &&
+        !session->options.seccomp) {
+        err_set(err, ERR_IMAGE_PLATFORM, "image '%s' needs 32-bit system calls, which are closed",
+                session->reference.name);
+        platform_text(image, text);
+        return err_hint(err,
+                        "--platform %s opens them; by them a step reaches socket families that the "
+                        "seccomp filter closes otherwise",
+                        text);
+    }
     if (platform_rank(&host, image) >= 0)
         return true;
     for (size_t i = 0; strcmp(image->os, host.os) == 0 && i < ARRAY_SIZE(interpreters); i++) {

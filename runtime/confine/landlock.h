@@ -1,7 +1,7 @@
 /*
  * Landlock scopes: on the host's network a cell would reach the host's abstract unix sockets, which
- * belong to the network namespace and to no file system (CVE-2020-15257). Linked into the cell's static
- * pid 1: system calls only.
+ * belong to the network namespace and to no file system (CVE-2020-15257). Linked into the cell's
+ * static pid 1: system calls only.
  */
 #ifndef STEPCELL_RUNTIME_CONFINE_LANDLOCK_H
 #define STEPCELL_RUNTIME_CONFINE_LANDLOCK_H
@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 /*
- * From here on the calling process and its children connect only to abstract sockets that one of them
- * made. Needs no_new_privs. True as well where the kernel cannot do it (before Linux 6.12, or with
- * Landlock switched off); errno on failure.
+ * From here on the calling process and its children connect only to abstract sockets that one of
+ * them made. Needs no_new_privs. True as well where the kernel cannot do it (before Linux 6.12, or
+ * with Landlock switched off); errno on failure.
  */
 bool landlock_scope_sockets(void);
 

@@ -229,18 +229,26 @@ static bool count_caps(const struct compiler *compiler, const json_t *list, size
     return true;
 }
 
-static bool kernel_is_at_least(const char *text)
+/* Whether the kernel is "4.8" or newer. */
+static bool kernel_is_at_least(const struct compiler *compiler, const json_t *version, bool *out,
+                               struct err *err)
 {
+    const char *text = json_string_value(version);
     unsigned int want[2], have[2];
     struct utsname uts;
+    int end = 0;
 
     uname(&uts);
-    return sscanf(text, "%u.%u", &want[0], &want[1]) == 2 &&
-           sscanf(uts.release, "%u.%u", &have[0], &have[1]) == 2 &&
-           (have[0] > want[0] || (have[0] == want[0] && have[1] >= want[1]));
+    if (!text || sscanf(text, "%u.%u%n", &want[0], &want[1], &end) != 2 || text[end] ||
+        sscanf(uts.release, "%u.%u", &have[0], &have[1]) != 2)
+        return invalid(compiler, err, "has a minKernel that is not of the form '4.8'");
+    *out = have[0] > want[0] || (have[0] == want[0] && have[1] >= want[1]);
+    return true;
 }
 
-/* Whether a rule with these conditions counts: all capabilities of `includes`, none of `excludes`. */
+/*
+ * Whether a rule with these conditions counts: all capabilities of `includes`, none of `excludes`.
+ */
 static bool applies(const struct compiler *compiler, json_t *rule, bool *out, struct err *err)
 {
     static const char *const keys[] = {"arches", "caps", "minKernel", NULL};
@@ -251,8 +259,8 @@ static bool applies(const struct compiler *compiler, json_t *rule, bool *out, st
         json_t *conditions = json_object_get(rule, names[i]);
         const json_t *caps = json_object_get(conditions, "caps");
         const json_t *arches = json_object_get(conditions, "arches");
-        const char *kernel = json_text(conditions, "minKernel");
-        bool includes = i == 0;
+        const json_t *kernel = json_object_get(conditions, "minKernel");
+        bool includes = i == 0, is_new = false;
         size_t had;
 
         if (!conditions || json_is_null(conditions))
@@ -267,7 +275,11 @@ static bool applies(const struct compiler *compiler, json_t *rule, bool *out, st
             *out = false;
         if (json_array_size(arches) && has_word(arches, native_go) != includes)
             *out = false;
-        if (kernel && kernel_is_at_least(kernel) != includes)
+        if (!kernel || json_is_null(kernel))
+            continue;
+        if (!kernel_is_at_least(compiler, kernel, &is_new, err))
+            return false;
+        if (is_new != includes)
             *out = false;
     }
     return true;
@@ -307,8 +319,9 @@ static bool add_to(const struct compiler *compiler, scmp_filter_ctx context, uin
 {
     int rc = seccomp_rule_add_array(context, action, number, (unsigned int)count, arguments);
 
-    /* Some calls exist only on other architectures; and a rule may say again what another said. */
-    if (rc < 0 && rc != -EEXIST && rc != -EDOM) {
+    if (rc == -EEXIST)
+        return invalid(compiler, err, "has rules for one system call that contradict each other");
+    if (rc < 0) {
         errno = -rc;
         return err_errno(err, ERR_CONFIG_INVALID, "cannot use the seccomp profile '%s'",
                          compiler->what);
@@ -475,6 +488,8 @@ static bool add_architectures(struct compiler *compiler, json_t *profile, bool s
 
         if (!only_keys(compiler, entry, keys, "archMap", err))
             return false;
+        if (!is_list_of_words(json_object_get(entry, "subArchitectures")))
+            return invalid(compiler, err, "has subArchitectures that are no list");
         if (!sub || !name || strcmp(name, native_name) != 0)
             continue;
         json_array_foreach (json_object_get(entry, "subArchitectures"), j, item) {
@@ -497,7 +512,8 @@ static bool make_contexts(struct compiler *compiler, json_t *profile, bool sub, 
                       json_object_get(profile, "defaultErrnoRet"),
                       json_object_get(profile, "defaultErrno"), &compiler->default_action, err))
         return false;
-    if (json_array_size(flags) > (size_t)has_word(flags, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
+    if (!is_list_of_words(flags) ||
+        json_array_size(flags) > (size_t)has_word(flags, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
         return invalid(compiler, err, "has flags, of which only SPEC_ALLOW is known");
     compiler->native = seccomp_init(compiler->default_action);
     compiler->architectures[0] = (struct architecture){seccomp_arch_native(), -1};
@@ -508,8 +524,8 @@ static bool make_contexts(struct compiler *compiler, json_t *profile, bool sub, 
 }
 
 /*
- * The stub in front: numbers above the newest one of the profile give ENOSYS. Only where the default
- * is another error: a profile that allows by default, or kills, means it.
+ * The stub in front: numbers above the newest one of the profile give ENOSYS. Only where the
+ * default is another error: a profile that allows by default, or kills, means it.
  */
 static size_t make_stub(const struct compiler *compiler, struct sock_filter code[STUB_MAX])
 {

@@ -2,10 +2,11 @@
  * Seccomp profiles in the JSON form that Docker and Podman share, and the filters made of them.
  *
  * A profile is followed to the letter: default action, archMap or architectures, rules with their
- * conditions on arguments, capabilities, architectures and kernel. The first rule of such profiles is
- * that what is not named is refused, so two additions keep programs alive that are newer than their
- * profile: a system call with a number above every number of the profile gives ENOSYS, which makes
- * C libraries try an older one, and so does a call of an architecture that the profile does not name.
+ * conditions on arguments, capabilities, architectures and kernel. The first rule of such profiles
+ * is that what is not named is refused, so two additions keep programs alive that are newer than
+ * their profile: a system call with a number above every number of the profile gives ENOSYS, which
+ * makes C libraries try an older one, and so does a call of an architecture that the profile does
+ * not name.
  *
  * Unknown keys and words are refused: a mistyped rule must not open what it was to close. Names of
  * system calls that nobody knows are passed over in rules that allow, and refused in others.
@@ -28,9 +29,9 @@ struct seccomp_filter {
 };
 
 /*
- * Makes the filter that a profile means for this architecture, with the capabilities of the bounding
- * set `caps`; with the sub-architectures of its archMap (32 bits) or without. `what` names the profile in
- * messages. filter->code is the caller's to free. config.invalid.
+ * Makes the filter that a profile means for this architecture, with the capabilities of the
+ * bounding set `caps`; with the sub-architectures of its archMap (32 bits) or without. `what` names
+ * the profile in messages. filter->code is the caller's to free. config.invalid.
  */
 bool seccomp_profile_compile(const json_t *profile, const char *what, uint64_t caps,
                              bool sub_architectures, struct seccomp_filter *filter,

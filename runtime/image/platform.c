@@ -296,3 +296,8 @@ void platform_text(const struct platform *platform, char text[PLATFORM_TEXT_MAX]
              platform->os_version, version ? ")" : "", platform->arch, variant ? "/" : "",
              platform->variant);
 }
+
+bool platform_has_32_bits(const struct platform *platform)
+{
+    return strcmp(platform->arch, "386") == 0 || strcmp(platform->arch, "arm") == 0;
+}

@@ -40,4 +40,7 @@ int platform_rank(const struct platform *wanted, const struct platform *offered)
  * "windows(10.0.20348)/amd64". */
 void platform_text(const struct platform *platform, char text[PLATFORM_TEXT_MAX]);
 
+/* Whether it is the 32-bit mode of x86_64 or arm64. */
+bool platform_has_32_bits(const struct platform *platform);
+
 #endif

@@ -18,10 +18,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "mounts/apply.h"
 #include "mounts/overlay.h"
@@ -130,9 +130,9 @@ static bool open_host(const struct cell_setup *setup, const struct root_options 
                       struct opened *opened, struct err *err)
 {
     /*
-     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps it,
-     * since the kernel counts keyrings long after they are gone: the default filter allows no call that
-     * could look at it. Another filter may.
+     * The caller's session keyring stays outside. A caller whose quota of keys is at its end keeps
+     * it, since the kernel counts keyrings long after they are gone: the default filter allows no
+     * call that could look at it. Another filter may.
      */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
         setup->spec->seccomp) {
@@ -165,9 +165,9 @@ static bool become_root(const struct cell_setup *setup, struct err *err)
 }
 
 /*
- * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to whom
- * a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every id but that
- * for files, so until everything is mounted and proven only this one is root's.
+ * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to
+ * whom a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every
+ * id but that for files, so until everything is mounted and proven only this one is root's.
  */
 static bool become_root_for_files(const struct cell_setup *setup, struct err *err)
 {
@@ -188,9 +188,8 @@ static bool make_overlay(const struct cell_setup *setup, const struct opened *op
     size_t count = setup->root->count;
     bool attached;
 
-    /* They may be there, as good as new. */
-    if (!mountpoint || (mkdirat(opened->scratch, SCRATCH_UPPER, 0755) < 0 && errno != EEXIST) ||
-        (mkdirat(opened->scratch, SCRATCH_WORK, 0700) < 0 && errno != EEXIST))
+    if (!mountpoint || mkdirat(opened->scratch, SCRATCH_UPPER, 0755) < 0 ||
+        mkdirat(opened->scratch, SCRATCH_WORK, 0700) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare '%s'", setup->scratch);
     upper = openat(opened->scratch, SCRATCH_UPPER, O_PATH | O_DIRECTORY | O_CLOEXEC);
     work = openat(opened->scratch, SCRATCH_WORK, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -338,6 +337,8 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
             return false;
         loosen(root, &setup->map->gids);
     }
+    if (!root_mask(root, options, &opened->host, err))
+        return false;
     /* Before the plan: what these write must never be something of the host's. */
     if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
@@ -365,8 +366,6 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     };
     struct seccomp_filter filter =
         spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
-    struct iovec parts[] = {{&config, sizeof(config)},
-                            {(void *)filter.code, filter.count * sizeof(*filter.code)}};
     autofd file = -1;
 
     config.filter_count = (uint32_t)filter.count;
@@ -386,8 +385,8 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
     }
     /* No pipe: one of an ordinary user may take no more than a page. */
     file = memfd_create("init", MFD_CLOEXEC);
-    if (file < 0 ||
-        writev(file, parts, ARRAY_SIZE(parts)) != (ssize_t)(parts[0].iov_len + parts[1].iov_len) ||
+    if (file < 0 || !file_write_all(file, &config, sizeof(config)) ||
+        !file_write_all(file, filter.code, filter.count * sizeof(*filter.code)) ||
         lseek(file, 0, SEEK_SET) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot hand the configuration to stepcell-init");
     *reader = TAKE_FD(file);
@@ -440,8 +439,10 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
         env[spec->env.count] = home_entry;
     if (!make_config(setup, &config, err))
         return false;
-    /* The bounding set last: what was mounted needed more, and stepcell-init still has to become the
-     * step's user, unless there is no other. */
+    /*
+     * The bounding set last: what was mounted needed more, and stepcell-init still has to become
+     * the step's user, unless there is no other.
+     */
     if (!caps_bound(setup->map->kind == IDMAP_SINGLE ? spec->capabilities : CAPS_DEFAULT) ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot limit the capabilities of the cell");

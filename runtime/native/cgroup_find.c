@@ -64,7 +64,9 @@ static bool split_line(const char *line, const char **list, const char **path)
     return true;
 }
 
-/* The own path in the hierarchy of the controller, of version 1 if it is there, else of version 2. */
+/*
+ * The own path in the hierarchy of the controller, of version 1 if it is there, else of version 2.
+ */
 static bool find_path(const char *cgroups, const char *controller, bool *unified,
                       char path[MOUNT_PATH_MAX])
 {

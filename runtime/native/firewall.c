@@ -9,19 +9,43 @@
 #include "runtime/native/tool.h"
 
 #define IP_FORWARD  "/proc/sys/net/ipv4/ip_forward"
-#define LIST_MAX    4096
+#define TABLE_MAX   (16 << 20) /* for a host with very many services */
 #define SCRIPT_MAX  1024
+#define CHAIN       "-N STEPCELL"
+#define JUMP        "-A FORWARD -j STEPCELL"
+#define DROP        "STEPCELL -i stepcell+ -o stepcell+ -j DROP"
 #define NEW_CHAINS  "made the chains of netavark"
 #define NEW_FORWARD "switched forwarding on"
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
 
-/* The rules of a chain as iptables -S lists them, cut; false without it. */
-static bool list_chain(const char *table, const char *chain, struct buf *rules)
+/*
+ * A whole table as iptables -S lists it. Asked for a single chain, iptables 1.8.9 says of one that
+ * is missing the same as of one that it cannot show; in a whole list, what is not there is absent.
+ */
+static bool list_table(const char *table, struct buf *rules, struct err *err)
 {
-    const char *const argv[] = {"iptables", "--wait", "4", "-t", table, "-S", chain, NULL};
-    struct err ignored;
+    const char *const argv[] = {"iptables", "--wait", "4", "-t", table, "-S", NULL};
 
-    return tool_run(argv, NULL, rules, &ignored);
+    if (!tool_run(argv, NULL, rules, err))
+        return false;
+    if (rules->len > 0 && rules->len < rules->max)
+        return true;
+    return err_set(err, ERR_ENGINE_FAILED, "iptables gave %s for the table '%s'",
+                   rules->len ? "too much" : "nothing", table);
+}
+
+/* How many lines of a list are this one. */
+static int count_lines(const struct buf *rules, const char *wanted)
+{
+    size_t len = strlen(wanted);
+    int count = 0;
+
+    for (const char *line = rules->data; *line;
+         line += strcspn(line, "\n"), line += *line == '\n') {
+        if (strcspn(line, "\n") == len && strncmp(line, wanted, len) == 0)
+            count++;
+    }
+    return count;
 }
 
 /* All of a table's changes, or none. */
@@ -41,20 +65,40 @@ static bool is_forwarding(void)
            text.data[0] != '0';
 }
 
+/* The comments of a new chain: what is not there and will be. */
+static bool add_markers(struct buf *script, struct err *err)
+{
+    autobuf rules = BUF_INIT(TABLE_MAX);
+
+    if (!list_table("filter", &rules, err))
+        return false;
+    if ((count_lines(&rules, "-N NETAVARK_FORWARD") > 0 ||
+         buf_printf(script, MARKER, NEW_CHAINS)) &&
+        (is_forwarding() || buf_printf(script, MARKER, NEW_FORWARD)))
+        return true;
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
+}
+
 bool firewall_open(struct err *err)
 {
-    autobuf script = BUF_INIT(SCRIPT_MAX);
-    bool ok;
+    autobuf script = BUF_INIT(SCRIPT_MAX), rules = BUF_INIT(TABLE_MAX);
+    bool has_chain, has_jump, has_drop, ok;
 
-    if (list_chain("mangle", "STEPCELL", NULL))
+    if (!list_table("mangle", &rules, err))
+        return false;
+    has_chain = count_lines(&rules, CHAIN) > 0;
+    has_jump = count_lines(&rules, JUMP) > 0;
+    has_drop = count_lines(&rules, "-A " DROP) > 0;
+    if (has_jump && has_drop)
         return true;
-    ok = buf_append_text(&script, "*mangle\n:STEPCELL - [0:0]\n"
-                                  "-A STEPCELL -i stepcell+ -o stepcell+ -j DROP\n");
-    if (ok && !list_chain("filter", "NETAVARK_FORWARD", NULL))
-        ok = buf_printf(&script, MARKER, NEW_CHAINS);
-    if (ok && !is_forwarding())
-        ok = buf_printf(&script, MARKER, NEW_FORWARD);
-    ok = ok && buf_append_text(&script, "-A FORWARD -j STEPCELL\nCOMMIT\n");
+    ok = buf_append_text(&script, "*mangle\n") &&
+         (has_chain || buf_append_text(&script, ":STEPCELL - [0:0]\n")) &&
+         (has_drop || buf_append_text(&script, "-I " DROP "\n"));
+    /* Of a chain that somebody emptied nobody knows what it remembered. */
+    if (ok && !has_chain && !add_markers(&script, err))
+        return false;
+    ok = ok && (has_jump || buf_append_text(&script, JUMP "\n")) &&
+         buf_append_text(&script, "COMMIT\n");
     if (!ok)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
     return change(script.data, err);
@@ -62,8 +106,8 @@ bool firewall_open(struct err *err)
 
 /*
  * What netavark makes once and leaves: see its source of version 1.4. The tables change one by one;
- * the filter table refuses when somebody else's container has come to use the chains meanwhile, since
- * a chain with rules cannot be removed, and then the others are not touched.
+ * the filter table refuses when somebody else's container has come to use the chains meanwhile,
+ * since a chain with rules cannot be removed, and then the others are not touched.
  */
 static void remove_netavark_chains(void)
 {
@@ -93,43 +137,54 @@ static void remove_netavark_chains(void)
 }
 
 /* Whoever has rules for forwarded packets relies on forwarding, whoever switched it on. */
-static bool is_forwarding_needed(void)
+static bool switch_forwarding_off(struct err *err)
 {
-    autobuf rules = BUF_INIT(LIST_MAX);
+    autobuf rules = BUF_INIT(TABLE_MAX);
+    autofd setting = -1;
 
-    return !list_chain("filter", "FORWARD", &rules) || !rules.data ||
-           strstr(rules.data, "-A FORWARD");
+    if (!list_table("filter", &rules, err))
+        return false;
+    if (strstr(rules.data, "-A FORWARD "))
+        return true;
+    setting = open(IP_FORWARD, O_WRONLY | O_CLOEXEC);
+    if (setting < 0 || write(setting, "0\n", 2) != 2)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", IP_FORWARD);
+    return true;
 }
 
 bool firewall_close(struct err *err)
 {
-    autobuf rules = BUF_INIT(LIST_MAX);
-    autofd setting = -1;
+    autobuf script = BUF_INIT(SCRIPT_MAX), rules = BUF_INIT(TABLE_MAX);
+    bool ok;
 
-    if (!list_chain("mangle", "STEPCELL", &rules) || !rules.data)
+    if (!list_table("mangle", &rules, err))
+        return false;
+    if (count_lines(&rules, CHAIN) == 0)
         return true;
     if (strstr(rules.data, NEW_CHAINS))
         remove_netavark_chains();
-    if (strstr(rules.data, NEW_FORWARD) && !is_forwarding_needed()) {
-        setting = open(IP_FORWARD, O_WRONLY | O_CLOEXEC);
-        if (setting < 0 || write(setting, "0\n", 2) != 2)
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", IP_FORWARD);
-    }
-    /* Last, since it remembers the rest. */
-    return change("*mangle\n-D FORWARD -j STEPCELL\n-F STEPCELL\n-X STEPCELL\nCOMMIT\n", err);
+    if (strstr(rules.data, NEW_FORWARD) && !switch_forwarding_off(err))
+        return false;
+    /* Last, since it remembers the rest; somebody may have taken away a part of it. */
+    ok = buf_append_text(&script, "*mangle\n");
+    for (int jumps = count_lines(&rules, JUMP); ok && jumps > 0; jumps--)
+        ok = buf_append_text(&script, "-D FORWARD -j STEPCELL\n");
+    if (!ok || !buf_append_text(&script, "-F STEPCELL\n-X STEPCELL\nCOMMIT\n"))
+        return err_set(err, ERR_ENGINE_FAILED, "too many rules lead to the chain 'STEPCELL'");
+    return change(script.data, err);
 }
 
-bool firewall_names(const char *subnet)
+bool firewall_names(const char *subnet, bool *named, struct err *err)
 {
-    static const char *const chains[][2] = {{"filter", "NETAVARK_FORWARD"}, {"nat", "POSTROUTING"}};
+    static const char *const tables[] = {"filter", "nat"};
 
-    for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
-        autobuf rules = BUF_INIT(LIST_MAX);
+    *named = false;
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        autobuf rules = BUF_INIT(TABLE_MAX);
 
-        /* What was cut may name it. */
-        if (list_chain(chains[i][0], chains[i][1], &rules) && rules.data &&
-            (rules.len == LIST_MAX || strstr(rules.data, subnet)))
-            return true;
+        if (!list_table(tables[i], &rules, err))
+            return false;
+        *named = *named || strstr(rules.data, subnet);
     }
-    return false;
+    return true;
 }

@@ -1,23 +1,27 @@
 /*
- * The firewall rules that all private networks of root's cells share, in the network namespace of the
- * caller; under the lock of network_root.c.
+ * The firewall rules that all private networks of root's cells share, in the network namespace of
+ * the caller; under the lock of network_root.c.
  *
- * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching one
- * another, in the table mangle, since netavark puts itself in front of the filter table. Its comments remember what was not there before, so that it can be taken away again.
- * Chains of netavark's that were there before belong to others and stay.
+ * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching
+ * one another, in the table mangle, since netavark puts itself in front of the filter table. Its
+ * comments remember what was not there before, so that it can be taken away again. Chains of
+ * netavark's that were there before belong to others and stay.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 #define STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 
 #include "base/err.h"
 
-/* Before a cell's network is made; does nothing when the chain is there. */
+/*
+ * Before a cell's network is made: makes the chain, or restores what somebody took away of it, but
+ * for what the comments remembered, which cannot be known any more.
+ */
 bool firewall_open(struct err *err);
 
-/* After the last cell's network was taken down. */
+/* After the last cell's network was taken down; what is gone already counts as done. */
 bool firewall_close(struct err *err);
 
-/* Whether netavark's rules may name this subnet ("ADDRESS/BITS"). */
-bool firewall_names(const char *subnet);
+/* Whether rules may name this subnet ("ADDRESS/BITS"); false when that cannot be told. */
+bool firewall_names(const char *subnet, bool *named, struct err *err);
 
 #endif

@@ -12,10 +12,9 @@ bool handshake_send(int control, enum message_kind kind)
 
 void handshake_fail(int control, const struct err *err)
 {
-    struct message_failure failure = {.code = err->code};
+    struct message_failure failure = {.head = {.kind = MESSAGE_FAILED}, .code = err->code};
 
     memcpy(failure.message, err->message, sizeof(failure.message));
     memcpy(failure.hint, err->hint, sizeof(failure.hint));
-    if (handshake_send(control, MESSAGE_FAILED))
-        (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
+    (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
 }

@@ -3,7 +3,7 @@
  * executes stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never
  * anything else.
  *
- *   stepcell → cell   TREE          with a descriptor (SCM_RIGHTS): the source of mount `value` of the plan
+ *   stepcell → cell   TREE          with the descriptor (SCM_RIGHTS) of the source of mount `value`
  *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
  *   cell → stepcell   FAILED        the set-up failed; the process ends
  *   cell → stepcell   READY         everything is mounted and proven
@@ -46,8 +46,9 @@ struct message {
     char name[MESSAGE_NAME_MAX];
 };
 
-/* FAILED is followed by a second packet with this. */
+/* FAILED alone is this, in one packet: its sender may be killed at any moment. */
 struct message_failure {
+    struct message head;
     uint32_t code;
     char message[ERR_MESSAGE_MAX];
     char hint[ERR_HINT_MAX];
@@ -68,8 +69,8 @@ struct init_rlimit {
 };
 
 /*
- * What stepcell-init reads from INIT_CONFIG_FD, followed by the instructions of the seccomp filter (struct
- * sock_filter). Its argv[1…] and environment are the command's.
+ * What stepcell-init reads from INIT_CONFIG_FD, followed by the instructions of the seccomp filter
+ * (struct sock_filter). Its argv[1…] and environment are the command's.
  */
 struct init_config {
     uint32_t uid;

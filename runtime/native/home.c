@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "base/path.h"
+#include "mounts/tree.h"
 
 static bool is_same(const struct stat *a, int dir)
 {
@@ -25,8 +26,8 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
     if (spec->uid == 0)
         return true;
     /*
-     * "/" in passwd stands for no home at all. With a single id everything is the step's user's, and it
-     * would get what it does not get with more.
+     * "/" in passwd stands for no home at all. With a single id everything is the step's user's,
+     * and it would get what it does not get with more.
      */
     if (is_same(&st, root))
         return false;
@@ -70,16 +71,6 @@ static bool is_covered(const struct run_spec *spec, const char *home)
     return false;
 }
 
-/* overlayfs gives files other devices than directories: the mount is what tells. */
-static bool is_of_mount(int root, int fd)
-{
-    struct statx one, other;
-
-    return statx(root, "", AT_EMPTY_PATH, STATX_MNT_ID, &one) == 0 &&
-           statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &other) == 0 &&
-           one.stx_mnt_id == other.stx_mnt_id;
-}
-
 static int open_passwd(int root)
 {
     struct stat st;
@@ -91,7 +82,7 @@ static int open_passwd(int root)
     if (file < 0 || fstat(file, &st) < 0)
         return -1;
     /* Only a file of the cell's own root: a link may lead to a device, or into /proc. */
-    if (!S_ISREG(st.st_mode) || !is_of_mount(root, file)) {
+    if (!S_ISREG(st.st_mode) || !tree_is_of_mount(root, file)) {
         errno = EISDIR;
         return -1;
     }
@@ -111,8 +102,8 @@ static bool is_refused(int number)
 }
 
 /*
- * Appends a line for a user that the image does not know. An image that has something else than a file
- * there, or nothing at the end of a link, keeps it (CVE-2024-9676).
+ * Appends a line for a user that the image does not know. An image that has something else than a
+ * file there, or nothing at the end of a link, keeps it (CVE-2024-9676).
  */
 static bool add_passwd_line(const struct run_spec *spec, int root, const char *home)
 {

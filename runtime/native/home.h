@@ -1,6 +1,6 @@
 /*
- * What every user finds in a cell, whoever it is: a passwd entry, and a HOME that exists and that it can
- * write to.
+ * What every user finds in a cell, whoever it is: a passwd entry, and a HOME that exists and that
+ * it can write to.
  *
  * Calling sequence: home_prepare before the plan is applied, so that nothing of the host's is ever
  * written to; home_choose afterwards, since a mount may lie over what was prepared.
@@ -17,8 +17,8 @@ struct home {
 };
 
 /*
- * Finds or makes a home in the root of a cell, and adds the user to its passwd when the image does not
- * list it. The wanted one comes first, then two that an image hardly has.
+ * Finds or makes a home in the root of a cell, and adds the user to its passwd when the image does
+ * not list it. The wanted one comes first, then two that an image hardly has.
  */
 bool home_prepare(const struct run_spec *spec, int root, struct home *home, struct err *err);
 

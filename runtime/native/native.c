@@ -2,18 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -111,15 +109,26 @@ static bool make_file(const struct cell *cell, const char *name, const char *tex
            failed(err, "prepare the scratch directory of the cell");
 }
 
+static char *hosts_text(const struct run_spec *spec)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+
+    gethostname(name, sizeof(name));
+    return text_printf(HOSTS "127.0.1.1\t%s\n", spec->hostname ? spec->hostname : name);
+}
+
 /* The name service files: the host's own, but for what a network of its own makes different. */
 static bool make_network_files(struct cell *cell, struct err *err)
 {
     enum network_mode network = cell->spec->network;
     autobuf resolv = BUF_INIT(RESOLV_MAX);
+    autofree char *hosts = network == NETWORK_HOST ? NULL : hosts_text(cell->spec);
 
+    if (!hosts && network != NETWORK_HOST)
+        return failed(err, "prepare the scratch directory of the cell");
     if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
         return false;
-    return make_file(cell, "hosts", network == NETWORK_HOST ? NULL : HOSTS, &cell->hosts, err) &&
+    return make_file(cell, "hosts", hosts, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
 }
 
@@ -213,31 +222,38 @@ static pid_t clone_cell(const struct run_spec *spec, int cgroup, int *pidfd)
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/*
- * A packet of the cell. The end of one that has not read everything that was sent to it shows as an
- * error once, before the packets that it has sent.
- */
-static ssize_t receive(const struct cell *cell, void *packet, size_t size, int flags)
-{
-    ssize_t n = recv(cell->control, packet, size, flags);
+union packet {
+    struct message message;
+    struct message_failure failure; /* of kind MESSAGE_FAILED */
+};
 
-    return n < 0 && errno == ECONNRESET ? recv(cell->control, packet, size, flags) : n;
+/*
+ * A packet of the cell, without waiting: its size, 0 at the end and for nonsense, -1 with errno.
+ * The end of a cell that has not read everything that was sent to it shows as an error once, before
+ * the packets that it has sent.
+ */
+static ssize_t receive(const struct cell *cell, union packet *packet)
+{
+    ssize_t n = recv(cell->control, packet, sizeof(*packet), MSG_DONTWAIT);
+    bool failed;
+
+    if (n < 0 && errno == ECONNRESET)
+        n = recv(cell->control, packet, sizeof(*packet), MSG_DONTWAIT);
+    if (n < (ssize_t)sizeof(packet->message))
+        return n < 0 ? n : 0;
+    failed = packet->message.kind == MESSAGE_FAILED;
+    return n == (ssize_t)(failed ? sizeof(packet->failure) : sizeof(packet->message)) ? n : 0;
 }
 
-static bool take_failure(const struct cell *cell, struct err *err)
+static void take_failure(struct message_failure *failure, struct err *err)
 {
-    struct message_failure failure;
-
-    if (receive(cell, &failure, sizeof(failure), 0) != (ssize_t)sizeof(failure) ||
-        failure.code >= ERR_COUNT)
-        return err_set(err, ERR_ENGINE_FAILED,
-                       "contact with the cell was lost while it was set up");
-    err->code = (enum err_code)failure.code;
-    memcpy(err->message, failure.message, sizeof(err->message));
-    memcpy(err->hint, failure.hint, sizeof(err->hint));
-    err->message[sizeof(err->message) - 1] = '\0';
-    err->hint[sizeof(err->hint) - 1] = '\0';
-    return false;
+    if (failure->code >= ERR_COUNT)
+        failure->code = ERR_ENGINE_FAILED;
+    failure->message[sizeof(failure->message) - 1] = '\0';
+    failure->hint[sizeof(failure->hint) - 1] = '\0';
+    err->code = (enum err_code)failure->code;
+    memcpy(err->message, failure->message, sizeof(err->message));
+    memcpy(err->hint, failure->hint, sizeof(err->hint));
 }
 
 /*
@@ -246,12 +262,11 @@ static bool take_failure(const struct cell *cell, struct err *err)
  */
 static bool prefer_cause(const struct cell *cell, struct err *err)
 {
-    struct message message;
+    union packet packet;
 
     syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
-    if (receive(cell, &message, sizeof(message), MSG_DONTWAIT) == (ssize_t)sizeof(message) &&
-        message.kind == MESSAGE_FAILED)
-        take_failure(cell, err);
+    if (receive(cell, &packet) > 0 && packet.message.kind == MESSAGE_FAILED)
+        take_failure(&packet.failure, err);
     return false;
 }
 
@@ -394,7 +409,11 @@ static void take_exec_failure(struct cell *cell, int number)
                  "the cell");
     } else {
         err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
-        err_hint(err, "check its execute permission for the user of the step, and its format");
+        err_hint(err,
+                 cell->spec->seccomp
+                     ? "check that the seccomp profile allows execve, its execute permission "
+                       "for the user of the step, and its format"
+                     : "check its execute permission for the user of the step, and its format");
     }
 }
 
@@ -408,9 +427,8 @@ static void take_exit(struct cell *cell, int status)
 }
 
 /*
- * The marker by which overlayfs refuses to mount a volatile upper directory again, lest data that a
- * crash lost be missed; here they are thrown away in any case. Removed while the command starts,
- * since that takes its time on some disks. Where the caller may not, it goes with the rest.
+ * The marker of a volatile overlay, which goes with the rest in any case: removed while the command
+ * starts, since that takes its time on some disks. Where the caller may not, it waits.
  */
 static void remove_marker(const struct cell *cell)
 {
@@ -419,13 +437,15 @@ static void remove_marker(const struct cell *cell)
 
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
+    union packet packet;
     struct message message;
-    ssize_t n = receive(cell, &message, sizeof(message), MSG_DONTWAIT);
+    ssize_t n = receive(cell, &packet);
 
-    if (n < 0 && errno == EAGAIN)
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
-    if (n != (ssize_t)sizeof(message))
+    if (n <= 0)
         return false;
+    message = packet.message;
     message.name[sizeof(message.name) - 1] = '\0';
     switch ((enum message_kind)message.kind) {
     case MESSAGE_READY:
@@ -434,7 +454,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_FAILED:
         cell->record.kind = EXIT_FAILED;
-        take_failure(cell, &cell->record.error);
+        take_failure(&packet.failure, &cell->record.error);
         return true;
     case MESSAGE_EXEC_FAILED:
         take_exec_failure(cell, message.value);
@@ -508,54 +528,18 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
     return true;
 }
 
-static bool refuse(void *data, int dirfd, const char *name)
-{
-    (void)data, (void)dirfd, (void)name;
-    return false;
-}
-
-static bool is_empty(int dirfd, const char *name)
-{
-    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    return fd >= 0 && file_each_entry(fd, ".", refuse, NULL) && flistxattr(fd, NULL, 0) == 0;
-}
-
-static int inode_flags(int dirfd, const char *name)
-{
-    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int flags = 0;
-
-    /* A file system without flags has none. */
-    return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : flags;
-}
-
 /*
- * Whether the pair can serve another cell: nothing was written, nothing of the root was changed. The
- * scratch itself, which no cell sees, tells which flags a directory is born with.
+ * Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. No directory serves
+ * two overlays: who has a descriptor of the first one's root, sent out of the cell over a socket,
+ * would read and write the second one's files by it.
  */
-static bool is_as_new(const struct cell *cell)
-{
-    uint32_t uid, gid;
-    struct stat st;
-
-    return cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
-           idmap_outside(&cell->map.gids, 0, &gid) &&
-           fstatat(cell->scratch, SCRATCH_UPPER, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           st.st_mode == (S_IFDIR | 0755) && st.st_uid == uid && st.st_gid == gid &&
-           inode_flags(cell->scratch, SCRATCH_UPPER) == inode_flags(cell->scratch, ".") &&
-           utimensat(cell->scratch, SCRATCH_UPPER, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
-           is_empty(cell->scratch, SCRATCH_UPPER) && is_empty(cell->scratch, SCRATCH_WORK "/work");
-}
-
-/* Everything that the cell wrote to its scratch: see cell.c and mounts/apply.c. */
 static bool remove_written(const struct cell *cell)
 {
-    bool ok = file_remove_tree(cell->scratch, "root");
+    static const char *const made[] = {"root", SCRATCH_UPPER, SCRATCH_WORK};
+    bool ok = true;
 
-    if (!is_as_new(cell))
-        ok = file_remove_tree(cell->scratch, SCRATCH_UPPER) &&
-             file_remove_tree(cell->scratch, SCRATCH_WORK) && ok;
+    for (size_t i = 0; i < ARRAY_SIZE(made); i++)
+        ok = file_remove_tree(cell->scratch, made[i]) && ok;
     for (size_t i = 0; i < cell->spec->plan->count; i++) {
         autofree char *name = text_printf("cow%zu", i);
 

@@ -119,7 +119,9 @@ pid_t network_start(const struct network_cell *cell, struct err *err)
     }
     if (keeper > 0)
         return keeper;
-    /* It outlives a stepcell that is killed: the cell dies with stepcell, and the keeper sees that. */
+    /*
+     * It outlives a stepcell that is killed: the cell dies with stepcell, and the keeper sees that.
+     */
     prctl(PR_SET_NAME, "stepcell-net");
     if (!keep_only(keep, ARRAY_SIZE(keep)))
         _exit(KEEPER_LEFT);

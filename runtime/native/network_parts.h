@@ -14,12 +14,17 @@ bool network_user_check(struct err *err);
 bool network_user_connect(const struct network_cell *cell, struct tool *tool, struct err *err);
 
 bool network_root_check(struct err *err);
-/* `record` stays open, and locked, until the network is down: who holds it is in charge. */
-bool network_root_connect(const struct network_cell *cell, int *record, struct err *err);
-bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+/*
+ * `held`, the record, stays open, and locked, until the network is down: who holds it is in charge.
+ */
+bool network_root_connect(const struct network_cell *cell, int *held, struct err *err);
+bool network_root_disconnect(const struct network_cell *cell, int held, bool connected,
                              struct err *err);
 
-/* For a record whose cell is gone; `place` is the directory that holds it. */
+/*
+ * For a record whose cell is gone; `place` is the directory that holds it. The lock of the host is
+ * not waited for: a step that has nothing to do with it looks after it.
+ */
 bool network_root_undo(int place, struct err *err);
 
 #endif

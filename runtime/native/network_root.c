@@ -2,8 +2,9 @@
  * Root's way: netavark makes a bridge for the cell alone, a pair of interfaces and the address
  * translation. All of it is named by one number, which names a subnet too (subnet.h); the kernel's
  * interfaces are the register of the numbers in use, so that there is no other state that could be
- * wrong. Everything happens under one lock of the host, which only those share who take down the network
- * of a cell and nothing else: the kernel takes its time for that.
+ * wrong. Whose a bridge is says its alias, the token of the record. Everything happens under one
+ * lock of the host, which only those share who take down the network of a cell and nothing else:
+ * the kernel takes its time for that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/program.h"
 #include "runtime/native/firewall.h"
+#include "runtime/native/link.h"
 #include "runtime/native/network_parts.h"
+#include "runtime/native/network_record.h"
 #include "runtime/native/subnet.h"
 
 /* Removed when it is given up, so that nothing remains. Only root can make files there. */
@@ -32,7 +36,6 @@
 #define ROUTES_MAX    (8 << 20) /* bytes of /proc/net/route */
 #define BRIDGE        "stepcell"
 #define CONFIG_MAX    2048
-#define RECORD_MAX    16
 
 bool network_root_check(struct err *err)
 {
@@ -40,10 +43,10 @@ bool network_root_check(struct err *err)
         const char *program, *package;
     } needed[] = {
         {"netavark", "netavark"}, {"iptables", "iptables"}, {"iptables-restore", "iptables"}};
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        if (tool_find(needed[i].program, path))
+        if (program_find(needed[i].program, path))
             continue;
         err_set(err, ERR_ENGINE_UNAVAILABLE, "a private network needs '%s', which is not installed",
                 needed[i].program);
@@ -53,23 +56,36 @@ bool network_root_check(struct err *err)
     return true;
 }
 
-/* The lock (LOCK_SH, LOCK_EX) or -1; also when `stop` becomes readable, then without err. */
+/* The lock (LOCK_SH, LOCK_EX) or -1 with errno: EWOULDBLOCK when others have it. */
+static int try_lock(int kind)
+{
+    autofd lock = open(LOCK_PATH, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st;
+
+    if (lock < 0 || flock(lock, kind | LOCK_NB) < 0 || fstat(lock, &st) < 0)
+        return -1;
+    if (st.st_nlink > 0)
+        return TAKE_FD(lock);
+    /* A file that was removed meanwhile is nobody's lock. */
+    errno = EWOULDBLOCK;
+    return -1;
+}
+
+/* Waits for the lock; -1 also when `stop` becomes readable, then without err. */
 static int take_lock(int kind, int stop, struct err *err)
 {
     int64_t deadline = clock_now() + LOCK_LIMIT_MS * NS_PER_MS;
 
     do {
-        autofd lock = open(LOCK_PATH, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int lock = try_lock(kind);
         struct pollfd fd = {.fd = stop, .events = POLLIN};
-        struct stat st;
 
-        if (lock < 0) {
-            err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", LOCK_PATH);
+        if (lock >= 0)
+            return lock;
+        if (errno != EWOULDBLOCK) {
+            err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", LOCK_PATH);
             return -1;
         }
-        /* A file that was removed meanwhile is nobody's lock. */
-        if (flock(lock, kind | LOCK_NB) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
-            return TAKE_FD(lock);
         if (poll(&fd, 1, LOCK_STEP_MS) > 0)
             return -1;
     } while (clock_now() < deadline);
@@ -202,17 +218,68 @@ static bool run_netavark(const char *verb, uint32_t number, int netns, struct er
     return tool_run(argv, config.data, NULL, err);
 }
 
-static bool write_record(int scratch, uint32_t number, struct err *err)
+/* Writes a setting of an interface, or nothing where the kernel has none of the family. */
+static bool set(const char *family, const char *interface, const char *name, const char *value,
+                struct err *err)
 {
-    char text[RECORD_MAX];
+    char path[96];
+    autofd setting = -1;
 
-    snprintf(text, sizeof(text), "%u", number);
+    snprintf(path, sizeof(path), "/proc/sys/net/%s", family);
+    if (access(path, F_OK) < 0 && errno == ENOENT)
+        return true;
+    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, interface, name);
+    setting = open(path, O_WRONLY | O_CLOEXEC);
+    if (setting >= 0 && write(setting, value, strlen(value)) == (ssize_t)strlen(value))
+        return true;
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", path);
+}
+
+struct ports {
+    size_t count;
+    struct err *err;
+};
+
+static bool harden_port(void *data, const struct link *port)
+{
+    struct ports *ports = data;
+
+    ports->count++;
+    return set("ipv6", port->name, "disable_ipv6", "1", ports->err);
+}
+
+/*
+ * Before the cell can send anything: what it says as a router must not become the host's routes and
+ * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else.
+ */
+static bool harden(uint32_t number, struct err *err)
+{
+    char bridge[IF_NAMESIZE];
+    struct ports ports = {.err = err};
+
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
+    if (!set("ipv6", bridge, "disable_ipv6", "1", err) ||
+        !set("ipv4", bridge, "rp_filter", "1", err) ||
+        !set("ipv4", bridge, "accept_redirects", "0", err))
+        return false;
+    if (link_each_port(bridge, harden_port, &ports) && ports.count > 0)
+        return true;
+    if (err->code == ERR_NONE)
+        err_errno(err, ERR_ENGINE_FAILED, "cannot find the host's end of '%s'", bridge);
+    return false;
+}
+
+static bool write_record(int scratch, const struct network_record *record, struct err *err)
+{
+    char text[NETWORK_RECORD_SIZE];
+
+    network_record_text(record, text);
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
 /*
- * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that is
- * not root's own, in a store that others may write to, is none.
+ * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that
+ * is not root's own, in a store that others may write to, is none.
  */
 static int hold_record(int place)
 {
@@ -224,41 +291,73 @@ static int hold_record(int place)
     return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
 }
 
-static bool read_record(int record, uint32_t *number, struct err *err)
+static bool read_record(int fd, struct network_record *record, struct err *err)
 {
-    autobuf text = BUF_INIT(RECORD_MAX);
-    uint64_t value;
+    autobuf text = BUF_INIT(NETWORK_RECORD_SIZE);
 
-    if (!file_read_fd(record, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
+    if (!file_read_fd(fd, NETWORK_RECORD, &text, ERR_ENGINE_FAILED, err))
         return false;
-    if (!num_parse(text.data ? text.data : "", SUBNET_COUNT - 1, &value))
-        return err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
-    *number = (uint32_t)value;
+    return network_record_parse(text.data ? text.data : "", record) ||
+           err_set(err, ERR_ENGINE_FAILED, "the record of the network cannot be understood");
+}
+
+/*
+ * Whether what the record names can be its cell's: made since the host was started, and no bridge
+ * of another cell's, which got the number later. A bridge without an alias is one whose keeper was
+ * killed before it gave the name.
+ */
+static bool find_owner(const struct network_record *record, bool *own, struct err *err)
+{
+    char boot[NETWORK_BOOT_SIZE], bridge[IF_NAMESIZE];
+    struct link link;
+
+    if (!network_boot(boot, err))
+        return false;
+    *own = strcmp(boot, record->boot) == 0;
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", record->number);
+    if (!*own || if_nametoindex(bridge) == 0)
+        return true;
+    if (!link_find(bridge, &link))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot look at '%s'", bridge);
+    *own = !*link.alias || strcmp(link.alias, record->token) == 0;
     return true;
 }
 
-/* Whether nothing that netavark makes for it is there. */
-static bool is_gone(uint32_t number)
+static bool name_bridge(const struct network_record *record, struct err *err)
+{
+    char bridge[IF_NAMESIZE];
+
+    snprintf(bridge, sizeof(bridge), BRIDGE "%u", record->number);
+    return link_set_alias(bridge, record->token) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot name '%s'", bridge);
+}
+
+/* Whether something that netavark makes for it is there; false when that cannot be told. */
+static bool find_rest(uint32_t number, bool *rest, struct err *err)
 {
     char bridge[IF_NAMESIZE], address[SUBNET_TEXT], subnet[SUBNET_TEXT + 4];
 
     snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
     subnet_text(subnet_network(number), address);
     snprintf(subnet, sizeof(subnet), "%s/30", address);
-    return if_nametoindex(bridge) == 0 && !firewall_names(subnet);
+    *rest = if_nametoindex(bridge) != 0;
+    return *rest || firewall_names(subnet, rest, err);
 }
 
 /*
- * Takes down what may be there in part, and without a cell: netavark stops at the first piece that is
- * missing, so all is made whole first, in a network namespace of nobody.
+ * Takes down what may be there in part, and without a cell: netavark stops at the first piece that
+ * is missing, so all is made whole first, in a network namespace of nobody.
  */
-static bool take_down_rest(uint32_t number, struct err *err)
+static bool take_down_rest(const struct network_record *record, struct err *err)
 {
+    uint32_t number = record->number;
     autofd host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     autofd empty = -1;
-    bool ok;
+    bool own, rest = false, ok;
 
-    if (is_gone(number))
+    if (!find_owner(record, &own, err) || (own && !find_rest(number, &rest, err)))
+        return false;
+    if (!rest)
         return true;
     ok = host >= 0 && unshare(CLONE_NEWNET) == 0;
     if (ok) {
@@ -267,7 +366,7 @@ static bool take_down_rest(uint32_t number, struct err *err)
     }
     if (!ok)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a network namespace");
-    return run_netavark("setup", number, empty, err) &&
+    return firewall_open(err) && run_netavark("setup", number, empty, err) &&
            run_netavark("teardown", number, empty, err);
 }
 
@@ -280,57 +379,62 @@ static bool finish(int place, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot remove the record of the network");
 }
 
-static bool clear_up(int place, uint32_t number, bool down, struct err *err)
+static bool clear_up(int place, const struct network_record *record, bool down, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, -1, err);
 
-    return lock >= 0 && (down || take_down_rest(number, err)) && finish(place, err);
+    return lock >= 0 && (down || take_down_rest(record, err)) && finish(place, err);
 }
 
-bool network_root_connect(const struct network_cell *cell, int *record, struct err *err)
+bool network_root_connect(const struct network_cell *cell, int *held, struct err *err)
 {
     autolock lock = take_lock(LOCK_EX, cell->pidfd, err);
+    struct network_record record;
     uint32_t number;
 
-    if (lock < 0 || !choose_number(&number, err) || !write_record(cell->scratch, number, err))
+    if (lock < 0 || !choose_number(&number, err) || !network_record_make(number, &record, err) ||
+        !write_record(cell->scratch, &record, err))
         return false;
-    *record = hold_record(cell->scratch);
-    if (*record < 0)
+    *held = hold_record(cell->scratch);
+    if (*held < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot lock the record of the network");
-    return firewall_open(err) && run_netavark("setup", number, cell->netns, err);
+    return firewall_open(err) && run_netavark("setup", number, cell->netns, err) &&
+           name_bridge(&record, err) && harden(number, err);
 }
 
-bool network_root_disconnect(const struct network_cell *cell, int record, bool connected,
+bool network_root_disconnect(const struct network_cell *cell, int held, bool connected,
                              struct err *err)
 {
-    uint32_t number = 0;
+    struct network_record record;
     bool down = false;
 
-    if (record < 0)
+    if (held < 0)
         return true; /* nothing was begun */
-    if (!read_record(record, &number, err))
+    if (!read_record(held, &record, err))
         return false;
     if (connected) {
         autolock shared = take_lock(LOCK_SH, -1, err);
+        bool own;
 
-        down = shared >= 0 && run_netavark("teardown", number, cell->netns, err);
+        down = shared >= 0 && find_owner(&record, &own, err) && own &&
+               run_netavark("teardown", record.number, cell->netns, err);
     }
-    return clear_up(cell->scratch, number, down, err);
+    return clear_up(cell->scratch, &record, down, err);
 }
 
 bool network_root_undo(int place, struct err *err)
 {
-    autolock lock = take_lock(LOCK_EX, -1, err);
-    autofd record = -1;
-    uint32_t number = 0;
+    autolock lock = try_lock(LOCK_EX);
+    struct network_record record;
+    autofd held = -1;
 
     if (lock < 0)
-        return false;
-    /* Its keeper may have done it while the lock was waited for. */
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", LOCK_PATH);
+    /* Its keeper may have done it in the meantime. */
     if (faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
-    record = hold_record(place);
-    if (record < 0)
+    held = hold_record(place);
+    if (held < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the keeper of the network is at it");
-    return read_record(record, &number, err) && take_down_rest(number, err) && finish(place, err);
+    return read_record(held, &record, err) && take_down_rest(&record, err) && finish(place, err);
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/program.h"
 #include "runtime/native/network_parts.h"
 
 #define READY_FD "3" /* TOOL_FD_FIRST */
@@ -11,10 +12,10 @@
 #define TUN      "/dev/net/tun"
 
 /*
- * The helpers, the better one first. Each joins the user namespace of the cell before it is executed,
- * so that it has the right to the network namespace, keeps the signal of its parent's death, and has
- * no capability on the host. Both say on READY_FD that the network is there: pasta by writing its
- * process id, which it does when all is set up.
+ * The helpers, the better one first. Each joins the user namespace of the cell before it is
+ * executed, so that it has the right to the network namespace, keeps the signal of its parent's
+ * death, and has no capability on the host. Both say on READY_FD that the network is there: pasta
+ * by writing its process id, which it does when all is set up.
  */
 static const char *const pasta[] = {
     "pasta", "--foreground", "--stderr", "--config-net", "--ns-ifname=eth0", "--no-map-gw",
@@ -41,10 +42,10 @@ static const struct {
 
 static bool is_installed(void)
 {
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(helpers); i++) {
-        if (tool_find(helpers[i].argv[0], path))
+        if (program_find(helpers[i].argv[0], path))
             return true;
     }
     return false;
@@ -106,10 +107,10 @@ bool network_user_connect(const struct network_cell *cell, struct tool *tool, st
 {
     for (size_t i = 0; i < ARRAY_SIZE(helpers); i++) {
         struct err first = *err;
-        char path[TOOL_PATH_MAX];
+        char path[PROGRAM_PATH_MAX];
         enum tool_event event;
 
-        if (!tool_find(helpers[i].argv[0], path))
+        if (!program_find(helpers[i].argv[0], path))
             continue;
         event = try_tool(cell, path, i, tool, err);
         if (event == TOOL_READY)

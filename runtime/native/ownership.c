@@ -144,9 +144,10 @@ static bool give_back_one(const struct sweep *sweep, int fd, const struct stat *
 }
 
 /*
- * Whether nobody but its owner can have written to the mount that `fd` lies on: to FUSE without allow_other
- * the other ids of a cell had no access, and an automount has no files before it is gone to. There is
- * nothing to give back, and asking may take for ever: the server may be far away, or hang.
+ * Whether nobody but its owner can have written to the mount that `fd` lies on: to FUSE without
+ * allow_other the other ids of a cell had no access, and an automount has no files before it is
+ * gone to. There is nothing to give back, and asking may take for ever: the server may be far away,
+ * or hang.
  */
 static bool is_untouched(int fd)
 {
@@ -275,7 +276,9 @@ static bool sweep_tree(struct sweep *sweep, int top)
     return sweep->ok;
 }
 
-/* The step may have moved the source and put something else in its place: only the source is swept. */
+/*
+ * The step may have moved the source and put something else in its place: only the source is swept.
+ */
 static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 {
     autofd fd = open(source->resolved, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/program.h"
 #include "runtime/native/network.h"
-#include "runtime/native/tool.h"
 
 #define KEYWORD     "nameserver"
 #define ADDRESS_MAX 64
@@ -118,10 +118,10 @@ static enum resolv_verdict make_from(const char *path, const struct resolv_host 
 
 bool resolv_for_cell(struct buf *out, bool *forwarded, struct err *err)
 {
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
     /* pasta gives the cell the host's own addresses; slirp4netns and root's bridge have no IPv6. */
     struct resolv_host host = {
-        .is_own = is_own, .has_ipv6 = tool_find("pasta", path), .forward = NETWORK_USER_DNS};
+        .is_own = is_own, .has_ipv6 = program_find("pasta", path), .forward = NETWORK_USER_DNS};
     struct err ignored;
 
     if (geteuid() == 0)

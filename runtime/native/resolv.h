@@ -30,12 +30,15 @@ enum resolv_verdict {
 /*
  * Appends to `out` what the cell gets for the host's `text`: every line stays as it is but those of
  * servers that cannot be reached. When there are such and a forwarder, it takes the place of all
- * servers: pasta gives the answers of the server that it asks itself the forwarder's address, so the
- * cell cannot ask that one, too. A file that names no server gives a cell none. Pure but for is_own.
+ * servers: pasta gives the answers of the server that it asks itself the forwarder's address, so
+ * the cell cannot ask that one, too. A file that names no server gives a cell none. Pure but for
+ * is_own.
  */
 enum resolv_verdict resolv_make(const char *text, const struct resolv_host *host, struct buf *out);
 
-/* The same for /etc/resolv.conf of this host and its caller; tells whether it needs the forwarder. */
+/*
+ * The same for /etc/resolv.conf of this host and its caller; tells whether it needs the forwarder.
+ */
 bool resolv_for_cell(struct buf *out, bool *forwarded, struct err *err);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/num.h"
 #include "mounts/idmap.h"
@@ -20,11 +21,7 @@
 #define PLACES_MAX  100000 /* cells at once in one store */
 #define PLACES_KEPT 4      /* places that stay; the others are removed with their cell */
 #define NAME_SIZE   16
-
-static bool is_of_pair(const char *name)
-{
-    return strcmp(name, SCRATCH_UPPER) == 0 || strcmp(name, SCRATCH_WORK) == 0;
-}
+#define SWEEP_MS    3000 /* after which a call starts to take down no more of dead cells */
 
 static bool refuse(void *data, int dirfd, const char *name)
 {
@@ -32,18 +29,9 @@ static bool refuse(void *data, int dirfd, const char *name)
     return false;
 }
 
-/*
- * An entry of a place that may stay: a directory of the pair; the upper one empty, the other
- * without the marker of a volatile overlay, which could not be mounted again.
- */
-static bool may_stay(void *data, int dirfd, const char *name)
+static bool is_empty(int place)
 {
-    (void)data;
-    if (!is_of_pair(name))
-        return false;
-    if (strcmp(name, SCRATCH_WORK) == 0)
-        return faccessat(dirfd, SCRATCH_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-    return file_each_entry(dirfd, name, refuse, NULL);
+    return file_each_entry(place, ".", refuse, NULL);
 }
 
 /* A place that is locked by this process, or -1. A place that was removed meanwhile is none. */
@@ -69,34 +57,46 @@ static int remove_dead(void *data)
     return file_remove_tree(dead->cells, dead->name) ? 0 : 1;
 }
 
-/* Files of a cell may belong to subordinate ids, which only a namespace with these ids can remove.
- */
-static bool remove_place(int cells, const char *name, int place)
+/* A cgroup or the network of the cell is left: the next call tries again, by the record. */
+static bool has_record(int place)
+{
+    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+           faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Files of a cell may belong to ids that only a user namespace with these ids can remove. */
+static bool remove_place(int cells, const char *name, int place, int64_t deadline)
 {
     struct dead dead = {cells, name};
     struct idmap map;
     struct err ignored;
 
     /* A cgroup or network that could not be removed keeps its record, and so its place. */
+    if (clock_now() >= deadline && has_record(place))
+        return false;
     return cgroup_sweep(place) && network_undo(place) &&
            (file_remove_tree(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
                                               idmap_run(&map, remove_dead, &dead, &ignored) == 0));
 }
 
+struct sweep {
+    const struct scratch *scratch;
+    int64_t deadline;
+};
+
 /* Looks at a place that this process does not use. */
 static bool sweep_place(void *data, int cells, const char *name)
 {
-    const struct scratch *scratch = data;
+    const struct sweep *sweep = data;
     uint64_t place;
     bool numbered = num_parse(name, PLACES_MAX, &place);
     autofd lock = -1;
 
-    if (numbered && place == scratch->place)
+    if (numbered && place == sweep->scratch->place)
         return true;
     lock = lock_place(cells, name);
-    if (lock >= 0 &&
-        (!numbered || place >= PLACES_KEPT || !file_each_entry(lock, ".", may_stay, NULL)))
-        remove_place(cells, name, lock); /* what stays is tried again by the next call */
+    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !is_empty(lock)))
+        remove_place(cells, name, lock, sweep->deadline); /* what stays is tried again */
     return true;
 }
 
@@ -107,7 +107,7 @@ static bool failed(const char *path, struct err *err)
 }
 
 /* The lowest place that nobody has; what a crash left in it is removed. */
-static bool take_place(int cells, struct scratch *scratch)
+static bool take_place(int cells, struct scratch *scratch, int64_t deadline)
 {
     char name[NAME_SIZE];
 
@@ -122,9 +122,9 @@ static bool take_place(int cells, struct scratch *scratch)
             return false;
         if (lock < 0)
             continue;
-        if (!file_each_entry(lock, ".", may_stay, NULL)) {
+        if (!is_empty(lock)) {
             /* Made anew; a place that cannot be cleared is nobody's. */
-            if (remove_place(cells, name, lock))
+            if (remove_place(cells, name, lock, deadline))
                 place--;
             continue;
         }
@@ -139,36 +139,29 @@ static bool take_place(int cells, struct scratch *scratch)
 bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
 {
     autofree char *path = text_printf("%s/cells", store);
+    struct sweep sweep = {scratch, clock_now() + SWEEP_MS * NS_PER_MS};
     autofd cells = -1;
 
     if (!path || !file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
         return false;
     cells = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (cells < 0 || !take_place(cells, scratch))
+    if (cells < 0 || !take_place(cells, scratch, sweep.deadline))
         return failed(path, err);
     scratch->path = text_printf("%s/%u", path, scratch->place);
     scratch->cells = TAKE_FD(cells);
-    file_each_entry(scratch->cells, ".", sweep_place, scratch);
+    file_each_entry(scratch->cells, ".", sweep_place, &sweep);
     return scratch->path || failed(path, err);
 }
 
-static bool remove_other(void *data, int dirfd, const char *name)
+static bool remove_entry(void *data, int dirfd, const char *name)
 {
     (void)data;
-    return is_of_pair(name) || file_remove_tree(dirfd, name);
-}
-
-/* A cgroup or the network of the cell is left: the next call tries again, by the record. */
-static bool has_record(int place)
-{
-    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-           faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return file_remove_tree(dirfd, name);
 }
 
 static bool remove_written(const struct scratch *scratch, const char *name)
 {
-    bool clean = file_each_entry(scratch->lock, ".", remove_other, NULL) &&
-                 file_each_entry(scratch->lock, ".", may_stay, NULL);
+    bool clean = file_each_entry(scratch->lock, ".", remove_entry, NULL);
 
     return clean && scratch->place < PLACES_KEPT ? true : file_remove_tree(scratch->cells, name);
 }

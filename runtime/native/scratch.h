@@ -1,9 +1,9 @@
 /*
  * The scratch directory of a cell: STORE/cells/N, 0700, locked (flock) as long as its owner lives.
  *
- * A cell takes the lowest place that is free. A few places stay when their cell has ended, empty
- * but for the pair of directories that an overlay needs when the cell wrote nothing to it: making
- * and removing directories is the slowest part of a warm start on some disks (docs/performance.md).
+ * A cell takes the lowest place that is free. A few places stay when their cell has ended, empty:
+ * making and removing directories is the slowest part of a warm start on some disks
+ * (docs/performance.md).
  * What a crash leaves is found by the missing lock and removed by whoever takes a place next.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_SCRATCH_H
@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-/* The pair of directories; the engine keeps it only when it is as good as new. */
+/* What an overlay needs; made and removed by the engine for each cell. */
 #define SCRATCH_UPPER  "upper"
 #define SCRATCH_WORK   "work"
 #define SCRATCH_MARKER SCRATCH_WORK "/work/incompat" /* overlayfs makes it: see remove_marker */

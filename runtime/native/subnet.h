@@ -1,7 +1,7 @@
 /*
- * The addresses of cells whose network root makes: each has a /30 of its own, with the host's end of
- * it, named by one number. The ranges are such as networks rarely use, since a cell must not take the
- * place of something that the host reaches.
+ * The addresses of cells whose network root makes: each has a /30 of its own, with the host's end
+ * of it, named by one number. The ranges are such as networks rarely use, since a cell must not
+ * take the place of something that the host reaches.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_SUBNET_H
 #define STEPCELL_RUNTIME_NATIVE_SUBNET_H

@@ -16,30 +16,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/program.h"
 
 #define TEXT_MAX  4096 /* of what a tool prints */
 #define HIGH_FD   16   /* above the numbers that a tool's descriptors get */
 #define CAUSE_MAX 512
-#define ARGS_MAX  16
-
-const char *tool_find(const char *name, char path[TOOL_PATH_MAX])
-{
-    static const char *const folders[] = {"/usr/bin",
-                                          "/usr/sbin",
-                                          "/usr/lib/podman",
-                                          "/usr/libexec/podman",
-                                          "/usr/local/bin",
-                                          "/usr/local/sbin",
-                                          "/bin",
-                                          "/sbin"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        snprintf(path, TOOL_PATH_MAX, "%s/%s", folders[i], name);
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return NULL;
-}
 
 /* Everything above the descriptors that the tool is to have is closed when it is executed. */
 static bool place_descriptors(const struct tool_start *start, int output)
@@ -67,7 +48,9 @@ _Noreturn static void become_tool(const struct tool_start *start, int output, pi
                                 "LC_ALL=C", "NETAVARK_FW=iptables", NULL};
     sigset_t none;
 
-    /* A group of its own: what it starts can be ended with it, and ^C on a terminal is not for it. */
+    /*
+     * A group of its own: what it starts can be ended with it, and ^C on a terminal is not for it.
+     */
     setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -116,8 +99,8 @@ bool tool_start(const struct tool_start *start, struct tool *tool, struct err *e
 }
 
 /*
- * What does not fit is read and forgotten, since a tool must never wait for its reader; one piece at a
- * time, since one that never stops must not keep anybody from the clock.
+ * What does not fit is read and forgotten, since a tool must never wait for its reader; one piece
+ * at a time, since one that never stops must not keep anybody from the clock.
  */
 static bool take_output(struct tool *tool)
 {
@@ -235,11 +218,11 @@ bool tool_run(const char *const *argv, const char *input, struct buf *output, st
     struct tool_start start = {.input = -1, .fds = {-1, -1}, .userns = -1};
     autotool tool = TOOL_INIT;
     autofd file = -1;
-    char path[TOOL_PATH_MAX];
+    char path[PROGRAM_PATH_MAX];
     enum tool_event event;
     int status;
 
-    start.path = tool_find(argv[0], path);
+    start.path = program_find(argv[0], path);
     if (!start.path) {
         err_set(err, ERR_ENGINE_UNAVAILABLE, "'%s' is not installed", argv[0]);
         return err_hint(err, "install it, or run with --network host or none");
@@ -252,6 +235,8 @@ bool tool_run(const char *const *argv, const char *input, struct buf *output, st
     }
     if (!tool_start(&start, &tool, err))
         return false;
+    if (output && output->max > TEXT_MAX)
+        tool.text.max = output->max;
     event = tool_wait(&tool, -1, -1, clock_now() + TOOL_LIMIT_MS * NS_PER_MS);
     status = tool_end(&tool);
     if (event != TOOL_ENDED || !WIFEXITED(status) || WEXITSTATUS(status) != 0)

@@ -2,8 +2,9 @@
  * The programs that make a cell's network: started without a shell, from fixed folders, with a time
  * limit for whatever is waited for, and with nothing of stepcell's but the descriptors named here.
  *
- * A tool is a child of the process that started it and dies with it. What it prints is kept, up to
- * a limit, to show the cause when it fails.
+ * A tool is a child of the process that started it and dies with it, and so does what it started,
+ * as long as that stays in its process group. What it prints is kept, up to a limit, to show the
+ * cause when it fails.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_TOOL_H
 #define STEPCELL_RUNTIME_NATIVE_TOOL_H
@@ -15,7 +16,6 @@
 #include "base/err.h"
 
 #define TOOL_LIMIT_MS 5000 /* for what takes a tenth of a second */
-#define TOOL_PATH_MAX 64
 #define TOOL_FDS      2
 #define TOOL_FD_FIRST 3 /* the number that fds[0] gets in the tool */
 
@@ -44,15 +44,12 @@ enum tool_event {
     TOOL_LATE,    /* the deadline has passed */
 };
 
-/* Where a program lies, out of the folders where distributions put it, or NULL. */
-const char *tool_find(const char *name, char path[TOOL_PATH_MAX]);
-
 bool tool_start(const struct tool_start *start, struct tool *tool, struct err *err);
 
 /* Waits for one of these; `ready` and `stop` may be -1. No deadline is 0. */
 enum tool_event tool_wait(struct tool *tool, int ready, int stop, int64_t deadline);
 
-/* Kills it and what it started, and gives its wait status; 0 when none runs. */
+/* Kills it and its process group, and gives its wait status; 0 when none runs. */
 int tool_end(struct tool *tool);
 #define autotool CLEANUP(tool_release) struct tool
 void tool_release(struct tool *tool);

@@ -18,6 +18,18 @@
 
 enum move { MOVED, SOURCE_EMPTY, SOURCE_ENDED, SINK_FULL, SINK_GONE, NOT_SPLICEABLE };
 
+/* How much of `max` bytes may be taken from the source. */
+static size_t allowed(const struct pump *pump, size_t max)
+{
+    return pump->finishing && pump->left < max ? pump->left : max;
+}
+
+static void took(struct pump *pump, ssize_t n)
+{
+    if (pump->finishing)
+        pump->left -= (size_t)n;
+}
+
 static enum move sink_error(void)
 {
     if (errno == EAGAIN)
@@ -27,11 +39,15 @@ static enum move sink_error(void)
 
 static enum move splice_some(struct pump *pump)
 {
-    ssize_t n = splice(pump->from, NULL, pump->own_sink, NULL, SPLICE_MAX,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    size_t max = allowed(pump, SPLICE_MAX);
     int waiting = 0;
+    ssize_t n;
 
+    if (max == 0)
+        return SOURCE_EMPTY;
+    n = splice(pump->from, NULL, pump->own_sink, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
+        took(pump, n);
         pump->bytes += (uint64_t)n;
         return MOVED;
     }
@@ -44,6 +60,9 @@ static enum move splice_some(struct pump *pump)
     /* Which side would block? A file never does, not even at its end. */
     if (pump->source_unpollable)
         return SINK_FULL;
+    /* What has been written since is no sign of a full sink, and nobody could wait for a file. */
+    if (pump->sink_unpollable)
+        return SOURCE_EMPTY;
     return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
 }
 
@@ -82,7 +101,9 @@ static enum move copy_some(struct pump *pump)
     if (pump->sent < pump->held)
         return write_held(pump);
     pump->sent = pump->held = 0;
-    n = read(pump->from, pump->buffer, PUMP_CHUNK);
+    if (allowed(pump, PUMP_CHUNK) == 0)
+        return SOURCE_EMPTY;
+    n = read(pump->from, pump->buffer, allowed(pump, PUMP_CHUNK));
     if (n == 0)
         return SOURCE_ENDED;
     if (n < 0) {
@@ -91,6 +112,7 @@ static enum move copy_some(struct pump *pump)
         /* A terminal that hung up, a socket that was reset: there is no more. */
         return errno == EINTR ? MOVED : SOURCE_ENDED;
     }
+    took(pump, n);
     pump->held = (size_t)n;
     return write_held(pump);
 }
@@ -102,8 +124,11 @@ static enum move drop_some(struct pump *pump)
 
     pump->lost += pump->held - pump->sent;
     pump->sent = pump->held = 0;
-    n = read(pump->from, pump->buffer, PUMP_CHUNK);
+    if (allowed(pump, PUMP_CHUNK) == 0)
+        return SOURCE_EMPTY;
+    n = read(pump->from, pump->buffer, allowed(pump, PUMP_CHUNK));
     if (n > 0) {
+        took(pump, n);
         pump->lost += (uint64_t)n;
         return MOVED;
     }
@@ -246,6 +271,10 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
 
 bool pump_finish(struct pump *pump, struct err *err)
 {
+    int waiting = 0;
+
+    if (!pump->finishing && ioctl(pump->from, FIONREAD, &waiting) == 0)
+        pump->left = (size_t)waiting;
     pump->finishing = true;
     return !pump->loop || pump->ended || ready(pump, 0, err);
 }

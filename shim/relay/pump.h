@@ -29,7 +29,8 @@ struct pump {
     uint64_t lost;  /* read but not deliverable */
     bool ended;     /* the source is at its end and the buffer is empty */
 
-    bool finishing; /* an empty source is at its end */
+    bool finishing; /* what is `left` in the source is all that is to be moved */
+    size_t left;
     bool copying, sink_gone, sink_may_block, source_unpollable, sink_unpollable, sink_is_socket;
     char *buffer; /* PUMP_CHUNK bytes, only while copying */
     size_t held, sent;
@@ -46,8 +47,8 @@ bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_
 void pump_close(struct pump *pump);
 
 /*
- * Nobody writes to the source any more: what is in it is all, even if somebody holds it open (a step can
- * hand its stdout to another process).
+ * What is in the source now is all, even if somebody holds it open and goes on writing: a step can
+ * hand its stdout to another process.
  */
 bool pump_finish(struct pump *pump, struct err *err);
 

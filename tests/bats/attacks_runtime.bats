@@ -251,3 +251,25 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
         done
     done
 }
+
+# The root of a cell that has ended is kept alive by a descriptor outside.
+@test "a root that a cell has sent out of itself is not the next cell's" {
+    sent_out() {
+        cp "$ATTACK" attack
+        mkfifo ../ask
+        # shellcheck disable=SC2094 # a FIFO, opened for both so that nobody waits
+        "$ATTACK" take "$WORK/socket" <>../ask >../said 2>&1 3>&- &
+        RACER=$!
+        wait_for test -S socket
+        run -0 cell -- ./attack hand-over socket
+        cell -- sh -c 'echo secret >/made-by-the-next; echo >started; sleep 1; ls /' >../seen &
+        wait_for test -e started
+        echo >../ask
+        wait_for grep -q looked ../said
+        wait $!
+        stop_racer
+        [[ $(cat ../said) != *read* ]]
+        [[ $(cat ../seen) == *made-by-the-next* && $(cat ../seen) != *made-from-outside* ]]
+    }
+    each_caller sent_out
+}

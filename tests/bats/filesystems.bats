@@ -232,9 +232,34 @@ refused() {
     CALLERS="ranges plain" each_caller past
 }
 
+@test "a source whose server hangs does not make stepcell deaf" {
+    hung() {
+        local server pid status=0 option
+        run -0 cell -- true # the image is there
+        fuse "${WORK%/*}/under" "${WORK%/*}/hangs" --no-allow-other -o attr_timeout=0,entry_timeout=0
+        server=$(pgrep -n -x bindfs)
+        kill -STOP "$server"
+        for option in --package --workdir; do
+            as "$STEPCELL" run --result "$RESULT" "$option" "${WORK%/*}/hangs" "$IMAGE" true 3>&- &
+            pid=$!
+            sleep 0.5
+            # The outer shell waits for stepcell, which is asked.
+            pkill -TERM -P "$pid" -x stepcell || kill -TERM "$pid"
+            status=0
+            wait "$pid" || status=$?
+            assert_equal status $status 143
+            assert_equal outcome "$(result_field .outcome)" canceled
+        done
+        kill -KILL "$server"
+        in_mounts umount --lazy "${WORK%/*}/hangs"
+    }
+    each_caller hung
+}
+
 @test "a step that cannot be set up says why, whatever else fails at the same moment" {
     cause() {
         local device
+        run -0 cell -- true # the image is there
         # A host without /dev/full, and one on which the ids are set slowly and in vain.
         in_mounts mount -t tmpfs dev /mnt
         for device in null zero random urandom tty fuse; do

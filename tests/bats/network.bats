@@ -190,10 +190,10 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     each_network canceled
 }
 
-# start_private: a step that sleeps until there is a file "end", and its process as $STEP
+# start_private [COMMAND]: a step that sleeps until there is a file "end", and its process as $STEP
 start_private() {
     as "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --progress none --network private "$IMAGE" -- \
-        sh -c 'echo up; until [ -e end ]; do sleep 0.1; done' >"${WORK%/*}/out" 2>&1 3>&- &
+        sh -c "${1:-true} && echo up; "'until [ -e end ]; do sleep 0.1; done' >"${WORK%/*}/out" 2>&1 3>&- &
     local shell=$!
     wait_for grep -q up "${WORK%/*}/out"
     STEP=$(pgrep -P "$shell" || echo "$shell")
@@ -204,6 +204,35 @@ keeper() { pgrep -P "$STEP" -x stepcell-net; }
 
 is_gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 is_as_before() { [ "$(network_state)" = "$STATE" ]; }
+
+@test "a cell cannot become the router of the host" {
+    advertised() {
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o advertise "$TESTS/lib/advertise.c"
+        start_private ./advertise
+        # So that the advertisement is dealt with, if it is.
+        sleep 0.5
+        run on_host ip -6 route show default
+        assert_equal "default routes" "$output" "default via fd00:5c::1 dev up0 metric 1024 pref medium"
+        run on_host ip -6 address
+        assert_match "$output" "*fd00:5c::2*"
+        [[ $output != *stepcell* && $output != *fd00:bad:* ]]
+        assert_equal settings "$(on_host sh -c 'cd /proc/sys/net/ipv4/conf/stepcell0
+            cat rp_filter accept_redirects')" $'1\n0'
+        for interface in $(on_host ip -o link show master stepcell0 | sed 's/^[0-9]*: \([^@]*\)@.*/\1/'); do
+            assert_equal "IPv6 of $interface" \
+                "$(on_host cat "/proc/sys/net/ipv6/conf/$interface/disable_ipv6")" 1
+        done
+        assert_match "$interface" "?*"
+        touch end
+        wait_for is_gone "$STEP"
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller advertised
+    assert_network_as "$state"
+}
 
 @test "nothing of a private network remains after TERM" {
     ended() {
@@ -305,6 +334,145 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     local state
     state=$(network_state)
     CALLER=root as_caller apart
+    assert_network_as "$state"
+}
+
+@test "a flushed firewall is restored by the next cell, and is no obstacle to the last" {
+    flushed() {
+        local first=$RESULT
+        start_private
+        on_host iptables -t mangle "$@"
+        local RESULT=${WORK%/*}/second.json
+        run -0 private true
+        assert_equal verified "$(result_field .cleanup.verified)" true
+        on_host iptables -t mangle -C FORWARD -j STEPCELL
+        on_host iptables -t mangle -C STEPCELL -i stepcell+ -o stepcell+ -j DROP
+        # What is gone when the last ends counts as done.
+        on_host iptables -t mangle "$@"
+        touch end
+        wait_for is_gone "$STEP"
+        RESULT=$first
+        assert_equal verified "$(result_field .cleanup.verified)" true
+        rm end
+        run on_host iptables-save -t mangle
+        [[ $output != *STEPCELL* ]]
+    }
+    local state forwarding
+    forwarding=$(on_host cat /proc/sys/net/ipv4/ip_forward)
+    state=$(network_state)
+    CALLER=root as_caller flushed -F
+    CALLER=root as_caller flushed -D FORWARD -j STEPCELL
+    # What the comments knew was lost with the first.
+    on_host iptables -t filter -F
+    on_host iptables -t filter -X
+    on_host iptables -t nat -F
+    on_host iptables -t nat -X
+    on_host sh -c "echo $forwarding >/proc/sys/net/ipv4/ip_forward"
+    assert_network_as "$state"
+}
+
+@test "an iptables that fails says nothing about rules: the record stays" {
+    unknown() {
+        local record
+        start_private
+        kill -KILL "$STEP" "$(keeper)"
+        wait_for is_gone "$STEP"
+        record=$(find "$TEST_DIR/store/root/cells" -name network)
+        [ -s "$record" ]
+        on_host ip link delete stepcell0
+        cover /usr/sbin/iptables "$NET_DIR/fake/iptables" <<<$'#!/bin/sh\nexit 1'
+        run cell --network host -- true
+        uncover /usr/sbin/iptables
+        [ -s "$record" ]
+        run -0 cell --network host -- true
+        [ ! -e "$record" ]
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller unknown
+    assert_network_as "$state"
+}
+
+# put_record TEXT: a dead place with it, as $PLACE
+put_record() {
+    PLACE=$TEST_DIR/store/root/cells/77
+    mkdir -p "$PLACE"
+    printf %s "$1" >"$PLACE/network"
+}
+
+@test "a record of another time, or of a number that is another cell's now, touches nothing" {
+    others() {
+        local bridge boot token=0123456789abcdef
+        run -0 private true
+        start_private
+        bridge=$(on_host ip -o link show stepcell0)
+        assert_match "$bridge" "*alias [0-9a-f]*"
+        state=$(network_state)
+        boot=$(cat /proc/sys/kernel/random/boot_id)
+        for record in "0 $token $boot" "0 $token 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c9" \
+            "9 $token 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c9"; do
+            put_record "$record"
+            # Any call of netavark's or iptables' to change something fails here.
+            cover /usr/lib/podman/netavark "$NET_DIR/fake/called" <<<"#!/bin/sh
+touch $NET_DIR/called; exit 1"
+            run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+            uncover /usr/lib/podman/netavark
+            [ ! -e "$PLACE" ]
+            [ ! -e "$NET_DIR/called" ]
+            assert_network_as "$state"
+        done
+        # A record that is not understood stays, and touches nothing either.
+        put_record 0
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ -e "$PLACE/network" ]
+        rm -r "$PLACE"
+        assert_network_as "$state"
+        # Killed before the bridge got its name: it is taken down.
+        kill -KILL "$STEP" "$(keeper)"
+        wait_for is_gone "$STEP"
+        on_host ip link set stepcell0 alias ''
+        run -0 cell --network host -- true
+        [[ $(on_host ip -o link) != *stepcell* ]]
+    }
+    local before state
+    before=$(network_state)
+    CALLER=root as_caller others
+    assert_network_as "$before"
+}
+
+@test "the rests of dead cells do not keep a step waiting" {
+    dead() {
+        local place before boot pid
+        boot=$(cat /proc/sys/kernel/random/boot_id)
+        run -0 cell --network host -- true
+        on_host ip link add stepcell9 type bridge
+        on_host sh -c 'exec 9>/run/stepcell-network.lock; flock 9; echo locked; exec sleep 30' >"${WORK%/*}/locked" 3>&- &
+        pid=$!
+        wait_for grep -q locked "${WORK%/*}/locked"
+        put_record "9 0123456789abcdef $boot"
+        before=$SECONDS
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ $((SECONDS - before)) -le 4 ]
+        [ -e "$PLACE/network" ]
+        pkill -P "$pid" || true
+        wait "$pid" || true
+        # Helpers that hang: as many dead cells cost as much as one.
+        for place in {78..81}; do
+            mkdir "${PLACE%/*}/$place"
+            cp "$PLACE/network" "${PLACE%/*}/$place/network"
+        done
+        cover /usr/lib/podman/netavark "$NET_DIR/fake/hangs" <<<$'#!/bin/sh\nsleep 1000'
+        before=$SECONDS
+        run -0 as "$STEPCELL" run --workdir "$WORK" --progress none --network host "$IMAGE" -- true
+        [ $((SECONDS - before)) -le 9 ]
+        [ -e "$PLACE/network" ]
+        uncover /usr/lib/podman/netavark
+        run -0 cell --network host -- true
+        [ -z "$(find "${PLACE%/*}" -name network)" ]
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller dead
     assert_network_as "$state"
 }
 

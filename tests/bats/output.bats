@@ -113,6 +113,15 @@ bytes() { result_field ".output.$1.bytes"; }
     each_caller file
 }
 
+@test "many small writes into a file of the caller do not stop the relay" {
+    small() {
+        # shellcheck disable=SC2016 # the cell's shell
+        cell --timeout 60 -- sh -c 'i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i + 1)); done' >../file
+        assert_equal lines "$(wc -l <../file)" 20000
+    }
+    each_caller small
+}
+
 @test "the script's output is relayed as it is, messages of stepcell carry their prefix" {
     prefix() {
         run -0 --separate-stderr cell -- sh -c 'echo "##octopus[setVariable name=x]"; echo plain >&2'

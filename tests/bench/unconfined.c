@@ -1,6 +1,7 @@
 /*
- * What confines a cell, without effect: linked instead of runtime/confine/ and mounts/mask.c into a build
- * that scripts/bench makes to measure what confinement costs (STEPCELL_UNCONFINED), and into no other.
+ * What confines a cell, without effect: linked instead of runtime/confine/ and mounts/mask.c into a
+ * build that scripts/bench makes to measure what confinement costs (STEPCELL_UNCONFINED), and into
+ * no other.
  */
 #include "mounts/mask.h"
 #include "runtime/confine/caps.h"

@@ -8,6 +8,9 @@
  *   attack descriptors         uses descriptors that were not handed over
  *   attack signals             signals every process that there is
  *   attack privileges          looks for those that neither the user nor docker's default gives
+ *   attack hand-over SOCKET    sends its root to whoever listens there
+ *   attack take SOCKET         listens there (outside), and when it gets a line on its standard input says
+ *                              what can be read and made in the root that it was sent
  *   attack exchange A B        exchanges two names until it is killed (renameat2)
  */
 #define _GNU_SOURCE /* musl hides process_vm_readv */
@@ -21,9 +24,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define PIDS_MAX        400 /* of the cell's own namespace, which counts from 1 */
@@ -207,6 +212,64 @@ static int attack_exchange(const char *a, const char *b)
     }
 }
 
+static int unix_socket(const char *path, int (*use)(int, const struct sockaddr *, socklen_t))
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (use(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        exit(1);
+    return fd;
+}
+
+union one_fd {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+};
+
+static int hand_over(const char *path)
+{
+    int root = open("/", O_RDONLY | O_DIRECTORY), fd = unix_socket(path, connect);
+    union one_fd ancillary = {.header = {.cmsg_level = SOL_SOCKET,
+                                         .cmsg_type = SCM_RIGHTS,
+                                         .cmsg_len = CMSG_LEN(sizeof(int))}};
+    struct iovec byte = {"", 1};
+    struct msghdr message = {.msg_iov = &byte,
+                             .msg_iovlen = 1,
+                             .msg_control = &ancillary,
+                             .msg_controllen = sizeof(ancillary)};
+
+    memcpy(CMSG_DATA(&ancillary.header), &root, sizeof(root));
+    return sendmsg(fd, &message, 0) == 1 ? 0 : 1;
+}
+
+static int take(const char *path)
+{
+    int server = unix_socket(path, bind), client, root;
+    union one_fd ancillary;
+    char byte;
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &ancillary,
+                             .msg_controllen = sizeof(ancillary)};
+
+    if (chmod(path, 0777) < 0 || listen(server, 1) < 0 ||
+        (client = accept(server, NULL, NULL)) < 0 || recvmsg(client, &message, 0) != 1)
+        return 1;
+    memcpy(&root, CMSG_DATA(&ancillary.header), sizeof(root));
+    while (read(STDIN_FILENO, &byte, 1) == 1) {
+        if (openat(root, "made-by-the-next", O_RDONLY) >= 0)
+            say("read", "made-by-the-next");
+        if (mkdirat(root, "made-from-outside", 0777) == 0)
+            say("made", "made-from-outside");
+        say("looked", "");
+        fflush(stdout);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -218,6 +281,10 @@ int main(int argc, char **argv)
         {"signals", attack_signals},   {"privileges", attack_privileges},
     };
 
+    if (argc == 3 && strcmp(argv[1], "hand-over") == 0)
+        return hand_over(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "take") == 0)
+        return take(argv[2]);
     if (argc == 4 && strcmp(argv[1], "exchange") == 0)
         return attack_exchange(argv[2], argv[3]);
     for (size_t i = 0; argc == 2 && i < sizeof(attacks) / sizeof(*attacks); i++) {

@@ -1,6 +1,6 @@
 /*
- * Tries what a step must not do, by system calls alone, and prints one line for each word: the word and
- * "ok" or the name of the error. Static, so that it runs in any cell.
+ * Tries what a step must not do, by system calls alone, and prints one line for each word: the word
+ * and "ok" or the name of the error. Static, so that it runs in any cell.
  *
  *   attempt WORD...
  *   attempt with-key COMMAND [ARG...]     executes it with a key in its session keyring
@@ -71,7 +71,10 @@ static long find_key(void)
     return syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "stepcell-test", 0);
 }
 
-/* As the kernel's entry for 32-bit programs takes it: the number in eax, the arguments in ebx and ecx. */
+/*
+ * As the kernel's entry for 32-bit programs takes it: the number in eax, the arguments in ebx and
+ * ecx.
+ */
 static long call_32(long number, long first, long second)
 {
 #ifdef __x86_64__

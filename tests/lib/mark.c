@@ -1,7 +1,7 @@
 /*
  * A program, or a library, that leaves a mark: it appends its name to MARK when it is started or
- * loaded. Images carry it under the names of programs and libraries that a careless engine would use
- * out of them.
+ * loaded. Images carry it under the names of programs and libraries that a careless engine would
+ * use out of them.
  *
  *   cc -DMARK='"/a/file"' -o PROGRAM mark.c         cc -shared -fPIC … -o LIBRARY mark.c
  */

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/num.h"
+#include "base/program.h"
 
 static void numbers_are_strict(void **state)
 {
@@ -267,6 +268,16 @@ static void the_loop_serves_signals_and_timers(void **state)
     loop_close(&counter.loop);
 }
 
+static void programs_are_found_in_fixed_folders(void **state)
+{
+    char path[PROGRAM_PATH_MAX];
+
+    (void)state;
+    setenv("PATH", "/nowhere", 1);
+    assert_string_equal(program_find("sh", path), "/usr/bin/sh");
+    assert_null(program_find("no-such-program", path));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +291,7 @@ int main(void)
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(deep_trees_are_removed),
         cmocka_unit_test(the_loop_serves_signals_and_timers),
+        cmocka_unit_test(programs_are_found_in_fixed_folders),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,8 @@ static void memory_is_read(void **state)
         {"64MiB", 64 << 20},
         {"2g", UINT64_C(2) << 30},
         {"1T", UINT64_C(1) << 40},
+        {"1.5g", UINT64_C(3) << 29},
+        {"6291456.9", 6291456},
     };
 
     (void)state;
@@ -47,6 +49,7 @@ static void cpus_are_read(void **state)
         {"0.333333333", 33333},
         {"8192", 819200000},
         {"0.123456", 12345},
+        {".5", 50000},
     };
 
     (void)state;
@@ -134,7 +137,9 @@ static void bad_values_get_a_hint(void **state)
         {limits_parse_memory, "9999999999g"},
         {limits_parse_cpus, ""},
         {limits_parse_cpus, "."},
-        {limits_parse_cpus, ".5"},
+        {limits_parse_cpus, "."},
+        {limits_parse_memory, "1.g"},
+        {limits_parse_memory, "1.2.3g"},
         {limits_parse_cpus, "1."},
         {limits_parse_cpus, "1.5.1"},
         {limits_parse_cpus, "-1"},

@@ -1,6 +1,9 @@
-/* What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run. */
+/*
+ * What of a cell's network is pure, its resolv.conf and its addresses; and the tools that are run.
+ */
 #include "tests/unit/unit.h"
 
+#include "runtime/native/network_record.h"
 #include "runtime/native/resolv.h"
 #include "runtime/native/subnet.h"
 #include "runtime/native/tool.h"
@@ -158,6 +161,63 @@ static void routes_are_read(void **state)
     }
 }
 
+#define TOKEN "0123456789abcdef"
+#define BOOT  "26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c9"
+
+static void records_are_strict(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+    } rows[] = {
+        {"0 " TOKEN " " BOOT, true},
+        {"49151 " TOKEN " " BOOT, true},
+        {"49152 " TOKEN " " BOOT, false},
+        {"", false},
+        {"3", false},
+        {"3 " TOKEN, false},
+        {"3 " TOKEN " ", false},
+        {TOKEN " " BOOT, false},
+        {"03 " TOKEN " " BOOT, false},
+        {"-3 " TOKEN " " BOOT, false},
+        {"+3 " TOKEN " " BOOT, false},
+        {" 3 " TOKEN " " BOOT, false},
+        {"3  " TOKEN " " BOOT, false},
+        {"3\t" TOKEN " " BOOT, false},
+        {"3\n" TOKEN " " BOOT, false},
+        {"3 " TOKEN "\n" BOOT, false},
+        {"3 " TOKEN " " BOOT " ", false},
+        {"3 " TOKEN " " BOOT "\n", false},
+        {"3 " TOKEN " " BOOT "0", false},
+        {"3 " TOKEN "0 " BOOT, false},
+        {"3 0123456789abcde " BOOT, false},
+        {"3 0123456789abcdeg " BOOT, false},
+        {"3 0123456789ABCDEF " BOOT, false},
+        {"3 " TOKEN " 26a5c5b1f2a54e4b8dd45f1d0ab3e2c9", false},
+        {"3 " TOKEN " 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c", false},
+        {"3 " TOKEN " 26a5c5b1-f2a5-4e4b-8dd45-f1d0ab3e2c9", false},
+        {"3 " TOKEN " 26a5c5b1-f2a5-4e4b-8dd4-5f1d0ab3e2c/", false},
+        {"3 " TOKEN " ------------------------------------", false},
+    };
+    struct network_record record, other;
+    char text[NETWORK_RECORD_SIZE];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (network_record_parse(rows[i].text, &record) != rows[i].ok)
+            fail_msg("row %zu: '%s'", i, rows[i].text);
+    }
+    assert_ok(network_record_make(49151, &record, &err));
+    assert_ok(network_record_make(49151, &other, &err));
+    assert_string_not_equal(record.token, other.token);
+    network_record_text(&record, text);
+    assert_true(network_record_parse(text, &other));
+    assert_int_equal(other.number, 49151);
+    assert_string_equal(other.token, record.token);
+    assert_string_equal(other.boot, record.boot);
+}
+
 static void tools_are_run_to_their_end(void **state)
 {
     static const char *const missing[] = {"no-such-tool", NULL};
@@ -167,9 +227,11 @@ static void tools_are_run_to_their_end(void **state)
     static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
     static const char *const copy[] = {"cat", NULL};
     static const char *const much[] = {"head", "-c", "1000000", "/dev/zero", NULL};
+    static const char *const lines[] = {"seq", "10000", NULL};
     static const char *const clean[] = {"sh", "-c", "echo $HOME$USER; ls /proc/self/fd | wc -l",
                                         NULL};
-    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(1 << 16), seen = BUF_INIT(1 << 16);
+    autobuf text = BUF_INIT(1 << 16), many = BUF_INIT(4096), seen = BUF_INIT(1 << 16),
+            all = BUF_INIT(1 << 20);
     struct err err;
 
     (void)state;
@@ -184,7 +246,9 @@ static void tools_are_run_to_their_end(void **state)
     assert_string_equal(text.data, "what it gets");
     /* Nobody waits for whoever reads, and what is kept is bounded. */
     assert_ok(tool_run(much, NULL, &many, &err));
-    assert_true(many.len > 0 && many.len < 10000);
+    assert_int_equal(many.len, many.max);
+    assert_ok(tool_run(lines, NULL, &all, &err));
+    assert_int_equal(all.len, 48894);
     /* No environment of the caller, and 0, 1, 2 and that of ls. */
     assert_ok(tool_run(clean, NULL, &seen, &err));
     assert_string_equal(seen.data, "\n4\n");
@@ -198,6 +262,7 @@ int main(void)
         cmocka_unit_test(subnets_do_not_overlap),
         cmocka_unit_test(subnets_of_the_host_are_left_alone),
         cmocka_unit_test(routes_are_read),
+        cmocka_unit_test(records_are_strict),
         cmocka_unit_test(tools_are_run_to_their_end),
     };
 

@@ -186,7 +186,6 @@ static void a_reader_that_goes_away_stops_nothing(void **state)
     pid_t writer, reader;
 
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
     /* First, so that the writer does not hold the sink open. */
     make_source(&from, &writer);
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -231,7 +230,9 @@ static void a_terminal_is_read_as_it_comes(void **state)
     loop_close(&loop);
 }
 
-/* A step can hand its stdout to a process that stays: the end of the cell is the end all the same. */
+/*
+ * A step can hand its stdout to a process that stays: the end of the cell is the end all the same.
+ */
 static void a_source_that_is_held_open_can_be_finished(void **state)
 {
     struct loop loop;
@@ -255,6 +256,46 @@ static void a_source_that_is_held_open_can_be_finished(void **state)
     loop_close(&loop);
 }
 
+/* What such a process writes after the end is not the step's, and does not hold up the end. */
+static void what_comes_after_the_finish_is_not_moved(void **state)
+{
+    static const bool copies[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(copies); i++) {
+        struct loop loop;
+        struct pump pump;
+        int from[2], to[2];
+        char bytes[PUMP_CHUNK];
+        struct err err;
+
+        memset(bytes, 'x', sizeof(bytes));
+        assert_int_equal(pipe2(from, O_CLOEXEC | O_NONBLOCK), 0);
+        assert_int_equal(
+            copies[i] ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, to)
+                      : pipe2(to, O_CLOEXEC | O_NONBLOCK),
+            0);
+        assert_ok(loop_open(&loop, &err));
+        assert_ok(pump_start(&pump, &loop, from[0], to[1], false, stop, &loop, &err));
+        /* The sink is full, so that what is finished has to wait. */
+        while (write(to[1], bytes, sizeof(bytes)) > 0 || write(to[1], bytes, 1) > 0)
+            ;
+        assert_int_equal(write(from[1], "last words", 10), 10);
+        assert_ok(pump_finish(&pump, &err));
+        assert_false(pump.ended);
+        for (int j = 0; j < 100 && !pump.ended; j++) {
+            (void)!write(from[1], "more", 4);
+            (void)!read(to[0], bytes, sizeof(bytes));
+            assert_ok(pump_finish(&pump, &err));
+        }
+        assert_true(pump.ended);
+        assert_int_equal(pump.bytes, 10);
+        pump_close(&pump);
+        loop_close(&loop);
+        close(from[0]), close(from[1]), close(to[0]), close(to[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,7 +306,9 @@ int main(void)
         cmocka_unit_test(a_reader_that_goes_away_stops_nothing),
         cmocka_unit_test(a_terminal_is_read_as_it_comes),
         cmocka_unit_test(a_source_that_is_held_open_can_be_finished),
+        cmocka_unit_test(what_comes_after_the_finish_is_not_moved),
     };
 
+    signal(SIGPIPE, SIG_IGN); /* as stepcell does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

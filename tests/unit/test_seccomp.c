@@ -197,6 +197,10 @@ static void profiles_mean_what_they_say(void **state)
     }
 }
 
+#define SUB_ARCHITECTURES_AS_TEXT                                                                  \
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\","   \
+    "\"subArchitectures\":\"SCMP_ARCH_X86\"}]}"
+
 static const char *const refused[] = {
     "[]",
     "{}",
@@ -225,6 +229,20 @@ static const char *const refused[] = {
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"cap\":[]}")),
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"caps\":[\"SYS_ADMIN_\"]}")),
     ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"caps\":7}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"includes\":{\"minKernel\":\"6\"}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"excludes\":{\"minKernel\":6.1}")),
+    ALLOWING(RULE("read", "ERRNO", ",\"excludes\":{\"minKernel\":\"6.1x\"}")),
+    ALLOWING(RULE(
+        "read", "LOG",
+        ",\"args\":[{\"index\":1,\"value\":7,\"op\":\"SCMP_CMP_EQ\"}]") "," RULE("read", "KILL",
+                                                                                 ",\"args\":[{"
+                                                                                 "\"index\":1,"
+                                                                                 "\"value\":7,"
+                                                                                 "\"op\":\"SCMP_"
+                                                                                 "CMP_EQ\"}]")),
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":\"SECCOMP_FILTER_FLAG_LOG\"}",
+    "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":{}}",
+    SUB_ARCHITECTURES_AS_TEXT,
 };
 
 static void faulty_profiles_are_refused(void **state)

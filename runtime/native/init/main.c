@@ -1,8 +1,8 @@
 /*
  * stepcell-init: pid 1 of a cell. A static program that knows nothing of the host: it starts the
- * command with the step's user, capabilities and limits, forwards signals to the command's process group,
- * reaps whatever becomes its child, and when the command ends reports its status, names what it
- * left running and ends, upon which the kernel kills every other process of the pid namespace.
+ * command with the step's user, capabilities and limits, forwards signals to the command's process
+ * group, reaps whatever becomes its child, and when the command ends reports its status, names what
+ * it left running and ends, upon which the kernel kills every other process of the pid namespace.
  *
  * It prints nothing: what there is to say goes over the control socket (handshake.h).
  */
@@ -66,8 +66,10 @@ static bool limit(const struct init_config *config)
     return true;
 }
 
-/* Why the command's process did not become the command: in memory that it shares with pid 1, since a
- * seccomp filter may allow it neither to send nor to exit. `kind` is 0 while there is nothing to say. */
+/*
+ * Why the command's process did not become the command: in memory that it shares with pid 1, since
+ * a seccomp filter may allow it neither to send nor to exit. `kind` is 0 while there is nothing.
+ */
 struct failure {
     enum message_kind kind;
     int number; /* errno */
@@ -183,7 +185,9 @@ static int supervise(pid_t command, const volatile struct failure *failure)
         if (sigwaitinfo(&all, &info) < 0)
             continue;
         if (info.si_signo != SIGCHLD) {
-            /* The group is not there before the command's setsid(); what it gets until then waits. */
+            /*
+             * The group is not there before the command's setsid(); what it gets until then waits.
+             */
             if (kill(-command, info.si_signo) < 0)
                 kill(command, info.si_signo);
             continue;
@@ -227,7 +231,9 @@ int main(int argc, char **argv)
     /* The command can neither trace this process nor open what it has open (CVE-2016-9962). */
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* Before the command starts, so that it and all others of the cell reach each other's sockets. */
+    /*
+     * Before the command starts, so that it and all others of the cell reach each other's sockets.
+     */
     if (config.scope_sockets && !landlock_scope_sockets()) {
         tell(MESSAGE_INIT_FAILED, errno, NULL);
         return INIT_FAILURE;

@@ -1,0 +1,10 @@
+/* Other people's programs that stepcell starts: looked for in fixed folders, never along $PATH. */
+#ifndef STEPCELL_BASE_PROGRAM_H
+#define STEPCELL_BASE_PROGRAM_H
+
+#define PROGRAM_PATH_MAX 64
+
+/* Where a program lies, out of the folders where distributions put it, or NULL. */
+const char *program_find(const char *name, char path[PROGRAM_PATH_MAX]);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * Whether the sources on the host answer. A server of FUSE or NFS that hangs holds whoever asks it,
+ * deaf to all signals but SIGKILL: where there are such mounts, a child asks first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "mounts/mountinfo.h"
+#include "shim/session.h"
+
+#define ANSWER_LIMIT_MS 30000
+#define MOUNTINFO_MAX   (64 << 20)
+
+struct asking {
+    struct session *session;
+    int reader;
+    struct loop_io io;
+    struct loop_timer limit;
+    bool answered;
+    uint16_t at; /* the source that was asked last */
+};
+
+static bool has_servers(void)
+{
+    autobuf text = BUF_INIT(MOUNTINFO_MAX);
+    const char *rest;
+    struct err ignored;
+
+    if (!file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored))
+        return true;
+    for (rest = text.data; *rest;) {
+        struct mountinfo_entry entry;
+
+        if (!mountinfo_read(&rest, &entry) || mountinfo_is_served(&entry))
+            return true;
+    }
+    return false;
+}
+
+/* The workdir comes last, as among the specs. */
+_Noreturn static void ask(const struct session *session, int writer)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t i = 0; i <= session->options.mount_count; i++) {
+        const char *source = session->specs[i].source;
+        uint16_t at = (uint16_t)i;
+        struct stat st;
+
+        /* What it answers is looked at later. */
+        if (source && write(writer, &at, sizeof(at)) == (ssize_t)sizeof(at))
+            (void)!stat(source, &st);
+    }
+    _exit(0);
+}
+
+static bool take_answer(void *data, uint32_t events, struct err *err)
+{
+    struct asking *asking = data;
+    ssize_t n = read(asking->reader, &asking->at, sizeof(asking->at));
+
+    (void)events, (void)err;
+    if (n == (ssize_t)sizeof(asking->at) || (n < 0 && errno == EINTR))
+        return true;
+    asking->answered = true;
+    loop_stop(&asking->session->loop);
+    return true;
+}
+
+static bool is_late(void *data, struct err *err)
+{
+    struct asking *asking = data;
+
+    (void)err;
+    loop_stop(&asking->session->loop);
+    return true;
+}
+
+static bool no_answer(const struct session *session, const struct asking *asking, struct err *err)
+{
+    if (session_is_canceled(session, err))
+        return false;
+    err_set(err, ERR_MOUNT_SOURCE_MISSING, "'%s' has not answered for %d seconds",
+            session->specs[asking->at].source, ANSWER_LIMIT_MS / 1000);
+    return err_hint(err, "see whether the server of its file system is there");
+}
+
+static bool wait_for_answers(struct session *session, pid_t child, int reader, struct err *err)
+{
+    struct asking asking = {.session = session, .reader = reader};
+    bool ok;
+
+    asking.io = (struct loop_io){reader, take_answer, &asking};
+    asking.limit = (struct loop_timer){0, is_late, &asking};
+    loop_set_timer(&session->loop, &asking.limit, ANSWER_LIMIT_MS);
+    ok = loop_add(&session->loop, &asking.io, EPOLLIN, err) && loop_run(&session->loop, err);
+    loop_remove(&session->loop, &asking.io);
+    loop_clear_timer(&session->loop, &asking.limit);
+    kill(child, SIGKILL);
+    /* One that the kernel does not let go is not waited for. */
+    while (waitpid(child, NULL, asking.answered ? 0 : WNOHANG) < 0 && errno == EINTR)
+        ;
+    return ok && (asking.answered || no_answer(session, &asking, err));
+}
+
+bool session_ask_sources(struct session *session, struct err *err)
+{
+    autofd reader = -1, writer = -1;
+    int pipes[2];
+    pid_t child;
+
+    if (!has_servers())
+        return true;
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
+    reader = pipes[0];
+    writer = pipes[1];
+    child = fork();
+    if (child == 0)
+        ask(session, writer);
+    if (child < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot start a process");
+    writer = close_fd(writer);
+    return wait_for_answers(session, child, reader, err);
+}
