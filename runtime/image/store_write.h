@@ -19,8 +19,15 @@ int store_lock(const struct store *store, const char *name, int operation, struc
 
 /* ---- blobs ---- */
 
-/* Whether the blob is there, by its size; verifying contents is a command of its own. */
+/*
+ * Whether the blob is there. A blob that was verified is sealed: its modification time is the epoch.
+ * Whatever was written to since is hashed once more, and sealed again or not there. What a disk
+ * changes by itself is for store_verify to find.
+ */
 bool store_has_blob(const struct store *store, const struct descriptor *blob);
+
+/* Removes a blob whose content is not what its name says; false when it is, or there is none. */
+bool store_drop_damaged(const struct store *store, const struct descriptor *blob);
 
 /* A descriptor of the blob, or -1 with err. */
 int store_open_blob(const struct store *store, const char *digest, struct err *err);
@@ -46,10 +53,12 @@ struct blob_writer {
 
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err);
-/* Starts again with nothing written. */
-bool blob_restart(struct blob_writer *writer, struct err *err);
 bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err);
+/* Flushes it and makes it visible. */
 bool blob_commit(struct blob_writer *writer, struct err *err);
+/* The same in two steps, for a caller that flushes the file system in between. */
+bool blob_check(struct blob_writer *writer, struct err *err);
+bool blob_publish(struct blob_writer *writer, struct err *err);
 void blob_writer_release(struct blob_writer *writer);
 
 #define autoblobwriter CLEANUP(blob_writer_release) struct blob_writer

@@ -105,8 +105,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.policy = obtain->policy;
     fetch.remover = &mapped_remover;
     fetch.progress = progress_callbacks(&progress);
-    if (!fetch_resolve(&fetch, err) || !fetch_blobs(&fetch, err) || !unpack(obtain, &fetch, err) ||
-        !fetch_finish(&fetch, err)) {
+    if (!fetch_resolve(&fetch, err) || !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err)) {
         progress_end(&progress);
         return false;
     }

@@ -8,9 +8,9 @@ enum progress_mode { PROGRESS_NONE, PROGRESS_PLAIN, PROGRESS_BAR };
 
 struct progress {
     enum progress_mode mode;
-    int64_t last;   /* clock_now() of the last change of the bar */
-    size_t layer;   /* the layer that was announced last */
-    bool line_open; /* the bar stands in a line that is not ended */
+    int64_t last;            /* clock_now() of the last change of the bar, or of the last line */
+    size_t layers, complete; /* of those that were missing */
+    bool line_open;          /* the bar stands in a line that is not ended */
 };
 
 /* `mode` is "auto", "plain", "none", or NULL for "auto". */
