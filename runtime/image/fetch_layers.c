@@ -108,8 +108,7 @@ static bool transfer_blob(struct transfer *transfer, struct err *err)
     struct fetch *fetch = transfer->crew->fetch;
     const struct source_sink sink = {.write = transfer_write, .data = transfer};
     bool ok = fetch_source(fetch, err) &&
-              fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err) &&
-              blob_check(transfer->writer, err);
+              fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err);
 
     atomic_store(&transfer->crew->shared->last_byte, clock_now());
     return ok;
@@ -178,7 +177,7 @@ static bool unpack_arriving(struct crew *crew, struct unpacking *unpacking,
         return false;
     reader = close_fd(reader);
     transfer.pipe = feeder;
-    arrived = transfer_blob(&transfer, err);
+    arrived = transfer_blob(&transfer, err) && blob_check(writer, err);
     feeder = close_fd(feeder);
     /* A layer that does not arrive is no matter of the child's. */
     if (!arrived && !transfer.pipe_gone)
