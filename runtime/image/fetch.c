@@ -151,6 +151,21 @@ static bool resolve_in_store(struct fetch *fetch, struct err *err)
     return true;
 }
 
+/* Out of the store where it is there: then a pull of what has not changed asks one question. */
+static bool get_manifest(struct fetch *fetch, const struct descriptor *manifest, struct buf *text,
+                         char digest[DIGEST_TEXT_MAX], struct err *err)
+{
+    struct err ignored;
+
+    if (store_has_blob(fetch->store, manifest) &&
+        store_read_blob(fetch->store, manifest->digest, text, &ignored) &&
+        check_text(fetch, text, manifest->digest, &manifest->size, digest, &ignored))
+        return true;
+    buf_release(text);
+    return fetch->source->ops->manifest(fetch->source, manifest, text, err) &&
+           check_text(fetch, text, manifest->digest, &manifest->size, digest, err);
+}
+
 /* Walks from the top to the manifest of the platform; `text` and `media_type` become the
  * manifest's. */
 static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIGEST_TEXT_MAX],
@@ -177,13 +192,24 @@ static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIG
         top->media_type = strdup(entry->manifest.media_type);
         if (!top->media_type)
             return no_memory(err);
-        if (!fetch->source->ops->manifest(fetch->source, &entry->manifest, &top->text, err) ||
-            !check_text(fetch, &top->text, entry->manifest.digest, &entry->manifest.size, digest,
-                        err))
+        if (!get_manifest(fetch, &entry->manifest, &top->text, digest, err))
             return false;
     }
     return err_set(err, ERR_IMAGE_CORRUPT, "the indexes of '%s' are nested deeper than %d", what,
                    INDEX_DEPTH_MAX);
+}
+
+/* Whether the store says the same already: then nothing has to be written. */
+static bool check_known(struct fetch *fetch, struct err *err)
+{
+    autoname known = {0};
+    bool found;
+
+    if (!store_lookup(fetch->store, fetch->reference, fetch->platform, &found, &known, err))
+        return false;
+    fetch->has_name = found && strcmp(known.digest, fetch->name.digest) == 0 &&
+                      strcmp(known.manifest_digest, fetch->name.manifest_digest) == 0;
+    return true;
 }
 
 static bool resolve_at_source(struct fetch *fetch, struct err *err)
@@ -206,7 +232,8 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     if (!fetch->name.reference || !fetch->name.digest || !fetch->name.manifest_digest)
         return no_memory(err);
     return set_descriptor(fetch, digest, top.text.len,
-                          top.media_type ? top.media_type : MEDIA_OCI_MANIFEST, err);
+                          top.media_type ? top.media_type : MEDIA_OCI_MANIFEST, err) &&
+           check_known(fetch, err);
 }
 
 /* A record knows passwd and group already, and its lock keeps the image from being removed. */
@@ -262,8 +289,9 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
         return false;
     if (fetch->has_name)
         return true;
-    return store_save_name(fetch->store, fetch->reference, fetch->platform, &fetch->name,
-                           fingerprint, err) &&
-           store_save_index(fetch->store, fetch->reference->name, &fetch->descriptor,
-                            &fetch->image.platform, err);
+    /* The name last: where it is known, the rest is there. */
+    return store_save_index(fetch->store, fetch->reference->name, &fetch->descriptor,
+                            &fetch->image.platform, err) &&
+           store_save_name(fetch->store, fetch->reference, fetch->platform, &fetch->name,
+                           fingerprint, err);
 }
