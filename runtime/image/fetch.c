@@ -24,6 +24,12 @@ void fetch_release(struct fetch *fetch)
     *fetch = FETCH_INIT;
 }
 
+/* What the store knows the image by. */
+static const struct reference *stored_as(const struct fetch *fetch)
+{
+    return fetch->name_as ? fetch->name_as : fetch->reference;
+}
+
 /* ---- the source ---- */
 
 bool fetch_source(struct fetch *fetch, struct err *err)
@@ -135,7 +141,7 @@ static bool resolve_in_store(struct fetch *fetch, struct err *err)
     char digest[DIGEST_TEXT_MAX];
     struct err ignored;
 
-    if (!store_lookup(fetch->store, fetch->reference, fetch->platform, &fetch->has_name,
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
                       &fetch->name, err))
         return false;
     if (fetch->has_name &&
@@ -205,7 +211,7 @@ static bool check_known(struct fetch *fetch, struct err *err)
     autoname known = {0};
     bool found;
 
-    if (!store_lookup(fetch->store, fetch->reference, fetch->platform, &found, &known, err))
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &found, &known, err))
         return false;
     fetch->has_name = found && strcmp(known.digest, fetch->name.digest) == 0 &&
                       strcmp(known.manifest_digest, fetch->name.manifest_digest) == 0;
@@ -225,7 +231,7 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
         !store_put_blob(fetch->store, digest, top.text.data, top.text.len, err))
         return false;
     fetch->name = (struct image_name){
-        .reference = strdup(fetch->reference->name),
+        .reference = strdup(stored_as(fetch)->name),
         .digest = strdup(top_digest),
         .manifest_digest = strdup(digest),
     };
@@ -281,7 +287,7 @@ bool fetch_resolve(struct fetch *fetch, struct err *err)
 bool fetch_finish(struct fetch *fetch, struct err *err)
 {
     const struct store_fingerprint *fingerprint =
-        fetch->has_fingerprint ? &fetch->fingerprint : NULL;
+        fetch->has_fingerprint && !fetch->name_as ? &fetch->fingerprint : NULL;
 
     if (fetch->progress.end)
         fetch->progress.end(fetch->progress.data);
@@ -290,8 +296,8 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
     if (fetch->has_name)
         return true;
     /* The name last: where it is known, the rest is there. */
-    return store_save_index(fetch->store, fetch->reference->name, &fetch->descriptor,
+    return store_save_index(fetch->store, stored_as(fetch)->name, &fetch->descriptor,
                             &fetch->image.platform, err) &&
-           store_save_name(fetch->store, fetch->reference, fetch->platform, &fetch->name,
+           store_save_name(fetch->store, stored_as(fetch), fetch->platform, &fetch->name,
                            fingerprint, err);
 }

@@ -60,6 +60,7 @@ struct fetch_progress {
 struct fetch {
     const struct store *store;
     const struct reference *reference;
+    const struct reference *name_as; /* the name in the store, where that is another; or NULL */
     const struct platform *platform;
     enum fetch_policy policy;
     const struct tree_remover *remover;

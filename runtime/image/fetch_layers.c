@@ -20,10 +20,9 @@
 #include "base/file.h"
 #include "runtime/image/fetch.h"
 #include "runtime/image/layer_files.h"
+#include "runtime/image/layer_part.h"
 #include "runtime/image/task.h"
-#include "runtime/image/unpack.h"
 
-#define PART_SUFFIX ".part"
 #define PIPE_SIZE   (1 << 20) /* bytes; what an ordinary user may ask for */
 #define PROGRESS_MS 100
 #define NS_PER_S    (1000 * NS_PER_MS)
@@ -116,34 +115,12 @@ static bool transfer_blob(struct transfer *transfer, struct err *err)
 
 /* ---- unpacking ---- */
 
-/* What the child does, in the ids of the map. */
-struct unpacking {
-    const struct layer_map *map;
-    int input, target;
-    int writer; /* the other end of a pipe, which is not the child's, or -1 */
-    enum compression compression;
-    const char *diff_id;
-};
-
-static bool unpack_mapped(void *argument, struct err *err)
-{
-    const struct unpacking *unpacking = argument;
-    bool may_chown = unpacking->map->may_chown;
-
-    close_fd(unpacking->writer);
-    /* A caller without privilege could not give the directory to ids that are not its own. */
-    if (may_chown && fchown(unpacking->target, 0, 0) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot own the directory of a layer");
-    return unpack_layer(unpacking->input, unpacking->compression, unpacking->diff_id,
-                        unpacking->target, &UNPACK_LIMITS, may_chown, err);
-}
-
 static bool run_unpacking(void *argument, struct err *err)
 {
-    struct unpacking *unpacking = argument;
+    struct layer_unpack *unpacking = argument;
 
     unpacking->writer = close_fd(unpacking->writer);
-    return unpacking->map->run(unpacking->map->data, unpack_mapped, unpacking, err);
+    return unpacking->map->run(unpacking->map->data, layer_unpack_run, unpacking, err);
 }
 
 static bool open_pipe(int *reader, int *writer, struct err *err)
@@ -160,7 +137,7 @@ static bool open_pipe(int *reader, int *writer, struct err *err)
 }
 
 /* Fetches the blob, while the child unpacks what has arrived. */
-static bool unpack_arriving(struct crew *crew, struct unpacking *unpacking,
+static bool unpack_arriving(struct crew *crew, struct layer_unpack *unpacking,
                             struct blob_writer *writer, struct err *err)
 {
     struct transfer transfer = {.crew = crew, .writer = writer, .pipe = -1};
@@ -188,86 +165,36 @@ static bool unpack_arriving(struct crew *crew, struct unpacking *unpacking,
     return arrived && unpacked;
 }
 
-static bool unpack_stored(struct crew *crew, struct unpacking *unpacking,
+static bool unpack_stored(struct crew *crew, struct layer_unpack *unpacking,
                           const struct descriptor *blob, struct err *err)
 {
     const struct layer_map *map = crew->map;
     autofd input = store_open_blob(crew->fetch->store, blob->digest, err);
 
     unpacking->input = input;
-    return input >= 0 && map->run(map->data, unpack_mapped, unpacking, err);
+    return input >= 0 && map->run(map->data, layer_unpack_run, unpacking, err);
 }
 
 /* ---- a layer ---- */
-
-/* A directory HEX.part on its way to become the layer HEX. */
-struct part {
-    const struct tree_remover *remover;
-    const char *hex;
-    char name[DIGEST_TEXT_MAX + sizeof(PART_SUFFIX)];
-    int map_fd, fd;
-};
-
-/*
- * Beside the name that it gets: a directory that belongs to another id can be renamed, but not moved.
- */
-static bool part_begin(struct part *part, const struct layer_map *map, struct err *err)
-{
-    snprintf(part->name, sizeof(part->name), "%s" PART_SUFFIX, part->hex);
-    if (!part->remover->remove(part->remover->data, part->map_fd, part->name, err))
-        return false;
-    if (mkdirat(part->map_fd, part->name, 0755) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot create the layer '%s'", part->hex);
-    part->fd = openat(part->map_fd, part->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (part->fd < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot open the layer '%s'", part->hex);
-    return map->prepare(map->data, part->fd, err);
-}
-
-/*
- * The file system is flushed once: flushing file by file takes many times as long, and a layer that a
- * loss of power has torn would be trusted. What is flushed with it is the blob, if it has just come.
- */
-static bool part_keep(struct part *part, struct blob_writer *writer, struct err *err)
-{
-    if (syncfs(part->fd) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the layer '%s'", part->hex);
-    if (writer && !blob_publish(writer, err))
-        return false;
-    if (renameat(part->map_fd, part->name, part->map_fd, part->hex) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the layer '%s'", part->hex);
-    part->fd = close_fd(part->fd);
-    return true;
-}
-
-static void part_release(struct part *part)
-{
-    struct err ignored;
-
-    if (part->fd < 0)
-        return;
-    part->fd = close_fd(part->fd);
-    part->remover->remove(part->remover->data, part->map_fd, part->name, &ignored);
-}
 
 static bool make_layer(struct crew *crew, size_t i, struct err *err)
 {
     const struct layer *layer = &crew->fetch->manifest.layers[i];
     const char *diff_id = crew->fetch->image.diff_ids.items[i];
-    CLEANUP(part_release)
-    struct part part = {crew->fetch->remover, digest_hex(diff_id), "", crew->map_fd, -1};
-    struct unpacking unpacking = {
+    autolayerpart part = LAYER_PART_INIT;
+    struct layer_unpack unpacking = {
         .map = crew->map, .writer = -1, .compression = layer->compression, .diff_id = diff_id};
     autoblobwriter writer = BLOB_WRITER_INIT;
     bool present, ok;
 
     if (!blob_begin(crew->fetch->store, &layer->blob, &writer, &present, err) ||
-        !part_begin(&part, crew->map, err))
+        !layer_part_begin(&part, crew->fetch->remover, crew->map, crew->map_fd, digest_hex(diff_id),
+                          err))
         return false;
     unpacking.target = part.fd;
     ok = present ? unpack_stored(crew, &unpacking, &layer->blob, err)
                  : unpack_arriving(crew, &unpacking, &writer, err);
-    return ok && part_keep(&part, present ? NULL : &writer, err);
+    return ok && layer_part_keep(&part, present ? NULL : &writer, err);
 }
 
 /* The layer is there; its blob is not. */

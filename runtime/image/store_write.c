@@ -56,8 +56,7 @@ static void unfinished_path(const char *digest, char path[BLOB_NAME_MAX])
 
 static const struct timespec sealed[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 0}};
 
-/* Whether the content is what the name says. */
-static bool is_intact(int fd, const char *digest)
+bool store_is_intact(int fd, const char *digest)
 {
     autodigest *hash = digest_new();
     autofree char *chunk = malloc(HASH_CHUNK);
@@ -96,7 +95,7 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob)
     if (st.st_mtim.tv_sec == 0 && st.st_mtim.tv_nsec == 0)
         return true;
     fd = open_blob(store, blob->digest);
-    return fd >= 0 && is_intact(fd, blob->digest) && futimens(fd, sealed) == 0;
+    return fd >= 0 && store_is_intact(fd, blob->digest) && futimens(fd, sealed) == 0;
 }
 
 bool store_drop_damaged(const struct store *store, const struct descriptor *blob)
@@ -104,7 +103,7 @@ bool store_drop_damaged(const struct store *store, const struct descriptor *blob
     autofd fd = open_blob(store, blob->digest);
     char path[BLOB_NAME_MAX];
 
-    if (fd < 0 || is_intact(fd, blob->digest))
+    if (fd < 0 || store_is_intact(fd, blob->digest))
         return false;
     blob_path(blob->digest, path);
     return unlinkat(store->fd, path, 0) == 0;
@@ -250,7 +249,7 @@ static json_t *strv_json(const struct strv *strv)
     return list;
 }
 
-static json_t *image_json(const struct image *image)
+json_t *store_image_json(const struct image *image)
 {
     char platform[PLATFORM_TEXT_MAX];
 
@@ -287,7 +286,7 @@ bool store_save_image(const struct store *store, const struct image *image, stru
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
-    autojson *json = image_json(image);
+    autojson *json = store_image_json(image);
 
     if (!path || !json)
         return no_memory(err);

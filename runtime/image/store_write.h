@@ -26,6 +26,9 @@ int store_lock(const struct store *store, const char *name, int operation, struc
  */
 bool store_has_blob(const struct store *store, const struct descriptor *blob);
 
+/* Whether the content of the file is what the digest says. */
+bool store_is_intact(int fd, const char *digest);
+
 /* Removes a blob whose content is not what its name says; false when it is, or there is none. */
 bool store_drop_damaged(const struct store *store, const struct descriptor *blob);
 
@@ -67,6 +70,9 @@ void blob_writer_release(struct blob_writer *writer);
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
+/* What the record says of an image, owned by the caller. */
+json_t *store_image_json(const struct image *image);
+
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,
                      const struct platform *platform, const struct image_name *name,
@@ -101,9 +107,11 @@ void stored_names_release(struct stored_names *names);
 
 /* ---- removing ---- */
 
-/* Removes a tree that may belong to other ids of the caller's; only the caller knows how. */
+/* Trees may belong to other ids of the caller's; only the caller knows how to get at them. */
 struct tree_remover {
     bool (*remove)(void *data, int dirfd, const char *name, struct err *err);
+    /* The bytes that it takes on the disk. */
+    bool (*measure)(void *data, int dirfd, const char *name, uint64_t *bytes, struct err *err);
     void *data;
 };
 

@@ -13,7 +13,6 @@
 #define BAR_LINE_MAX 192
 #define REDRAW_NS    (100 * NS_PER_MS)
 #define LINE_NS      (5000 * NS_PER_MS)
-#define SIZE_MAX_LEN 24
 
 bool progress_init(const char *mode, struct progress *progress, struct err *err)
 {
@@ -39,8 +38,7 @@ bool progress_init(const char *mode, struct progress *progress, struct err *err)
                    mode);
 }
 
-/* "129 MB", in powers of ten as registries show them. */
-static const char *size_text(uint64_t bytes, char text[SIZE_MAX_LEN])
+const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
     double value = (double)bytes;
@@ -50,20 +48,21 @@ static const char *size_text(uint64_t bytes, char text[SIZE_MAX_LEN])
         value /= 1000;
         unit++;
     }
-    snprintf(text, SIZE_MAX_LEN, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    snprintf(text, PROGRESS_SIZE_MAX, value < 10 && unit ? "%.1f %s" : "%.0f %s", value,
+             units[unit]);
     return text;
 }
 
 static void begin(void *data, size_t layers, uint64_t bytes)
 {
     struct progress *progress = data;
-    char size[SIZE_MAX_LEN];
+    char size[PROGRESS_SIZE_MAX];
 
     progress->layers = layers;
     progress->last = clock_now();
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
-                   size_text(bytes, size));
+                   progress_size(bytes, size));
 }
 
 /* A line that replaces itself: the one thing that is not printed by lines. */
@@ -80,11 +79,11 @@ static void draw_bar(struct progress *progress, uint64_t done, uint64_t size)
 {
     static const char full[] = "##############################";
     int filled = size ? (int)(done * BAR_WIDTH / size) : BAR_WIDTH;
-    char text[BAR_LINE_MAX - 32], done_text[SIZE_MAX_LEN], size_of_all[SIZE_MAX_LEN];
+    char text[BAR_LINE_MAX - 32], done_text[PROGRESS_SIZE_MAX], size_of_all[PROGRESS_SIZE_MAX];
 
     snprintf(text, sizeof(text), "[%.*s%*s] %s of %s, %zu/%zu layers", filled, full,
-             BAR_WIDTH - filled, "", size_text(done, done_text), size_text(size, size_of_all),
-             progress->complete, progress->layers);
+             BAR_WIDTH - filled, "", progress_size(done, done_text),
+             progress_size(size, size_of_all), progress->complete, progress->layers);
     draw(progress, text);
 }
 
@@ -93,14 +92,14 @@ static void bytes(void *data, uint64_t done, uint64_t size)
 {
     struct progress *progress = data;
     int64_t now = clock_now();
-    char text[SIZE_MAX_LEN], all[SIZE_MAX_LEN];
+    char text[PROGRESS_SIZE_MAX], all[PROGRESS_SIZE_MAX];
 
     if (progress->mode == PROGRESS_BAR && now - progress->last >= REDRAW_NS) {
         progress->last = now;
         draw_bar(progress, done, size);
     } else if (progress->mode == PROGRESS_PLAIN && now - progress->last >= LINE_NS) {
         progress->last = now;
-        print_note(PRINT_NORMAL, "%s of %s", size_text(done, text), size_text(size, all));
+        print_note(PRINT_NORMAL, "%s of %s", progress_size(done, text), progress_size(size, all));
     }
 }
 

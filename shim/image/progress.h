@@ -17,6 +17,11 @@ struct progress {
 bool progress_init(const char *mode, struct progress *progress, struct err *err);
 struct fetch_progress progress_callbacks(struct progress *progress);
 
+#define PROGRESS_SIZE_MAX 24
+
+/* "129 MB", in powers of ten as registries show them. */
+const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX]);
+
 /* Ends the line of a bar, so that a message can follow. */
 void progress_end(void *data);
 
