@@ -1,7 +1,5 @@
 #include "runtime/image/store_export.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +10,7 @@
 
 #define COPY_CHUNK 65536
 #define NAME_SIZE  128
+#define TAR_BLOCK  512
 #define LAYOUT     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 
 /* Where the files go: one of the two. */
@@ -19,46 +18,87 @@ struct exporter {
     const struct store *store;
     const char *target; /* for messages */
     int dir;            /* or -1 */
-    struct archive *archive;
+    int archive;        /* or -1 */
 };
+
+/* POSIX.1-1988's header of a file in a tar archive. */
+struct tar_header {
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
+    char link[100], magic[6], version[2], owner[32], group[32], major[8], minor[8], prefix[155];
+    char padding[12];
+};
+
+_Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is one block");
 
 static void exporter_release(struct exporter *exporter)
 {
     close_fd(exporter->dir);
-    archive_write_free(exporter->archive);
+    close_fd(exporter->archive);
 }
 
 static bool failed(const struct exporter *exporter, struct err *err)
 {
-    if (exporter->archive && archive_errno(exporter->archive))
-        errno = archive_errno(exporter->archive);
     return err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s'", exporter->target);
 }
 
-static bool add_header(const struct exporter *exporter, const char *name, unsigned int type,
-                       uint64_t size)
+/* Octal digits, or the number itself where they do not reach (the way of GNU tar). */
+static void put_size(char field[12], uint64_t size)
 {
-    struct archive_entry *entry = archive_entry_new();
-    bool ok;
-
-    if (!entry)
-        return false;
-    archive_entry_set_pathname(entry, name);
-    archive_entry_set_filetype(entry, type);
-    archive_entry_set_perm(entry, type == AE_IFDIR ? 0755 : 0644);
-    archive_entry_set_mtime(entry, 0, 0);
-    archive_entry_set_size(entry, (la_int64_t)size);
-    ok = archive_write_header(exporter->archive, entry) == ARCHIVE_OK;
-    archive_entry_free(entry);
-    return ok;
+    if (size < UINT64_C(1) << 33) {
+        snprintf(field, 12, "%011llo", (unsigned long long)size);
+        return;
+    }
+    field[0] = (char)0x80;
+    for (int i = 11; i > 0; i--, size >>= 8)
+        field[i] = (char)size;
 }
 
+static bool add_header(const struct exporter *exporter, const char *name, char type, uint64_t size)
+{
+    struct tar_header header = {
+        .mode = "0000644",
+        .uid = "0000000",
+        .gid = "0000000",
+        .mtime = "00000000000",
+        .checksum = "        ",
+        .type = type,
+        .magic = "ustar",
+        .version = {'0', '0'},
+    };
+    const unsigned char *bytes = (const unsigned char *)&header;
+    unsigned int sum = 0;
+
+    snprintf(header.name, sizeof(header.name), "%s", name);
+    put_size(header.size, size);
+    /* The field itself counts as blanks, without an end. */
+    header.checksum[7] = ' ';
+    for (size_t i = 0; i < sizeof(header); i++)
+        sum += bytes[i];
+    snprintf(header.checksum, sizeof(header.checksum), "%06o", sum);
+    return file_write_all(exporter->archive, &header, sizeof(header));
+}
+
+/* Fills the last block of a file of so many bytes. */
+static bool add_padding(const struct exporter *exporter, uint64_t size)
+{
+    static const char zeros[TAR_BLOCK];
+    size_t used = (size_t)(size % TAR_BLOCK);
+
+    return !used || file_write_all(exporter->archive, zeros, TAR_BLOCK - used);
+}
+
+static bool end_archive(const struct exporter *exporter)
+{
+    static const char zeros[2 * TAR_BLOCK];
+
+    return file_write_all(exporter->archive, zeros, sizeof(zeros)) && fsync(exporter->archive) == 0;
+}
+
+/* An archive needs no entries for directories. */
 static bool add_directory(const struct exporter *exporter, const char *name, struct err *err)
 {
-    bool ok = exporter->archive ? add_header(exporter, name, AE_IFDIR, 0)
-                                : mkdirat(exporter->dir, name, 0755) == 0 || errno == EEXIST;
-
-    return ok || failed(exporter, err);
+    return exporter->archive >= 0 || mkdirat(exporter->dir, name, 0755) == 0 || errno == EEXIST ||
+           failed(exporter, err);
 }
 
 static bool add_text(const struct exporter *exporter, const char *name, const char *text,
@@ -66,10 +106,10 @@ static bool add_text(const struct exporter *exporter, const char *name, const ch
 {
     size_t len = strlen(text);
 
-    if (!exporter->archive)
+    if (exporter->archive < 0)
         return file_replace(exporter->dir, name, text, len, 0644, ERR_CONFIG_INVALID, err);
-    return (add_header(exporter, name, AE_IFREG, len) &&
-            archive_write_data(exporter->archive, text, len) == (la_ssize_t)len) ||
+    return (add_header(exporter, name, '0', len) && file_write_all(exporter->archive, text, len) &&
+            add_padding(exporter, len)) ||
            failed(exporter, err);
 }
 
@@ -85,8 +125,7 @@ static bool copy(const struct exporter *exporter, int from, int to, const char *
         return failed(exporter, err);
     while ((n = read(from, chunk, sizeof(chunk))) > 0) {
         digest_update(hash, chunk, (size_t)n);
-        if (exporter->archive ? archive_write_data(exporter->archive, chunk, (size_t)n) != n
-                              : !file_write_all(to, chunk, (size_t)n))
+        if (!file_write_all(to, chunk, (size_t)n))
             return failed(exporter, err);
     }
     if (n < 0)
@@ -107,10 +146,10 @@ static bool add_blob(const struct exporter *exporter, const char *digest, struct
     if (from < 0 || fstat(from, &st) < 0)
         return false;
     snprintf(name, sizeof(name), "blobs/sha256/%s", digest_hex(digest));
-    if (exporter->archive)
-        return (add_header(exporter, name, AE_IFREG, (uint64_t)st.st_size) ||
-                failed(exporter, err)) &&
-               copy(exporter, from, -1, digest, err);
+    if (exporter->archive >= 0)
+        return (add_header(exporter, name, '0', (uint64_t)st.st_size) || failed(exporter, err)) &&
+               copy(exporter, from, exporter->archive, digest, err) &&
+               (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
     snprintf(part, sizeof(part), "blobs/sha256/.%s", digest_hex(digest));
     to = openat(exporter->dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (to < 0)
@@ -137,9 +176,10 @@ static json_t *entry_json(const struct image_name *name, size_t size, const stru
 static json_t *others(const struct exporter *exporter, const char *tag)
 {
     struct err ignored;
-    autojson *index = exporter->archive ? NULL
-                                        : json_read_file(exporter->dir, "index.json", MANIFEST_MAX,
-                                                         ERR_IMAGE_CORRUPT, &ignored);
+    autojson *index = exporter->archive >= 0
+                          ? NULL
+                          : json_read_file(exporter->dir, "index.json", MANIFEST_MAX,
+                                           ERR_IMAGE_CORRUPT, &ignored);
     json_t *kept = json_array(), *entry;
     size_t i;
 
@@ -191,26 +231,17 @@ static bool export_to(const struct exporter *exporter, const struct image_name *
     return add_index(exporter, entry_json(name, text.len, &manifest, platform, tag), tag, err);
 }
 
-static bool open_archive(struct exporter *exporter, int fd)
-{
-    exporter->archive = archive_write_new();
-    return exporter->archive && archive_write_set_format_pax_restricted(exporter->archive) == 0 &&
-           archive_write_add_filter_none(exporter->archive) == ARCHIVE_OK &&
-           archive_write_open_fd(exporter->archive, fd) == ARCHIVE_OK;
-}
-
 static bool export_archive(struct exporter *exporter, const struct image_name *name,
                            const struct platform *platform, const char *tag, struct err *err)
 {
     autofree char *part = text_printf("%s.part", exporter->target);
-    autofd fd = part ? open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
 
-    if (fd < 0)
+    if (part)
+        exporter->archive = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (exporter->archive < 0)
         return failed(exporter, err);
-    if ((open_archive(exporter, fd) || failed(exporter, err)) &&
-        export_to(exporter, name, platform, tag, err)) {
-        if (archive_write_close(exporter->archive) == ARCHIVE_OK && fsync(fd) == 0 &&
-            rename(part, exporter->target) == 0)
+    if (export_to(exporter, name, platform, tag, err)) {
+        if (end_archive(exporter) && rename(part, exporter->target) == 0)
             return true;
         failed(exporter, err);
     }
@@ -222,7 +253,7 @@ bool store_export(const struct store *store, const struct image_name *name,
                   const struct platform *platform, const struct reference *target, struct err *err)
 {
     CLEANUP(exporter_release)
-    struct exporter exporter = {.store = store, .target = target->path, .dir = -1};
+    struct exporter exporter = {.store = store, .target = target->path, .dir = -1, .archive = -1};
     const char *tag = target->tag ? target->tag : "latest";
     autofd lock = store_lock(store, "store", LOCK_SH, err);
 
