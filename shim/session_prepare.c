@@ -232,7 +232,9 @@ static bool find_layers(struct session *session, struct err *err)
     idmap_key(&map, key);
     /* The image may be here for the ids of another user only. */
     if (!store_has_layers(&session->store, key, &session->image)) {
-        if (!ensure(session, PULL_NEVER, err) || !load(session, &found, err))
+        enum pull_policy policy = session->options.pull == PULL_NEVER ? PULL_NEVER : PULL_MISSING;
+
+        if (!ensure(session, policy, err) || !load(session, &found, err))
             return false;
         if (!found || !store_has_layers(&session->store, key, &session->image))
             return err_set(err, ERR_ENGINE_FAILED,
