@@ -3,8 +3,7 @@
  *
  *   struct fetch fetch = FETCH_INIT; set store, reference, platform, policy, remover, progress;
  *   fetch_resolve     what the reference names, down to the configuration of one platform
- *   fetch_blobs       the layers, as they are stored
- *   fetch_layers      the layers unpacked for one id map; repeat for another map
+ *   fetch_layers      the layers, stored and unpacked for one id map; repeat for another map
  *   fetch_finish      record, reference and index.json: from here on others see the image
  *   fetch_release     in any case
  *
@@ -21,7 +20,7 @@
 #include "runtime/image/source.h"
 #include "runtime/image/store_write.h"
 
-#define FETCH_TRIES 3 /* of a blob, when the registry fails */
+#define FETCH_WORKERS 4 /* layers at a time */
 
 enum fetch_policy {
     FETCH_MISSING, /* the source is asked for what the store lacks */
@@ -49,11 +48,11 @@ struct layer_map {
     void *data;
 };
 
-/* Told of what goes on; any may be NULL. `index` counts from 1. */
+/* Told of what goes on; any may be NULL. */
 struct fetch_progress {
-    void (*begin)(void *data, size_t layers, uint64_t bytes); /* that have to be fetched */
-    void (*bytes)(void *data, size_t index, size_t layers, uint64_t done, uint64_t size);
-    void (*unpack)(void *data, size_t index, size_t layers);
+    void (*begin)(void *data, size_t layers, uint64_t bytes); /* that are missing */
+    void (*bytes)(void *data, uint64_t done, uint64_t size);  /* of all layers together */
+    void (*layer)(void *data, size_t count, size_t layers);   /* so many are complete */
     void (*end)(void *data);
     void *data;
 };
@@ -61,6 +60,7 @@ struct fetch_progress {
 struct fetch {
     const struct store *store;
     const struct reference *reference;
+    const struct reference *name_as; /* the name in the store, where that is another; or NULL */
     const struct platform *platform;
     enum fetch_policy policy;
     const struct tree_remover *remover;
@@ -83,10 +83,12 @@ struct fetch {
 #define FETCH_INIT ((struct fetch){.image = IMAGE_INIT, .lock = -1})
 
 bool fetch_resolve(struct fetch *fetch, struct err *err);
-bool fetch_blobs(struct fetch *fetch, struct err *err);
 bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *err);
 bool fetch_finish(struct fetch *fetch, struct err *err);
 void fetch_release(struct fetch *fetch);
+
+/* For fetch.c and its other half: opens the source where that has not been done yet. */
+bool fetch_source(struct fetch *fetch, struct err *err);
 
 #define autofetch CLEANUP(fetch_release) struct fetch
 

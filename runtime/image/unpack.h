@@ -32,7 +32,7 @@ struct unpack_limits {
                             .grace = UINT64_C(4) << 30})
 
 /*
- * `blob` is read from its start to its end. With `may_chown` files get the owners of the archive.
+ * `blob`, a file or a pipe, is read to its end. With `may_chown` files get the owners of the archive.
  * A content that is not what `diff_id` names is image.corrupt.
  */
 bool unpack_layer(int blob, enum compression compression, const char *diff_id, int target,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
@@ -110,4 +111,53 @@ static bool remove_tree(void *data, int dirfd, const char *name, struct err *err
     return run_mapped(&mapped.map, remove_here, &removal, err);
 }
 
-const struct tree_remover mapped_remover = {.remove = remove_tree};
+/* Its result has to come back in memory that parent and child share. */
+struct measurement {
+    int dirfd;
+    const char *name;
+    uint64_t *bytes;
+};
+
+static bool add_entry(void *data, int dirfd, const char *name)
+{
+    struct measurement *measurement = data;
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    /* A file of several names counts once. */
+    *measurement->bytes +=
+        (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) ? 1 : (uint64_t)st.st_nlink);
+    return !S_ISDIR(st.st_mode) || file_each_entry(dirfd, name, add_entry, data);
+}
+
+static bool measure_here(void *argument, struct err *err)
+{
+    const struct measurement *measurement = argument;
+
+    return file_each_entry(measurement->dirfd, measurement->name, add_entry, argument) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot measure '%s'", measurement->name);
+}
+
+static bool measure_tree(void *data, int dirfd, const char *name, uint64_t *bytes, struct err *err)
+{
+    uint64_t *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct measurement measurement = {dirfd, name, shared};
+    struct mapped mapped;
+    bool ok;
+
+    (void)data;
+    if (shared == MAP_FAILED)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot measure '%s'", name);
+    if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
+        ok = measure_here(&measurement, err);
+    else
+        ok = run_mapped(&mapped.map, measure_here, &measurement, err);
+    if (ok)
+        *bytes = *shared;
+    munmap(shared, sizeof(*shared));
+    return ok;
+}
+
+const struct tree_remover mapped_remover = {.remove = remove_tree, .measure = measure_tree};

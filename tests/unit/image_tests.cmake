@@ -9,7 +9,11 @@ stepcell_unit_test(test_fields net)
 stepcell_unit_test(test_registry_config image_fetch)
 stepcell_unit_test(test_manifest image_fetch)
 stepcell_unit_test(test_store image_fetch unit_image)
-stepcell_unit_test(test_unpack image_fetch unit_image)
+# Another inflater's other half: what zlib deflates, ISA-L has to inflate.
+find_library(ZLIB z REQUIRED)
+find_library(ZSTD_LIBRARY zstd REQUIRED)
+stepcell_unit_test(test_unpack image_fetch unit_image ${ZLIB} ${ZSTD_LIBRARY})
+stepcell_unit_test(test_inflate image_fetch ${ZLIB})
 
 # Not a test: tests/bats/registry.bats asks faulty servers with it.
 add_executable(registry-probe registry_probe.c)
