@@ -363,10 +363,11 @@ static bool unpack_to(struct fetch *fetch, const struct layer_map *map, size_t i
         .diff_id = fetch->image.diff_ids.items[i],
         .may_chown = map->may_chown,
     };
+    const struct reach reach = {.root = target, .descriptors = &task.blob, .count = 1};
 
     if (blob < 0 || !map->prepare(map->data, target, err))
         return false;
-    return map->run(map->data, run_task, &task, err) ||
+    return map->run(map->data, &reach, run_task, &task, err) ||
            err_context(err, "layer '%s' of '%s'", layer->blob.digest, fetch->reference->given);
 }
 
@@ -434,7 +435,7 @@ static bool ensure_layer(struct fetch *fetch, const struct layer_map *map, size_
 /* ---- passwd and group ---- */
 
 struct accounts {
-    int layers[IMAGE_LAYERS_MAX];
+    int layers[IMAGE_LAYERS_MAX + 1]; /* with `out` behind the last one for a child */
     size_t count;
     const char *name;
     int out;
@@ -462,14 +463,20 @@ static bool read_account(void *argument, struct err *err)
 static bool take_account(const struct layer_map *map, struct accounts *accounts, const char *name,
                          char **out, struct err *err)
 {
+    const struct reach reach = {accounts->layers[0], accounts->layers, accounts->count + 1};
     autobuf text = BUF_INIT(PASSWD_MAX);
 
+    if (accounts->count == 0) {
+        *out = strdup("");
+        return *out || no_memory(err);
+    }
     accounts->name = name;
     close_fd(accounts->out);
     accounts->out = memfd_create("accounts", MFD_CLOEXEC);
     if (accounts->out < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read '/etc/%s'", name);
-    if (!map->run(map->data, read_account, accounts, err))
+    accounts->layers[accounts->count] = accounts->out;
+    if (!map->run(map->data, &reach, read_account, accounts, err))
         return false;
     if (lseek(accounts->out, 0, SEEK_SET) < 0 ||
         !file_read_fd(accounts->out, name, &text, ERR_ENGINE_FAILED, err))

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/file.h"
+#include "shim/image/walls.h"
 
 bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
 {
@@ -14,8 +15,11 @@ bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
     return true;
 }
 
+#define CALL_FAILED 3 /* with an error: sanitizers and the child of idmap_run end with others */
+
 /* What parent and child of idmap_run share. */
 struct call {
+    const struct reach *reach;
     bool (*function)(void *argument, struct err *err);
     void *argument;
     struct err err;
@@ -25,12 +29,15 @@ static int run_call(void *data)
 {
     struct call *call = data;
 
-    return call->function(call->argument, &call->err) ? 0 : 1;
+    return walls_put_up(call->reach, &call->err) && call->function(call->argument, &call->err)
+               ? 0
+               : CALL_FAILED;
 }
 
 /* The child is a copy of this process, so its error has to come back in memory that they share. */
-static bool run_mapped(const struct idmap *map, bool (*function)(void *argument, struct err *err),
-                       void *argument, struct err *err)
+static bool run_mapped(const struct idmap *map, const struct reach *reach,
+                       bool (*function)(void *argument, struct err *err), void *argument,
+                       struct err *err)
 {
     struct call *call =
         mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -38,24 +45,26 @@ static bool run_mapped(const struct idmap *map, bool (*function)(void *argument,
 
     if (call == MAP_FAILED)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot start a child");
+    call->reach = reach;
     call->function = function;
     call->argument = argument;
     status = idmap_run(map, run_call, call, err);
-    if (status == 1)
+    if (status == CALL_FAILED)
         *err = call->err;
-    else if (status > 1)
+    else if (status > 0)
         err_set(err, ERR_ENGINE_FAILED, "a child that works on layers ended with status %d",
                 status);
     munmap(call, sizeof(*call));
     return status == 0;
 }
 
-static bool run_for_layers(void *data, bool (*function)(void *argument, struct err *err),
-                           void *argument, struct err *err)
+static bool run_for_layers(void *data, const struct reach *reach,
+                           bool (*function)(void *argument, struct err *err), void *argument,
+                           struct err *err)
 {
     const struct mapped *mapped = data;
 
-    return run_mapped(&mapped->map, function, argument, err);
+    return run_mapped(&mapped->map, reach, function, argument, err);
 }
 
 /* Root's own ids are not in root's map: the child could not take the directory over itself. */
@@ -100,6 +109,7 @@ static bool remove_here(void *argument, struct err *err)
 static bool remove_tree(void *data, int dirfd, const char *name, struct err *err)
 {
     struct removal removal = {dirfd, name};
+    const struct reach reach = {.root = dirfd};
     struct mapped mapped;
 
     (void)data;
@@ -107,7 +117,7 @@ static bool remove_tree(void *data, int dirfd, const char *name, struct err *err
         return true;
     if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
         return remove_here(&removal, err);
-    return run_mapped(&mapped.map, remove_here, &removal, err);
+    return run_mapped(&mapped.map, &reach, remove_here, &removal, err);
 }
 
 const struct tree_remover mapped_remover = {.remove = remove_tree};
