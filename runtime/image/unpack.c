@@ -167,6 +167,7 @@ bool unpack_layer(int blob, enum compression compression, const char *diff_id, i
     writer.path_max = limits->path;
     writer.depth_max = limits->depth;
     writer.file_max = limits->file;
+    writer.implied_max = limits->entries;
     archive = open_archive(&stream);
     return archive && write_entries(&stream, archive, &writer) && check_diff_id(&stream, diff_id);
 }

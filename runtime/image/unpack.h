@@ -13,13 +13,13 @@
 
 /* Where decompression bombs end. Generous: real layers stay far below. */
 struct unpack_limits {
-    uint64_t entries;
-    uint64_t depth; /* directories of a path */
-    uint64_t path;  /* bytes of a path */
-    uint64_t file;  /* bytes of one file */
-    uint64_t total; /* bytes of the uncompressed layer */
-    uint64_t ratio; /* bytes out of one compressed byte, on the average ... */
-    uint64_t grace; /* ... once there are so many */
+    uint64_t entries; /* and as many directories that entries imply */
+    uint64_t depth;   /* directories of a path */
+    uint64_t path;    /* bytes of a path */
+    uint64_t file;    /* bytes of one file */
+    uint64_t total;   /* bytes of the uncompressed layer */
+    uint64_t ratio;   /* bytes out of one compressed byte, on the average ... */
+    uint64_t grace;   /* ... once there are so many */
 };
 
 #define UNPACK_LIMITS                                                                              \
