@@ -101,7 +101,10 @@ void fuzz_layer(const void *bytes, size_t len, enum compression compression)
     FUZZ_CHECK(mkdirat(fd, "root", 0755) == 0);
     root = openat(fd, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     FUZZ_CHECK(root >= 0);
-    find_diff_id(blob, compression, diff_id);
+    if (compression == COMPRESSION_NONE)
+        digest_of(bytes, len, diff_id);
+    else
+        find_diff_id(blob, compression, diff_id);
     if (!unpack_layer(blob, compression, diff_id, root, &limits, false, &err))
         FUZZ_SAID(err);
     check_outside(fd);
