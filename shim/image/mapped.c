@@ -34,6 +34,16 @@ static int run_call(void *data)
                : CALL_FAILED;
 }
 
+/* What a child says may be anything: a layer can have taken it over. */
+static void take_error(const struct err *said, struct err *err)
+{
+    *err = *said;
+    err->message[sizeof(err->message) - 1] = '\0';
+    err->hint[sizeof(err->hint) - 1] = '\0';
+    if (err->code <= ERR_NONE || err->code >= ERR_COUNT)
+        err->code = ERR_ENGINE_FAILED;
+}
+
 /* The child is a copy of this process, so its error has to come back in memory that they share. */
 static bool run_mapped(const struct idmap *map, const struct reach *reach,
                        bool (*function)(void *argument, struct err *err), void *argument,
@@ -50,7 +60,7 @@ static bool run_mapped(const struct idmap *map, const struct reach *reach,
     call->argument = argument;
     status = idmap_run(map, run_call, call, err);
     if (status == CALL_FAILED)
-        *err = call->err;
+        take_error(&call->err, err);
     else if (status > 0)
         err_set(err, ERR_ENGINE_FAILED, "a child that works on layers ended with status %d",
                 status);

@@ -456,6 +456,13 @@ static bool fail_with_a_word(void *argument, struct err *err)
     return err_set(err, ERR_IMAGE_CORRUPT, "a word from behind the walls");
 }
 
+static bool fail_with_noise(void *argument, struct err *err)
+{
+    (void)argument;
+    memset(err, 'A', sizeof(*err));
+    return false;
+}
+
 static bool end_without_a_word(void *argument, struct err *err)
 {
     (void)argument, (void)err;
@@ -561,6 +568,9 @@ static void errors_come_through_the_walls(void **state)
     set_stage(&stage);
     assert_refused(run_inside(&stage, fail_with_a_word, &err), ERR_IMAGE_CORRUPT);
     assert_string_equal(err.message, "a word from behind the walls");
+    assert_refused(run_inside(&stage, fail_with_noise, &err), ERR_ENGINE_FAILED);
+    assert_int_equal(strlen(err.message), ERR_MESSAGE_MAX - 1);
+    assert_int_equal(strlen(err.hint), ERR_HINT_MAX - 1);
     assert_refused(run_inside(&stage, end_without_a_word, &err), ERR_ENGINE_FAILED);
     leave_stage(&stage);
 }
