@@ -9,7 +9,7 @@
 #include "runtime/image/inflate.h"
 #include "tests/fuzz/fuzz.h"
 
-#define PLAIN_MAX (1 << 20)
+#define PLAIN_MAX (128 << 10)
 
 static const struct unpack_limits limits = {.entries = 64,
                                             .depth = 16,
