@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include "base/cleanup.h"
 
@@ -13,11 +15,15 @@ struct block {
     unsigned char bytes[AHEAD_BLOCK];
 };
 
-/* Blocks go round: the thread fills those that `empty` counts, the caller takes what `full` counts. */
+/*
+ * Blocks go round: the thread fills those that `empty` counts, the caller takes what `full` counts.
+ */
 struct ahead {
     ahead_produce *produce;
     void *data;
     bool threaded, holding;
+    int stop;
+    _Atomic bool stopped;
     pthread_t thread;
     sem_t empty, full;
     struct err err; /* of the block that is not ok */
@@ -35,7 +41,7 @@ static bool fill(struct ahead *ahead, struct block *block)
     return block->ok && block->len;
 }
 
-/* A wait that a signal interrupts goes on; sem_wait is where the thread may be cancelled. */
+/* A wait that a signal interrupts goes on. */
 static void take(sem_t *semaphore)
 {
     while (sem_wait(semaphore) < 0 && errno == EINTR)
@@ -49,13 +55,13 @@ static void *run(void *data)
 
     for (size_t i = 0; more; i = (i + 1) % AHEAD_BLOCKS) {
         take(&ahead->empty);
-        more = fill(ahead, &ahead->blocks[i]);
+        more = !atomic_load(&ahead->stopped) && fill(ahead, &ahead->blocks[i]);
         sem_post(&ahead->full);
     }
     return NULL;
 }
 
-struct ahead *ahead_new(ahead_produce *produce, void *data, struct err *err)
+struct ahead *ahead_new(ahead_produce *produce, void *data, int stop, struct err *err)
 {
     struct ahead *ahead = calloc(1, sizeof(*ahead));
 
@@ -65,6 +71,7 @@ struct ahead *ahead_new(ahead_produce *produce, void *data, struct err *err)
     }
     ahead->produce = produce;
     ahead->data = data;
+    ahead->stop = stop;
     sem_init(&ahead->empty, 0, AHEAD_BLOCKS);
     sem_init(&ahead->full, 0, 0);
     ahead->threaded = pthread_create(&ahead->thread, NULL, run, ahead) == 0;
@@ -76,7 +83,9 @@ void ahead_free(struct ahead *ahead)
     if (!ahead)
         return;
     if (ahead->threaded) {
-        pthread_cancel(ahead->thread);
+        atomic_store(&ahead->stopped, true);
+        eventfd_write(ahead->stop, 1);
+        sem_post(&ahead->empty);
         pthread_join(ahead->thread, NULL);
     }
     sem_destroy(&ahead->empty);

@@ -1,7 +1,7 @@
 /*
  * Credential helpers: programs `docker-credential-NAME`, which docker and podman configure by name.
- * `get` reads a server's name on standard input and answers on standard output; nothing secret is in
- * its arguments.
+ * `get` reads a server's name on standard input and answers on standard output; nothing secret is
+ * in its arguments.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_CREDENTIAL_HELPER_H
 #define STEPCELL_RUNTIME_IMAGE_CREDENTIAL_HELPER_H

@@ -4,8 +4,8 @@
  *   $DOCKER_CONFIG/config.json, or ~/.docker/config.json
  *   ${XDG_RUNTIME_DIR}/containers/auth.json
  *   $XDG_CONFIG_HOME/containers/auth.json, or ~/.config/containers/auth.json
- * In each the helper of `credHelpers` or `credsStore` is asked first, then `auths` is looked at. They
- * are never printed, and wiped from memory when they are released.
+ * In each the helper of `credHelpers` or `credsStore` is asked first, then `auths` is looked at.
+ * They are never printed, and wiped from memory when they are released.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_CREDENTIALS_H
 #define STEPCELL_RUNTIME_IMAGE_CREDENTIALS_H

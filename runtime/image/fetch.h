@@ -35,6 +35,16 @@ struct fetch_phase_time {
     int64_t ns; /* 0 when it did not happen */
 };
 
+/*
+ * What a child that works on layers has of the world: a directory, which becomes its root, and
+ * descriptors. It can reach nothing else.
+ */
+struct reach {
+    int root;
+    const int *descriptors;
+    size_t count;
+};
+
 /* How trees of one id map are made; namespaces are not this folder's business. */
 struct layer_map {
     const char *key;
@@ -42,9 +52,10 @@ struct layer_map {
     /* Gives a new directory to the ids that the map's 0:0 stands for, where the caller has to do
      * so. */
     bool (*prepare)(void *data, int directory, struct err *err);
-    /* Runs `function` in a child that has the map, and hands on what it returns. */
-    bool (*run)(void *data, bool (*function)(void *argument, struct err *err), void *argument,
-                struct err *err);
+    /* Runs `function` in a child that has the map and no more than this reach, and hands on what it
+     * returns. */
+    bool (*run)(void *data, const struct reach *reach,
+                bool (*function)(void *argument, struct err *err), void *argument, struct err *err);
     void *data;
 };
 

@@ -2,9 +2,10 @@
  * The other half of fetch.c: the layers. Each is hashed, stored, inflated and unpacked while it
  * arrives, several of them at a time (docs/design/pull.md).
  *
- * A worker fetches one layer after the other: it hashes the bytes, writes them to the blob's file and
- * into a pipe, out of which a child of its own in a user namespace unpacks. The pipe is what holds a
- * fast network back. What a source cannot give several of at once is fetched by this process itself.
+ * A worker fetches one layer after the other: it hashes the bytes, writes them to the blob's file
+ * and into a pipe, out of which a child of its own in a user namespace unpacks. The pipe is what
+ * holds a fast network back. What a source cannot give several of at once is fetched by this
+ * process itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -115,12 +116,17 @@ static bool transfer_blob(struct transfer *transfer, struct err *err)
 
 /* ---- unpacking ---- */
 
+struct unpacking {
+    struct layer_unpack layer;
+    int writer; /* of the pipe, which is this process's alone */
+};
+
 static bool run_unpacking(void *argument, struct err *err)
 {
-    struct layer_unpack *unpacking = argument;
+    struct unpacking *unpacking = argument;
 
     unpacking->writer = close_fd(unpacking->writer);
-    return unpacking->map->run(unpacking->map->data, layer_unpack_run, unpacking, err);
+    return layer_unpack_run(&unpacking->layer, err);
 }
 
 static bool open_pipe(int *reader, int *writer, struct err *err)
@@ -137,9 +143,10 @@ static bool open_pipe(int *reader, int *writer, struct err *err)
 }
 
 /* Fetches the blob, while the child unpacks what has arrived. */
-static bool unpack_arriving(struct crew *crew, struct layer_unpack *unpacking,
+static bool unpack_arriving(struct crew *crew, const struct layer_unpack *layer,
                             struct blob_writer *writer, struct err *err)
 {
+    struct unpacking unpacking = {.layer = *layer};
     struct transfer transfer = {.crew = crew, .writer = writer, .pipe = -1};
     autofd reader = -1, feeder = -1;
     autotask task = TASK_INIT;
@@ -148,9 +155,9 @@ static bool unpack_arriving(struct crew *crew, struct layer_unpack *unpacking,
 
     if (!open_pipe(&reader, &feeder, err))
         return false;
-    unpacking->input = reader;
-    unpacking->writer = feeder;
-    if (!task_start(&task, run_unpacking, unpacking, err))
+    unpacking.layer.input = reader;
+    unpacking.writer = feeder;
+    if (!task_start(&task, run_unpacking, &unpacking, err))
         return false;
     reader = close_fd(reader);
     transfer.pipe = feeder;
@@ -168,11 +175,10 @@ static bool unpack_arriving(struct crew *crew, struct layer_unpack *unpacking,
 static bool unpack_stored(struct crew *crew, struct layer_unpack *unpacking,
                           const struct descriptor *blob, struct err *err)
 {
-    const struct layer_map *map = crew->map;
     autofd input = store_open_blob(crew->fetch->store, blob->digest, err);
 
     unpacking->input = input;
-    return input >= 0 && map->run(map->data, layer_unpack_run, unpacking, err);
+    return input >= 0 && layer_unpack_run(unpacking, err);
 }
 
 /* ---- a layer ---- */
@@ -183,7 +189,7 @@ static bool make_layer(struct crew *crew, size_t i, struct err *err)
     const char *diff_id = crew->fetch->image.diff_ids.items[i];
     autolayerpart part = LAYER_PART_INIT;
     struct layer_unpack unpacking = {
-        .map = crew->map, .writer = -1, .compression = layer->compression, .diff_id = diff_id};
+        .map = crew->map, .compression = layer->compression, .diff_id = diff_id};
     autoblobwriter writer = BLOB_WRITER_INIT;
     bool present, ok;
 
@@ -367,8 +373,9 @@ static bool is_repeated(const struct crew *crew, size_t i)
 }
 
 /*
- * How much a layer takes once it is unpacked only the layer itself knows; hardly one takes less than
- * its compressed form. So what is refused here could not have ended well, and what is not may still.
+ * How much a layer takes once it is unpacked only the layer itself knows; hardly one takes less
+ * than its compressed form. So what is refused here could not have ended well, and what is not may
+ * still.
  */
 static bool check_disk(const struct crew *crew, uint64_t needed, struct err *err)
 {
@@ -411,7 +418,7 @@ static bool plan(struct crew *crew, struct err *err)
 /* ---- passwd and group ---- */
 
 struct accounts {
-    int layers[IMAGE_LAYERS_MAX];
+    int layers[IMAGE_LAYERS_MAX + 1]; /* with `out` behind the last one for a child */
     size_t count;
     const char *name;
     int out;
@@ -439,14 +446,20 @@ static bool read_account(void *argument, struct err *err)
 static bool take_account(const struct layer_map *map, struct accounts *accounts, const char *name,
                          char **out, struct err *err)
 {
+    const struct reach reach = {accounts->layers[0], accounts->layers, accounts->count + 1};
     autobuf text = BUF_INIT(PASSWD_MAX);
 
+    if (accounts->count == 0) {
+        *out = strdup("");
+        return *out || no_memory(err);
+    }
     accounts->name = name;
     close_fd(accounts->out);
     accounts->out = memfd_create("accounts", MFD_CLOEXEC);
     if (accounts->out < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read '/etc/%s'", name);
-    if (!map->run(map->data, read_account, accounts, err))
+    accounts->layers[accounts->count] = accounts->out;
+    if (!map->run(map->data, &reach, read_account, accounts, err))
         return false;
     if (lseek(accounts->out, 0, SEEK_SET) < 0 ||
         !file_read_fd(accounts->out, name, &text, ERR_ENGINE_FAILED, err))

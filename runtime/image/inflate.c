@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
 
 struct inflater {
-    int fd;
+    int fd, stop;
     enum compression compression;
     bool at_end;  /* of the file */
     bool between; /* members or frames: the file may end here */
@@ -42,12 +43,13 @@ static bool start(struct inflater *inflater)
     return true;
 }
 
-struct inflater *inflater_new(int fd, enum compression compression, struct err *err)
+struct inflater *inflater_new(int fd, int stop, enum compression compression, struct err *err)
 {
     autoinflater *inflater = calloc(1, sizeof(*inflater));
 
     if (inflater) {
         inflater->fd = fd;
+        inflater->stop = stop;
         inflater->compression = compression;
     }
     if (!inflater || !start(inflater)) {
@@ -70,6 +72,22 @@ uint64_t inflater_consumed(const struct inflater *inflater)
     return inflater->consumed;
 }
 
+/* Waits until there is something to read; false when nobody needs it any more. */
+static bool wait_readable(const struct inflater *inflater)
+{
+    struct pollfd fds[] = {{.fd = inflater->fd, .events = POLLIN},
+                           {.fd = inflater->stop, .events = POLLIN}};
+
+    if (inflater->stop < 0)
+        return true;
+    while (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
+        if (errno != EINTR)
+            return false;
+    }
+    errno = ECANCELED;
+    return !fds[1].revents;
+}
+
 /* Reads at most `size` bytes; none at the end of the file. */
 static bool read_some(struct inflater *inflater, void *bytes, size_t size, size_t *len,
                       struct err *err)
@@ -77,7 +95,7 @@ static bool read_some(struct inflater *inflater, void *bytes, size_t size, size_
     ssize_t n;
 
     do {
-        n = read(inflater->fd, bytes, size);
+        n = wait_readable(inflater) ? read(inflater->fd, bytes, size) : -1;
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return err_errno(err, ERR_IMAGE_CORRUPT, "cannot read a layer");

@@ -1,4 +1,6 @@
-/* Plain bytes out of a compressed file or pipe: gzip (of any number of members), zstd, or as it is. */
+/*
+ * Plain bytes out of a compressed file or pipe: gzip (of any number of members), zstd, or as it is.
+ */
 #ifndef STEPCELL_RUNTIME_IMAGE_INFLATE_H
 #define STEPCELL_RUNTIME_IMAGE_INFLATE_H
 
@@ -13,13 +15,16 @@
 
 struct inflater;
 
-/* Reads `fd` from where it is; it stays the caller's. NULL without memory, with err. */
-struct inflater *inflater_new(int fd, enum compression compression, struct err *err);
+/*
+ * Reads `fd` from where it is. `stop` (or -1) is an event that ends all waiting for more, with an
+ * error, once it is readable. Both stay the caller's. NULL without memory, with err.
+ */
+struct inflater *inflater_new(int fd, int stop, enum compression compression, struct err *err);
 void inflater_free(struct inflater *inflater);
 
 /*
- * Fills `out` with the next bytes; *len is less than `size` at the end only. A stream that is cut off,
- * or followed by something else, is image.corrupt.
+ * Fills `out` with the next bytes; *len is less than `size` at the end only. A stream that is cut
+ * off, or followed by something else, is image.corrupt.
  */
 bool inflater_read(struct inflater *inflater, void *out, size_t size, size_t *len, struct err *err);
 

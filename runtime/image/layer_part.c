@@ -8,17 +8,24 @@
 
 #include "runtime/image/unpack.h"
 
-bool layer_unpack_run(void *argument, struct err *err)
+static bool unpack_here(void *argument, struct err *err)
 {
     const struct layer_unpack *unpacking = argument;
     bool may_chown = unpacking->map->may_chown;
 
-    close_fd(unpacking->writer);
     /* A caller without privilege could not give the directory to ids that are not its own. */
     if (may_chown && fchown(unpacking->target, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot own the directory of a layer");
     return unpack_layer(unpacking->input, unpacking->compression, unpacking->diff_id,
                         unpacking->target, &UNPACK_LIMITS, may_chown, err);
+}
+
+bool layer_unpack_run(const struct layer_unpack *unpacking, struct err *err)
+{
+    const struct layer_map *map = unpacking->map;
+    const struct reach reach = {unpacking->target, &unpacking->input, 1};
+
+    return map->run(map->data, &reach, unpack_here, (void *)unpacking, err);
 }
 
 bool layer_part_begin(struct layer_part *part, const struct tree_remover *remover,
@@ -39,8 +46,8 @@ bool layer_part_begin(struct layer_part *part, const struct tree_remover *remove
 }
 
 /*
- * Once for the whole file system: flushing file by file takes many times as long, and a layer that a
- * loss of power has torn would be trusted.
+ * Once for the whole file system: flushing file by file takes many times as long, and a layer that
+ * a loss of power has torn would be trusted.
  */
 static bool flush(const struct layer_part *part, struct err *err)
 {

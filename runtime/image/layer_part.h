@@ -1,6 +1,6 @@
 /*
- * A layer on its way: a directory HEX.part beside the name that it gets, which whoever holds the lock of
- * the layer may clear away. It becomes HEX once it is complete.
+ * A layer on its way: a directory HEX.part beside the name that it gets, which whoever holds the
+ * lock of the layer may clear away. It becomes HEX once it is complete.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_LAYER_PART_H
 #define STEPCELL_RUNTIME_IMAGE_LAYER_PART_H
@@ -23,7 +23,9 @@ struct layer_part {
 bool layer_part_begin(struct layer_part *part, const struct tree_remover *remover,
                       const struct layer_map *map, int map_fd, const char *hex, struct err *err);
 
-/* Flushes the tree, and with it the blob that `writer`, if any, has checked; both become visible. */
+/*
+ * Flushes the tree, and with it the blob that `writer`, if any, has checked; both become visible.
+ */
 bool layer_part_keep(struct layer_part *part, struct blob_writer *writer, struct err *err);
 
 /* The same, in place of the layer that is there. */
@@ -34,15 +36,15 @@ void layer_part_release(struct layer_part *part);
 
 #define autolayerpart CLEANUP(layer_part_release) struct layer_part
 
-/* What the child does, in the ids of the map: layer_unpack_run for map->run. */
+/* What unpacks one layer in the ids of the map. */
 struct layer_unpack {
     const struct layer_map *map;
     int input, target;
-    int writer; /* the other end of a pipe, which is not the child's, or -1 */
     enum compression compression;
     const char *diff_id;
 };
 
-bool layer_unpack_run(void *argument, struct err *err);
+/* Reads the input in the child, which has nothing but that and the target. */
+bool layer_unpack_run(const struct layer_unpack *unpacking, struct err *err);
 
 #endif

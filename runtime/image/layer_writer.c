@@ -37,6 +37,14 @@ static bool refuse(const char *path, const char *why, struct err *err)
     return err_set(err, ERR_IMAGE_CORRUPT, "a layer has the entry '%.300s': %s", path, why);
 }
 
+static bool beyond(const char *path, const char *how, uint64_t limit, const char *of,
+                   struct err *err)
+{
+    return err_set(err, ERR_IMAGE_CORRUPT,
+                   "a layer has the entry '%.300s': it is %s than the limit of %llu %s", path, how,
+                   (unsigned long long)limit, of);
+}
+
 /* ---- names ---- */
 
 /*
@@ -71,9 +79,9 @@ static bool clean_name(const struct layer_writer *writer, const char *raw, char 
         if (len > NAME_MAX)
             return refuse(raw, "a component is longer than 255 bytes", err);
         if (++depth > writer->depth_max)
-            return refuse(out.data, "it is deeper than the limit of directories", err);
+            return beyond(out.data, "deeper", writer->depth_max, "directories", err);
         if ((out.len && !buf_append(&out, "/", 1)) || !buf_append(&out, raw, len))
-            return refuse(out.data, "it is longer than the limit of a path", err);
+            return beyond(out.data, "longer", writer->path_max, "bytes of a path", err);
     }
     *clean = buf_take(&out);
     return *clean || failed(raw, err);
@@ -202,17 +210,41 @@ struct place {
     const char *name; /* in it */
 };
 
-/* Opens, and creates where needed, the directory `path`; it stays the writer's. */
-static int open_parent(struct layer_writer *writer, const char *path)
+/*
+ * A short entry in a long path that is missing makes many directories, so all of the path's count:
+ * those that are there already, too, which is rare in layers that are well made.
+ */
+static bool count_implied(struct layer_writer *writer, const char *path, struct err *err)
+{
+    for (const char *p = path; *p; p = *p ? p + 1 : p) {
+        writer->implied++;
+        p = strchrnul(p, '/');
+    }
+    errno = EMLINK;
+    if (writer->implied > writer->implied_max)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "a layer implies more than the limit of %llu directories without entries",
+                       (unsigned long long)writer->implied_max);
+    return true;
+}
+
+/* Opens, and creates where needed, the directory `path`; it stays the writer's. Keeps errno. */
+static bool open_parent(struct layer_writer *writer, const char *path, struct err *err)
 {
     if (writer->parent >= 0 && strcmp(writer->parent_path, path) == 0)
-        return writer->parent;
+        return true;
     writer->parent = close_fd(writer->parent);
     free(writer->parent_path);
     writer->parent_path = strdup(path);
-    if (writer->parent_path)
+    if (!writer->parent_path)
+        return failed(path, err);
+    writer->parent = path_open_in(writer->root, or_root(path), O_PATH | O_DIRECTORY, 0);
+    if (writer->parent < 0 && errno == ENOENT) {
+        if (!count_implied(writer, path, err))
+            return false;
         writer->parent = path_make_dirs_in(writer->root, or_root(path), 0755);
-    return writer->parent;
+    }
+    return writer->parent >= 0 || failed(path, err);
 }
 
 /* Removes what is in the way of an entry; true to try again. */
@@ -261,7 +293,7 @@ static bool add_file(const struct place *place, struct err *err)
 
     if (archive_entry_size(place->entry) < 0 ||
         (uint64_t)archive_entry_size(place->entry) > place->writer->file_max)
-        return refuse(place->path, "it is larger than the limit of a file", err);
+        return beyond(place->path, "larger", place->writer->file_max, "bytes of a file", err);
     fd = openat(place->parent, place->name, flags, 0600);
     if (fd < 0 && clear_place(place))
         fd = openat(place->parent, place->name, flags, 0600);
@@ -399,9 +431,9 @@ static bool add_at(struct place *place, const char *parent, struct err *err)
 
     if (strncmp(place->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
         return add_whiteout(place, parent, err);
-    place->parent = open_parent(place->writer, parent);
-    if (place->parent < 0)
-        return failed(place->path, err);
+    if (!open_parent(place->writer, parent, err))
+        return false;
+    place->parent = place->writer->parent;
     if (archive_entry_hardlink(place->entry))
         return add_hardlink(place, err);
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -447,8 +479,8 @@ static bool apply_opaque(struct layer_writer *writer, const char *path, struct e
 {
     autofd fd = -1;
 
-    if (open_parent(writer, path) < 0)
-        return failed(path, err);
+    if (!open_parent(writer, path, err))
+        return false;
     fd = path_open_in(writer->root, or_root(path), O_RDONLY | O_DIRECTORY, 0);
     return fd < 0 ? failed(path, err) : set_opaque(fd, path, err);
 }
@@ -474,8 +506,8 @@ static bool apply_whiteout(struct layer_writer *writer, const char *path, struct
         return failed(path, err);
     name = split(parts, &parent_path);
     /* Below a dead link, or below a file, there is nothing to hide. */
-    if (open_parent(writer, parent_path) < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || failed(path, err);
+    if (!open_parent(writer, parent_path, err))
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
     parent = path_open_in(writer->root, or_root(parent_path), O_RDONLY | O_DIRECTORY, 0);
     if (parent < 0)
         return failed(path, err);

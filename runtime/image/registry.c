@@ -1,6 +1,7 @@
 /*
- * The source of registry references: manifests and blobs, from mirrors and from the registry itself.
- * A blob comes in one piece to its sink, however many connections that takes (docs/design/registry.md).
+ * The source of registry references: manifests and blobs, from mirrors and from the registry
+ * itself. A blob comes in one piece to its sink, however many connections that takes
+ * (docs/design/registry.md).
  */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -241,8 +241,8 @@ static bool copy_authorization(struct registry_client *client, const struct endp
 }
 
 /*
- * Answers a challenge, unless another thread has done so since `generation`; *answered tells whether it
- * was this one, so that what is refused next is refused for good.
+ * Answers a challenge, unless another thread has done so since `generation`; *answered tells
+ * whether it was this one, so that what is refused next is refused for good.
  */
 static enum registry_outcome answer_challenge(struct registry_client *client,
                                               struct endpoint *endpoint, unsigned int generation,

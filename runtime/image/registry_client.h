@@ -70,8 +70,9 @@ struct registry_tries {
 };
 
 /*
- * One try, with whatever challenge there is answered: done when the status is 200, or 206 for a part.
- * Otherwise err is set, and response->status too if there was an answer; nothing else of it is kept.
+ * One try, with whatever challenge there is answered: done when the status is 200, or 206 for a
+ * part. Otherwise err is set, and response->status too if there was an answer; nothing else of it
+ * is kept.
  */
 enum registry_outcome registry_try(struct registry_client *client, struct endpoint *endpoint,
                                    struct http_request *request, struct http_response *response,
@@ -87,8 +88,8 @@ bool registry_get(struct registry_client *client, struct endpoint *endpoint,
 /* ---- between the client and registry_token.c ---- */
 
 /*
- * Answers the challenges of a 401 that was sent to `endpoint`: sets its authorization. Called with the
- * lock of challenges.
+ * Answers the challenges of a 401 that was sent to `endpoint`: sets its authorization. Called with
+ * the lock of challenges.
  */
 enum registry_outcome registry_authorize(struct registry_client *client, struct endpoint *endpoint,
                                          const struct http_response *response,

@@ -31,7 +31,9 @@ struct registry_mirror {
 
 enum plain_http { PLAIN_HTTP_UNSET, PLAIN_HTTP_NO, PLAIN_HTTP_YES };
 
-/* Missing files are no error; one that cannot be understood is config.invalid, with file and key. */
+/*
+ * Missing files are no error; one that cannot be understood is config.invalid, with file and key.
+ */
 bool registry_config_load(struct registry_config *config, struct err *err);
 void registry_config_release(struct registry_config *config);
 

@@ -20,8 +20,8 @@ struct pages {
 };
 
 /*
- * Asks the registry itself for one page after the other. Of a link to the next one only the query is
- * used. False with err set; *status is that of the answer that was none, or 0.
+ * Asks the registry itself for one page after the other. Of a link to the next one only the query
+ * is used. False with err set; *status is that of the answer that was none, or 0.
  */
 bool pages_get(const struct pages *pages, long *status, struct err *err);
 

@@ -46,8 +46,8 @@ static bool add_parameter(struct buf *query, const char *name, const char *value
 }
 
 /*
- * "service=S&scope=X": the scopes that were demanded, else the one that is needed. A form takes all in
- * one parameter, a query one after the other.
+ * "service=S&scope=X": the scopes that were demanded, else the one that is needed. A form takes all
+ * in one parameter, a query one after the other.
  */
 static char *token_query(const struct endpoint *endpoint, const struct challenge *challenge,
                          bool form)

@@ -35,9 +35,9 @@ static inline void source_top_release(struct source_top *top)
 struct source;
 
 /*
- * `blob` gives its sink every byte once and in order, whatever it takes: a registry goes on after broken
- * connections by itself, and what fails in the end is not worth another call. Of a registry any number
- * of threads may ask for blobs and manifests at once.
+ * `blob` gives its sink every byte once and in order, whatever it takes: a registry goes on after
+ * broken connections by itself, and what fails in the end is not worth another call. Of a registry
+ * any number of threads may ask for blobs and manifests at once.
  */
 struct source_ops {
     bool (*top)(struct source *source, struct source_top *top, struct err *err);

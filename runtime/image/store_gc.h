@@ -1,8 +1,8 @@
 /*
  * Sizes, last use, and taking away what has not been used for long.
  *
- * An image was last used when its record was: whoever starts a cell sets the modification time of the
- * record. The size of a layer is measured once and kept in the file of its lock.
+ * An image was last used when its record was: whoever starts a cell sets the modification time of
+ * the record. The size of a layer is measured once and kept in the file of its lock.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_GC_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_GC_H
@@ -21,7 +21,9 @@ struct gc_options {
     uint64_t age_s; /* what was not used for so long goes */
     uint64_t
         size_max; /* then what was not used for longest, until so many bytes are left at most */
-    /* Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs. */
+    /*
+     * Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs.
+     */
     void (*removed)(void *data, const char *kind, const char *name);
     void *data;
 };
@@ -35,8 +37,8 @@ bool store_usage(const struct store *store, const struct tree_remover *remover, 
                  struct image_usage *usage, struct err *err);
 
 /*
- * Takes away references by age and by size, and in any case what no reference leads to. Nothing that a
- * cell runs, or holds because it is about to run, is touched.
+ * Takes away references by age and by size, and in any case what no reference leads to. Nothing
+ * that a cell runs, or holds because it is about to run, is touched.
  */
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err);

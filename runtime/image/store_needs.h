@@ -30,8 +30,9 @@ bool store_add_needs(const struct store *store, const struct image *image, struc
 bool store_remove_record(const struct store *store, const char *digest, struct err *err);
 
 /*
- * Both with the store's lock held exclusively, so that nobody waits for a lock that goes with them. A
- * layer that is being removed has a name that ends in ".part", and is none any more whatever happens.
+ * Both with the store's lock held exclusively, so that nobody waits for a lock that goes with them.
+ * A layer that is being removed has a name that ends in ".part", and is none any more whatever
+ * happens.
  */
 bool store_remove_blob(const struct store *store, const char *hex, struct err *err);
 bool store_remove_layer(const struct store *store, const struct tree_remover *remover, int map_fd,

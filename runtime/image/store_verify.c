@@ -170,6 +170,7 @@ static bool compare_layer(struct verification *verification, struct layer_part *
 {
     autofd stored = openat(part->map_fd, part->hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct trees trees = {.fresh = part->fd, .stored = stored, .since = *since};
+    const struct reach reach = {part->fd, &trees.stored, 1};
     struct users users = {.store = verification->store, .diff_id = unpack->diff_id};
     autofree char *what = NULL;
     bool ok = false, done;
@@ -180,7 +181,8 @@ static bool compare_layer(struct verification *verification, struct layer_part *
         mmap(NULL, DIFFERENCE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (trees.difference == MAP_FAILED)
         return no_memory(err);
-    ok = unpack->map->run(unpack->map->data, compare_mapped, &trees, err);
+    ok = unpack->map->run(unpack->map->data, &reach, compare_mapped, &trees, err);
+    trees.difference[DIFFERENCE_MAX - 1] = '\0'; /* the child may have written anything */
     if (ok && trees.difference[0]) {
         ok = store_each(verification->store, "images", add_user, &users, err);
         done = ok && replace_layer(verification, part, &users.digests, err);
@@ -201,7 +203,7 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     autolayerpart part = LAYER_PART_INIT;
     autofd lock = -1, input = -1;
     struct layer_unpack unpack = {
-        .map = map, .writer = -1, .compression = layer->compression, .diff_id = diff_id};
+        .map = map, .compression = layer->compression, .diff_id = diff_id};
     struct timespec since;
     struct err why;
 
@@ -227,7 +229,7 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     unpack.target = part.fd;
     /* The clock that files get their times from. */
     clock_gettime(CLOCK_REALTIME_COARSE, &since);
-    return map->run(map->data, layer_unpack_run, &unpack, err) &&
+    return layer_unpack_run(&unpack, err) &&
            compare_layer(verification, &part, &since, &unpack, name, err);
 }
 

@@ -1,10 +1,10 @@
 /*
- * Verifies everything in the store, against the digests that name it: blobs, records and unpacked layers
- * (docs/design/pull.md says what is compared).
+ * Verifies everything in the store, against the digests that name it: blobs, records and unpacked
+ * layers (docs/design/pull.md says what is compared).
  *
- * What is wrong is dealt with where that can be done: a damaged blob and a damaged record are removed, and
- * the next pull brings them again; a damaged layer is replaced by one that is unpacked anew, unless a cell
- * uses it.
+ * What is wrong is dealt with where that can be done: a damaged blob and a damaged record are
+ * removed, and the next pull brings them again; a damaged layer is replaced by one that is unpacked
+ * anew, unless a cell uses it.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H

@@ -20,9 +20,9 @@ int store_lock(const struct store *store, const char *name, int operation, struc
 /* ---- blobs ---- */
 
 /*
- * Whether the blob is there. A blob that was verified is sealed: its modification time is the epoch.
- * Whatever was written to since is hashed once more, and sealed again or not there. What a disk
- * changes by itself is for store_verify to find.
+ * Whether the blob is there. A blob that was verified is sealed: its modification time is the
+ * epoch. Whatever was written to since is hashed once more, and sealed again or not there. What a
+ * disk changes by itself is for store_verify to find.
  */
 bool store_has_blob(const struct store *store, const struct descriptor *blob);
 

@@ -9,8 +9,8 @@
 #define TAGS_MAX 200000
 
 /*
- * Lists all tags of the reference's repository, every page of them, sorted by bytes, each once; what
- * is no tag by the grammar is left out. image.not-found when the registry does not know the
+ * Lists all tags of the reference's repository, every page of them, sorted by bytes, each once;
+ * what is no tag by the grammar is left out. image.not-found when the registry does not know the
  * repository. The caller releases `tags`.
  */
 bool tags_list(const struct reference *reference, struct strv *tags, struct err *err);

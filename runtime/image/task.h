@@ -1,6 +1,6 @@
 /*
- * A function in a child process: for work that goes on beside this process's own, and for bytes that
- * this process should not look at itself. The child ends when this process does.
+ * A function in a child process: for work that goes on beside this process's own, and for bytes
+ * that this process should not look at itself. The child ends when this process does.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_TASK_H
 #define STEPCELL_RUNTIME_IMAGE_TASK_H

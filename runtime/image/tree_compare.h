@@ -10,11 +10,11 @@
 #define TREE_DEPTH_MAX 300 /* directories; two descriptors each */
 
 /*
- * Compares names, types, modes, owners, sizes, modification times, contents, link targets, link counts,
- * device numbers and extended attributes below the directories `a` and `b`, and of themselves. A
- * directory of `a` that has been changed since `since` was given no time, and neither was `b`'s. True
- * with `difference` empty, or holding the path of the first one. False when something cannot be read
- * of `a`; what cannot be read of `b` is a difference.
+ * Compares names, types, modes, owners, sizes, modification times, contents, link targets, link
+ * counts, device numbers and extended attributes below the directories `a` and `b`, and of
+ * themselves. A directory of `a` that has been changed since `since` was given no time, and neither
+ * was `b`'s. True with `difference` empty, or holding the path of the first one. False when
+ * something cannot be read of `a`; what cannot be read of `b` is a difference.
  */
 bool tree_compare(int a, int b, const struct timespec *since, struct buf *difference,
                   struct err *err);

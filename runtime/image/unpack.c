@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/digest.h"
 #include "runtime/image/ahead.h"
@@ -167,7 +168,8 @@ bool unpack_layer(int blob, enum compression compression, const char *diff_id, i
                   const struct unpack_limits *limits, bool may_chown, struct err *err)
 {
     autolayerwriter writer = LAYER_WRITER_INIT;
-    autoinflater *inflater = inflater_new(blob, compression, err);
+    autofd stop = eventfd(0, EFD_CLOEXEC);
+    autoinflater *inflater = inflater_new(blob, stop, compression, err);
     autodigest *digest = digest_new();
     struct stream stream = {.inflater = inflater, .digest = digest, .limits = limits};
     autoahead *ahead = NULL;
@@ -176,14 +178,15 @@ bool unpack_layer(int blob, enum compression compression, const char *diff_id, i
 
     if (!inflater)
         return false;
-    if (!digest)
+    if (!digest || stop < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read a layer");
     writer.root = target;
     writer.may_chown = may_chown;
     writer.path_max = limits->path;
     writer.depth_max = limits->depth;
     writer.file_max = limits->file;
-    reader.ahead = ahead = ahead_new(produce, &stream, err);
+    writer.implied_max = limits->entries;
+    reader.ahead = ahead = ahead_new(produce, &stream, stop, err);
     if (!ahead)
         return false;
     archive = open_archive(&reader);

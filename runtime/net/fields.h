@@ -7,8 +7,8 @@
 #include <time.h>
 
 /*
- * Retry-After (RFC 9110, section 10.2.3): seconds, or a date. The wait from `now` in milliseconds; a
- * date that has passed is 0. False when it is neither.
+ * Retry-After (RFC 9110, section 10.2.3): seconds, or a date. The wait from `now` in milliseconds;
+ * a date that has passed is 0. False when it is neither.
  */
 bool retry_after_parse(const char *value, time_t now, uint64_t *ms);
 

@@ -4,8 +4,8 @@
  * A client is made once and used for any number of requests, one after the other; connections are
  * kept, HTTP/2 is spoken where a server offers it over TLS. Clients share nothing: each thread may
  * have its own. Redirects are followed by hand: five at most, http and https only, never from https
- * down to http, and what is secret goes to the first origin alone. No cookies, no netrc. Proxies are
- * those of the environment (proxy.h).
+ * down to http, and what is secret goes to the first origin alone. No cookies, no netrc. Proxies
+ * are those of the environment (proxy.h).
  */
 #ifndef STEPCELL_RUNTIME_NET_HTTP_H
 #define STEPCELL_RUNTIME_NET_HTTP_H

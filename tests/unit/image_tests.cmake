@@ -14,6 +14,7 @@ find_library(ZLIB z REQUIRED)
 find_library(ZSTD_LIBRARY zstd REQUIRED)
 stepcell_unit_test(test_unpack image_fetch unit_image ${ZLIB} ${ZSTD_LIBRARY})
 stepcell_unit_test(test_inflate image_fetch ${ZLIB})
+stepcell_unit_test(test_walls image_walls unit_image)
 
 # Not a test: tests/bats/registry.bats asks faulty servers with it.
 add_executable(registry-probe registry_probe.c)

@@ -87,7 +87,7 @@ static bool inflates(const struct text *text, size_t len, size_t piece, size_t a
     pid_t child;
     int fd = feed(text, len, piece, &child);
     struct err err;
-    struct inflater *inflater = inflater_new(fd, COMPRESSION_GZIP, &err);
+    struct inflater *inflater = inflater_new(fd, -1, COMPRESSION_GZIP, &err);
     unsigned char *out = malloc(ask);
     size_t total = 0, n = 0;
     bool ok;

@@ -476,11 +476,11 @@ static void limits_are_named(void **state)
     } table[] = {
         {"entries",
          {.entries = 0, .depth = 9, .path = 99, .file = 1 << 30, .total = 1 << 30, .ratio = 99999}},
-        {"file",
+        {"99 bytes of a file",
          {.entries = 9, .depth = 9, .path = 99, .file = 99, .total = 1 << 30, .ratio = 99999}},
-        {"path",
+        {"3 bytes of a path",
          {.entries = 9, .depth = 9, .path = 3, .file = 1 << 30, .total = 1 << 30, .ratio = 99999}},
-        {"directories",
+        {"0 directories",
          {.entries = 9, .depth = 0, .path = 99, .file = 1 << 30, .total = 1 << 30, .ratio = 9999}},
         {"1000 bytes",
          {.entries = 9, .depth = 9, .path = 99, .file = 1 << 30, .total = 1000, .ratio = 99999}},
@@ -500,6 +500,23 @@ static void limits_are_named(void **state)
         if (!strstr(err.message, table[i].word))
             fail_msg("'%s' is not in '%s'", table[i].word, err.message);
     }
+}
+
+static void implied_directories_count(void **state)
+{
+    static const struct tar_entry entry = {.type = '0', .name = "a/b/c/d/e/f", .content = "x"};
+    struct unpack_limits limits = UNPACK_LIMITS;
+    autobuf tar = BUF_INIT(TAR_MAX);
+    struct err err;
+
+    (void)state;
+    tar_add(&tar, &entry);
+    tar_end(&tar);
+    limits.entries = 4;
+    assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err), ERR_IMAGE_CORRUPT);
+    assert_non_null(strstr(err.message, "limit of 4 directories"));
+    limits.entries = 5;
+    assert_ok(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err));
 }
 
 static void impossible_sizes_are_refused(void **state)
@@ -557,6 +574,7 @@ int main(void)
         cmocka_unit_test(members_are_joined),
         cmocka_unit_test(a_window_too_large_is_refused),
         cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(implied_directories_count),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(another_content_is_refused),
         cmocka_unit_test(an_archive_without_its_end_is_read),
