@@ -20,6 +20,7 @@ void fetch_release(struct fetch *fetch)
     manifest_release(&fetch->manifest);
     image_release(&fetch->image);
     cleanup_source(&fetch->source);
+    strv_release(&fetch->warnings);
     close_fd(fetch->lock);
     *fetch = FETCH_INIT;
 }
@@ -31,6 +32,16 @@ static const struct reference *stored_as(const struct fetch *fetch)
 }
 
 /* ---- the source ---- */
+
+static void hand_on_warning(void *data, const char *host, const char *text)
+{
+    struct fetch *fetch = data;
+
+    if (!fetch->progress.warning || fetch->warnings.count == FETCH_WARNINGS ||
+        strv_contains(&fetch->warnings, text) || !strv_add(&fetch->warnings, text))
+        return;
+    fetch->progress.warning(fetch->progress.data, host, text);
+}
 
 bool fetch_source(struct fetch *fetch, struct err *err)
 {
@@ -48,7 +59,17 @@ bool fetch_source(struct fetch *fetch, struct err *err)
         fetch->has_fingerprint = true;
     }
     fetch->source = source_open(fetch->reference, fetch->platform, err);
-    return fetch->source;
+    if (!fetch->source)
+        return false;
+    fetch->source->warn = hand_on_warning;
+    fetch->source->warn_data = fetch;
+    return true;
+}
+
+bool fetch_elsewhere(struct fetch *fetch, const struct err *err)
+{
+    return err->code == ERR_IMAGE_CORRUPT && fetch->source && fetch->source->ops->elsewhere &&
+           fetch->source->ops->elsewhere(fetch->source);
 }
 
 static bool config_write(void *data, const void *bytes, size_t len, struct err *err)
@@ -56,7 +77,7 @@ static bool config_write(void *data, const void *bytes, size_t len, struct err *
     return blob_write(data, bytes, len, err);
 }
 
-static bool fetch_config(struct fetch *fetch, struct err *err)
+static bool fetch_config_once(struct fetch *fetch, struct err *err)
 {
     autoblobwriter writer = BLOB_WRITER_INIT;
     const struct source_sink sink = {.write = config_write, .data = &writer};
@@ -69,6 +90,16 @@ static bool fetch_config(struct fetch *fetch, struct err *err)
     return fetch_source(fetch, err) &&
            fetch->source->ops->blob(fetch->source, &fetch->manifest.config, &sink, err) &&
            blob_commit(&writer, err);
+}
+
+/* A source has a limited number of places, and none is asked again. */
+static bool fetch_config(struct fetch *fetch, struct err *err)
+{
+    while (!fetch_config_once(fetch, err)) {
+        if (!fetch_elsewhere(fetch, err))
+            return false;
+    }
+    return true;
 }
 
 /* ---- resolving ---- */

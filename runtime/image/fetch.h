@@ -20,7 +20,8 @@
 #include "runtime/image/source.h"
 #include "runtime/image/store_write.h"
 
-#define FETCH_WORKERS 4 /* layers at a time */
+#define FETCH_WORKERS  4 /* layers at a time */
+#define FETCH_WARNINGS 8 /* of a registry that are handed on */
 
 enum fetch_policy {
     FETCH_MISSING, /* the source is asked for what the store lacks */
@@ -65,6 +66,7 @@ struct fetch_progress {
     void (*bytes)(void *data, uint64_t done, uint64_t size);  /* of all layers together */
     void (*layer)(void *data, size_t count, size_t layers);   /* so many are complete */
     void (*end)(void *data);
+    void (*warning)(void *data, const char *registry, const char *text); /* each once */
     void *data;
 };
 
@@ -88,6 +90,7 @@ struct fetch {
     bool has_fingerprint;
     struct store_fingerprint fingerprint;
     struct source *source;
+    struct strv warnings; /* that were handed on */
     int lock;
 };
 
@@ -100,6 +103,9 @@ void fetch_release(struct fetch *fetch);
 
 /* For fetch.c and its other half: opens the source where that has not been done yet. */
 bool fetch_source(struct fetch *fetch, struct err *err);
+
+/* And this: whether a blob that failed so may be right in another place, which is asked next. */
+bool fetch_elsewhere(struct fetch *fetch, const struct err *err);
 
 #define autofetch CLEANUP(fetch_release) struct fetch
 

@@ -80,6 +80,7 @@ static void report(struct crew *crew)
 struct transfer {
     struct crew *crew;
     struct blob_writer *writer;
+    uint64_t arrived;
     int pipe;       /* to the child that unpacks, or -1 */
     bool pipe_gone; /* it has ended, and says why */
 };
@@ -97,21 +98,40 @@ static bool transfer_write(void *data, const void *bytes, size_t len, struct err
         transfer->pipe_gone = true;
         return err_errno(err, ERR_ENGINE_FAILED, "cannot hand on a layer");
     }
+    transfer->arrived += len;
     atomic_fetch_add(&crew->shared->done, len);
     if (crew->alone)
         report(crew);
     return true;
 }
 
+/* A source that waits, for a registry that is busy say, need not when another layer has failed. */
+static bool is_stopped(void *data)
+{
+    const struct shared *shared = data;
+
+    return atomic_load(&shared->stopped);
+}
+
 static bool transfer_blob(struct transfer *transfer, struct err *err)
 {
     struct fetch *fetch = transfer->crew->fetch;
     const struct source_sink sink = {.write = transfer_write, .data = transfer};
-    bool ok = fetch_source(fetch, err) &&
-              fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err);
+    bool ok;
 
+    if (!fetch_source(fetch, err))
+        return false;
+    if (fetch->source->ops->heed)
+        fetch->source->ops->heed(fetch->source, is_stopped, transfer->crew->shared);
+    ok = fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err);
     atomic_store(&transfer->crew->shared->last_byte, clock_now());
     return ok;
+}
+
+/* What came and was of no use does not count as progress. */
+static void transfer_undo(const struct transfer *transfer)
+{
+    atomic_fetch_sub(&transfer->crew->shared->done, transfer->arrived);
 }
 
 /* ---- unpacking ---- */
@@ -151,7 +171,7 @@ static bool unpack_arriving(struct crew *crew, const struct layer_unpack *layer,
     autofd reader = -1, feeder = -1;
     autotask task = TASK_INIT;
     struct err why;
-    bool arrived, unpacked;
+    bool arrived, unpacked = false;
 
     if (!open_pipe(&reader, &feeder, err))
         return false;
@@ -164,12 +184,15 @@ static bool unpack_arriving(struct crew *crew, const struct layer_unpack *layer,
     arrived = transfer_blob(&transfer, err) && blob_check(writer, err);
     feeder = close_fd(feeder);
     /* A layer that does not arrive is no matter of the child's. */
-    if (!arrived && !transfer.pipe_gone)
-        return false;
-    unpacked = task_wait(&task, &why);
-    if (!unpacked)
-        *err = why;
-    return arrived && unpacked;
+    if (arrived || transfer.pipe_gone) {
+        unpacked = task_wait(&task, &why);
+        if (!unpacked)
+            *err = why;
+    }
+    if (arrived && unpacked)
+        return true;
+    transfer_undo(&transfer);
+    return false;
 }
 
 static bool unpack_stored(struct crew *crew, struct layer_unpack *unpacking,
@@ -212,7 +235,10 @@ static bool fetch_blob(struct crew *crew, const struct descriptor *blob, struct 
 
     if (!blob_begin(crew->fetch->store, blob, &writer, &present, err))
         return false;
-    return present || (transfer_blob(&transfer, err) && blob_commit(&writer, err));
+    if (present || (transfer_blob(&transfer, err) && blob_commit(&writer, err)))
+        return true;
+    transfer_undo(&transfer);
+    return false;
 }
 
 static bool has_layer(const struct crew *crew, size_t i)
@@ -222,21 +248,31 @@ static bool has_layer(const struct crew *crew, size_t i)
     return faccessat(crew->map_fd, hex, F_OK, 0) == 0;
 }
 
-/* What is not there; a blob in the store that turns out to be damaged is fetched anew. */
+/*
+ * A blob in the store that turns out to be damaged is fetched anew, and one that a mirror gave
+ * wrong is taken from elsewhere.
+ */
+static bool may_be_mended(struct fetch *fetch, const struct descriptor *blob, bool *dropped,
+                          const struct err *err)
+{
+    if (err->code != ERR_IMAGE_CORRUPT || fetch->policy == FETCH_NEVER)
+        return false;
+    if (!*dropped && store_drop_damaged(fetch->store, blob))
+        return *dropped = true;
+    return fetch_elsewhere(fetch, err);
+}
+
+/* Makes what is not there; whoever held the lock before may have made it. */
 static bool complete_layer(struct crew *crew, size_t i, struct err *err)
 {
-    const struct fetch *fetch = crew->fetch;
-    const struct descriptor *blob = &fetch->manifest.layers[i].blob;
+    const struct descriptor *blob = &crew->fetch->manifest.layers[i].blob;
+    bool dropped = false;
 
-    /* Whoever held the lock before may have made it. */
-    if (has_layer(crew, i))
-        return fetch_blob(crew, blob, err);
-    if (make_layer(crew, i, err))
-        return true;
-    if (err->code != ERR_IMAGE_CORRUPT || fetch->policy == FETCH_NEVER ||
-        !store_drop_damaged(fetch->store, blob))
-        return false;
-    return make_layer(crew, i, err);
+    while (!(has_layer(crew, i) ? fetch_blob(crew, blob, err) : make_layer(crew, i, err))) {
+        if (!may_be_mended(crew->fetch, blob, &dropped, err))
+            return false;
+    }
+    return true;
 }
 
 static bool do_job(struct crew *crew, size_t i, struct err *err)
@@ -277,12 +313,16 @@ static bool work(void *argument, struct err *err)
     return true;
 }
 
-/* A worker of its own has a source of its own: connections cannot be shared. */
+/* Connections cannot be shared; what is known of tokens, credentials and mirrors can. */
 static bool work_apart(void *argument, struct err *err)
 {
     struct crew *crew = argument;
+    struct source *source = crew->fetch->source;
 
-    crew->fetch->source = NULL;
+    if (source && source->ops->copied)
+        source->ops->copied(source);
+    else
+        crew->fetch->source = NULL;
     return work(crew, err);
 }
 

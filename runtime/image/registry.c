@@ -67,10 +67,26 @@ static bool take_manifest(const struct registry_client *client, const struct end
     return buf_append(text, data, response->body.len) || no_memory(err);
 }
 
+static void hand_on_warnings(const struct source *source, const struct endpoint *endpoint,
+                             const struct http_response *response)
+{
+    size_t from = 0;
+    const char *value;
+
+    while (source->warn && (value = http_header(response, "Warning", &from))) {
+        autofree char *text = warning_text(value);
+
+        if (text)
+            source->warn(source->warn_data, endpoint->host, text);
+    }
+}
+
 /* Docker-Content-Digest is not looked at: what counts is the digest of the bytes. */
-static bool get_manifest(struct registry_client *client, const char *tag, const char *digest,
+static bool get_manifest(struct source *source, const char *tag, const char *digest,
                          struct buf *text, char **media_type, struct err *err)
 {
+    struct registry_client *client = &((struct registry *)source)->client;
+
     for (size_t i = 0; i < client->endpoint_count; i++) {
         struct endpoint *endpoint = &client->endpoints[i];
         autofree char *url = text_printf("%s/manifests/%s", endpoint->base, digest ? digest : tag);
@@ -83,8 +99,10 @@ static bool get_manifest(struct registry_client *client, const char *tag, const 
         if (!url)
             return no_memory(err);
         if (registry_get(client, endpoint, &request, &response, err) &&
-            take_manifest(client, endpoint, &response, digest, text, media_type, err))
+            take_manifest(client, endpoint, &response, digest, text, media_type, err)) {
+            hand_on_warnings(source, endpoint, &response);
             return true;
+        }
         mark_broken(endpoint, err);
     }
     return false; /* the registry itself is always asked, and its error stands */
@@ -94,8 +112,7 @@ static bool registry_top(struct source *source, struct source_top *top, struct e
 {
     const struct reference *reference = source->reference;
 
-    if (!get_manifest(&((struct registry *)source)->client, reference->tag, reference->digest,
-                      &top->text, &top->media_type, err))
+    if (!get_manifest(source, reference->tag, reference->digest, &top->text, &top->media_type, err))
         return false;
     top->digest = reference->digest ? strdup(reference->digest) : NULL;
     return !reference->digest || top->digest || no_memory(err);
@@ -104,8 +121,7 @@ static bool registry_top(struct source *source, struct source_top *top, struct e
 static bool registry_manifest(struct source *source, const struct descriptor *manifest,
                               struct buf *text, struct err *err)
 {
-    return get_manifest(&((struct registry *)source)->client, NULL, manifest->digest, text, NULL,
-                        err);
+    return get_manifest(source, NULL, manifest->digest, text, NULL, err);
 }
 
 /* ---- blobs ---- */
@@ -218,7 +234,7 @@ static bool transfer_from(struct registry_client *client, struct endpoint *endpo
         case REGISTRY_AGAIN:
             break;
         }
-        if (!registry_wait(&tries, endpoint, err))
+        if (!registry_wait(client, &tries, endpoint, err))
             return false;
     }
 }
@@ -245,12 +261,19 @@ static bool registry_blob(struct source *source, const struct descriptor *blob,
     const struct source_sink guarded = {.write = guard_write, .data = &guard};
     struct transfer transfer = {.blob = blob, .sink = &guarded};
 
+    for (size_t i = 0; i < client->endpoint_count; i++)
+        __atomic_store_n(&client->endpoints[i].gave, false, __ATOMIC_RELAXED);
     for (size_t i = 0; i < client->endpoint_count; i++) {
         struct endpoint *endpoint = &client->endpoints[i];
+        uint64_t before = transfer.delivered;
+        bool complete;
 
         if (!is_asked(endpoint, true))
             continue;
-        if (transfer_from(client, endpoint, &transfer, err))
+        complete = transfer_from(client, endpoint, &transfer, err);
+        if (guard.failed || transfer.delivered > before)
+            __atomic_store_n(&endpoint->gave, true, __ATOMIC_RELAXED);
+        if (complete)
             return true;
         if (guard.failed)
             return false;
@@ -259,7 +282,29 @@ static bool registry_blob(struct source *source, const struct descriptor *blob,
     return false;
 }
 
+/* Of several mirrors that gave parts of a blob any may be the wrong one. */
+static bool registry_elsewhere(struct source *source)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+    bool found = false;
+
+    for (size_t i = 0; i < client->endpoint_count; i++) {
+        struct endpoint *endpoint = &client->endpoints[i];
+
+        if (!endpoint->mirror || !__atomic_exchange_n(&endpoint->gave, false, __ATOMIC_RELAXED))
+            continue;
+        __atomic_store_n(&endpoint->broken, true, __ATOMIC_RELAXED);
+        found = true;
+    }
+    return found;
+}
+
 /* ---- opening ---- */
+
+static void registry_copied(struct source *source)
+{
+    registry_client_copied(&((struct registry *)source)->client);
+}
 
 static void registry_close(struct source *source)
 {
@@ -269,10 +314,20 @@ static void registry_close(struct source *source)
     free(registry);
 }
 
+static void registry_heed(struct source *source, bool (*stopped)(void *data), void *data)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+
+    client->stop = (struct http_stop){.stopped = stopped, .data = data};
+}
+
 static const struct source_ops registry_ops = {
     .top = registry_top,
     .manifest = registry_manifest,
     .blob = registry_blob,
+    .elsewhere = registry_elsewhere,
+    .copied = registry_copied,
+    .heed = registry_heed,
     .close = registry_close,
 };
 

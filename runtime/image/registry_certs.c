@@ -107,26 +107,17 @@ static void scan_release(struct scan *scan)
     strv_release(&scan->keys);
 }
 
-static bool has(const struct strv *list, const char *name)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool check_pairs(const struct scan *scan, struct err *err)
 {
     for (size_t i = 0; i < scan->names.count; i++) {
-        if (!has(&scan->keys, scan->names.items[i])) {
+        if (!strv_contains(&scan->keys, scan->names.items[i])) {
             err_set(err, ERR_CONFIG_INVALID, "'%s/%s.cert' has no key", scan->path,
                     scan->names.items[i]);
             return err_hint(err, "put its key beside it, as '%s.key'", scan->names.items[i]);
         }
     }
     for (size_t i = 0; i < scan->keys.count; i++) {
-        if (!has(&scan->names, scan->keys.items[i])) {
+        if (!strv_contains(&scan->names, scan->keys.items[i])) {
             err_set(err, ERR_CONFIG_INVALID, "'%s/%s.key' has no certificate", scan->path,
                     scan->keys.items[i]);
             return err_hint(err, "put it beside it, as '%s.cert'; authorities end in '.crt'",

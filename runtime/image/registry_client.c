@@ -10,6 +10,7 @@
 
 #define HUB_HOST     "docker.io"
 #define HUB_API_HOST "registry-1.docker.io"
+#define SLICE_NS     (100 * NS_PER_MS) /* of a pause, after which it may end */
 
 static bool no_memory(struct err *err)
 {
@@ -105,6 +106,11 @@ void registry_client_release(struct registry_client *client)
     pthread_mutex_destroy(&client->idle_lock);
 }
 
+void registry_client_copied(struct registry_client *client)
+{
+    client->idle_count = 0;
+}
+
 struct endpoint *registry_primary(struct registry_client *client)
 {
     return &client->endpoints[client->endpoint_count - 1];
@@ -117,6 +123,7 @@ struct http *registry_borrow(struct registry_client *client, struct err *err)
     const struct http_settings settings = {
         .stall_ms = registry_config_stall_ms(&client->config),
         .tls = registry_certs_find,
+        .stop = client->stop,
     };
     struct http *http = NULL;
 
@@ -202,10 +209,25 @@ void registry_unanswered(const struct registry_client *client, const struct endp
                  endpoint->host);
 }
 
-bool registry_wait(struct registry_tries *tries, const struct endpoint *endpoint, struct err *err)
+/* False when nobody needs the answer any more. */
+static bool pause_for(const struct registry_client *client, uint64_t ms)
+{
+    int64_t end = clock_now() + (int64_t)ms * NS_PER_MS, left;
+
+    while ((left = end - clock_now()) > 0) {
+        struct timespec pause = {.tv_nsec = (long)(left < SLICE_NS ? left : SLICE_NS)};
+
+        if (http_is_stopped(&client->stop))
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+bool registry_wait(const struct registry_client *client, struct registry_tries *tries,
+                   const struct endpoint *endpoint, struct err *err)
 {
     uint64_t ms = (uint64_t)REGISTRY_PAUSE_MS << tries->used;
-    struct timespec pause;
 
     if (++tries->used >= (endpoint->mirror ? REGISTRY_MIRROR_TRIES : REGISTRY_TRIES))
         return false;
@@ -217,11 +239,7 @@ bool registry_wait(struct registry_tries *tries, const struct endpoint *endpoint
     if (tries->has_after && tries->after_ms > ms)
         ms = tries->after_ms;
     tries->has_after = false;
-    pause =
-        (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * NS_PER_MS};
-    while (nanosleep(&pause, &pause) < 0)
-        ;
-    return true;
+    return pause_for(client, ms);
 }
 
 /* ---- requests ---- */
@@ -329,7 +347,7 @@ bool registry_get(struct registry_client *client, struct endpoint *endpoint,
         case REGISTRY_AGAIN:
             break;
         }
-        if (!registry_wait(&tries, endpoint, err))
+        if (!registry_wait(client, &tries, endpoint, err))
             return false;
     }
 }

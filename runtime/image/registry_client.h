@@ -36,12 +36,14 @@ struct endpoint {
     char *authorization;     /* what the endpoint is offered, or NULL */
     unsigned int generation; /* of `authorization` */
     /* Written once, by any thread. */
-    bool broken; /* a mirror that is not there */
+    bool broken; /* a mirror that is not there, or gave a wrong blob */
+    bool gave;   /* bytes of the last blob, of whichever thread */
 };
 
 struct registry_client {
     const struct reference *reference; /* borrowed */
     struct registry_config config;
+    struct http_stop stop; /* before the first request */
     struct endpoint endpoints[REGISTRY_MIRRORS_MAX + 1];
     size_t endpoint_count; /* the last one is the registry itself */
     pthread_mutex_t challenge_lock, idle_lock;
@@ -52,6 +54,12 @@ struct registry_client {
 bool registry_client_init(struct registry_client *client, const struct reference *reference,
                           struct err *err);
 void registry_client_release(struct registry_client *client);
+
+/*
+ * In a copy of the process: connections are the original's, and are not even closed here, since
+ * that would end them. Endpoints, credentials and tokens stay.
+ */
+void registry_client_copied(struct registry_client *client);
 
 /* The registry itself. */
 struct endpoint *registry_primary(struct registry_client *client);
@@ -79,7 +87,8 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
                                    struct registry_tries *tries, struct err *err);
 
 /* Waits before the next try; false when there is none, and err stays what it was. */
-bool registry_wait(struct registry_tries *tries, const struct endpoint *endpoint, struct err *err);
+bool registry_wait(const struct registry_client *client, struct registry_tries *tries,
+                   const struct endpoint *endpoint, struct err *err);
 
 /* registry_try as often as it may help. */
 bool registry_get(struct registry_client *client, struct endpoint *endpoint,

@@ -41,15 +41,6 @@ void needs_release(struct needs *needs)
     strv_release(&needs->layers);
 }
 
-bool strv_contains(const struct strv *strv, const char *item)
-{
-    for (size_t i = 0; i < strv->count; i++) {
-        if (strcmp(strv->items[i], item) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool add_new(struct strv *strv, const char *item)
 {
     return strv_contains(strv, item) || strv_add(strv, item);

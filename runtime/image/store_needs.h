@@ -20,8 +20,6 @@ struct needs {
 void needs_release(struct needs *needs);
 #define autoneeds CLEANUP(needs_release) struct needs
 
-bool strv_contains(const struct strv *strv, const char *item);
-
 /* Adds what an image needs; of one whose manifest is gone, what its record knows. */
 bool store_add_needs(const struct store *store, const struct image *image, struct needs *needs,
                      struct err *err);

@@ -80,7 +80,7 @@ bool content_range_parse(const char *value, struct content_range *range)
     return true;
 }
 
-/* ---- links ---- */
+/* ---- quoted values ---- */
 
 /* A parameter's value at *p, quoted or not, into `value`; false when it is too long. */
 static bool take_value(const char **p, struct buf *value)
@@ -102,6 +102,8 @@ static bool take_value(const char **p, struct buf *value)
     *p = *s ? s + 1 : s;
     return ok;
 }
+
+/* ---- links ---- */
 
 /* Whether a list of relations, with blanks between them, has "next". */
 static bool names_next(const char *relations)
@@ -170,5 +172,32 @@ char *link_next(const char *value)
         p += len + 1;
         if (take_parameters(&p))
             return strndup(target, len);
+    }
+}
+
+/* ---- warnings ---- */
+
+#define OURS "299 - \"" /* persistent, of nobody in particular */
+
+char *warning_text(const char *value)
+{
+    const char *p = value;
+
+    for (;;) {
+        autobuf text = BUF_INIT(WARNING_MAX);
+        bool ours;
+
+        p += strspn(p, " \t,");
+        ours = strncmp(p, OURS, strlen(OURS)) == 0;
+        p = strchr(p, '"');
+        if (!p || !take_value(&p, &text) || p[-1] != '"')
+            return NULL;
+        if (ours)
+            return text.len ? buf_take(&text) : NULL;
+        /* A date may follow, in quotes of its own. */
+        p += strcspn(p, ",\"");
+        if (*p == '"' && !(p = strchr(p + 1, '"')))
+            return NULL;
+        p += strcspn(p, ",");
     }
 }

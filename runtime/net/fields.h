@@ -27,4 +27,14 @@ bool content_range_parse(const char *value, struct content_range *range);
  */
 char *link_next(const char *value);
 
+/*
+ * The text of the first warning with code 299 and agent "-" in the value of one Warning header, as
+ * the OCI distribution specification has registries speak to users: 299 - "TEXT". Owned by the
+ * caller; NULL when there is none, when it is longer than WARNING_MAX, or without memory. What it
+ * holds may be anything.
+ */
+char *warning_text(const char *value);
+
+#define WARNING_MAX 1024 /* bytes */
+
 #endif

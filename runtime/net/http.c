@@ -181,7 +181,8 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
     int64_t stall = exchange->http->settings.stall_ms * NS_PER_MS;
 
     (void)total, (void)now, (void)upload_total, (void)upload_now;
-    return clock_now() - exchange->last_byte > stall;
+    return clock_now() - exchange->last_byte > stall ||
+           http_is_stopped(&exchange->http->settings.stop);
 }
 
 static bool add_header(struct curl_slist **list, const char *name, const char *value)
@@ -268,6 +269,8 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
     long proxy_status = 0;
 
     curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (http_is_stopped(&http->settings.stop))
+        return err_set(err, ERR_ENGINE_FAILED, "nobody needs the answer any more");
     if (code == CURLE_ABORTED_BY_CALLBACK)
         err_set(err, ERR_REGISTRY_UNREACHABLE, "no byte came for %g s",
                 http->settings.stall_ms / 1000.0);

@@ -35,10 +35,22 @@ struct http_tls {
 void http_tls_release(struct http_tls *tls);
 #define autotls CLEANUP(http_tls_release) struct http_tls
 
+/* Asked about once a second whether an exchange has become useless; `stopped` may be NULL. */
+struct http_stop {
+    bool (*stopped)(void *data);
+    void *data;
+};
+
+static inline bool http_is_stopped(const struct http_stop *stop)
+{
+    return stop->stopped && stop->stopped(stop->data);
+}
+
 struct http_settings {
     unsigned int stall_ms; /* 0 stands for HTTP_STALL_TIMEOUT_MS */
     /* Finds the certificates for the origin of an https URL; asked for each hop. May be NULL. */
     bool (*tls)(const struct url *url, struct http_tls *tls, struct err *err);
+    struct http_stop stop;
 };
 
 struct http_response {

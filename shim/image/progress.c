@@ -123,8 +123,23 @@ void progress_end(void *data)
     progress->line_open = false;
 }
 
+static void warning(void *data, const char *registry, const char *text)
+{
+    struct progress *progress = data;
+
+    progress_end(progress);
+    if (progress->mode != PROGRESS_NONE)
+        print_note(PRINT_NORMAL, "the registry '%s' warns: %s", registry, text);
+}
+
 struct fetch_progress progress_callbacks(struct progress *progress)
 {
     return (struct fetch_progress){
-        .begin = begin, .bytes = bytes, .layer = layer, .end = progress_end, .data = progress};
+        .begin = begin,
+        .bytes = bytes,
+        .layer = layer,
+        .end = progress_end,
+        .warning = warning,
+        .data = progress,
+    };
 }

@@ -1,6 +1,7 @@
 /* Parsers of what servers and the environment say. */
 #include "tests/unit/unit.h"
 
+#include "base/buf.h"
 #include "runtime/net/base64.h"
 #include "runtime/net/fields.h"
 #include "runtime/net/proxy.h"
@@ -128,6 +129,50 @@ static void test_links(void **state)
         if (!target != !cases[i].target || (target && strcmp(target, cases[i].target) != 0))
             fail_msg("'%s' gives '%s'", cases[i].value, target ? target : "nothing");
     }
+}
+
+static void test_warnings(void **state)
+{
+    static const struct {
+        const char *value, *text;
+    } cases[] = {
+        {"299 - \"read this\"", "read this"},
+        {" 299 - \"a \\\"b\\\" c\" ", "a \"b\" c"},
+        {"299 - \"old\" \"Sat, 25 Aug 2012 23:34:45 GMT\"", "old"},
+        {"110 a.example \"stale, 299 - \", 299 - \"own\"", "own"},
+        {"110 a.example \"stale\" \"Sat, 25 Aug 2012 23:34:45 GMT\", 299 - \"own\"", "own"},
+        {"299 - \"first\", 299 - \"second\"", "first"},
+        {"299 - \"\x1b[31m\"", "\x1b[31m"},
+        {"", NULL},
+        {"299 -", NULL},
+        {"299 - text", NULL},
+        {"299 - \"open", NULL},
+        {"299 - \"\"", NULL},
+        {"299 a.example \"not ours\"", NULL},
+        {"199 - \"passing\"", NULL},
+        {"2990 - \"x\"", NULL},
+        {"110 x \"a\" \"b", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        autofree char *text = warning_text(cases[i].value);
+
+        if (cases[i].text ? !text || strcmp(text, cases[i].text) != 0 : text != NULL)
+            fail_msg("'%s' gives '%s'", cases[i].value, text ? text : "nothing");
+    }
+}
+
+static void test_long_warning(void **state)
+{
+    autofree char *inside = text_printf("299 - \"%0*d\"", WARNING_MAX, 0);
+    autofree char *outside = text_printf("299 - \"%0*d\"", WARNING_MAX + 1, 0);
+    autofree char *text = warning_text(inside), *none = warning_text(outside);
+
+    (void)state;
+    assert_non_null(text);
+    assert_int_equal(strlen(text), WARNING_MAX);
+    assert_null(none);
 }
 
 static void test_long_link(void **state)
@@ -304,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retry_after), cmocka_unit_test(test_content_range),
         cmocka_unit_test(test_links),       cmocka_unit_test(test_long_link),
+        cmocka_unit_test(test_warnings),    cmocka_unit_test(test_long_warning),
         cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_proxy_for),
         cmocka_unit_test(test_proxy_urls),  cmocka_unit_test(test_base64),
     };
