@@ -369,6 +369,57 @@ echo s3cret'
     each_caller bad_config
 }
 
+# probe_with ETC ARG...: the probe where ETC is mounted on /etc
+probe_with() {
+    local etc=$1
+    shift
+    export -f as
+    CALLER=$CALLER TEST_DIR=$TEST_DIR unshare --mount --propagation private \
+        bash -c 'mount --bind "$1" /etc && shift && as "$@"' mounted "$etc" "$PROBE" "$@"
+}
+
+@test "of two configuration files the user's entry for a registry replaces the administrator's" {
+    start_faults mirror
+    start_faults one
+    cp -a /etc "$FAULTS_DIR/etc"
+    mkdir -p "$FAULTS_DIR/etc/stepcell"
+    preferred() {
+        local host mirrored
+        homes
+        host=$(faults one)
+        mirrored="{\"mirrors\": [{\"location\": \"$(faults mirror)/hub\", \"resolve\": true}]}"
+        # asked JSON|-: which of the two is asked for a tag where this is the user's file
+        asked() {
+            rm -f "$CONFIG/stepcell/config.json"
+            [ "$1" = - ] || configure "$1"
+            : >"$FAULTS_DIR/one/log"
+            : >"$FAULTS_DIR/mirror/log"
+            run -0 probe_with "$FAULTS_DIR/etc" top "$host/ok:1"
+            asked=$(requests mirror .path)$(requests one .path)
+        }
+        echo "{\"registries\": {\"$host\": $mirrored}}" >"$FAULTS_DIR/etc/stepcell/config.json"
+        asked -
+        assert_equal "with the administrator's file" "$asked" /v2/hub/ok/manifests/1
+        asked '{}'
+        assert_equal "with a file that says nothing" "$asked" /v2/hub/ok/manifests/1
+        asked '{"registries": {"other.example": {}}}'
+        assert_equal "with another registry" "$asked" /v2/hub/ok/manifests/1
+        # The whole entry counts, not key by key.
+        asked "{\"registries\": {\"$host\": {\"plain_http\": true}}}"
+        assert_equal "with an entry of one's own" "$asked" /v2/ok/manifests/1
+        echo '{"stall_timeout": "30s"}' >"$FAULTS_DIR/etc/stepcell/config.json"
+        configure '{"stall_timeout": "200ms"}'
+        SECONDS=0
+        run -1 probe_with "$FAULTS_DIR/etc" top "$host/silent:1"
+        assert_match "$output" "*no byte came for 0.2 s*"
+        # What is wrong in the administrator's file is found, too.
+        echo '{"stall_timeout": 30}' >"$FAULTS_DIR/etc/stepcell/config.json"
+        run -1 probe_with "$FAULTS_DIR/etc" top "$host/ok:1"
+        assert_match "$output" "config.invalid: 'stall_timeout' in '/etc/stepcell/config.json'*"
+    }
+    each_caller preferred
+}
+
 # tls_registry [LINE]: a registry with TLS and the certificate `server`, and a line more in its `tls`
 tls_registry() {
     # shellcheck disable=SC2034 # read by start_registry

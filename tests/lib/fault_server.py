@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """A registry with faults: the repository's name says which one.
 
-usage: fault_server.py DIRECTORY [--tls CERT KEY] [--other URL] [--bind ADDRESS]
+usage: fault_server.py DIRECTORY [--tls CERT KEY] [--other URL] [--bind ADDRESS] [--upstream URL]
 
 Serves the blob DIRECTORY/blob under any digest. Writes its port to DIRECTORY/port once it listens, and
-one JSON line for each request to DIRECTORY/log. URL is another origin, to which redirects lead.
+one JSON line for each request to DIRECTORY/log. URL is another origin, to which redirects lead. With an
+upstream it hands on what that registry answers, with the faults that DIRECTORY/faults names: `flip` of a
+byte of blobs, `flip-first` of one layer, with 429 for all others, `break` of the first answer for each,
+`limit` and `away` of the first request for each, `warn`.
 """
 import base64, email.utils, hashlib, http.server, json, os, socket, ssl, sys, threading, time
-import urllib.parse
+import urllib.error, urllib.parse, urllib.request
 
 directory = sys.argv[1]
 options = sys.argv[2:]
 other = options[options.index("--other") + 1] if "--other" in options else ""
+upstream = options[options.index("--upstream") + 1] if "--upstream" in options else ""
 blob = open(directory + "/blob", "rb").read()
 manifest = json.dumps({
     "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -22,6 +26,7 @@ index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+js
 BASIC = "Basic " + base64.b64encode(b"worker:s3cret").decode()
 lock = threading.Lock()
 seen = {}      # how often each path was asked for
+blobs = []     # in the order in which they were asked for
 tokens = set()  # given out, and not used up
 
 
@@ -146,6 +151,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.whole()
         if not parts.path.startswith("/v2/"):
             return self.answer(404)
+        if upstream:
+            return self.hand_on(count)
         repository, kind, *rest = parts.path[4:].split("/")
         if repository.startswith("auth-") and not self.allowed(repository[5:]):
             return self.answer(401, WWW_Authenticate=self.challenge(repository[5:]))
@@ -157,6 +164,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault:
             return fault(count)
         self.normal()
+
+    def hand_on(self, count):
+        faults = open(directory + "/faults").read().split()
+        is_blob = "/blobs/" in self.path
+        if is_blob and count == 1 and "limit" in faults:
+            return self.answer(429, Retry_After="1")
+        if is_blob and count == 1 and "away" in faults:
+            return self.answer(503)
+        if is_blob and "flip-first" in faults:
+            with lock:
+                if self.path not in blobs:
+                    blobs.append(self.path)
+            if self.path not in blobs[:2]:  # the configuration, and one layer
+                return self.answer(429, Retry_After="30")
+        passed = {name: self.headers[name] for name in ("Accept", "Range") if name in self.headers}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(upstream + self.path, headers=passed)) as answer:
+                status, body, given = answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            return self.answer(error.code, error.read())
+        headers = {name.replace("-", "_"): given[name] for name in ("Content-Type", "Content-Range")
+                   if name in given}
+        if is_blob and ("flip" in faults or "flip-first" in faults) and len(body) > 10000:
+            body = body[:len(body) // 2] + bytes([body[len(body) // 2] ^ 255]) + body[len(body) // 2 + 1:]
+        if not is_blob and "warn" in faults:
+            headers["Warning"] = ['299 - "this registry \x1b[31mends soon"', '110 x "not for users"']
+        if is_blob and "break" in faults and not self.headers.get("Range") and len(body) > 1000:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:len(body) * 2 // 3])
+            self.cut(False)
+        self.answer(status, body, **headers)
 
     def normal(self):
         if "/manifests/" in self.path:

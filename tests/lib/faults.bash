@@ -17,6 +17,15 @@ start_faults() {
     wait_for test -s "$directory/port"
 }
 
+# start_before NAME FAULT...: a server in front of $REGISTRY, with these faults
+start_before() {
+    local name=$1
+    shift
+    mkdir -p "$FAULTS_DIR/$name"
+    echo "$*" >"$FAULTS_DIR/$name/faults"
+    start_faults "$name" --upstream "http://$REGISTRY"
+}
+
 faults() { echo "127.0.0.1:$(cat "$FAULTS_DIR/$1/port")"; }
 
 # end_later PID: teardown ends it
