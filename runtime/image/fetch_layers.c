@@ -24,7 +24,8 @@
 #include "runtime/image/layer_part.h"
 #include "runtime/image/task.h"
 
-#define PIPE_SIZE   (1 << 20) /* bytes; what an ordinary user may ask for */
+#define PIPE_SIZE   (1 << 20)   /* bytes; what an ordinary user may ask for */
+#define HAND_SIZE   (256 << 10) /* bytes that are handed on at once */
 #define PROGRESS_MS 100
 #define NS_PER_S    (1000 * NS_PER_MS)
 
@@ -81,9 +82,25 @@ struct transfer {
     struct crew *crew;
     struct blob_writer *writer;
     uint64_t arrived;
+    char *bytes; /* HAND_SIZE that come in smaller pieces */
+    size_t len;
     int pipe;       /* to the child that unpacks, or -1 */
     bool pipe_gone; /* it has ended, and says why */
 };
+
+static bool hand_on(struct transfer *transfer, struct err *err)
+{
+    size_t len = transfer->len;
+
+    transfer->len = 0;
+    if (!blob_write(transfer->writer, transfer->bytes, len, err))
+        return false;
+    if (transfer->pipe >= 0 && !file_write_all(transfer->pipe, transfer->bytes, len)) {
+        transfer->pipe_gone = true;
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot hand on a layer");
+    }
+    return true;
+}
 
 static bool transfer_write(void *data, const void *bytes, size_t len, struct err *err)
 {
@@ -92,11 +109,14 @@ static bool transfer_write(void *data, const void *bytes, size_t len, struct err
 
     if (atomic_load(&crew->shared->stopped))
         return err_set(err, ERR_ENGINE_FAILED, "another layer has failed");
-    if (!blob_write(transfer->writer, bytes, len, err))
-        return false;
-    if (transfer->pipe >= 0 && !file_write_all(transfer->pipe, bytes, len)) {
-        transfer->pipe_gone = true;
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot hand on a layer");
+    for (size_t done = 0; done < len;) {
+        size_t room = HAND_SIZE - transfer->len, part = len - done < room ? len - done : room;
+
+        memcpy(transfer->bytes + transfer->len, (const char *)bytes + done, part);
+        transfer->len += part;
+        done += part;
+        if (transfer->len == HAND_SIZE && !hand_on(transfer, err))
+            return false;
     }
     transfer->arrived += len;
     atomic_fetch_add(&crew->shared->done, len);
@@ -123,7 +143,12 @@ static bool transfer_blob(struct transfer *transfer, struct err *err)
         return false;
     if (fetch->source->ops->heed)
         fetch->source->ops->heed(fetch->source, is_stopped, transfer->crew->shared);
-    ok = fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err);
+    transfer->bytes = malloc(HAND_SIZE);
+    if (!transfer->bytes)
+        return no_memory(err);
+    ok = fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err) &&
+         hand_on(transfer, err);
+    free(transfer->bytes);
     atomic_store(&transfer->crew->shared->last_byte, clock_now());
     return ok;
 }

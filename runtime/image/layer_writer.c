@@ -16,6 +16,9 @@
 #define WHITEOUT_OPAQUE WHITEOUT_META ".opq"
 #define OPAQUE_XATTR    "user.overlay.opaque"
 
+#define MODE_BITS  07777
+#define PLAIN_BITS 0777 /* which a file can be made with: writing clears set-id bits */
+
 static const struct timespec omit_atime = {.tv_nsec = UTIME_OMIT};
 
 void layer_writer_release(struct layer_writer *writer)
@@ -166,18 +169,34 @@ static bool ids_fit(struct archive_entry *entry)
     return false;
 }
 
+static bool is_owner(const struct stat *st, struct archive_entry *entry)
+{
+    return st->st_uid == (uid_t)archive_entry_uid(entry) &&
+           st->st_gid == (gid_t)archive_entry_gid(entry);
+}
+
 /*
  * Owner first: a change of owner clears set-id bits and capabilities. The mode last: it may forbid
- * the rest.
+ * the rest. Most files are made as they should be, and looking is cheaper than changing.
  */
 static bool set_attributes(const struct layer_writer *writer, int fd, struct archive_entry *entry,
                            const char *path, struct err *err)
 {
-    if (writer->may_chown && (!ids_fit(entry) || fchown(fd, (uid_t)archive_entry_uid(entry),
-                                                        (gid_t)archive_entry_gid(entry)) < 0))
+    mode_t mode = archive_entry_mode(entry) & MODE_BITS;
+    bool others;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return failed(path, err);
+    if (writer->may_chown && !ids_fit(entry))
         return chown_failed(entry, path, err);
-    return set_xattrs(fd, entry, path, err) &&
-           (fchmod(fd, archive_entry_mode(entry) & 07777) == 0 || failed(path, err));
+    others = writer->may_chown && !is_owner(&st, entry);
+    if (others && fchown(fd, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)) < 0)
+        return chown_failed(entry, path, err);
+    if (!set_xattrs(fd, entry, path, err))
+        return false;
+    return (!others && (st.st_mode & MODE_BITS) == mode) || fchmod(fd, mode) == 0 ||
+           failed(path, err);
 }
 
 /* The same for what cannot be opened without an effect: symbolic links and FIFOs. */
@@ -185,10 +204,15 @@ static bool set_attributes_at(const struct layer_writer *writer, int parent, con
                               struct archive_entry *entry, struct err *err)
 {
     struct timespec times[2];
+    struct stat st;
 
-    if (writer->may_chown &&
-        (!ids_fit(entry) || fchownat(parent, name, (uid_t)archive_entry_uid(entry),
-                                     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0))
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return failed(name, err);
+    if (writer->may_chown && !ids_fit(entry))
+        return chown_failed(entry, name, err);
+    if (writer->may_chown && !is_owner(&st, entry) &&
+        fchownat(parent, name, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry),
+                 AT_SYMLINK_NOFOLLOW) < 0)
         return chown_failed(entry, name, err);
     /* Created just now in a tree that is nobody else's yet, so it is what it was made as. */
     if (archive_entry_filetype(entry) == AE_IFIFO &&
@@ -288,15 +312,16 @@ static bool write_content(const struct place *place, int fd, struct err *err)
 static bool add_file(const struct place *place, struct err *err)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    mode_t mode = archive_entry_mode(place->entry) & PLAIN_BITS;
     autofd fd = -1;
     struct timespec times[2];
 
     if (archive_entry_size(place->entry) < 0 ||
         (uint64_t)archive_entry_size(place->entry) > place->writer->file_max)
         return beyond(place->path, "larger", place->writer->file_max, "bytes of a file", err);
-    fd = openat(place->parent, place->name, flags, 0600);
+    fd = openat(place->parent, place->name, flags, mode);
     if (fd < 0 && clear_place(place))
-        fd = openat(place->parent, place->name, flags, 0600);
+        fd = openat(place->parent, place->name, flags, mode);
     if (fd < 0)
         return failed(place->path, err);
     if (!write_content(place, fd, err) ||
@@ -322,14 +347,15 @@ static bool finish_directory(const struct place *place, int fd, struct err *err)
 static bool add_directory(const struct place *place, struct err *err)
 {
     const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    mode_t mode = (archive_entry_mode(place->entry) & PLAIN_BITS) | S_IRWXU;
     struct stat st;
     autofd fd = -1;
 
     /* A directory that is there keeps what is in it. */
-    if (mkdirat(place->parent, place->name, 0700) < 0 &&
+    if (mkdirat(place->parent, place->name, mode) < 0 &&
         !(errno == EEXIST && fstatat(place->parent, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
           S_ISDIR(st.st_mode))) {
-        if (!clear_place(place) || mkdirat(place->parent, place->name, 0700) < 0)
+        if (!clear_place(place) || mkdirat(place->parent, place->name, mode) < 0)
             return failed(place->path, err);
     }
     fd = openat(place->parent, place->name, flags);

@@ -225,7 +225,9 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, exchange);
-    if (!exchange->request->body)
+    if (exchange->request->body)
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_MAX);
+    else
         curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HTTP_ANSWER_TIMEOUT_S);
     if (exchange->request->form)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->form);

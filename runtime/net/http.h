@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "runtime/net/url.h"
 
+#define HTTP_RECEIVE_MAX       (256 << 10) /* bytes of a body that are received at once */
 #define HTTP_REDIRECTS_MAX     5
 #define HTTP_HEADERS_MAX       (256 << 10) /* bytes of all headers of one answer */
 #define HTTP_ERROR_BODY_MAX    (64 << 10)  /* bytes of an answer that is no success */

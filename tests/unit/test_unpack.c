@@ -337,6 +337,30 @@ static void attributes_are_set(void **state)
     free_place(&place);
 }
 
+/* Whatever the mode was that a file was made with, or that it had before. */
+static void modes_are_exact(void **state)
+{
+    const struct tar_entry entries[ENTRIES] = {
+        {'5', "d", 0, 0, 0, 02777},    {'0', "d/f", 0, "x", 0, 0777},
+        {'0', "d/none", 0, "x", 0, 0}, {'0', "d/sgid", 0, "x", 0, 02755},
+        {'5', "e", 0, 0, 0, 06775},    {'5', "e", 0, 0, 0, 0555},
+    };
+    const mode_t modes[] = {02777, 0777, 0, 02755, 0555};
+    const char *const names[] = {"d", "d/f", "d/none", "d/sgid", "e"};
+    struct place place;
+    struct stat st;
+    struct err err;
+
+    (void)state;
+    make_place(&place);
+    assert_ok(unpack_entries(&place, entries, &err));
+    for (size_t i = 0; i < COUNT(names); i++) {
+        assert_int_equal(fstatat(place.root, names[i], &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+    }
+    free_place(&place);
+}
+
 /* A tar of one large file of zeros, which compresses well. */
 static void make_bomb(struct buf *tar, size_t len)
 {
@@ -570,6 +594,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attacks_stay_inside),
         cmocka_unit_test(attributes_are_set),
+        cmocka_unit_test(modes_are_exact),
         cmocka_unit_test(compressed_layers_end_where_they_should),
         cmocka_unit_test(members_are_joined),
         cmocka_unit_test(a_window_too_large_is_refused),
