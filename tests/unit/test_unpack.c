@@ -341,11 +341,11 @@ static void attributes_are_set(void **state)
 static void modes_are_exact(void **state)
 {
     const struct tar_entry entries[ENTRIES] = {
-        {'5', "d", 0, 0, 0, 02777},    {'0', "d/f", 0, "x", 0, 0777},
-        {'0', "d/none", 0, "x", 0, 0}, {'0', "d/sgid", 0, "x", 0, 02755},
-        {'5', "e", 0, 0, 0, 06775},    {'5', "e", 0, 0, 0, 0555},
+        {'5', "d", 0, 0, 0, 02777},     {'0', "d/f", 0, "x", 0, 0777},
+        {'0', "d/none", 0, "x", 0, 01}, {'0', "d/sgid", 0, "x", 0, 02755},
+        {'5', "e", 0, 0, 0, 06775},     {'5', "e", 0, 0, 0, 0555},
     };
-    const mode_t modes[] = {02777, 0777, 0, 02755, 0555};
+    const mode_t modes[] = {02777, 0777, 01, 02755, 0555};
     const char *const names[] = {"d", "d/f", "d/none", "d/sgid", "e"};
     struct place place;
     struct stat st;
