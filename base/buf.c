@@ -105,6 +105,15 @@ bool strv_add(struct strv *strv, const char *item)
     return strv_take(strv, strdup(item));
 }
 
+bool strv_contains(const struct strv *strv, const char *item)
+{
+    for (size_t i = 0; i < strv->count; i++) {
+        if (strcmp(strv->items[i], item) == 0)
+            return true;
+    }
+    return false;
+}
+
 void strv_release(struct strv *strv)
 {
     for (size_t i = 0; i < strv->count; i++)

@@ -43,6 +43,7 @@ struct strv {
 bool strv_add(struct strv *strv, const char *item);
 bool strv_take(struct strv *strv, char *item);
 void strv_release(struct strv *strv);
+bool strv_contains(const struct strv *strv, const char *item);
 
 /* asprintf that returns the string, or NULL without memory. */
 char *text_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));

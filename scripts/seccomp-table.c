@@ -1,8 +1,9 @@
 /*
- * Compiles a seccomp profile at build time: prints the header that
- * runtime/confine/seccomp_default.c includes.
+ * Compiles seccomp profiles at build time: prints the headers that
+ * runtime/confine/seccomp_default.c and seccomp_unpack.c include.
  *
- * usage: seccomp-table PROFILE.json
+ * usage: seccomp-table PROFILE.json         seccomp_native and seccomp_with_32_bits
+ *        seccomp-table PROFILE.json NAME    one table of that name
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,11 +33,17 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     autojson *profile = NULL;
 
-    if (argc != 2)
+    bool ok;
+
+    if (argc != 2 && argc != 3)
         return 2;
     profile = json_read_file(AT_FDCWD, argv[1], SECCOMP_PROFILE_MAX, ERR_CONFIG_INVALID, &err);
-    if (!profile || !print_table(profile, argv[1], "seccomp_native", false, &err) ||
-        !print_table(profile, argv[1], "seccomp_with_32_bits", true, &err)) {
+    if (argc == 3)
+        ok = profile && print_table(profile, argv[1], argv[2], false, &err);
+    else
+        ok = profile && print_table(profile, argv[1], "seccomp_native", false, &err) &&
+             print_table(profile, argv[1], "seccomp_with_32_bits", true, &err);
+    if (!ok) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

@@ -8,7 +8,8 @@
 
 #include "shim/helper.h"
 
-#define REPORT_MAX (1 << 20) /* bytes of the helper's report */
+#define ENSURE_TRIES 3
+#define REPORT_MAX   (1 << 20) /* bytes of the helper's report */
 
 static bool no_memory(struct err *err)
 {
@@ -140,8 +141,11 @@ static bool find_image(struct session *session, struct err *err)
         return true;
     if (policy == PULL_NEVER)
         return not_found(session, err);
-    if (!ensure(session, policy, err) || !load(session, &found, err))
-        return false;
+    /* Between the two 'image gc' may take it away again. */
+    for (int try = 0; try < ENSURE_TRIES && !found; try++) {
+        if (!ensure(session, policy, err) || !load(session, &found, err))
+            return false;
+    }
     return found || err_set(err, ERR_ENGINE_FAILED, "image '%s' vanished from the store",
                             session->reference.name);
 }
@@ -239,7 +243,9 @@ static bool find_layers(struct session *session, struct err *err)
     idmap_key(&map, key);
     /* The image may be here for the ids of another user only. */
     if (!store_has_layers(&session->store, key, &session->image)) {
-        if (!ensure(session, PULL_NEVER, err) || !load(session, &found, err))
+        enum pull_policy policy = session->options.pull == PULL_NEVER ? PULL_NEVER : PULL_MISSING;
+
+        if (!ensure(session, policy, err) || !load(session, &found, err))
             return false;
         if (!found || !store_has_layers(&session->store, key, &session->image))
             return err_set(err, ERR_ENGINE_FAILED,
@@ -276,6 +282,7 @@ bool session_prepare(struct session *session, struct err *err)
     path = store_path(options->store, err);
     if (!path || !store_open(path, &session->store, err) || !find_image(session, err))
         return false;
+    store_note_use(&session->image);
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;
     if (!check_platform(session, err) || !check_entrypoint(session, err) ||

@@ -1,30 +1,47 @@
 /*
- * Credentials for registries, as docker and podman keep them: `auths` of $DOCKER_CONFIG/config.json
- * (or
- * ~/.docker/config.json), then of ${XDG_RUNTIME_DIR}/containers/auth.json. They are never printed.
+ * Credentials for registries, as docker and podman keep them, file by file:
+ *   $REGISTRY_AUTH_FILE
+ *   $DOCKER_CONFIG/config.json, or ~/.docker/config.json
+ *   ${XDG_RUNTIME_DIR}/containers/auth.json
+ *   $XDG_CONFIG_HOME/containers/auth.json, or ~/.config/containers/auth.json
+ * In each the helper of `credHelpers` or `credsStore` is asked first, then `auths` is looked at.
+ * They are never printed, and wiped from memory when they are released.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_CREDENTIALS_H
 #define STEPCELL_RUNTIME_IMAGE_CREDENTIALS_H
 
-#include "base/err.h"
 #include "base/cleanup.h"
-#include "runtime/image/reference.h"
+#include "base/err.h"
+#include "base/json.h"
 
 #define CREDENTIALS_FILE_MAX (1 << 20) /* bytes */
 
+/* Any may be NULL; all are for an anonymous caller. */
 struct credentials {
-    char *basic; /* base64 of "USER:PASSWORD", or NULL: anonymous */
-    char *
-        helper; /* a credential helper that is configured for the host and was not asked, or NULL */
+    char *basic;    /* base64 of "USER:PASSWORD" */
+    char *identity; /* a token that the token server takes for a password */
+    char *registry; /* a token that the registry itself takes */
 };
 
 /*
- * The most specific entry for the reference, of the first file that has one: HOST/PATH, its
- * parents, HOST. None is no error; a file that cannot be understood is config.invalid.
+ * The most specific entry for HOST/PATH, of the first file that has one: HOST/PATH, its parents,
+ * HOST. None is no error; a file that cannot be understood is config.invalid, a helper that fails
+ * registry.auth.
  */
-bool credentials_find(const struct reference *reference, struct credentials *credentials,
+bool credentials_find(const char *host, const char *path, struct credentials *credentials,
                       struct err *err);
 void credentials_release(struct credentials *credentials);
+
+/* The entry of a file's `auths`, as credentials_find takes it; `file` names it in messages. */
+bool credentials_from_auths(const json_t *auths, const char *host, const char *path,
+                            const char *file, struct credentials *credentials, struct err *err);
+
+/* What a helper answers; `helper` names it in messages. */
+bool credentials_from_answer(const char *text, size_t len, const char *helper,
+                             struct credentials *credentials, struct err *err);
+
+/* Wipes a text before it is freed. */
+void secret_free(char *secret);
 
 #define autocredentials CLEANUP(credentials_release) struct credentials
 

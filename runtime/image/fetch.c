@@ -1,36 +1,15 @@
 #include "runtime/image/fetch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "runtime/image/image_config.h"
-#include "runtime/image/layer_files.h"
-#include "runtime/image/unpack.h"
-
-#define PART_SUFFIX ".part"
 
 static bool no_memory(struct err *err)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot fetch an image");
-}
-
-static void phase_begin(struct fetch *fetch, enum fetch_phase phase)
-{
-    if (fetch->phases[phase].ns == 0)
-        clock_gettime(CLOCK_REALTIME, &fetch->phases[phase].start);
-    fetch->phases[phase].ns -= clock_now();
-}
-
-static bool phase_end(struct fetch *fetch, enum fetch_phase phase, bool ok)
-{
-    fetch->phases[phase].ns += clock_now();
-    return ok;
 }
 
 void fetch_release(struct fetch *fetch)
@@ -41,13 +20,30 @@ void fetch_release(struct fetch *fetch)
     manifest_release(&fetch->manifest);
     image_release(&fetch->image);
     cleanup_source(&fetch->source);
+    strv_release(&fetch->warnings);
     close_fd(fetch->lock);
     *fetch = FETCH_INIT;
 }
 
+/* What the store knows the image by. */
+static const struct reference *stored_as(const struct fetch *fetch)
+{
+    return fetch->name_as ? fetch->name_as : fetch->reference;
+}
+
 /* ---- the source ---- */
 
-static bool ensure_source(struct fetch *fetch, struct err *err)
+static void hand_on_warning(void *data, const char *host, const char *text)
+{
+    struct fetch *fetch = data;
+
+    if (!fetch->progress.warning || fetch->warnings.count == FETCH_WARNINGS ||
+        strv_contains(&fetch->warnings, text) || !strv_add(&fetch->warnings, text))
+        return;
+    fetch->progress.warning(fetch->progress.data, host, text);
+}
+
+bool fetch_source(struct fetch *fetch, struct err *err)
 {
     if (fetch->source)
         return true;
@@ -63,60 +59,47 @@ static bool ensure_source(struct fetch *fetch, struct err *err)
         fetch->has_fingerprint = true;
     }
     fetch->source = source_open(fetch->reference, fetch->platform, err);
-    return fetch->source;
-}
-
-/* A blob on its way from the source to the store. */
-struct transfer {
-    struct fetch *fetch;
-    struct blob_writer *writer;
-    size_t index, count; /* of layers; 0 for a configuration */
-};
-
-static bool transfer_write(void *data, const void *bytes, size_t len, struct err *err)
-{
-    const struct transfer *transfer = data;
-    const struct fetch_progress *progress = &transfer->fetch->progress;
-
-    if (!blob_write(transfer->writer, bytes, len, err))
+    if (!fetch->source)
         return false;
-    if (progress->bytes && transfer->index)
-        progress->bytes(progress->data, transfer->index, transfer->count, transfer->writer->written,
-                        transfer->writer->blob->size);
+    fetch->source->warn = hand_on_warning;
+    fetch->source->warn_data = fetch;
     return true;
 }
 
-/* A connection that breaks is tried again; bytes that are wrong are wrong. */
-static bool transfer_blob(struct fetch *fetch, struct transfer *transfer, struct err *err)
+bool fetch_elsewhere(struct fetch *fetch, const struct err *err)
 {
-    const struct source_sink sink = {.write = transfer_write, .data = transfer};
-
-    for (int try = 1;; try++) {
-        const struct timespec pause = {.tv_nsec = 250 * NS_PER_MS * try};
-
-        if (fetch->source->ops->blob(fetch->source, transfer->writer->blob, &sink, err))
-            return true;
-        if (err->code != ERR_REGISTRY_UNREACHABLE || try == FETCH_TRIES)
-            return false;
-        nanosleep(&pause, NULL);
-        if (!blob_restart(transfer->writer, err))
-            return false;
-    }
+    return err->code == ERR_IMAGE_CORRUPT && fetch->source && fetch->source->ops->elsewhere &&
+           fetch->source->ops->elsewhere(fetch->source);
 }
 
-static bool fetch_blob(struct fetch *fetch, const struct descriptor *blob, size_t index,
-                       size_t count, struct err *err)
+static bool config_write(void *data, const void *bytes, size_t len, struct err *err)
+{
+    return blob_write(data, bytes, len, err);
+}
+
+static bool fetch_config_once(struct fetch *fetch, struct err *err)
 {
     autoblobwriter writer = BLOB_WRITER_INIT;
-    struct transfer transfer = {fetch, &writer, index, count};
+    const struct source_sink sink = {.write = config_write, .data = &writer};
     bool present;
 
-    if (!blob_begin(fetch->store, blob, &writer, &present, err))
+    if (!blob_begin(fetch->store, &fetch->manifest.config, &writer, &present, err))
         return false;
     if (present)
         return true;
-    return ensure_source(fetch, err) && transfer_blob(fetch, &transfer, err) &&
+    return fetch_source(fetch, err) &&
+           fetch->source->ops->blob(fetch->source, &fetch->manifest.config, &sink, err) &&
            blob_commit(&writer, err);
+}
+
+/* A source has a limited number of places, and none is asked again. */
+static bool fetch_config(struct fetch *fetch, struct err *err)
+{
+    while (!fetch_config_once(fetch, err)) {
+        if (!fetch_elsewhere(fetch, err))
+            return false;
+    }
+    return true;
 }
 
 /* ---- resolving ---- */
@@ -139,8 +122,7 @@ static bool load_config(struct fetch *fetch, struct err *err)
     autoimage image = IMAGE_INIT;
     const struct descriptor *config = &fetch->manifest.config;
 
-    if (!fetch_blob(fetch, config, 0, 0, err) ||
-        !store_read_blob(fetch->store, config->digest, &text, err) ||
+    if (!fetch_config(fetch, err) || !store_read_blob(fetch->store, config->digest, &text, err) ||
         !image_config_parse(text.data, text.len, fetch->reference->given,
                             fetch->manifest.layer_count, &image, err))
         return false;
@@ -190,7 +172,7 @@ static bool resolve_in_store(struct fetch *fetch, struct err *err)
     char digest[DIGEST_TEXT_MAX];
     struct err ignored;
 
-    if (!store_lookup(fetch->store, fetch->reference, fetch->platform, &fetch->has_name,
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
                       &fetch->name, err))
         return false;
     if (fetch->has_name &&
@@ -204,6 +186,21 @@ static bool resolve_in_store(struct fetch *fetch, struct err *err)
     image_name_release(&fetch->name);
     manifest_release(&fetch->manifest);
     return true;
+}
+
+/* Out of the store where it is there: then a pull of what has not changed asks one question. */
+static bool get_manifest(struct fetch *fetch, const struct descriptor *manifest, struct buf *text,
+                         char digest[DIGEST_TEXT_MAX], struct err *err)
+{
+    struct err ignored;
+
+    if (store_has_blob(fetch->store, manifest) &&
+        store_read_blob(fetch->store, manifest->digest, text, &ignored) &&
+        check_text(fetch, text, manifest->digest, &manifest->size, digest, &ignored))
+        return true;
+    buf_release(text);
+    return fetch->source->ops->manifest(fetch->source, manifest, text, err) &&
+           check_text(fetch, text, manifest->digest, &manifest->size, digest, err);
 }
 
 /* Walks from the top to the manifest of the platform; `text` and `media_type` become the
@@ -232,13 +229,24 @@ static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIG
         top->media_type = strdup(entry->manifest.media_type);
         if (!top->media_type)
             return no_memory(err);
-        if (!fetch->source->ops->manifest(fetch->source, &entry->manifest, &top->text, err) ||
-            !check_text(fetch, &top->text, entry->manifest.digest, &entry->manifest.size, digest,
-                        err))
+        if (!get_manifest(fetch, &entry->manifest, &top->text, digest, err))
             return false;
     }
     return err_set(err, ERR_IMAGE_CORRUPT, "the indexes of '%s' are nested deeper than %d", what,
                    INDEX_DEPTH_MAX);
+}
+
+/* Whether the store says the same already: then nothing has to be written. */
+static bool check_known(struct fetch *fetch, struct err *err)
+{
+    autoname known = {0};
+    bool found;
+
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &found, &known, err))
+        return false;
+    fetch->has_name = found && strcmp(known.digest, fetch->name.digest) == 0 &&
+                      strcmp(known.manifest_digest, fetch->name.manifest_digest) == 0;
+    return true;
 }
 
 static bool resolve_at_source(struct fetch *fetch, struct err *err)
@@ -246,7 +254,7 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     autotop top = SOURCE_TOP_INIT;
     char top_digest[DIGEST_TEXT_MAX], digest[DIGEST_TEXT_MAX];
 
-    if (!ensure_source(fetch, err) || !fetch->source->ops->top(fetch->source, &top, err) ||
+    if (!fetch_source(fetch, err) || !fetch->source->ops->top(fetch->source, &top, err) ||
         !check_text(fetch, &top.text, top.digest, NULL, top_digest, err))
         return false;
     memcpy(digest, top_digest, sizeof(digest));
@@ -254,14 +262,15 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
         !store_put_blob(fetch->store, digest, top.text.data, top.text.len, err))
         return false;
     fetch->name = (struct image_name){
-        .reference = strdup(fetch->reference->name),
+        .reference = strdup(stored_as(fetch)->name),
         .digest = strdup(top_digest),
         .manifest_digest = strdup(digest),
     };
     if (!fetch->name.reference || !fetch->name.digest || !fetch->name.manifest_digest)
         return no_memory(err);
     return set_descriptor(fetch, digest, top.text.len,
-                          top.media_type ? top.media_type : MEDIA_OCI_MANIFEST, err);
+                          top.media_type ? top.media_type : MEDIA_OCI_MANIFEST, err) &&
+           check_known(fetch, err);
 }
 
 /* A record knows passwd and group already, and its lock keeps the image from being removed. */
@@ -294,230 +303,14 @@ static bool resolve(struct fetch *fetch, struct err *err)
 
 bool fetch_resolve(struct fetch *fetch, struct err *err)
 {
-    phase_begin(fetch, FETCH_PHASE_RESOLVE);
-    return phase_end(fetch, FETCH_PHASE_RESOLVE, resolve(fetch, err));
-}
+    struct fetch_phase_time *phase = &fetch->phases[FETCH_PHASE_RESOLVE];
+    int64_t start = clock_now();
+    bool ok;
 
-/* ---- blobs ---- */
-
-static bool pull(struct fetch *fetch, struct err *err)
-{
-    const struct fetch_progress *progress = &fetch->progress;
-    const struct manifest *manifest = &fetch->manifest;
-    uint64_t bytes = 0;
-    size_t missing = 0, index = 0;
-
-    for (size_t i = 0; i < manifest->layer_count; i++) {
-        if (store_has_blob(fetch->store, &manifest->layers[i].blob))
-            continue;
-        missing++;
-        bytes += manifest->layers[i].blob.size;
-    }
-    if (missing && progress->begin)
-        progress->begin(progress->data, missing, bytes);
-    for (size_t i = 0; i < manifest->layer_count; i++) {
-        const struct descriptor *blob = &manifest->layers[i].blob;
-
-        if (!store_has_blob(fetch->store, blob) && !fetch_blob(fetch, blob, ++index, missing, err))
-            return false;
-    }
-    return true;
-}
-
-bool fetch_blobs(struct fetch *fetch, struct err *err)
-{
-    phase_begin(fetch, FETCH_PHASE_PULL);
-    return phase_end(fetch, FETCH_PHASE_PULL, pull(fetch, err));
-}
-
-/* ---- layers ---- */
-
-/* What the child does, in the ids of the map. */
-struct task {
-    int blob, target;
-    enum compression compression;
-    const char *diff_id;
-    bool may_chown;
-};
-
-static bool run_task(void *argument, struct err *err)
-{
-    const struct task *task = argument;
-
-    /* A caller without privilege could not give the directory to ids that are not its own. */
-    if (task->may_chown && fchown(task->target, 0, 0) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot own the directory of a layer");
-    return unpack_layer(task->blob, task->compression, task->diff_id, task->target, &UNPACK_LIMITS,
-                        task->may_chown, err);
-}
-
-static bool unpack_to(struct fetch *fetch, const struct layer_map *map, size_t i, int target,
-                      struct err *err)
-{
-    const struct layer *layer = &fetch->manifest.layers[i];
-    autofd blob = store_open_blob(fetch->store, layer->blob.digest, err);
-    struct task task = {
-        .blob = blob,
-        .target = target,
-        .compression = layer->compression,
-        .diff_id = fetch->image.diff_ids.items[i],
-        .may_chown = map->may_chown,
-    };
-
-    if (blob < 0 || !map->prepare(map->data, target, err))
-        return false;
-    return map->run(map->data, run_task, &task, err) ||
-           err_context(err, "layer '%s' of '%s'", layer->blob.digest, fetch->reference->given);
-}
-
-/*
- * Unpacks into HEX.part and renames it. Beside the name that it gets: a directory that belongs to
- * another id can be renamed, but not moved. The file system is flushed once in between: flushing
- * file by file takes many times as long, and a layer that a loss of power has torn would be
- * trusted.
- */
-static bool make_layer(struct fetch *fetch, const struct layer_map *map, size_t i, int map_fd,
-                       struct err *err)
-{
-    const char *hex = digest_hex(fetch->image.diff_ids.items[i]);
-    autofree char *part = text_printf("%s" PART_SUFFIX, hex);
-    const struct tree_remover *remover = fetch->remover;
-    autofd target = -1;
-    struct err ignored;
-
-    if (!part)
-        return no_memory(err);
-    if (!remover->remove(remover->data, map_fd, part, err))
-        return false;
-    if (mkdirat(map_fd, part, 0755) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot create the layer '%s'", hex);
-    target = openat(map_fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (target < 0)
-        err_errno(err, ERR_CONFIG_INVALID, "cannot open the layer '%s'", hex);
-    else if (!unpack_to(fetch, map, i, target, err))
-        target = close_fd(target);
-    else if (syncfs(target) == 0 && renameat(map_fd, part, map_fd, hex) == 0)
-        return true;
-    else
-        err_errno(err, ERR_CONFIG_INVALID, "cannot keep the layer '%s'", hex);
-    remover->remove(remover->data, map_fd, part, &ignored);
-    return false;
-}
-
-static bool ensure_layer(struct fetch *fetch, const struct layer_map *map, size_t i, int map_fd,
-                         struct err *err)
-{
-    const char *hex = digest_hex(fetch->image.diff_ids.items[i]);
-    const struct fetch_progress *progress = &fetch->progress;
-    autofree char *lock_name = NULL;
-    autofd lock = -1;
-
-    if (faccessat(map_fd, hex, F_OK, 0) == 0)
-        return true;
-    lock_name = text_printf("layer-%s-%s", map->key, hex);
-    if (!lock_name)
-        return no_memory(err);
-    lock = store_lock(fetch->store, lock_name, LOCK_EX, err);
-    if (lock < 0)
-        return false;
-    /* Whoever held the lock before may have made it. */
-    if (faccessat(map_fd, hex, F_OK, 0) == 0)
-        return true;
-    if (!fetch_blob(fetch, &fetch->manifest.layers[i].blob, i + 1, fetch->manifest.layer_count,
-                    err))
-        return false;
-    if (progress->unpack)
-        progress->unpack(progress->data, i + 1, fetch->manifest.layer_count);
-    return make_layer(fetch, map, i, map_fd, err);
-}
-
-/* ---- passwd and group ---- */
-
-struct accounts {
-    int layers[IMAGE_LAYERS_MAX];
-    size_t count;
-    const char *name;
-    int out;
-};
-
-static void accounts_release(struct accounts *accounts)
-{
-    for (size_t i = 0; i < accounts->count; i++)
-        close_fd(accounts->layers[i]);
-    close_fd(accounts->out);
-}
-
-/* In the child, since a layer's directories may be closed to anybody but their owner. */
-static bool read_account(void *argument, struct err *err)
-{
-    const struct accounts *accounts = argument;
-    autobuf text = BUF_INIT(PASSWD_MAX);
-
-    if (!layer_file_read(accounts->layers, accounts->count, "etc", accounts->name, &text, err))
-        return false;
-    return file_write_all(accounts->out, text.data, text.len) ||
-           err_errno(err, ERR_ENGINE_FAILED, "cannot hand on '/etc/%s'", accounts->name);
-}
-
-static bool take_account(const struct layer_map *map, struct accounts *accounts, const char *name,
-                         char **out, struct err *err)
-{
-    autobuf text = BUF_INIT(PASSWD_MAX);
-
-    accounts->name = name;
-    close_fd(accounts->out);
-    accounts->out = memfd_create("accounts", MFD_CLOEXEC);
-    if (accounts->out < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot read '/etc/%s'", name);
-    if (!map->run(map->data, read_account, accounts, err))
-        return false;
-    if (lseek(accounts->out, 0, SEEK_SET) < 0 ||
-        !file_read_fd(accounts->out, name, &text, ERR_ENGINE_FAILED, err))
-        return false;
-    *out = buf_take(&text);
-    return *out || no_memory(err);
-}
-
-static bool read_accounts(struct fetch *fetch, const struct layer_map *map, int map_fd,
-                          struct err *err)
-{
-    CLEANUP(accounts_release) struct accounts accounts = {.out = -1};
-
-    for (size_t i = 0; i < fetch->image.diff_ids.count; i++) {
-        int fd = openat(map_fd, digest_hex(fetch->image.diff_ids.items[i]),
-                        O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-        if (fd < 0)
-            return err_errno(err, ERR_CONFIG_INVALID, "cannot open a layer");
-        accounts.layers[accounts.count++] = fd;
-    }
-    return take_account(map, &accounts, "passwd", &fetch->image.passwd, err) &&
-           take_account(map, &accounts, "group", &fetch->image.group, err);
-}
-
-static bool unpack(struct fetch *fetch, const struct layer_map *map, struct err *err)
-{
-    autofree char *path = text_printf("layers/%s", map->key);
-    autofd map_fd = -1;
-
-    if (!path)
-        return no_memory(err);
-    if (mkdirat(fetch->store->fd, path, 0700) < 0 && errno != EEXIST)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", path);
-    map_fd = openat(fetch->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (map_fd < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", path);
-    for (size_t i = 0; i < fetch->image.diff_ids.count; i++) {
-        if (!ensure_layer(fetch, map, i, map_fd, err))
-            return false;
-    }
-    return fetch->image.passwd || read_accounts(fetch, map, map_fd, err);
-}
-
-bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *err)
-{
-    phase_begin(fetch, FETCH_PHASE_UNPACK);
-    return phase_end(fetch, FETCH_PHASE_UNPACK, unpack(fetch, map, err));
+    clock_gettime(CLOCK_REALTIME, &phase->start);
+    ok = resolve(fetch, err);
+    phase->ns = clock_now() - start;
+    return ok;
 }
 
 /* ---- the record ---- */
@@ -525,7 +318,7 @@ bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *
 bool fetch_finish(struct fetch *fetch, struct err *err)
 {
     const struct store_fingerprint *fingerprint =
-        fetch->has_fingerprint ? &fetch->fingerprint : NULL;
+        fetch->has_fingerprint && !fetch->name_as ? &fetch->fingerprint : NULL;
 
     if (fetch->progress.end)
         fetch->progress.end(fetch->progress.data);
@@ -533,8 +326,9 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
         return false;
     if (fetch->has_name)
         return true;
-    return store_save_name(fetch->store, fetch->reference, fetch->platform, &fetch->name,
-                           fingerprint, err) &&
-           store_save_index(fetch->store, fetch->reference->name, &fetch->descriptor,
-                            &fetch->image.platform, err);
+    /* The name last: where it is known, the rest is there. */
+    return store_save_index(fetch->store, stored_as(fetch)->name, &fetch->descriptor,
+                            &fetch->image.platform, err) &&
+           store_save_name(fetch->store, stored_as(fetch), fetch->platform, &fetch->name,
+                           fingerprint, err);
 }

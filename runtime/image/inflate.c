@@ -1,30 +1,38 @@
 #include "runtime/image/inflate.h"
 
 #include <errno.h>
+#include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
-#define GZIP_ONLY (15 + 16) /* zlib.h: the largest window, a gzip header expected */
-
 struct inflater {
-    int fd;
+    int fd, stop;
     enum compression compression;
     bool at_end;  /* of the file */
     bool between; /* members or frames: the file may end here */
+    uint64_t consumed;
     size_t in_len, in_pos;
-    z_stream gzip;
     ZSTD_DCtx *zstd;
+    struct inflate_state gzip;
     unsigned char in[INFLATE_BLOCK];
-    unsigned char out[INFLATE_BLOCK];
+};
+
+/* Where the next bytes go. */
+struct target {
+    unsigned char *bytes;
+    size_t size, len;
 };
 
 static bool start(struct inflater *inflater)
 {
     switch (inflater->compression) {
     case COMPRESSION_GZIP:
-        return inflateInit2(&inflater->gzip, GZIP_ONLY) == Z_OK;
+        isal_inflate_init(&inflater->gzip);
+        inflater->gzip.crc_flag = ISAL_GZIP;
+        break;
     case COMPRESSION_ZSTD:
         inflater->zstd = ZSTD_createDCtx();
         return inflater->zstd && !ZSTD_isError(ZSTD_DCtx_setParameter(
@@ -35,12 +43,13 @@ static bool start(struct inflater *inflater)
     return true;
 }
 
-struct inflater *inflater_new(int fd, enum compression compression, struct err *err)
+struct inflater *inflater_new(int fd, int stop, enum compression compression, struct err *err)
 {
     autoinflater *inflater = calloc(1, sizeof(*inflater));
 
     if (inflater) {
         inflater->fd = fd;
+        inflater->stop = stop;
         inflater->compression = compression;
     }
     if (!inflater || !start(inflater)) {
@@ -54,55 +63,94 @@ void inflater_free(struct inflater *inflater)
 {
     if (!inflater)
         return;
-    if (inflater->compression == COMPRESSION_GZIP)
-        inflateEnd(&inflater->gzip);
     ZSTD_freeDCtx(inflater->zstd);
     free(inflater);
+}
+
+uint64_t inflater_consumed(const struct inflater *inflater)
+{
+    return inflater->consumed;
+}
+
+/* Waits until there is something to read; false when nobody needs it any more. */
+static bool wait_readable(const struct inflater *inflater)
+{
+    struct pollfd fds[] = {{.fd = inflater->fd, .events = POLLIN},
+                           {.fd = inflater->stop, .events = POLLIN}};
+
+    if (inflater->stop < 0)
+        return true;
+    while (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
+        if (errno != EINTR)
+            return false;
+    }
+    errno = ECANCELED;
+    return !fds[1].revents;
+}
+
+/* Reads at most `size` bytes; none at the end of the file. */
+static bool read_some(struct inflater *inflater, void *bytes, size_t size, size_t *len,
+                      struct err *err)
+{
+    ssize_t n;
+
+    do {
+        n = wait_readable(inflater) ? read(inflater->fd, bytes, size) : -1;
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_errno(err, ERR_IMAGE_CORRUPT, "cannot read a layer");
+    inflater->at_end = n == 0;
+    inflater->consumed += (uint64_t)n;
+    *len = (size_t)n;
+    return true;
 }
 
 /* Makes sure that there is input, unless the file is at its end. */
 static bool fill(struct inflater *inflater, struct err *err)
 {
-    ssize_t n;
-
     if (inflater->in_pos < inflater->in_len || inflater->at_end)
         return true;
-    do {
-        n = read(inflater->fd, inflater->in, sizeof(inflater->in));
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return err_errno(err, ERR_IMAGE_CORRUPT, "cannot read a layer");
     inflater->in_pos = 0;
-    inflater->in_len = (size_t)n;
-    inflater->at_end = n == 0;
-    return true;
+    return read_some(inflater, inflater->in, sizeof(inflater->in), &inflater->in_len, err);
 }
 
-static bool step_gzip(struct inflater *inflater, size_t *produced, struct err *err)
+static const char *gzip_error(int result)
 {
-    z_stream *gzip = &inflater->gzip;
+    switch (result) {
+    case ISAL_INVALID_WRAPPER:
+    case ISAL_UNSUPPORTED_METHOD:
+        return "a header is wrong";
+    case ISAL_INCORRECT_CHECKSUM:
+        return "a checksum is wrong";
+    default:
+        return "bad data";
+    }
+}
+
+static bool step_gzip(struct inflater *inflater, struct target *target, struct err *err)
+{
+    struct inflate_state *gzip = &inflater->gzip;
     int result;
 
-    if (inflater->between && inflateReset(gzip) != Z_OK)
-        return err_set(err, ERR_IMAGE_CORRUPT, "a layer cannot be decompressed");
+    if (inflater->between)
+        isal_inflate_reset(gzip);
     gzip->next_in = inflater->in + inflater->in_pos;
-    gzip->avail_in = (unsigned int)(inflater->in_len - inflater->in_pos);
-    gzip->next_out = inflater->out;
-    gzip->avail_out = sizeof(inflater->out);
-    result = inflate(gzip, Z_NO_FLUSH);
-    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-        return err_set(err, ERR_IMAGE_CORRUPT, "a layer is not valid gzip: %s",
-                       gzip->msg ? gzip->msg : "bad data");
+    gzip->avail_in = (uint32_t)(inflater->in_len - inflater->in_pos);
+    gzip->next_out = target->bytes + target->len;
+    gzip->avail_out = (uint32_t)(target->size - target->len);
+    result = isal_inflate(gzip);
+    if (result < 0 || result > ISAL_OUT_OVERFLOW)
+        return err_set(err, ERR_IMAGE_CORRUPT, "a layer is not valid gzip: %s", gzip_error(result));
     inflater->in_pos = inflater->in_len - gzip->avail_in;
-    inflater->between = result == Z_STREAM_END;
-    *produced = sizeof(inflater->out) - gzip->avail_out;
+    inflater->between = gzip->block_state == ISAL_BLOCK_FINISH;
+    target->len = target->size - gzip->avail_out;
     return true;
 }
 
-static bool step_zstd(struct inflater *inflater, size_t *produced, struct err *err)
+static bool step_zstd(struct inflater *inflater, struct target *target, struct err *err)
 {
     ZSTD_inBuffer in = {inflater->in, inflater->in_len, inflater->in_pos};
-    ZSTD_outBuffer out = {inflater->out, sizeof(inflater->out), 0};
+    ZSTD_outBuffer out = {target->bytes, target->size, target->len};
     size_t result = ZSTD_decompressStream(inflater->zstd, &out, &in);
 
     if (ZSTD_isError(result))
@@ -110,39 +158,50 @@ static bool step_zstd(struct inflater *inflater, size_t *produced, struct err *e
                        ZSTD_getErrorName(result));
     inflater->in_pos = in.pos;
     inflater->between = result == 0;
-    *produced = out.pos;
+    target->len = out.pos;
     return true;
 }
 
-static bool next_plain(struct inflater *inflater, const void **bytes, size_t *len, struct err *err)
+static bool read_plain(struct inflater *inflater, struct target *target, struct err *err)
 {
-    if (!fill(inflater, err))
-        return false;
-    *bytes = inflater->in;
-    *len = inflater->in_len;
-    inflater->in_pos = inflater->in_len;
+    size_t n = 0;
+
+    do {
+        if (!read_some(inflater, target->bytes + target->len, target->size - target->len, &n, err))
+            return false;
+        target->len += n;
+    } while (n && target->len < target->size);
     return true;
 }
 
-bool inflater_next(struct inflater *inflater, const void **bytes, size_t *len, struct err *err)
+static bool read_compressed(struct inflater *inflater, struct target *target, struct err *err)
 {
     bool zstd = inflater->compression == COMPRESSION_ZSTD;
-    size_t produced = 0;
 
-    if (inflater->compression == COMPRESSION_NONE)
-        return next_plain(inflater, bytes, len, err);
-    while (produced == 0) {
+    while (target->len < target->size) {
+        size_t before = target->len, pos;
+
         if (!fill(inflater, err))
             return false;
         if (inflater->at_end && inflater->between)
             break;
-        if (!(zstd ? step_zstd : step_gzip)(inflater, &produced, err))
+        pos = inflater->in_pos;
+        if (!(zstd ? step_zstd : step_gzip)(inflater, target, err))
             return false;
         /* At the end of the file a decoder may still hold output, but never wait for input. */
-        if (inflater->at_end && produced == 0 && !inflater->between)
+        if (target->len == before && inflater->in_pos == pos && !inflater->between)
             return err_set(err, ERR_IMAGE_CORRUPT, "a layer is cut off");
     }
-    *bytes = inflater->out;
-    *len = produced;
+    return true;
+}
+
+bool inflater_read(struct inflater *inflater, void *out, size_t size, size_t *len, struct err *err)
+{
+    struct target target = {.bytes = out, .size = size};
+
+    if (!(inflater->compression == COMPRESSION_NONE ? read_plain : read_compressed)(inflater,
+                                                                                    &target, err))
+        return false;
+    *len = target.len;
     return true;
 }

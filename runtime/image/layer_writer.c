@@ -16,6 +16,9 @@
 #define WHITEOUT_OPAQUE WHITEOUT_META ".opq"
 #define OPAQUE_XATTR    "user.overlay.opaque"
 
+#define MODE_BITS  07777
+#define PLAIN_BITS 0777 /* which a file can be made with: writing clears set-id bits */
+
 static const struct timespec omit_atime = {.tv_nsec = UTIME_OMIT};
 
 void layer_writer_release(struct layer_writer *writer)
@@ -35,6 +38,14 @@ static bool failed(const char *path, struct err *err)
 static bool refuse(const char *path, const char *why, struct err *err)
 {
     return err_set(err, ERR_IMAGE_CORRUPT, "a layer has the entry '%.300s': %s", path, why);
+}
+
+static bool beyond(const char *path, const char *how, uint64_t limit, const char *of,
+                   struct err *err)
+{
+    return err_set(err, ERR_IMAGE_CORRUPT,
+                   "a layer has the entry '%.300s': it is %s than the limit of %llu %s", path, how,
+                   (unsigned long long)limit, of);
 }
 
 /* ---- names ---- */
@@ -71,9 +82,9 @@ static bool clean_name(const struct layer_writer *writer, const char *raw, char 
         if (len > NAME_MAX)
             return refuse(raw, "a component is longer than 255 bytes", err);
         if (++depth > writer->depth_max)
-            return refuse(out.data, "it is deeper than the limit of directories", err);
+            return beyond(out.data, "deeper", writer->depth_max, "directories", err);
         if ((out.len && !buf_append(&out, "/", 1)) || !buf_append(&out, raw, len))
-            return refuse(out.data, "it is longer than the limit of a path", err);
+            return beyond(out.data, "longer", writer->path_max, "bytes of a path", err);
     }
     *clean = buf_take(&out);
     return *clean || failed(raw, err);
@@ -158,18 +169,34 @@ static bool ids_fit(struct archive_entry *entry)
     return false;
 }
 
+static bool is_owner(const struct stat *st, struct archive_entry *entry)
+{
+    return st->st_uid == (uid_t)archive_entry_uid(entry) &&
+           st->st_gid == (gid_t)archive_entry_gid(entry);
+}
+
 /*
  * Owner first: a change of owner clears set-id bits and capabilities. The mode last: it may forbid
- * the rest.
+ * the rest. Most files are made as they should be, and looking is cheaper than changing.
  */
 static bool set_attributes(const struct layer_writer *writer, int fd, struct archive_entry *entry,
                            const char *path, struct err *err)
 {
-    if (writer->may_chown && (!ids_fit(entry) || fchown(fd, (uid_t)archive_entry_uid(entry),
-                                                        (gid_t)archive_entry_gid(entry)) < 0))
+    mode_t mode = archive_entry_mode(entry) & MODE_BITS;
+    bool others;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return failed(path, err);
+    if (writer->may_chown && !ids_fit(entry))
         return chown_failed(entry, path, err);
-    return set_xattrs(fd, entry, path, err) &&
-           (fchmod(fd, archive_entry_mode(entry) & 07777) == 0 || failed(path, err));
+    others = writer->may_chown && !is_owner(&st, entry);
+    if (others && fchown(fd, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)) < 0)
+        return chown_failed(entry, path, err);
+    if (!set_xattrs(fd, entry, path, err))
+        return false;
+    return (!others && (st.st_mode & MODE_BITS) == mode) || fchmod(fd, mode) == 0 ||
+           failed(path, err);
 }
 
 /* The same for what cannot be opened without an effect: symbolic links and FIFOs. */
@@ -177,10 +204,15 @@ static bool set_attributes_at(const struct layer_writer *writer, int parent, con
                               struct archive_entry *entry, struct err *err)
 {
     struct timespec times[2];
+    struct stat st;
 
-    if (writer->may_chown &&
-        (!ids_fit(entry) || fchownat(parent, name, (uid_t)archive_entry_uid(entry),
-                                     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0))
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return failed(name, err);
+    if (writer->may_chown && !ids_fit(entry))
+        return chown_failed(entry, name, err);
+    if (writer->may_chown && !is_owner(&st, entry) &&
+        fchownat(parent, name, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry),
+                 AT_SYMLINK_NOFOLLOW) < 0)
         return chown_failed(entry, name, err);
     /* Created just now in a tree that is nobody else's yet, so it is what it was made as. */
     if (archive_entry_filetype(entry) == AE_IFIFO &&
@@ -202,17 +234,41 @@ struct place {
     const char *name; /* in it */
 };
 
-/* Opens, and creates where needed, the directory `path`; it stays the writer's. */
-static int open_parent(struct layer_writer *writer, const char *path)
+/*
+ * A short entry in a long path that is missing makes many directories, so all of the path's count:
+ * those that are there already, too, which is rare in layers that are well made.
+ */
+static bool count_implied(struct layer_writer *writer, const char *path, struct err *err)
+{
+    for (const char *p = path; *p; p = *p ? p + 1 : p) {
+        writer->implied++;
+        p = strchrnul(p, '/');
+    }
+    errno = EMLINK;
+    if (writer->implied > writer->implied_max)
+        return err_set(err, ERR_IMAGE_CORRUPT,
+                       "a layer implies more than the limit of %llu directories without entries",
+                       (unsigned long long)writer->implied_max);
+    return true;
+}
+
+/* Opens, and creates where needed, the directory `path`; it stays the writer's. Keeps errno. */
+static bool open_parent(struct layer_writer *writer, const char *path, struct err *err)
 {
     if (writer->parent >= 0 && strcmp(writer->parent_path, path) == 0)
-        return writer->parent;
+        return true;
     writer->parent = close_fd(writer->parent);
     free(writer->parent_path);
     writer->parent_path = strdup(path);
-    if (writer->parent_path)
+    if (!writer->parent_path)
+        return failed(path, err);
+    writer->parent = path_open_in(writer->root, or_root(path), O_PATH | O_DIRECTORY, 0);
+    if (writer->parent < 0 && errno == ENOENT) {
+        if (!count_implied(writer, path, err))
+            return false;
         writer->parent = path_make_dirs_in(writer->root, or_root(path), 0755);
-    return writer->parent;
+    }
+    return writer->parent >= 0 || failed(path, err);
 }
 
 /* Removes what is in the way of an entry; true to try again. */
@@ -256,15 +312,16 @@ static bool write_content(const struct place *place, int fd, struct err *err)
 static bool add_file(const struct place *place, struct err *err)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    mode_t mode = archive_entry_mode(place->entry) & PLAIN_BITS;
     autofd fd = -1;
     struct timespec times[2];
 
     if (archive_entry_size(place->entry) < 0 ||
         (uint64_t)archive_entry_size(place->entry) > place->writer->file_max)
-        return refuse(place->path, "it is larger than the limit of a file", err);
-    fd = openat(place->parent, place->name, flags, 0600);
+        return beyond(place->path, "larger", place->writer->file_max, "bytes of a file", err);
+    fd = openat(place->parent, place->name, flags, mode);
     if (fd < 0 && clear_place(place))
-        fd = openat(place->parent, place->name, flags, 0600);
+        fd = openat(place->parent, place->name, flags, mode);
     if (fd < 0)
         return failed(place->path, err);
     if (!write_content(place, fd, err) ||
@@ -290,14 +347,15 @@ static bool finish_directory(const struct place *place, int fd, struct err *err)
 static bool add_directory(const struct place *place, struct err *err)
 {
     const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    mode_t mode = (archive_entry_mode(place->entry) & PLAIN_BITS) | S_IRWXU;
     struct stat st;
     autofd fd = -1;
 
     /* A directory that is there keeps what is in it. */
-    if (mkdirat(place->parent, place->name, 0700) < 0 &&
+    if (mkdirat(place->parent, place->name, mode) < 0 &&
         !(errno == EEXIST && fstatat(place->parent, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
           S_ISDIR(st.st_mode))) {
-        if (!clear_place(place) || mkdirat(place->parent, place->name, 0700) < 0)
+        if (!clear_place(place) || mkdirat(place->parent, place->name, mode) < 0)
             return failed(place->path, err);
     }
     fd = openat(place->parent, place->name, flags);
@@ -399,9 +457,9 @@ static bool add_at(struct place *place, const char *parent, struct err *err)
 
     if (strncmp(place->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
         return add_whiteout(place, parent, err);
-    place->parent = open_parent(place->writer, parent);
-    if (place->parent < 0)
-        return failed(place->path, err);
+    if (!open_parent(place->writer, parent, err))
+        return false;
+    place->parent = place->writer->parent;
     if (archive_entry_hardlink(place->entry))
         return add_hardlink(place, err);
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -447,8 +505,8 @@ static bool apply_opaque(struct layer_writer *writer, const char *path, struct e
 {
     autofd fd = -1;
 
-    if (open_parent(writer, path) < 0)
-        return failed(path, err);
+    if (!open_parent(writer, path, err))
+        return false;
     fd = path_open_in(writer->root, or_root(path), O_RDONLY | O_DIRECTORY, 0);
     return fd < 0 ? failed(path, err) : set_opaque(fd, path, err);
 }
@@ -474,8 +532,8 @@ static bool apply_whiteout(struct layer_writer *writer, const char *path, struct
         return failed(path, err);
     name = split(parts, &parent_path);
     /* Below a dead link, or below a file, there is nothing to hide. */
-    if (open_parent(writer, parent_path) < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || failed(path, err);
+    if (!open_parent(writer, parent_path, err))
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
     parent = path_open_in(writer->root, or_root(parent_path), O_RDONLY | O_DIRECTORY, 0);
     if (parent < 0)
         return failed(path, err);

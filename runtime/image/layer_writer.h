@@ -28,7 +28,8 @@ struct layer_writer {
     int root;       /* not owned */
     bool may_chown; /* false: everything belongs to the caller */
     uint64_t path_max, depth_max, file_max;
-    char *parent_path; /* the directory that was opened last */
+    uint64_t implied, implied_max; /* directories that have no entry before what is in them */
+    char *parent_path;             /* the directory that was opened last */
     int parent;
     struct buf directories; /* a struct timespec and a name each */
     struct buf opaque;      /* names, each with its NUL */

@@ -149,7 +149,8 @@ struct source *oci_layout_open(const struct reference *reference, const struct p
         err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", reference->path);
         return NULL;
     }
-    layout->source = (struct source){&layout_ops, reference, platform};
+    layout->source =
+        (struct source){.ops = &layout_ops, .reference = reference, .platform = platform};
     layout->bundle = BUNDLE_INIT;
     if (!bundle_open(reference->path, reference->transport == TRANSPORT_OCI, &layout->bundle,
                      err)) {

@@ -1,32 +1,24 @@
 /*
- * The source of registry references: the pulling half of the OCI distribution-spec, with the token
- * servers of docker's. The first request goes out without credentials; what it is challenged with
- * says which kind is wanted.
+ * The source of registry references: manifests and blobs, from mirrors and from the registry
+ * itself. A blob comes in one piece to its sink, however many connections that takes
+ * (docs/design/registry.md).
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
-#include "runtime/image/credentials.h"
+#include "base/digest.h"
+#include "runtime/image/registry_client.h"
 #include "runtime/image/source.h"
-#include "runtime/net/challenge.h"
-#include "runtime/net/http.h"
-#include "runtime/net/url.h"
+#include "runtime/net/fields.h"
 
-#define TOKEN_MAX    (64 << 10) /* bytes of a token server's answer */
-#define HUB_HOST     "docker.io"
-#define HUB_API_HOST "registry-1.docker.io"
+#define PROGRESS_MIN UINT64_C(65536) /* bytes of a try that make it a good one */
 #define ACCEPT_TYPES                                                                               \
     MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST
 
 struct registry {
     struct source source;
-    struct http *http;
-    char *base; /* "https://HOST/v2/PATH" */
-    struct credentials credentials;
-    char *authorization; /* what the registry accepted or will be offered, or NULL */
+    struct registry_client client;
 };
 
 static bool no_memory(struct err *err)
@@ -34,230 +26,93 @@ static bool no_memory(struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot ask a registry");
 }
 
-static void forget_authorization(struct registry *registry)
+/* Whether an endpoint is to be asked; by tag only those that may say what a tag is. */
+static bool is_asked(const struct endpoint *endpoint, bool by_digest)
 {
-    if (registry->authorization)
-        explicit_bzero(registry->authorization, strlen(registry->authorization));
-    free(registry->authorization);
-    registry->authorization = NULL;
+    return (by_digest || endpoint->resolve) &&
+           !__atomic_load_n(&endpoint->broken, __ATOMIC_RELAXED);
 }
 
-/* ---- statuses ---- */
-
-static void auth_hint(const struct registry *registry, struct err *err)
+/* A mirror that is not there is not asked for the next blob again. */
+static void mark_broken(struct endpoint *endpoint, const struct err *err)
 {
-    const char *host = registry->source.reference->host;
-
-    if (registry->credentials.helper && !registry->credentials.basic)
-        err_hint(err,
-                 "the credential helper '%s' is configured but not supported; "
-                 "keep the credentials in 'auths' of the file itself",
-                 registry->credentials.helper);
-    else
-        err_hint(err, "check the name, and log in with: docker login %s", host);
+    if (endpoint->mirror && err->code == ERR_REGISTRY_UNREACHABLE)
+        __atomic_store_n(&endpoint->broken, true, __ATOMIC_RELAXED);
 }
 
-static bool status_error(const struct registry *registry, const struct http_response *response,
-                         struct err *err)
+/* ---- manifests ---- */
+
+static bool take_manifest(const struct registry_client *client, const struct endpoint *endpoint,
+                          const struct http_response *response, const char *digest,
+                          struct buf *text, char **media_type, struct err *err)
 {
-    const struct reference *reference = registry->source.reference;
+    const char *data = response->body.data ? response->body.data : "", *type;
+    char found[DIGEST_TEXT_MAX];
     size_t from = 0;
-    const char *wait;
 
-    switch (response->status) {
-    case 401:
-    case 403:
-        err_set(err, ERR_REGISTRY_AUTH, "the registry '%s' refuses access to '%s'", reference->host,
-                reference->name);
-        auth_hint(registry, err);
-        return false;
-    case 404:
-        err_set(err, ERR_IMAGE_NOT_FOUND, "the registry '%s' has no '%s'", reference->host,
-                reference->name);
-        return err_hint(err, "check the name, the tag and the digest");
-    case 429:
-        wait = http_header(response, "Retry-After", &from);
-        err_set(err, ERR_REGISTRY_RATE_LIMITED, "the registry '%s' limits requests, also for '%s'",
-                reference->host, reference->name);
-        return err_hint(err, "log in, or try again later%s%.40s", wait ? ": Retry-After is " : "",
-                        wait ? wait : "");
-    default:
-        err_set(err, ERR_REGISTRY_UNREACHABLE, "the registry '%s' answers %ld for '%s'",
-                reference->host, response->status, reference->name);
-        return err_hint(err, "try again later, or ask the registry's administrator");
+    if (digest) {
+        digest_of(data, response->body.len, found);
+        if (strcmp(found, digest) != 0)
+            return err_set(err, ERR_IMAGE_CORRUPT,
+                           "'%s' is not what it should be: the registry '%s' answers '%s' for '%s'",
+                           client->reference->given, endpoint->host, found, digest);
     }
-}
-
-static bool failed(const struct registry *registry, struct err *err)
-{
-    const struct reference *reference = registry->source.reference;
-
-    err_context(err, "cannot get '%s' from the registry '%s'", reference->name, reference->host);
-    if (err->code == ERR_REGISTRY_UNREACHABLE && !err->hint[0])
-        err_hint(err, "check the network, the proxy variables and that '%s' is a registry",
-                 reference->host);
-    return false;
-}
-
-/* ---- authorization ---- */
-
-/*
- * Credentials go to the token server that the registry names, so it must not name just any: https,
- * no address inside this network unless the registry is there itself; plain http among loopback
- * hosts.
- */
-static bool realm_is_safe(const struct registry *registry, const struct url *realm)
-{
-    const char *host = registry->source.reference->host;
-    autourl base = {0};
-
-    if (!realm->https)
-        return host_is_loopback(host) && host_is_loopback(realm->host);
-    if (!host_is_private(realm->host) || host_is_loopback(host))
-        return true;
-    return url_parse(registry->base, NULL, &base) && strcmp(base.host, realm->host) == 0;
-}
-
-/* REALM?service=S&scope=repository:PATH:pull */
-static char *token_url(const struct registry *registry, const struct challenge *challenge,
-                       const char *realm)
-{
-    autofree char *own = text_printf("repository:%s:pull", registry->source.reference->path);
-    autofree char *scope = url_escape(challenge->scope ? challenge->scope : own ? own : "");
-    autofree char *service = url_escape(challenge->service ? challenge->service : "");
-
-    if (!own || !scope || !service)
-        return NULL;
-    return text_printf("%s%c%s%s%sscope=%s", realm, strchr(realm, '?') ? '&' : '?',
-                       *service ? "service=" : "", service, *service ? "&" : "", scope);
-}
-
-static bool take_token(struct registry *registry, const struct http_response *response,
-                       struct err *err)
-{
-    autojson *json =
-        json_parse(response->body.data, response->body.len, "token", ERR_REGISTRY_AUTH, err);
-    const char *token = json_text(json, "token");
-
-    if (!token)
-        token = json_text(json, "access_token");
-    if (!token || !*token)
-        return err_set(err, ERR_REGISTRY_AUTH,
-                       "the token server of the registry '%s' answers without a token",
-                       registry->source.reference->host);
-    registry->authorization = text_printf("Bearer %s", token);
-    return registry->authorization || no_memory(err);
-}
-
-static bool get_token(struct registry *registry, const struct challenge *challenge, struct err *err)
-{
-    const char *basic = registry->credentials.basic;
-    autofree char *authorization = basic ? text_printf("Basic %s", basic) : NULL;
-    autofree char *url = NULL;
-    autoresponse response = {0};
-    autourl realm = {0};
-    bool ok;
-
-    if (!url_parse(challenge->realm, NULL, &realm) || !realm_is_safe(registry, &realm)) {
-        err_set(err, ERR_REGISTRY_AUTH, "the registry '%s' names the token server '%.200s'",
-                registry->source.reference->host, challenge->realm);
-        return err_hint(err, "credentials are sent to https servers outside this network only");
-    }
-    url = token_url(registry, challenge, realm.text);
-    if (!url || (basic && !authorization))
-        return no_memory(err);
-    ok = http_get(registry->http,
-                  &(struct http_request){.url = url,
-                                         .accept = "application/json",
-                                         .authorization = authorization,
-                                         .no_redirects = true,
-                                         .body_max = TOKEN_MAX},
-                  &response, err);
-    if (authorization)
-        explicit_bzero(authorization, strlen(authorization));
-    if (!ok)
-        return failed(registry, err);
-    return response.status == 200 ? take_token(registry, &response, err)
-                                  : status_error(registry, &response, err);
-}
-
-/* Answers the challenges of a 401. */
-static bool authorize(struct registry *registry, const struct http_response *response,
-                      struct err *err)
-{
-    autochallenge challenge = {0};
-    size_t from = 0;
-    const char *header;
-
-    while ((header = http_header(response, "WWW-Authenticate", &from))) {
-        if (!challenge_parse(header, &challenge))
-            return no_memory(err);
-    }
-    forget_authorization(registry);
-    if (challenge.bearer)
-        return get_token(registry, &challenge, err);
-    if (!challenge.basic || !registry->credentials.basic)
-        return status_error(registry, response, err);
-    registry->authorization = text_printf("Basic %s", registry->credentials.basic);
-    return registry->authorization || no_memory(err);
-}
-
-/* ---- requests ---- */
-
-/* GETs; a challenge is answered once, so that a refusal is a refusal. */
-static bool get(struct registry *registry, struct http_request *request,
-                struct http_response *response, struct err *err)
-{
-    for (bool challenged = false;; challenged = true) {
-        autoresponse answer = {0};
-
-        request->authorization = registry->authorization;
-        if (!http_get(registry->http, request, &answer, err))
-            return failed(registry, err);
-        if (answer.status == 200) {
-            *response = answer;
-            answer = (struct http_response){0};
-            return true;
-        }
-        if (answer.status != 401 || challenged)
-            return status_error(registry, &answer, err);
-        if (!authorize(registry, &answer, err))
-            return false;
-    }
-}
-
-static bool get_manifest(struct registry *registry, const char *name, struct buf *text,
-                         char **media_type, struct err *err)
-{
-    autofree char *url = text_printf("%s/manifests/%s", registry->base, name);
-    struct http_request request = {.url = url, .accept = ACCEPT_TYPES, .body_max = MANIFEST_MAX};
-    autoresponse response = {0};
-    size_t from = 0;
-    const char *type;
-
-    if (!url)
-        return no_memory(err);
-    if (!get(registry, &request, &response, err))
-        return false;
-    type = http_header(&response, "Content-Type", &from);
+    type = http_header(response, "Content-Type", &from);
     if (type && media_type) {
         /* "TYPE; charset=utf-8" */
         *media_type = strndup(type, strcspn(type, "; \t"));
         if (!*media_type)
             return no_memory(err);
     }
-    return buf_append(text, response.body.data ? response.body.data : "", response.body.len) ||
-           no_memory(err);
+    return buf_append(text, data, response->body.len) || no_memory(err);
+}
+
+static void hand_on_warnings(const struct source *source, const struct endpoint *endpoint,
+                             const struct http_response *response)
+{
+    size_t from = 0;
+    const char *value;
+
+    while (source->warn && (value = http_header(response, "Warning", &from))) {
+        autofree char *text = warning_text(value);
+
+        if (text)
+            source->warn(source->warn_data, endpoint->host, text);
+    }
 }
 
 /* Docker-Content-Digest is not looked at: what counts is the digest of the bytes. */
+static bool get_manifest(struct source *source, const char *tag, const char *digest,
+                         struct buf *text, char **media_type, struct err *err)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+
+    for (size_t i = 0; i < client->endpoint_count; i++) {
+        struct endpoint *endpoint = &client->endpoints[i];
+        autofree char *url = text_printf("%s/manifests/%s", endpoint->base, digest ? digest : tag);
+        struct http_request request = {
+            .url = url, .accept = ACCEPT_TYPES, .body_max = MANIFEST_MAX};
+        autoresponse response = {0};
+
+        if (!is_asked(endpoint, digest))
+            continue;
+        if (!url)
+            return no_memory(err);
+        if (registry_get(client, endpoint, &request, &response, err) &&
+            take_manifest(client, endpoint, &response, digest, text, media_type, err)) {
+            hand_on_warnings(source, endpoint, &response);
+            return true;
+        }
+        mark_broken(endpoint, err);
+    }
+    return false; /* the registry itself is always asked, and its error stands */
+}
+
 static bool registry_top(struct source *source, struct source_top *top, struct err *err)
 {
     const struct reference *reference = source->reference;
 
-    if (!get_manifest((struct registry *)source,
-                      reference->digest ? reference->digest : reference->tag, &top->text,
-                      &top->media_type, err))
+    if (!get_manifest(source, reference->tag, reference->digest, &top->text, &top->media_type, err))
         return false;
     top->digest = reference->digest ? strdup(reference->digest) : NULL;
     return !reference->digest || top->digest || no_memory(err);
@@ -266,57 +121,227 @@ static bool registry_top(struct source *source, struct source_top *top, struct e
 static bool registry_manifest(struct source *source, const struct descriptor *manifest,
                               struct buf *text, struct err *err)
 {
-    return get_manifest((struct registry *)source, manifest->digest, text, NULL, err);
+    return get_manifest(source, NULL, manifest->digest, text, NULL, err);
+}
+
+/* ---- blobs ---- */
+
+/* A blob on its way. */
+struct transfer {
+    const struct descriptor *blob;
+    const struct source_sink *sink;
+    uint64_t delivered; /* bytes that the sink has */
+    uint64_t skip;      /* bytes of this answer that the sink has already */
+};
+
+static bool wrong_size(const struct transfer *transfer, const char *why, struct err *err)
+{
+    err_set(err, ERR_IMAGE_CORRUPT, "'%s' has not %" PRIu64 " bytes: %s", transfer->blob->digest,
+            transfer->blob->size, why);
+    return err_hint(err, "push the image again, or look for what changes answers on the way");
+}
+
+/* A part begins at the byte that is due, and ends where the blob ends. */
+static bool check_part(const struct transfer *transfer, const struct http_response *response,
+                       struct err *err)
+{
+    size_t from = 0;
+    const char *value = http_header(response, "Content-Range", &from);
+    struct content_range range;
+
+    if (!value || !content_range_parse(value, &range))
+        return wrong_size(transfer, "a part of it comes without a range", err);
+    if (range.first != transfer->delivered || range.last != transfer->blob->size - 1 ||
+        (range.has_size && range.size != transfer->blob->size))
+        return wrong_size(transfer, "the registry sends another part than it was asked for", err);
+    return true;
+}
+
+static bool transfer_begin(void *data, const struct http_response *response, struct err *err)
+{
+    struct transfer *transfer = data;
+
+    transfer->skip = 0;
+    if (response->status == 206 && transfer->delivered == 0)
+        return wrong_size(transfer, "the registry sends a part where the whole was asked for", err);
+    if (response->status == 206)
+        return check_part(transfer, response, err);
+    transfer->skip = transfer->delivered; /* the whole once more */
+    return true;
+}
+
+static bool transfer_body(void *data, const void *bytes, size_t len, struct err *err)
+{
+    struct transfer *transfer = data;
+    size_t known = transfer->skip < len ? (size_t)transfer->skip : len;
+
+    transfer->skip -= known;
+    len -= known;
+    if (len == 0)
+        return true;
+    if (len > transfer->blob->size - transfer->delivered)
+        return wrong_size(transfer, "the registry sends more", err);
+    if (!transfer->sink->write(transfer->sink->data, (const char *)bytes + known, len, err))
+        return false;
+    transfer->delivered += len;
+    return true;
+}
+
+/* One try; an answer that ends too early without a broken connection is one that was cut. */
+static enum registry_outcome transfer_try(struct registry_client *client, struct endpoint *endpoint,
+                                          struct transfer *transfer, struct registry_tries *tries,
+                                          struct err *err)
+{
+    autofree char *url = text_printf("%s/blobs/%s", endpoint->base, transfer->blob->digest);
+    struct http_request request = {
+        .url = url,
+        .offset = transfer->delivered,
+        .body_max = transfer->blob->size,
+        .begin = transfer_begin,
+        .body = transfer_body,
+        .data = transfer,
+    };
+    autoresponse response = {0};
+    uint64_t before = transfer->delivered;
+    enum registry_outcome outcome;
+
+    if (!url) {
+        no_memory(err);
+        return REGISTRY_FAILED;
+    }
+    outcome = registry_try(client, endpoint, &request, &response, tries, err);
+    if (transfer->delivered - before >= PROGRESS_MIN)
+        tries->used = 0;
+    if (response.status == 416)
+        wrong_size(transfer, "the registry has less of it", err);
+    if (outcome != REGISTRY_DONE || transfer->delivered == transfer->blob->size)
+        return outcome;
+    wrong_size(transfer, "the registry sends less", err);
+    return REGISTRY_AGAIN;
+}
+
+static bool transfer_from(struct registry_client *client, struct endpoint *endpoint,
+                          struct transfer *transfer, struct err *err)
+{
+    struct registry_tries tries = {0};
+
+    for (;;) {
+        switch (transfer_try(client, endpoint, transfer, &tries, err)) {
+        case REGISTRY_DONE:
+            return true;
+        case REGISTRY_FAILED:
+            return false;
+        case REGISTRY_AGAIN:
+            break;
+        }
+        if (!registry_wait(client, &tries, endpoint, err))
+            return false;
+    }
+}
+
+/* The sink's own failure, a full disk say, is no reason to ask the next endpoint. */
+struct guard {
+    const struct source_sink *sink;
+    bool failed;
+};
+
+static bool guard_write(void *data, const void *bytes, size_t len, struct err *err)
+{
+    struct guard *guard = data;
+
+    guard->failed = !guard->sink->write(guard->sink->data, bytes, len, err);
+    return !guard->failed;
 }
 
 static bool registry_blob(struct source *source, const struct descriptor *blob,
                           const struct source_sink *sink, struct err *err)
 {
-    struct registry *registry = (struct registry *)source;
-    autofree char *url = text_printf("%s/blobs/%s", registry->base, blob->digest);
-    struct http_request request = {
-        .url = url, .body_max = blob->size, .body = sink->write, .data = sink->data};
-    autoresponse response = {0};
+    struct registry_client *client = &((struct registry *)source)->client;
+    struct guard guard = {.sink = sink};
+    const struct source_sink guarded = {.write = guard_write, .data = &guard};
+    struct transfer transfer = {.blob = blob, .sink = &guarded};
 
-    return url ? get(registry, &request, &response, err) : no_memory(err);
+    for (size_t i = 0; i < client->endpoint_count; i++)
+        __atomic_store_n(&client->endpoints[i].gave, false, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < client->endpoint_count; i++) {
+        struct endpoint *endpoint = &client->endpoints[i];
+        uint64_t before = transfer.delivered;
+        bool complete;
+
+        if (!is_asked(endpoint, true))
+            continue;
+        complete = transfer_from(client, endpoint, &transfer, err);
+        if (guard.failed || transfer.delivered > before)
+            __atomic_store_n(&endpoint->gave, true, __ATOMIC_RELAXED);
+        if (complete)
+            return true;
+        if (guard.failed)
+            return false;
+        mark_broken(endpoint, err);
+    }
+    return false;
+}
+
+/* Of several mirrors that gave parts of a blob any may be the wrong one. */
+static bool registry_elsewhere(struct source *source)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+    bool found = false;
+
+    for (size_t i = 0; i < client->endpoint_count; i++) {
+        struct endpoint *endpoint = &client->endpoints[i];
+
+        if (!endpoint->mirror || !__atomic_exchange_n(&endpoint->gave, false, __ATOMIC_RELAXED))
+            continue;
+        __atomic_store_n(&endpoint->broken, true, __ATOMIC_RELAXED);
+        found = true;
+    }
+    return found;
+}
+
+/* ---- opening ---- */
+
+static void registry_copied(struct source *source)
+{
+    registry_client_copied(&((struct registry *)source)->client);
 }
 
 static void registry_close(struct source *source)
 {
     struct registry *registry = (struct registry *)source;
 
-    forget_authorization(registry);
-    credentials_release(&registry->credentials);
-    http_free(registry->http);
-    free(registry->base);
+    registry_client_release(&registry->client);
     free(registry);
+}
+
+static void registry_heed(struct source *source, bool (*stopped)(void *data), void *data)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+
+    client->stop = (struct http_stop){.stopped = stopped, .data = data};
 }
 
 static const struct source_ops registry_ops = {
     .top = registry_top,
     .manifest = registry_manifest,
     .blob = registry_blob,
+    .elsewhere = registry_elsewhere,
+    .copied = registry_copied,
+    .heed = registry_heed,
     .close = registry_close,
 };
 
 struct source *registry_open(const struct reference *reference, struct err *err)
 {
     struct registry *registry = calloc(1, sizeof(*registry));
-    const char *host = reference->host;
 
     if (!registry) {
         no_memory(err);
         return NULL;
     }
     registry->source = (struct source){.ops = &registry_ops, .reference = reference};
-    registry->http = http_new();
-    registry->base =
-        text_printf("%s://%s/v2/%s", host_is_loopback(host) ? "http" : "https",
-                    strcmp(host, HUB_HOST) == 0 ? HUB_API_HOST : host, reference->path);
-    if (!registry->http || !registry->base)
-        no_memory(err);
-    else if (credentials_find(reference, &registry->credentials, err))
+    if (registry_client_init(&registry->client, reference, err))
         return &registry->source;
-    registry_close(&registry->source);
+    free(registry);
     return NULL;
 }

@@ -34,12 +34,32 @@ static inline void source_top_release(struct source_top *top)
 
 struct source;
 
+/*
+ * `blob` gives its sink every byte once and in order, whatever it takes: a registry goes on after
+ * broken connections by itself, and what fails in the end is not worth another call. Of a registry
+ * any number of threads may ask for blobs and manifests at once.
+ */
 struct source_ops {
     bool (*top)(struct source *source, struct source_top *top, struct err *err);
     bool (*manifest)(struct source *source, const struct descriptor *manifest, struct buf *text,
                      struct err *err);
     bool (*blob)(struct source *source, const struct descriptor *blob,
                  const struct source_sink *sink, struct err *err);
+    /*
+     * Says that the bytes which `blob` gave last are not what their digest names. True when there
+     * is another place for them, which the next call asks; NULL when a source has one place only.
+     */
+    bool (*elsewhere)(struct source *source);
+    /*
+     * Says that this is a copy of the process that opened the source: what has been learnt stays,
+     * connections are the original's. NULL: a copy has to open a source of its own.
+     */
+    void (*copied)(struct source *source);
+    /*
+     * Gives up waiting, with any error, once `stopped` is true: it is asked about once a second.
+     * NULL: it never waits.
+     */
+    void (*heed)(struct source *source, bool (*stopped)(void *data), void *data);
     void (*close)(struct source *source);
 };
 
@@ -48,6 +68,9 @@ struct source {
     const struct source_ops *ops;
     const struct reference *reference; /* borrowed */
     const struct platform *platform;   /* borrowed; a layout may hold one image for each */
+    /* Told what a registry warns of, by the thread that asks for a manifest; or NULL. */
+    void (*warn)(void *data, const char *host, const char *text);
+    void *warn_data;
 };
 
 /* Each opens a source of its kind: NULL on error. */

@@ -415,6 +415,13 @@ void image_release(struct image *image)
     *image = IMAGE_INIT;
 }
 
+void store_note_use(const struct image *image)
+{
+    const struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+
+    (void)!futimens(image->lock, now);
+}
+
 /* ---- layers ---- */
 
 char *store_layer_path(const char *map, const char *diff_id)

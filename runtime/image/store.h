@@ -111,6 +111,9 @@ bool store_load_image(const struct store *store, const char *manifest_digest, bo
                       struct image *image, struct err *err);
 void image_release(struct image *image);
 
+/* Notes that it is used now: the modification time of its record. What cannot be noted is not. */
+void store_note_use(const struct image *image);
+
 /* "layers/MAP/HEX" relative to the store (owned by the caller), and whether it is there. */
 char *store_layer_path(const char *map, const char *diff_id);
 bool store_has_layers(const struct store *store, const char *map, const struct image *image);

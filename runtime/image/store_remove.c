@@ -7,38 +7,15 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "runtime/image/store_write.h"
+#include "runtime/image/layer_part.h"
+#include "runtime/image/store_needs.h"
 
 #define REFERENCE_DEPTH_MAX 64 /* PATH_MAX / REFERENCE_PART_MAX and some */
 #define ENTRY_PATH_MAX      512
-#define PART_SUFFIX         ".part"
 
 static bool no_memory(struct err *err)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot read the image store");
-}
-
-/* ---- directories ---- */
-
-/* Calls `visit` for each entry of the directory `path`; a missing directory has none. */
-static bool for_each(const struct store *store, const char *path,
-                     bool (*visit)(void *data, const char *path, const char *name, struct err *err),
-                     void *data, struct err *err)
-{
-    int fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    autodir *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-
-    if (!dir) {
-        close_fd(fd);
-        return errno == ENOENT || errno == ENOTDIR ||
-               err_errno(err, ERR_CONFIG_INVALID, "cannot read '%s'", path);
-    }
-    while ((entry = readdir(dir))) {
-        if (entry->d_name[0] != '.' && !visit(data, path, entry->d_name, err))
-            return false;
-    }
-    return true;
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -119,7 +96,7 @@ static bool list_entry(void *data, const char *dir, const char *name, struct err
     if (lister->depth >= REFERENCE_DEPTH_MAX)
         return true;
     lister->depth++;
-    ok = for_each(lister->store, path, list_entry, lister, err);
+    ok = store_each(lister->store, path, list_entry, lister, err);
     lister->depth--;
     return ok;
 }
@@ -142,60 +119,13 @@ bool store_list(const struct store *store, struct stored_names *names, struct er
     autonames listed = {0};
     struct lister lister = {.store = store, .names = &listed};
 
-    if (!for_each(store, "references", list_entry, &lister, err))
+    if (!store_each(store, "references", list_entry, &lister, err))
         return false;
     if (listed.count)
         qsort(listed.items, listed.count, sizeof(*listed.items), compare_names);
     *names = listed;
     listed = (struct stored_names){0};
     return true;
-}
-
-/* ---- what images need ---- */
-
-/* Digests of blobs and diff ids of layers. */
-struct needs {
-    struct strv blobs, layers;
-};
-
-static void needs_release(struct needs *needs)
-{
-    strv_release(&needs->blobs);
-    strv_release(&needs->layers);
-}
-#define autoneeds CLEANUP(needs_release) struct needs
-
-static bool contains(const struct strv *strv, const char *item)
-{
-    for (size_t i = 0; i < strv->count; i++) {
-        if (strcmp(strv->items[i], item) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool add_new(struct strv *strv, const char *item)
-{
-    return contains(strv, item) || strv_add(strv, item);
-}
-
-/* Adds what an image needs; of one whose manifest is gone, what its record knows. */
-static bool add_needs(const struct store *store, const struct image *image, struct needs *needs,
-                      struct err *err)
-{
-    autobuf text = BUF_INIT(MANIFEST_MAX);
-    automanifest manifest = {0};
-    bool ok = add_new(&needs->blobs, image->manifest_digest) &&
-              add_new(&needs->blobs, image->config_digest);
-
-    for (size_t i = 0; ok && i < image->diff_ids.count; i++)
-        ok = add_new(&needs->layers, image->diff_ids.items[i]);
-    if (store_read_blob(store, image->manifest_digest, &text, err) &&
-        manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
-        for (size_t i = 0; ok && i < manifest.layer_count; i++)
-            ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
-    }
-    return ok || no_memory(err);
 }
 
 /* ---- removing ---- */
@@ -260,12 +190,12 @@ static bool find_victims(struct removal *removal, const struct reference *refere
         if (strcmp(name->reference, reference->name) != 0)
             continue;
         *file = name->file;
-        if (contains(&removal->victims, name->manifest_digest) ||
+        if (strv_contains(&removal->victims, name->manifest_digest) ||
             is_named_by_others(names, reference->name, name->manifest_digest))
             continue;
         if (!store_load_image(removal->store, name->manifest_digest, &found, &image, err))
             return false;
-        if (found && !add_needs(removal->store, &image, &removal->candidates, err))
+        if (found && !store_add_needs(removal->store, &image, &removal->candidates, err))
             return false;
         image_release(&image); /* and its lock */
         if (!claim(removal, reference->given, name->manifest_digest, err))
@@ -273,18 +203,6 @@ static bool find_victims(struct removal *removal, const struct reference *refere
         if (!strv_add(&removal->victims, name->manifest_digest))
             return no_memory(err);
     }
-    return true;
-}
-
-static bool remove_record(const struct store *store, const char *digest, struct err *err)
-{
-    autofree char *dir = text_printf("images/%s", digest_hex(digest));
-    autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
-
-    if (!path)
-        return no_memory(err);
-    if ((unlinkat(store->fd, path, 0) < 0 && errno != ENOENT) || !file_remove_tree(store->fd, dir))
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
     return true;
 }
 
@@ -302,47 +220,20 @@ static bool keep_image(void *data, const char *dir, const char *name, struct err
         return true;
     if (!store_load_image(removal->store, digest, &found, &image, err))
         return false;
-    return !found || add_needs(removal->store, &image, &removal->kept, err);
-}
-
-static void remove_lock(const struct store *store, const char *kind, const char *name)
-{
-    char path[2 * ENTRY_PATH_MAX];
-
-    /* Nobody waits for it: whoever would holds the store's lock. */
-    snprintf(path, sizeof(path), "locks/%s-%s", kind, name);
-    unlinkat(store->fd, path, 0);
+    return !found || store_add_needs(removal->store, &image, &removal->kept, err);
 }
 
 static bool remove_blobs(struct removal *removal, struct err *err)
 {
-    char path[ENTRY_PATH_MAX];
-
     for (size_t i = 0; i < removal->candidates.blobs.count; i++) {
         const char *digest = removal->candidates.blobs.items[i];
 
-        if (contains(&removal->kept.blobs, digest))
+        if (strv_contains(&removal->kept.blobs, digest))
             continue;
-        snprintf(path, sizeof(path), "blobs/sha256/%s", digest_hex(digest));
-        if (unlinkat(removal->store->fd, path, 0) < 0 && errno != ENOENT)
-            return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
-        remove_lock(removal->store, "blob", digest_hex(digest));
+        if (!store_remove_blob(removal->store, digest_hex(digest), err))
+            return false;
     }
     return true;
-}
-
-/* A name that ends in ".part" is no layer any more, whatever happens to the rest. */
-static bool remove_layer(struct removal *removal, int map_fd, const char *map, const char *hex,
-                         struct err *err)
-{
-    char part[ENTRY_PATH_MAX], name[ENTRY_PATH_MAX];
-
-    snprintf(part, sizeof(part), "%s" PART_SUFFIX, hex);
-    snprintf(name, sizeof(name), "%s-%s", map, hex);
-    if (renameat(map_fd, hex, map_fd, part) < 0)
-        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", hex);
-    remove_lock(removal->store, "layer", name);
-    return removal->remover->remove(removal->remover->data, map_fd, part, err);
 }
 
 static bool remove_layers_of_map(void *data, const char *dir, const char *map, struct err *err)
@@ -356,8 +247,9 @@ static bool remove_layers_of_map(void *data, const char *dir, const char *map, s
     for (size_t i = 0; i < removal->candidates.layers.count; i++) {
         const char *diff_id = removal->candidates.layers.items[i];
 
-        if (!contains(&removal->kept.layers, diff_id) &&
-            !remove_layer(removal, fd, map, digest_hex(diff_id), err))
+        if (!strv_contains(&removal->kept.layers, diff_id) &&
+            !store_remove_layer(removal->store, removal->remover, fd, map, digest_hex(diff_id),
+                                err))
             return false;
     }
     return true;
@@ -374,11 +266,11 @@ static bool carry_out(struct removal *removal, const struct reference *reference
     if (!store_remove_index(store, reference->name, err))
         return false;
     for (size_t i = 0; i < removal->victims.count; i++) {
-        if (!remove_record(store, removal->victims.items[i], err))
+        if (!store_remove_record(store, removal->victims.items[i], err))
             return false;
     }
-    return for_each(store, "images", keep_image, removal, err) && remove_blobs(removal, err) &&
-           for_each(store, "layers", remove_layers_of_map, removal, err);
+    return store_each(store, "images", keep_image, removal, err) && remove_blobs(removal, err) &&
+           store_each(store, "layers", remove_layers_of_map, removal, err);
 }
 
 bool store_remove(const struct store *store, const struct reference *reference,
@@ -452,13 +344,13 @@ static bool sweep_map(void *data, const char *dir, const char *name, struct err 
     const struct sweep *sweep = data;
     autofree char *path = text_printf("%s/%s", dir, name);
 
-    return path ? for_each(sweep->store, path, sweep_layer, data, err) : no_memory(err);
+    return path ? store_each(sweep->store, path, sweep_layer, data, err) : no_memory(err);
 }
 
 bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err)
 {
     struct sweep sweep = {.store = store, .remover = remover};
 
-    return for_each(store, "tmp", sweep_blob, &sweep, err) &&
-           for_each(store, "layers", sweep_map, &sweep, err);
+    return store_each(store, "tmp", sweep_blob, &sweep, err) &&
+           store_each(store, "layers", sweep_map, &sweep, err);
 }

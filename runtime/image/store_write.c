@@ -11,6 +11,7 @@
 #include "base/path.h"
 
 #define BLOB_NAME_MAX 128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
+#define HASH_CHUNK    (256 << 10)
 
 static bool no_memory(struct err *err)
 {
@@ -53,23 +54,65 @@ static void unfinished_path(const char *digest, char path[BLOB_NAME_MAX])
     snprintf(path, BLOB_NAME_MAX, "tmp/blob-%s", digest_hex(digest));
 }
 
+static const struct timespec sealed[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 0}};
+
+bool store_is_intact(int fd, const char *digest)
+{
+    autodigest *hash = digest_new();
+    autofree char *chunk = malloc(HASH_CHUNK);
+    char found[DIGEST_TEXT_MAX];
+    ssize_t n = -1;
+
+    if (!hash || !chunk)
+        return false;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    while ((n = read(fd, chunk, HASH_CHUNK)) > 0 || (n < 0 && errno == EINTR))
+        digest_update(hash, chunk, n > 0 ? (size_t)n : 0);
+    if (n < 0)
+        return false;
+    digest_finish(hash, found);
+    return strcmp(found, digest) == 0;
+}
+
+static int open_blob(const struct store *store, const char *digest)
+{
+    char path[BLOB_NAME_MAX];
+
+    blob_path(digest, path);
+    return openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
 bool store_has_blob(const struct store *store, const struct descriptor *blob)
 {
     char path[BLOB_NAME_MAX];
     struct stat st;
+    autofd fd = -1;
 
     blob_path(blob->digest, path);
-    return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-           (uint64_t)st.st_size == blob->size;
+    if (fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+        (uint64_t)st.st_size != blob->size)
+        return false;
+    if (st.st_mtim.tv_sec == 0 && st.st_mtim.tv_nsec == 0)
+        return true;
+    fd = open_blob(store, blob->digest);
+    return fd >= 0 && store_is_intact(fd, blob->digest) && futimens(fd, sealed) == 0;
+}
+
+bool store_drop_damaged(const struct store *store, const struct descriptor *blob)
+{
+    autofd fd = open_blob(store, blob->digest);
+    char path[BLOB_NAME_MAX];
+
+    if (fd < 0 || store_is_intact(fd, blob->digest))
+        return false;
+    blob_path(blob->digest, path);
+    return unlinkat(store->fd, path, 0) == 0;
 }
 
 int store_open_blob(const struct store *store, const char *digest, struct err *err)
 {
-    char path[BLOB_NAME_MAX];
-    int fd;
+    int fd = open_blob(store, digest);
 
-    blob_path(digest, path);
-    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         err_errno(err, ERR_IMAGE_CORRUPT, "the image store lacks the blob '%s'", digest);
     return fd;
@@ -95,6 +138,19 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
     return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
 }
 
+static bool blob_start(struct blob_writer *writer, struct err *err)
+{
+    char path[BLOB_NAME_MAX];
+
+    unfinished_path(writer->blob->digest, path);
+    writer->digest = digest_new();
+    writer->fd = openat(writer->store->fd, path,
+                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (!writer->digest)
+        return no_memory(err);
+    return writer->fd >= 0 || err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", path);
+}
+
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err)
 {
@@ -111,23 +167,7 @@ bool blob_begin(const struct store *store, const struct descriptor *blob,
     writer->blob = blob;
     /* Whoever held the lock before may have made it. */
     *present = store_has_blob(store, blob);
-    return *present || blob_restart(writer, err);
-}
-
-bool blob_restart(struct blob_writer *writer, struct err *err)
-{
-    char path[BLOB_NAME_MAX];
-
-    unfinished_path(writer->blob->digest, path);
-    close_fd(writer->fd);
-    digest_free(writer->digest);
-    writer->written = 0;
-    writer->digest = digest_new();
-    writer->fd = openat(writer->store->fd, path,
-                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (!writer->digest)
-        return no_memory(err);
-    return writer->fd >= 0 || err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", path);
+    return *present || blob_start(writer, err);
 }
 
 bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err)
@@ -144,10 +184,10 @@ bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struc
     return true;
 }
 
-bool blob_commit(struct blob_writer *writer, struct err *err)
+bool blob_check(struct blob_writer *writer, struct err *err)
 {
-    char from[BLOB_NAME_MAX], to[BLOB_NAME_MAX], found[DIGEST_TEXT_MAX];
     const struct descriptor *blob = writer->blob;
+    char found[DIGEST_TEXT_MAX];
 
     if (writer->written != blob->size)
         return err_set(err, ERR_IMAGE_CORRUPT,
@@ -155,15 +195,33 @@ bool blob_commit(struct blob_writer *writer, struct err *err)
                        " that its image names",
                        blob->digest, writer->written, blob->size);
     digest_finish(writer->digest, found);
-    if (strcmp(found, blob->digest) != 0)
-        return err_set(err, ERR_IMAGE_CORRUPT, "the content of the blob '%s' is '%s'", blob->digest,
-                       found);
+    return strcmp(found, blob->digest) == 0 ||
+           err_set(err, ERR_IMAGE_CORRUPT, "the content of the blob '%s' is '%s'", blob->digest,
+                   found);
+}
+
+bool blob_publish(struct blob_writer *writer, struct err *err)
+{
+    const struct descriptor *blob = writer->blob;
+    char from[BLOB_NAME_MAX], to[BLOB_NAME_MAX];
+
     unfinished_path(blob->digest, from);
     blob_path(blob->digest, to);
-    if (fdatasync(writer->fd) < 0 || renameat(writer->store->fd, from, writer->store->fd, to) < 0)
+    if (futimens(writer->fd, sealed) < 0 ||
+        renameat(writer->store->fd, from, writer->store->fd, to) < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the blob '%s'", blob->digest);
     writer->fd = close_fd(writer->fd);
     return true;
+}
+
+bool blob_commit(struct blob_writer *writer, struct err *err)
+{
+    if (!blob_check(writer, err))
+        return false;
+    if (fdatasync(writer->fd) < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the blob '%s'",
+                         writer->blob->digest);
+    return blob_publish(writer, err);
 }
 
 void blob_writer_release(struct blob_writer *writer)
@@ -191,7 +249,7 @@ static json_t *strv_json(const struct strv *strv)
     return list;
 }
 
-static json_t *image_json(const struct image *image)
+json_t *store_image_json(const struct image *image)
 {
     char platform[PLATFORM_TEXT_MAX];
 
@@ -228,7 +286,7 @@ bool store_save_image(const struct store *store, const struct image *image, stru
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
-    autojson *json = image_json(image);
+    autojson *json = store_image_json(image);
 
     if (!path || !json)
         return no_memory(err);

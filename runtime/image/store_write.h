@@ -19,8 +19,18 @@ int store_lock(const struct store *store, const char *name, int operation, struc
 
 /* ---- blobs ---- */
 
-/* Whether the blob is there, by its size; verifying contents is a command of its own. */
+/*
+ * Whether the blob is there. A blob that was verified is sealed: its modification time is the
+ * epoch. Whatever was written to since is hashed once more, and sealed again or not there. What a
+ * disk changes by itself is for store_verify to find.
+ */
 bool store_has_blob(const struct store *store, const struct descriptor *blob);
+
+/* Whether the content of the file is what the digest says. */
+bool store_is_intact(int fd, const char *digest);
+
+/* Removes a blob whose content is not what its name says; false when it is, or there is none. */
+bool store_drop_damaged(const struct store *store, const struct descriptor *blob);
 
 /* A descriptor of the blob, or -1 with err. */
 int store_open_blob(const struct store *store, const char *digest, struct err *err);
@@ -46,10 +56,12 @@ struct blob_writer {
 
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err);
-/* Starts again with nothing written. */
-bool blob_restart(struct blob_writer *writer, struct err *err);
 bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err);
+/* Flushes it and makes it visible. */
 bool blob_commit(struct blob_writer *writer, struct err *err);
+/* The same in two steps, for a caller that flushes the file system in between. */
+bool blob_check(struct blob_writer *writer, struct err *err);
+bool blob_publish(struct blob_writer *writer, struct err *err);
 void blob_writer_release(struct blob_writer *writer);
 
 #define autoblobwriter CLEANUP(blob_writer_release) struct blob_writer
@@ -57,6 +69,9 @@ void blob_writer_release(struct blob_writer *writer);
 /* ---- records ---- */
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
+
+/* What the record says of an image, owned by the caller. */
+json_t *store_image_json(const struct image *image);
 
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,
@@ -92,9 +107,11 @@ void stored_names_release(struct stored_names *names);
 
 /* ---- removing ---- */
 
-/* Removes a tree that may belong to other ids of the caller's; only the caller knows how. */
+/* Trees may belong to other ids of the caller's; only the caller knows how to get at them. */
 struct tree_remover {
     bool (*remove)(void *data, int dirfd, const char *name, struct err *err);
+    /* The bytes that it takes on the disk. */
+    bool (*measure)(void *data, int dirfd, const char *name, uint64_t *bytes, struct err *err);
     void *data;
 };
 

@@ -13,13 +13,13 @@
 
 /* Where decompression bombs end. Generous: real layers stay far below. */
 struct unpack_limits {
-    uint64_t entries;
-    uint64_t depth; /* directories of a path */
-    uint64_t path;  /* bytes of a path */
-    uint64_t file;  /* bytes of one file */
-    uint64_t total; /* bytes of the uncompressed layer */
-    uint64_t ratio; /* bytes out of one compressed byte, on the average ... */
-    uint64_t grace; /* ... once there are so many */
+    uint64_t entries; /* and as many directories that entries imply */
+    uint64_t depth;   /* directories of a path */
+    uint64_t path;    /* bytes of a path */
+    uint64_t file;    /* bytes of one file */
+    uint64_t total;   /* bytes of the uncompressed layer */
+    uint64_t ratio;   /* bytes out of one compressed byte, on the average ... */
+    uint64_t grace;   /* ... once there are so many */
 };
 
 #define UNPACK_LIMITS                                                                              \
@@ -32,8 +32,8 @@ struct unpack_limits {
                             .grace = UINT64_C(4) << 30})
 
 /*
- * `blob` is read from its start to its end. With `may_chown` files get the owners of the archive.
- * A content that is not what `diff_id` names is image.corrupt.
+ * `blob`, a file or a pipe, is read to its end. With `may_chown` files get the owners of the
+ * archive. A content that is not what `diff_id` names is image.corrupt.
  */
 bool unpack_layer(int blob, enum compression compression, const char *diff_id, int target,
                   const struct unpack_limits *limits, bool may_chown, struct err *err);

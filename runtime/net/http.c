@@ -4,10 +4,13 @@
 #include <string.h>
 #include <strings.h>
 
-#include "runtime/net/url.h"
+#include "base/clock.h"
+#include "runtime/net/proxy.h"
 
 struct http {
     CURL *easy;
+    struct http_settings settings;
+    bool may_retry;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -18,11 +21,13 @@ struct exchange {
     struct http_response response;
     size_t header_bytes;
     uint64_t body_bytes;
-    bool failed; /* a callback has set *err */
+    int64_t last_byte; /* when the last one had been taken */
+    bool begun;        /* the callback has seen the headers */
+    bool failed;       /* a callback has set *err */
     struct err *err;
 };
 
-struct http *http_new(void)
+struct http *http_new(const struct http_settings *settings)
 {
     struct http *http = calloc(1, sizeof(*http));
 
@@ -33,6 +38,9 @@ struct http *http_new(void)
         free(http);
         return NULL;
     }
+    http->settings = *settings;
+    if (http->settings.stall_ms == 0)
+        http->settings.stall_ms = HTTP_STALL_TIMEOUT_MS;
     return http;
 }
 
@@ -42,6 +50,19 @@ void http_free(struct http *http)
         return;
     curl_easy_cleanup(http->easy);
     free(http);
+}
+
+void http_tls_release(struct http_tls *tls)
+{
+    free(tls->authorities);
+    free(tls->certificate);
+    free(tls->key);
+    *tls = (struct http_tls){0};
+}
+
+bool http_may_retry(const struct http *http)
+{
+    return http->may_retry;
 }
 
 void http_response_release(struct http_response *response)
@@ -75,6 +96,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *data)
     struct exchange *exchange = data;
     size_t len = size * count, text = len;
 
+    exchange->last_byte = clock_now();
     exchange->header_bytes += len;
     if (exchange->header_bytes > HTTP_HEADERS_MAX) {
         err_set(exchange->err, ERR_REGISTRY_UNREACHABLE, "headers are larger than %d bytes",
@@ -99,27 +121,68 @@ static bool is_success(struct exchange *exchange)
     return status >= 200 && status < 300;
 }
 
-static size_t on_body(char *bytes, size_t size, size_t count, void *data)
+static bool begin(struct exchange *exchange)
 {
-    struct exchange *exchange = data;
     const struct http_request *request = exchange->request;
-    size_t len = size * count;
 
-    if (!is_success(exchange)) {
-        struct buf *body = &exchange->response.body;
-        size_t room = HTTP_ERROR_BODY_MAX - body->len;
+    if (exchange->begun || !request->begin)
+        return true;
+    exchange->begun = true;
+    curl_easy_getinfo(exchange->http->easy, CURLINFO_RESPONSE_CODE, &exchange->response.status);
+    if (request->begin(request->data, &exchange->response, exchange->err))
+        return true;
+    exchange->failed = true;
+    return false;
+}
 
-        return buf_append(body, bytes, len < room ? len : room) ? len : 0;
-    }
+/* A piece of a successful answer. */
+static bool take_body(struct exchange *exchange, const char *bytes, size_t len)
+{
+    const struct http_request *request = exchange->request;
+
+    if (!begin(exchange))
+        return false;
     exchange->body_bytes += len;
     if (exchange->body_bytes > request->body_max) {
         err_set(exchange->err, ERR_IMAGE_CORRUPT, "the answer is larger than %llu bytes",
                 (unsigned long long)request->body_max);
-        return fail(exchange);
+        exchange->failed = true;
+        return false;
     }
     if (!request->body)
-        return buf_append(&exchange->response.body, bytes, len) ? len : 0;
-    return request->body(request->data, bytes, len, exchange->err) ? len : fail(exchange);
+        return buf_append(&exchange->response.body, bytes, len);
+    exchange->failed = !request->body(request->data, bytes, len, exchange->err);
+    return !exchange->failed;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *data)
+{
+    struct exchange *exchange = data;
+    struct buf *body = &exchange->response.body;
+    size_t len = size * count, room;
+    bool ok;
+
+    if (is_success(exchange)) {
+        ok = take_body(exchange, bytes, len);
+    } else {
+        room = HTTP_ERROR_BODY_MAX - body->len;
+        /* The rest of an endless one is not worth reading. */
+        ok = len <= room && buf_append(body, bytes, len);
+    }
+    exchange->last_byte = clock_now();
+    return ok ? len : 0;
+}
+
+/* Called at least once a second, also while nothing comes. */
+static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t upload_total,
+                       curl_off_t upload_now)
+{
+    struct exchange *exchange = data;
+    int64_t stall = exchange->http->settings.stall_ms * NS_PER_MS;
+
+    (void)total, (void)now, (void)upload_total, (void)upload_now;
+    return clock_now() - exchange->last_byte > stall ||
+           http_is_stopped(&exchange->http->settings.stop);
 }
 
 static bool add_header(struct curl_slist **list, const char *name, const char *value)
@@ -144,7 +207,7 @@ static void cleanup_slist(struct curl_slist **list)
     curl_slist_free_all(*list);
 }
 
-static void set_options(struct exchange *exchange, const struct url *url,
+static void set_options(struct exchange *exchange, const struct url *url, const char *proxy,
                         const struct curl_slist *headers)
 {
     CURL *easy = exchange->http->easy;
@@ -159,41 +222,133 @@ static void set_options(struct exchange *exchange, const struct url *url,
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "stepcell/" STEPCELL_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)HTTP_CONNECT_TIMEOUT_S);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)HTTP_STALL_BYTES);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)HTTP_STALL_TIMEOUT_S);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, exchange);
+    if (exchange->request->body)
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_MAX);
+    else
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HTTP_ANSWER_TIMEOUT_S);
+    if (exchange->request->form)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->form);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
-    if (host_is_loopback(url->host))
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* decided already */
+}
+
+/* libcurl compares certificates as well before it uses a connection again. */
+static bool set_certificates(struct exchange *exchange, const struct url *url)
+{
+    const struct http_settings *settings = &exchange->http->settings;
+    CURL *easy = exchange->http->easy;
+    autotls tls = {0};
+
+    if (!url->https || !settings->tls)
+        return true;
+    if (!settings->tls(url, &tls, exchange->err))
+        return false;
+    if (tls.authorities) {
+        struct curl_blob blob = {tls.authorities, strlen(tls.authorities), CURL_BLOB_COPY};
+
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    }
+    if (tls.certificate) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key);
+    }
+    return true;
+}
+
+/* Says why there was no answer, and whether another try may bring one. */
+static bool broken(struct exchange *exchange, const struct url *url, CURLcode code)
+{
+    struct http *http = exchange->http;
+    struct err *err = exchange->err;
+    long proxy_status = 0;
+
+    curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (http_is_stopped(&http->settings.stop))
+        return err_set(err, ERR_ENGINE_FAILED, "nobody needs the answer any more");
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        err_set(err, ERR_REGISTRY_UNREACHABLE, "no byte came for %g s",
+                http->settings.stall_ms / 1000.0);
+    else
+        err_set(err, ERR_REGISTRY_UNREACHABLE, "%s",
+                http->error[0] ? http->error : curl_easy_strerror(code));
+    if (proxy_status >= 400 && proxy_status < 500)
+        return err_hint(err, "the proxy of the environment refuses; check the proxy variables");
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return err_hint(err,
+                        "put the certificate of its authority, as 'ca.crt', into "
+                        "'/etc/containers/certs.d/%s:%u'",
+                        url->host, url->port);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_ABORTED_BY_CALLBACK:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        http->may_retry = true;
+        return false;
+    default:
+        return false;
+    }
+}
+
+static bool set_headers(const struct exchange *exchange, bool trusted, struct curl_slist **headers)
+{
+    const struct http_request *request = exchange->request;
+    char range[64];
+
+    snprintf(range, sizeof(range), "bytes=%llu-", (unsigned long long)request->offset);
+    return add_header(headers, "Accept", request->accept) &&
+           add_header(headers, "Range", request->offset ? range : NULL) &&
+           (!trusted || add_header(headers, "Authorization", request->authorization));
 }
 
 static bool perform(struct exchange *exchange, const struct url *url, bool trusted)
 {
     const struct http_request *request = exchange->request;
     CLEANUP(cleanup_slist) struct curl_slist *headers = NULL;
-    struct err *err = exchange->err;
+    const char *proxy = proxy_for(url);
     CURLcode code;
 
     exchange->header_bytes = 0;
+    exchange->last_byte = clock_now();
     strv_release(&exchange->response.headers);
     buf_release(&exchange->response.body);
     exchange->response.body.max =
         request->body ? HTTP_ERROR_BODY_MAX : (size_t)request->body_max + HTTP_ERROR_BODY_MAX;
-    if (!add_header(&headers, "Accept", request->accept) ||
-        (trusted && !add_header(&headers, "Authorization", request->authorization)))
-        return err_set(err, ERR_REGISTRY_UNREACHABLE, "a header of the request is not valid");
-    set_options(exchange, url, headers);
+    if (!set_headers(exchange, trusted, &headers))
+        return err_set(exchange->err, ERR_REGISTRY_UNREACHABLE,
+                       "a header of the request is not valid");
+    if (proxy && !url_is_proxy(proxy)) {
+        err_set(exchange->err, ERR_REGISTRY_UNREACHABLE, "the proxy for '%s' is no URL", url->host);
+        return err_hint(exchange->err, "correct the proxy variables: http://HOST:PORT");
+    }
+    set_options(exchange, url, proxy, headers);
+    if (!set_certificates(exchange, url))
+        return false;
     code = curl_easy_perform(exchange->http->easy);
     if (exchange->failed)
         return false;
-    if (code != CURLE_OK)
-        return err_set(err, ERR_REGISTRY_UNREACHABLE, "%s",
-                       exchange->http->error[0] ? exchange->http->error : curl_easy_strerror(code));
     curl_easy_getinfo(exchange->http->easy, CURLINFO_RESPONSE_CODE, &exchange->response.status);
-    return true;
+    /* What is no success is known by its status; its text may be cut. */
+    if (code == CURLE_WRITE_ERROR && !is_success(exchange))
+        return true;
+    return code == CURLE_OK ? !is_success(exchange) || begin(exchange)
+                            : broken(exchange, url, code);
 }
 
 static bool is_redirect(long status)
@@ -221,7 +376,7 @@ static bool follow(const struct http_response *response, struct url *url, struct
     return true;
 }
 
-static bool get(struct exchange *exchange, struct err *err)
+static bool exchange_send(struct exchange *exchange, struct err *err)
 {
     const struct http_request *request = exchange->request;
     autourl first = {0}, url = {0};
@@ -231,7 +386,7 @@ static bool get(struct exchange *exchange, struct err *err)
     for (int hops = 0; hops <= HTTP_REDIRECTS_MAX; hops++) {
         if (!perform(exchange, &url, url_same_origin(&first, &url)))
             return false;
-        if (request->no_redirects || !is_redirect(exchange->response.status))
+        if (request->no_redirects || request->form || !is_redirect(exchange->response.status))
             return true;
         if (!follow(&exchange->response, &url, err))
             return false;
@@ -239,12 +394,13 @@ static bool get(struct exchange *exchange, struct err *err)
     return err_set(err, ERR_REGISTRY_UNREACHABLE, "more than %d redirects", HTTP_REDIRECTS_MAX);
 }
 
-bool http_get(struct http *http, const struct http_request *request, struct http_response *response,
-              struct err *err)
+bool http_send(struct http *http, const struct http_request *request,
+               struct http_response *response, struct err *err)
 {
     struct exchange exchange = {.http = http, .request = request, .err = err};
 
-    if (!get(&exchange, err)) {
+    http->may_retry = false;
+    if (!exchange_send(&exchange, err)) {
         http_response_release(&exchange.response);
         return false;
     }

@@ -2,9 +2,10 @@
  * HTTP: the one door to libcurl.
  *
  * A client is made once and used for any number of requests, one after the other; connections are
- * kept. Redirects are followed by hand: five at most, http and https only, never from https down to
- * http, and what is secret goes to the first origin alone. No cookies, no netrc. The proxies of the
- * environment are used, but for loopback hosts.
+ * kept, HTTP/2 is spoken where a server offers it over TLS. Clients share nothing: each thread may
+ * have its own. Redirects are followed by hand: five at most, http and https only, never from https
+ * down to http, and what is secret goes to the first origin alone. No cookies, no netrc. Proxies
+ * are those of the environment (proxy.h).
  */
 #ifndef STEPCELL_RUNTIME_NET_HTTP_H
 #define STEPCELL_RUNTIME_NET_HTTP_H
@@ -13,25 +14,44 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "runtime/net/url.h"
 
+#define HTTP_RECEIVE_MAX       (256 << 10) /* bytes of a body that are received at once */
 #define HTTP_REDIRECTS_MAX     5
 #define HTTP_HEADERS_MAX       (256 << 10) /* bytes of all headers of one answer */
 #define HTTP_ERROR_BODY_MAX    (64 << 10)  /* bytes of an answer that is no success */
 #define HTTP_CONNECT_TIMEOUT_S 15
-#define HTTP_STALL_TIMEOUT_S   30 /* slower than HTTP_STALL_BYTES a second for so long is dead */
-#define HTTP_STALL_BYTES       1024
+#define HTTP_STALL_TIMEOUT_MS  30000 /* without a byte for so long, a connection is dead */
+#define HTTP_ANSWER_TIMEOUT_S  600   /* for a whole answer that is collected, which is small */
 
 struct http;
 
-struct http_request {
-    const char *url;
-    const char *accept;        /* value of Accept, or NULL */
-    const char *authorization; /* value of Authorization, or NULL; only for the origin of `url` */
-    bool no_redirects;         /* a redirect is the answer */
-    uint64_t body_max;         /* bytes of a successful answer; more is an error */
-    /* Takes the body of a successful answer piece by piece; NULL collects it in the response. */
-    bool (*body)(void *data, const void *bytes, size_t len, struct err *err);
+/* Certificates for one origin: texts in PEM, paths of files. All may be NULL. */
+struct http_tls {
+    char *authorities; /* certificates of authorities, besides the system's own */
+    char *certificate; /* path of the client's certificate */
+    char *key;         /* and of its key */
+};
+
+void http_tls_release(struct http_tls *tls);
+#define autotls CLEANUP(http_tls_release) struct http_tls
+
+/* Asked about once a second whether an exchange has become useless; `stopped` may be NULL. */
+struct http_stop {
+    bool (*stopped)(void *data);
     void *data;
+};
+
+static inline bool http_is_stopped(const struct http_stop *stop)
+{
+    return stop->stopped && stop->stopped(stop->data);
+}
+
+struct http_settings {
+    unsigned int stall_ms; /* 0 stands for HTTP_STALL_TIMEOUT_MS */
+    /* Finds the certificates for the origin of an https URL; asked for each hop. May be NULL. */
+    bool (*tls)(const struct url *url, struct http_tls *tls, struct err *err);
+    struct http_stop stop;
 };
 
 struct http_response {
@@ -40,18 +60,36 @@ struct http_response {
     struct buf body;     /* of a success without callback, and the start of any other */
 };
 
-/* NULL without memory. */
-struct http *http_new(void);
+struct http_request {
+    const char *url;
+    const char *accept;        /* value of Accept, or NULL */
+    const char *authorization; /* value of Authorization, or NULL; only for the origin of `url` */
+    const char *form;          /* a form to POST, or NULL; redirects of it are never followed */
+    uint64_t offset;           /* asks for the bytes from here on, unless 0 */
+    bool no_redirects;         /* a redirect is the answer */
+    uint64_t body_max;         /* bytes of a successful answer; more is an error */
+    /* Takes the body of a successful answer piece by piece; NULL collects it in the response.
+     * `begin` comes once before it, also when it is empty, and sees status and headers. */
+    bool (*begin)(void *data, const struct http_response *response, struct err *err);
+    bool (*body)(void *data, const void *bytes, size_t len, struct err *err);
+    void *data;
+};
+
+/* `settings` is copied. NULL without memory. */
+struct http *http_new(const struct http_settings *settings);
 void http_free(struct http *http);
 
 /*
- * GETs. True as soon as the server answered, whatever the status. An error of the connection, of
- * TLS or a time-out is registry.unreachable; a body that is too long is image.corrupt; the
- * callback's errors are handed on.
+ * GETs, or POSTs a form. True as soon as the server answered, whatever the status. An error of the
+ * connection, of TLS or a time-out is registry.unreachable; a body that is too long is
+ * image.corrupt; the callbacks' errors are handed on.
  */
-bool http_get(struct http *http, const struct http_request *request, struct http_response *response,
-              struct err *err);
+bool http_send(struct http *http, const struct http_request *request,
+               struct http_response *response, struct err *err);
 void http_response_release(struct http_response *response);
+
+/* Whether what failed last was a connection that may work the next time. */
+bool http_may_retry(const struct http *http);
 
 /* The value of the next header `name` from index *from on, which moves behind it; NULL at the end.
  */

@@ -78,6 +78,25 @@ bool url_same_origin(const struct url *a, const struct url *b)
     return a->https == b->https && a->port == b->port && strcasecmp(a->host, b->host) == 0;
 }
 
+bool url_is_proxy(const char *text)
+{
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    CLEANUP(cleanup_curlu) CURLU *handle = curl_url();
+    autofree char *scheme = NULL, *host = NULL;
+
+    if (!handle || strlen(text) > URL_MAX || text[strcspn(text, " \t\r\n")] ||
+        curl_url_set(handle, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME))
+        return false;
+    scheme = get_part(handle, CURLUPART_SCHEME, 0);
+    host = get_part(handle, CURLUPART_HOST, 0);
+    for (size_t i = 0; scheme && host && *host && i < ARRAY_SIZE(schemes); i++) {
+        if (strcasecmp(scheme, schemes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The host without brackets and port. */
 static void bare_host(const char *text, char host[HOST_MAX])
 {

@@ -28,6 +28,12 @@ void url_release(struct url *url);
 /* Same scheme, host and port: what may see the same credentials. */
 bool url_same_origin(const struct url *a, const struct url *b);
 
+/*
+ * Whether a text names a proxy: HOST[:PORT], or a URL of http, https or SOCKS, which may have user
+ * information. What libcurl says of another one quotes it, password and all.
+ */
+bool url_is_proxy(const char *text);
+
 /* "localhost", names below it, 127.0.0.0/8 and ::1, with or without ":PORT". */
 bool host_is_loopback(const char *host);
 

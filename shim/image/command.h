@@ -15,6 +15,10 @@ int command_pull(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_remove(int argc, char **argv);
+int command_export(int argc, char **argv);
+int command_import(int argc, char **argv);
+int command_gc(int argc, char **argv);
+int command_verify(int argc, char **argv);
 int command_ensure(int argc, char **argv);
 
 /* One option of a command: where its value goes, or where `true` goes when it takes none. */

@@ -1,42 +1,69 @@
 #include <string.h>
 
-#include "runtime/image/store_write.h"
+#include "base/clock.h"
+#include "runtime/image/store_gc.h"
 #include "shim/image/command.h"
+#include "shim/image/mapped.h"
+#include "shim/image/progress.h"
 #include "shim/print.h"
 
 static const char help_text[] = "Usage: stepcell image list [OPTIONS]\n\n"
-                                "Lists the images in the store.\n\n"
+                                "Lists the images in the store: reference, platform, digest, size "
+                                "with all layers, last use.\n\n"
                                 "  --json       as JSON\n"
                                 "  --store DIR  the image store\n";
 
-static json_t *names_json(const struct stored_names *names)
+static void use_text(time_t time, char text[CLOCK_TEXT_MAX])
 {
-    json_t *images = json_array();
+    const struct timespec when = {.tv_sec = time};
 
-    for (size_t i = 0; i < names->count; i++) {
-        const struct stored_name *name = &names->items[i];
-        char platform[PLATFORM_TEXT_MAX];
-
-        platform_text(&name->platform, platform);
-        json_array_append_new(images,
-                              json_pack("{s:o, s:s, s:s, s:s}", "reference",
-                                        json_bytes(name->reference, strlen(name->reference)),
-                                        "platform", platform, "digest", name->digest,
-                                        "manifest_digest", name->manifest_digest));
-    }
-    return json_pack("{s:s, s:o}", "schema", "stepcell.images/1", "images", images);
+    if (time)
+        clock_text(&when, text);
+    else
+        strcpy(text, "-");
 }
 
-static void print_names(const struct stored_names *names)
+static json_t *name_json(const struct stored_name *name, const struct image_usage *usage)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        const struct stored_name *name = &names->items[i];
-        autofree char *reference = command_escape(name->reference);
-        char platform[PLATFORM_TEXT_MAX];
+    char platform[PLATFORM_TEXT_MAX], used[CLOCK_TEXT_MAX];
 
-        platform_text(&name->platform, platform);
-        print_out("%s\t%s\t%s\n", reference ? reference : "", platform, name->manifest_digest);
+    platform_text(&name->platform, platform);
+    use_text(usage->last_used, used);
+    return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o}", "reference",
+                     json_bytes(name->reference, strlen(name->reference)), "platform", platform,
+                     "digest", name->digest, "manifest_digest", name->manifest_digest, "size",
+                     (json_int_t)usage->bytes, "last_used",
+                     usage->last_used ? json_string(used) : json_null());
+}
+
+static void print_name(const struct stored_name *name, const struct image_usage *usage)
+{
+    autofree char *reference = command_escape(name->reference);
+    char platform[PLATFORM_TEXT_MAX], used[CLOCK_TEXT_MAX], size[PROGRESS_SIZE_MAX];
+
+    platform_text(&name->platform, platform);
+    use_text(usage->last_used, used);
+    print_out("%s\t%s\t%s\t%s\t%s\n", reference ? reference : "", platform, name->manifest_digest,
+              progress_size(usage->bytes, size), used);
+}
+
+static bool list(const struct store *store, json_t *images, struct err *err)
+{
+    autonames names = {0};
+
+    if (!store_list(store, &names, err))
+        return false;
+    for (size_t i = 0; i < names.count; i++) {
+        struct image_usage usage;
+
+        if (!store_usage(store, &mapped_remover, names.items[i].manifest_digest, &usage, err))
+            return false;
+        if (images)
+            json_array_append_new(images, name_json(&names.items[i], &usage));
+        else
+            print_name(&names.items[i], &usage);
     }
+    return true;
 }
 
 int command_list(int argc, char **argv)
@@ -49,7 +76,7 @@ int command_list(int argc, char **argv)
         {NULL, NULL, NULL, NULL},
     };
     autostore store = STORE_INIT;
-    autonames names = {0};
+    autojson *images = NULL;
     struct err err;
     size_t words;
 
@@ -63,10 +90,10 @@ int command_list(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "'%s' is too much: 'list' takes options only", argv[0]);
         return command_failed(&err);
     }
-    if (!command_open_store(store_option, &store, &err) || !store_list(&store, &names, &err))
+    images = json ? json_array() : NULL;
+    if (!command_open_store(store_option, &store, &err) || !list(&store, images, &err))
         return command_failed(&err);
-    if (json)
-        return command_print_json(names_json(&names));
-    print_names(&names);
-    return 0;
+    return json ? command_print_json(
+                      json_pack("{s:s, s:O}", "schema", "stepcell.images/1", "images", images))
+                : 0;
 }

@@ -21,6 +21,10 @@ static const struct {
     {"list", command_list, false, "list the images in the store"},
     {"inspect", command_inspect, false, "show an image of the store"},
     {"remove", command_remove, false, "remove images from the store"},
+    {"import", command_import, true, "get an image out of a layout or an archive"},
+    {"export", command_export, false, "write an image as a layout or an archive"},
+    {"gc", command_gc, true, "remove what is not needed, or not used any more"},
+    {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
 };
 

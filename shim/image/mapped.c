@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
+#include "shim/image/walls.h"
 
 bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
 {
@@ -14,8 +16,11 @@ bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
     return true;
 }
 
+#define CALL_FAILED 3 /* with an error: sanitizers and the child of idmap_run end with others */
+
 /* What parent and child of idmap_run share. */
 struct call {
+    const struct reach *reach;
     bool (*function)(void *argument, struct err *err);
     void *argument;
     struct err err;
@@ -25,12 +30,25 @@ static int run_call(void *data)
 {
     struct call *call = data;
 
-    return call->function(call->argument, &call->err) ? 0 : 1;
+    return walls_put_up(call->reach, &call->err) && call->function(call->argument, &call->err)
+               ? 0
+               : CALL_FAILED;
+}
+
+/* What a child says may be anything: a layer can have taken it over. */
+static void take_error(const struct err *said, struct err *err)
+{
+    *err = *said;
+    err->message[sizeof(err->message) - 1] = '\0';
+    err->hint[sizeof(err->hint) - 1] = '\0';
+    if (err->code <= ERR_NONE || err->code >= ERR_COUNT)
+        err->code = ERR_ENGINE_FAILED;
 }
 
 /* The child is a copy of this process, so its error has to come back in memory that they share. */
-static bool run_mapped(const struct idmap *map, bool (*function)(void *argument, struct err *err),
-                       void *argument, struct err *err)
+static bool run_mapped(const struct idmap *map, const struct reach *reach,
+                       bool (*function)(void *argument, struct err *err), void *argument,
+                       struct err *err)
 {
     struct call *call =
         mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -38,24 +56,26 @@ static bool run_mapped(const struct idmap *map, bool (*function)(void *argument,
 
     if (call == MAP_FAILED)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot start a child");
+    call->reach = reach;
     call->function = function;
     call->argument = argument;
     status = idmap_run(map, run_call, call, err);
-    if (status == 1)
-        *err = call->err;
-    else if (status > 1)
+    if (status == CALL_FAILED)
+        take_error(&call->err, err);
+    else if (status > 0)
         err_set(err, ERR_ENGINE_FAILED, "a child that works on layers ended with status %d",
                 status);
     munmap(call, sizeof(*call));
     return status == 0;
 }
 
-static bool run_for_layers(void *data, bool (*function)(void *argument, struct err *err),
-                           void *argument, struct err *err)
+static bool run_for_layers(void *data, const struct reach *reach,
+                           bool (*function)(void *argument, struct err *err), void *argument,
+                           struct err *err)
 {
     const struct mapped *mapped = data;
 
-    return run_mapped(&mapped->map, function, argument, err);
+    return run_mapped(&mapped->map, reach, function, argument, err);
 }
 
 /* Root's own ids are not in root's map: the child could not take the directory over itself. */
@@ -100,6 +120,7 @@ static bool remove_here(void *argument, struct err *err)
 static bool remove_tree(void *data, int dirfd, const char *name, struct err *err)
 {
     struct removal removal = {dirfd, name};
+    const struct reach reach = {.root = dirfd};
     struct mapped mapped;
 
     (void)data;
@@ -107,7 +128,57 @@ static bool remove_tree(void *data, int dirfd, const char *name, struct err *err
         return true;
     if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
         return remove_here(&removal, err);
-    return run_mapped(&mapped.map, remove_here, &removal, err);
+    return run_mapped(&mapped.map, &reach, remove_here, &removal, err);
 }
 
-const struct tree_remover mapped_remover = {.remove = remove_tree};
+/* Its result has to come back in memory that parent and child share. */
+struct measurement {
+    int dirfd;
+    const char *name;
+    uint64_t *bytes;
+};
+
+static bool add_entry(void *data, int dirfd, const char *name)
+{
+    struct measurement *measurement = data;
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    /* A file of several names counts once. */
+    *measurement->bytes +=
+        (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) ? 1 : (uint64_t)st.st_nlink);
+    return !S_ISDIR(st.st_mode) || file_each_entry(dirfd, name, add_entry, data);
+}
+
+static bool measure_here(void *argument, struct err *err)
+{
+    const struct measurement *measurement = argument;
+
+    return file_each_entry(measurement->dirfd, measurement->name, add_entry, argument) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot measure '%s'", measurement->name);
+}
+
+static bool measure_tree(void *data, int dirfd, const char *name, uint64_t *bytes, struct err *err)
+{
+    uint64_t *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct measurement measurement = {dirfd, name, shared};
+    const struct reach reach = {.root = dirfd};
+    struct mapped mapped;
+    bool ok;
+
+    (void)data;
+    if (shared == MAP_FAILED)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot measure '%s'", name);
+    if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
+        ok = measure_here(&measurement, err);
+    else
+        ok = run_mapped(&mapped.map, &reach, measure_here, &measurement, err);
+    if (ok)
+        *bytes = *shared;
+    munmap(shared, sizeof(*shared));
+    return ok;
+}
+
+const struct tree_remover mapped_remover = {.remove = remove_tree, .measure = measure_tree};

@@ -86,11 +86,21 @@ static json_t *phases_json(const struct fetch *fetch)
     return list;
 }
 
+/* A name in the store is one that a registry could have. */
+static bool parse_name(const char *text, struct reference *name, struct err *err)
+{
+    if (!command_parse_reference(text, name, err))
+        return false;
+    return (name->transport == TRANSPORT_REGISTRY && !name->digest) ||
+           err_set(err, ERR_OPTION_INVALID, "'%s' is not a name such as example.test/tools:1.0",
+                   text);
+}
+
 bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
 {
     autofetch fetch = FETCH_INIT;
     autostore store = STORE_INIT;
-    autoreference reference = {0};
+    autoreference reference = {0}, name_as = {0};
     struct progress progress = {0};
     struct platform platform;
 
@@ -99,14 +109,16 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
         !progress_init(obtain->progress, &progress, err) ||
         !command_open_store(obtain->store, &store, err))
         return false;
+    if (obtain->name_as && !parse_name(obtain->name_as, &name_as, err))
+        return false;
+    fetch.name_as = obtain->name_as ? &name_as : NULL;
     fetch.store = &store;
     fetch.reference = &reference;
     fetch.platform = &platform;
     fetch.policy = obtain->policy;
     fetch.remover = &mapped_remover;
     fetch.progress = progress_callbacks(&progress);
-    if (!fetch_resolve(&fetch, err) || !fetch_blobs(&fetch, err) || !unpack(obtain, &fetch, err) ||
-        !fetch_finish(&fetch, err)) {
+    if (!fetch_resolve(&fetch, err) || !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err)) {
         progress_end(&progress);
         return false;
     }

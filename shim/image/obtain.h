@@ -11,6 +11,7 @@ struct obtain {
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
     const char *reference;
+    const char *name_as; /* the name in the store, or NULL for the reference */
     enum fetch_policy policy;
 };
 

@@ -10,9 +10,9 @@
 #include "shim/print.h"
 
 #define BAR_WIDTH    30
-#define BAR_LINE_MAX 128
+#define BAR_LINE_MAX 192
 #define REDRAW_NS    (100 * NS_PER_MS)
-#define SIZE_MAX_LEN 24
+#define LINE_NS      (5000 * NS_PER_MS)
 
 bool progress_init(const char *mode, struct progress *progress, struct err *err)
 {
@@ -38,8 +38,7 @@ bool progress_init(const char *mode, struct progress *progress, struct err *err)
                    mode);
 }
 
-/* "129 MB", in powers of ten as registries show them. */
-static const char *size_text(uint64_t bytes, char text[SIZE_MAX_LEN])
+const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
     double value = (double)bytes;
@@ -49,18 +48,21 @@ static const char *size_text(uint64_t bytes, char text[SIZE_MAX_LEN])
         value /= 1000;
         unit++;
     }
-    snprintf(text, SIZE_MAX_LEN, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    snprintf(text, PROGRESS_SIZE_MAX, value < 10 && unit ? "%.1f %s" : "%.0f %s", value,
+             units[unit]);
     return text;
 }
 
 static void begin(void *data, size_t layers, uint64_t bytes)
 {
-    const struct progress *progress = data;
-    char size[SIZE_MAX_LEN];
+    struct progress *progress = data;
+    char size[PROGRESS_SIZE_MAX];
 
+    progress->layers = layers;
+    progress->last = clock_now();
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
-                   size_text(bytes, size));
+                   progress_size(bytes, size));
 }
 
 /* A line that replaces itself: the one thing that is not printed by lines. */
@@ -73,47 +75,43 @@ static void draw(struct progress *progress, const char *text)
     (void)!file_write_all(STDERR_FILENO, line, (size_t)len);
 }
 
-static void draw_bar(struct progress *progress, size_t index, size_t layers, uint64_t done,
-                     uint64_t size)
+static void draw_bar(struct progress *progress, uint64_t done, uint64_t size)
 {
     static const char full[] = "##############################";
     int filled = size ? (int)(done * BAR_WIDTH / size) : BAR_WIDTH;
-    char text[BAR_LINE_MAX - 32], done_text[SIZE_MAX_LEN], size_of_all[SIZE_MAX_LEN];
+    char text[BAR_LINE_MAX - 32], done_text[PROGRESS_SIZE_MAX], size_of_all[PROGRESS_SIZE_MAX];
 
-    snprintf(text, sizeof(text), "layer %zu/%zu [%.*s%*s] %s of %s", index, layers, filled, full,
-             BAR_WIDTH - filled, "", size_text(done, done_text), size_text(size, size_of_all));
+    snprintf(text, sizeof(text), "[%.*s%*s] %s of %s, %zu/%zu layers", filled, full,
+             BAR_WIDTH - filled, "", progress_size(done, done_text),
+             progress_size(size, size_of_all), progress->complete, progress->layers);
     draw(progress, text);
 }
 
-static void bytes(void *data, size_t index, size_t layers, uint64_t done, uint64_t size)
+/* A log gets a line for each layer, and one now and then while nothing else is said. */
+static void bytes(void *data, uint64_t done, uint64_t size)
 {
     struct progress *progress = data;
-    char text[SIZE_MAX_LEN];
-    int64_t now;
+    int64_t now = clock_now();
+    char text[PROGRESS_SIZE_MAX], all[PROGRESS_SIZE_MAX];
 
-    if (progress->mode == PROGRESS_PLAIN && progress->layer != index) {
-        progress->layer = index;
-        print_note(PRINT_NORMAL, "layer %zu/%zu, %s", index, layers, size_text(size, text));
+    if (progress->mode == PROGRESS_BAR && now - progress->last >= REDRAW_NS) {
+        progress->last = now;
+        draw_bar(progress, done, size);
+    } else if (progress->mode == PROGRESS_PLAIN && now - progress->last >= LINE_NS) {
+        progress->last = now;
+        print_note(PRINT_NORMAL, "%s of %s", progress_size(done, text), progress_size(size, all));
     }
-    if (progress->mode != PROGRESS_BAR)
-        return;
-    now = clock_now();
-    if (done < size && now - progress->last < REDRAW_NS)
-        return;
-    progress->last = now;
-    draw_bar(progress, index, layers, done, size);
 }
 
-static void unpack(void *data, size_t index, size_t layers)
+static void layer(void *data, size_t count, size_t layers)
 {
     struct progress *progress = data;
-    char text[BAR_LINE_MAX - 32];
 
-    snprintf(text, sizeof(text), "unpacking layer %zu/%zu", index, layers);
-    if (progress->mode == PROGRESS_PLAIN)
-        print_note(PRINT_NORMAL, "%s", text);
-    else if (progress->mode == PROGRESS_BAR)
-        draw(progress, text);
+    progress->complete = count;
+    if (progress->mode != PROGRESS_PLAIN)
+        return;
+    progress->last = clock_now();
+    print_note(PRINT_NORMAL, "layer %zu/%zu is ready", count, layers);
 }
 
 void progress_end(void *data)
@@ -125,8 +123,23 @@ void progress_end(void *data)
     progress->line_open = false;
 }
 
+static void warning(void *data, const char *registry, const char *text)
+{
+    struct progress *progress = data;
+
+    progress_end(progress);
+    if (progress->mode != PROGRESS_NONE)
+        print_note(PRINT_NORMAL, "the registry '%s' warns: %s", registry, text);
+}
+
 struct fetch_progress progress_callbacks(struct progress *progress)
 {
     return (struct fetch_progress){
-        .begin = begin, .bytes = bytes, .unpack = unpack, .end = progress_end, .data = progress};
+        .begin = begin,
+        .bytes = bytes,
+        .layer = layer,
+        .end = progress_end,
+        .warning = warning,
+        .data = progress,
+    };
 }

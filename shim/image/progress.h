@@ -8,14 +8,19 @@ enum progress_mode { PROGRESS_NONE, PROGRESS_PLAIN, PROGRESS_BAR };
 
 struct progress {
     enum progress_mode mode;
-    int64_t last;   /* clock_now() of the last change of the bar */
-    size_t layer;   /* the layer that was announced last */
-    bool line_open; /* the bar stands in a line that is not ended */
+    int64_t last;            /* clock_now() of the last change of the bar, or of the last line */
+    size_t layers, complete; /* of those that were missing */
+    bool line_open;          /* the bar stands in a line that is not ended */
 };
 
 /* `mode` is "auto", "plain", "none", or NULL for "auto". */
 bool progress_init(const char *mode, struct progress *progress, struct err *err);
 struct fetch_progress progress_callbacks(struct progress *progress);
+
+#define PROGRESS_SIZE_MAX 24
+
+/* "129 MB", in powers of ten as registries show them. */
+const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX]);
 
 /* Ends the line of a bar, so that a message can follow. */
 void progress_end(void *data);

@@ -11,18 +11,18 @@ free_port() {
     echo "$port"
 }
 
-# start_registry [HTPASSWD]: sets REGISTRY (HOST:PORT) and REGISTRY_PID
+# start_registry [HTPASSWD]: sets REGISTRY (HOST:PORT) and REGISTRY_PID; REGISTRY_TLS is its `tls`, if any
 start_registry() {
-    local auth='' try
+    local auth='' tls=${REGISTRY_TLS:-} try
     REGISTRY_DIR=$(mktemp -d "$TEST_DIR/registry.XXXXXX")
     [ -z "${1:-}" ] || auth="auth: {htpasswd: {realm: test, path: $1}}"
     for try in 1 2 3; do
-        REGISTRY=127.0.0.1:$(free_port)
+        REGISTRY=127.0.0.1:$(free_port) REGISTRY_TLS=$tls
         cat >"$REGISTRY_DIR/config.yml" <<END
 version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $REGISTRY_DIR/data}, delete: {enabled: true}}
-http: {addr: $REGISTRY}
+http: {addr: '$REGISTRY'${tls:+, $tls}}
 $auth
 END
         docker-registry serve "$REGISTRY_DIR/config.yml" >"$REGISTRY_DIR/log" 2>&1 3>&- &
@@ -37,7 +37,13 @@ END
 }
 
 registry_answers() {
-    kill -0 "$REGISTRY_PID" && curl -s -o /dev/null --noproxy '*' "http://$REGISTRY/v2/"
+    kill -0 "$REGISTRY_PID" || return
+    if [ -n "${REGISTRY_TLS:-}" ]; then
+        # One that wants a client's certificate is there when it says so.
+        curl -sk -o /dev/null --noproxy '*' "https://$REGISTRY/v2/" || [ $? = 56 ]
+    else
+        curl -s -o /dev/null --noproxy '*' "http://$REGISTRY/v2/"
+    fi
 }
 
 stop_registry() {
@@ -45,7 +51,7 @@ stop_registry() {
     kill "$REGISTRY_PID" 2>/dev/null || true
     wait "$REGISTRY_PID" 2>/dev/null || true
     rm -rf "$REGISTRY_DIR"
-    REGISTRY_PID=
+    REGISTRY_PID='' REGISTRY_TLS=''
 }
 
 # push OCI-REFERENCE NAME[:TAG] [skopeo option...]: into the registry, all platforms

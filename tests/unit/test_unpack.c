@@ -337,6 +337,30 @@ static void attributes_are_set(void **state)
     free_place(&place);
 }
 
+/* Whatever the mode was that a file was made with, or that it had before. */
+static void modes_are_exact(void **state)
+{
+    const struct tar_entry entries[ENTRIES] = {
+        {'5', "d", 0, 0, 0, 02777},     {'0', "d/f", 0, "x", 0, 0777},
+        {'0', "d/none", 0, "x", 0, 01}, {'0', "d/sgid", 0, "x", 0, 02755},
+        {'5', "e", 0, 0, 0, 06775},     {'5', "e", 0, 0, 0, 0555},
+    };
+    const mode_t modes[] = {02777, 0777, 01, 02755, 0555};
+    const char *const names[] = {"d", "d/f", "d/none", "d/sgid", "e"};
+    struct place place;
+    struct stat st;
+    struct err err;
+
+    (void)state;
+    make_place(&place);
+    assert_ok(unpack_entries(&place, entries, &err));
+    for (size_t i = 0; i < COUNT(names); i++) {
+        assert_int_equal(fstatat(place.root, names[i], &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+    }
+    free_place(&place);
+}
+
 /* A tar of one large file of zeros, which compresses well. */
 static void make_bomb(struct buf *tar, size_t len)
 {
@@ -476,11 +500,11 @@ static void limits_are_named(void **state)
     } table[] = {
         {"entries",
          {.entries = 0, .depth = 9, .path = 99, .file = 1 << 30, .total = 1 << 30, .ratio = 99999}},
-        {"file",
+        {"99 bytes of a file",
          {.entries = 9, .depth = 9, .path = 99, .file = 99, .total = 1 << 30, .ratio = 99999}},
-        {"path",
+        {"3 bytes of a path",
          {.entries = 9, .depth = 9, .path = 3, .file = 1 << 30, .total = 1 << 30, .ratio = 99999}},
-        {"directories",
+        {"0 directories",
          {.entries = 9, .depth = 0, .path = 99, .file = 1 << 30, .total = 1 << 30, .ratio = 9999}},
         {"1000 bytes",
          {.entries = 9, .depth = 9, .path = 99, .file = 1 << 30, .total = 1000, .ratio = 99999}},
@@ -500,6 +524,23 @@ static void limits_are_named(void **state)
         if (!strstr(err.message, table[i].word))
             fail_msg("'%s' is not in '%s'", table[i].word, err.message);
     }
+}
+
+static void implied_directories_count(void **state)
+{
+    static const struct tar_entry entry = {.type = '0', .name = "a/b/c/d/e/f", .content = "x"};
+    struct unpack_limits limits = UNPACK_LIMITS;
+    autobuf tar = BUF_INIT(TAR_MAX);
+    struct err err;
+
+    (void)state;
+    tar_add(&tar, &entry);
+    tar_end(&tar);
+    limits.entries = 4;
+    assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err), ERR_IMAGE_CORRUPT);
+    assert_non_null(strstr(err.message, "limit of 4 directories"));
+    limits.entries = 5;
+    assert_ok(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err));
 }
 
 static void impossible_sizes_are_refused(void **state)
@@ -553,10 +594,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attacks_stay_inside),
         cmocka_unit_test(attributes_are_set),
+        cmocka_unit_test(modes_are_exact),
         cmocka_unit_test(compressed_layers_end_where_they_should),
         cmocka_unit_test(members_are_joined),
         cmocka_unit_test(a_window_too_large_is_refused),
         cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(implied_directories_count),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(another_content_is_refused),
         cmocka_unit_test(an_archive_without_its_end_is_read),

@@ -1,0 +1,270 @@
+#include "runtime/image/store_export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+
+#define COPY_CHUNK 65536
+#define NAME_SIZE  128
+#define TAR_BLOCK  512
+#define LAYOUT     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
+
+/* Where the files go: one of the two. */
+struct exporter {
+    const struct store *store;
+    const char *target; /* for messages */
+    int dir;            /* or -1 */
+    int archive;        /* or -1 */
+};
+
+/* POSIX.1-1988's header of a file in a tar archive. */
+struct tar_header {
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
+    char link[100], magic[6], version[2], owner[32], group[32], major[8], minor[8], prefix[155];
+    char padding[12];
+};
+
+_Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is one block");
+
+static void exporter_release(struct exporter *exporter)
+{
+    close_fd(exporter->dir);
+    close_fd(exporter->archive);
+}
+
+static bool failed(const struct exporter *exporter, struct err *err)
+{
+    return err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s'", exporter->target);
+}
+
+/* Octal digits, or the number itself where they do not reach (the way of GNU tar). */
+static void put_size(char field[12], uint64_t size)
+{
+    if (size < UINT64_C(1) << 33) {
+        snprintf(field, 12, "%011llo", (unsigned long long)size);
+        return;
+    }
+    field[0] = (char)0x80;
+    for (int i = 11; i > 0; i--, size >>= 8)
+        field[i] = (char)size;
+}
+
+static bool add_header(const struct exporter *exporter, const char *name, char type, uint64_t size)
+{
+    struct tar_header header = {
+        .mode = "0000644",
+        .uid = "0000000",
+        .gid = "0000000",
+        .mtime = "00000000000",
+        .checksum = "        ",
+        .type = type,
+        .magic = "ustar",
+        .version = {'0', '0'},
+    };
+    const unsigned char *bytes = (const unsigned char *)&header;
+    unsigned int sum = 0;
+
+    snprintf(header.name, sizeof(header.name), "%s", name);
+    put_size(header.size, size);
+    /* The field itself counts as blanks, without an end. */
+    header.checksum[7] = ' ';
+    for (size_t i = 0; i < sizeof(header); i++)
+        sum += bytes[i];
+    snprintf(header.checksum, sizeof(header.checksum), "%06o", sum);
+    return file_write_all(exporter->archive, &header, sizeof(header));
+}
+
+/* Fills the last block of a file of so many bytes. */
+static bool add_padding(const struct exporter *exporter, uint64_t size)
+{
+    static const char zeros[TAR_BLOCK];
+    size_t used = (size_t)(size % TAR_BLOCK);
+
+    return !used || file_write_all(exporter->archive, zeros, TAR_BLOCK - used);
+}
+
+static bool end_archive(const struct exporter *exporter)
+{
+    static const char zeros[2 * TAR_BLOCK];
+
+    return file_write_all(exporter->archive, zeros, sizeof(zeros)) && fsync(exporter->archive) == 0;
+}
+
+/* An archive needs no entries for directories. */
+static bool add_directory(const struct exporter *exporter, const char *name, struct err *err)
+{
+    return exporter->archive >= 0 || mkdirat(exporter->dir, name, 0755) == 0 || errno == EEXIST ||
+           failed(exporter, err);
+}
+
+static bool add_text(const struct exporter *exporter, const char *name, const char *text,
+                     struct err *err)
+{
+    size_t len = strlen(text);
+
+    if (exporter->archive < 0)
+        return file_replace(exporter->dir, name, text, len, 0644, ERR_CONFIG_INVALID, err);
+    return (add_header(exporter, name, '0', len) && file_write_all(exporter->archive, text, len) &&
+            add_padding(exporter, len)) ||
+           failed(exporter, err);
+}
+
+/* Hashed while it is copied. */
+static bool copy(const struct exporter *exporter, int from, int to, const char *digest,
+                 struct err *err)
+{
+    autodigest *hash = digest_new();
+    char chunk[COPY_CHUNK], found[DIGEST_TEXT_MAX];
+    ssize_t n;
+
+    if (!hash)
+        return failed(exporter, err);
+    while ((n = read(from, chunk, sizeof(chunk))) > 0) {
+        digest_update(hash, chunk, (size_t)n);
+        if (!file_write_all(to, chunk, (size_t)n))
+            return failed(exporter, err);
+    }
+    if (n < 0)
+        return err_errno(err, ERR_IMAGE_CORRUPT, "cannot read the blob '%s'", digest);
+    digest_finish(hash, found);
+    if (strcmp(found, digest) == 0)
+        return true;
+    err_set(err, ERR_IMAGE_CORRUPT, "the blob '%s' in the store is damaged", digest);
+    return err_hint(err, "run 'stepcell image verify', and pull the image again");
+}
+
+static bool add_blob(const struct exporter *exporter, const char *digest, struct err *err)
+{
+    autofd from = store_open_blob(exporter->store, digest, err), to = -1;
+    char name[NAME_SIZE], part[NAME_SIZE];
+    struct stat st;
+
+    if (from < 0 || fstat(from, &st) < 0)
+        return false;
+    snprintf(name, sizeof(name), "blobs/sha256/%s", digest_hex(digest));
+    if (exporter->archive >= 0)
+        return (add_header(exporter, name, '0', (uint64_t)st.st_size) || failed(exporter, err)) &&
+               copy(exporter, from, exporter->archive, digest, err) &&
+               (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
+    snprintf(part, sizeof(part), "blobs/sha256/.%s", digest_hex(digest));
+    to = openat(exporter->dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (to < 0)
+        return failed(exporter, err);
+    if (copy(exporter, from, to, digest, err) &&
+        renameat(exporter->dir, part, exporter->dir, name) == 0)
+        return true;
+    unlinkat(exporter->dir, part, 0);
+    return false;
+}
+
+static json_t *entry_json(const struct image_name *name, size_t size, const struct manifest *parsed,
+                          const struct platform *platform, const char *tag)
+{
+    bool docker = parsed->layer_count && strstr(parsed->config.media_type, "docker");
+
+    return json_pack("{s:s, s:s, s:I, s:{s:s, s:s}, s:{s:s}}", "mediaType",
+                     docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST, "digest",
+                     name->manifest_digest, "size", (json_int_t)size, "platform", "architecture",
+                     platform->arch, "os", platform->os, "annotations", ANNOTATION_REF_NAME, tag);
+}
+
+/* The images of a layout that is there, but the one of this tag. */
+static json_t *others(const struct exporter *exporter, const char *tag)
+{
+    struct err ignored;
+    autojson *index = exporter->archive >= 0
+                          ? NULL
+                          : json_read_file(exporter->dir, "index.json", MANIFEST_MAX,
+                                           ERR_IMAGE_CORRUPT, &ignored);
+    json_t *kept = json_array(), *entry;
+    size_t i;
+
+    json_array_foreach (json_object_get(index, "manifests"), i, entry) {
+        const char *ref = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+
+        if (!ref || strcmp(ref, tag) != 0)
+            json_array_append(kept, entry);
+    }
+    return kept;
+}
+
+static bool add_index(const struct exporter *exporter, json_t *entry, const char *tag,
+                      struct err *err)
+{
+    json_t *entries = others(exporter, tag);
+    autojson *index = NULL;
+    autofree char *text = NULL;
+
+    json_array_append_new(entries, entry);
+    index = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_INDEX,
+                      "manifests", entries);
+    text = index ? json_dump_line(index) : NULL;
+    return text ? add_text(exporter, "index.json", text, err) : failed(exporter, err);
+}
+
+/* What is there before the index names it. */
+static bool export_to(const struct exporter *exporter, const struct image_name *name,
+                      const struct platform *platform, const char *tag, struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX);
+    automanifest manifest = {0};
+
+    if (!store_read_blob(exporter->store, name->manifest_digest, &text, err) ||
+        !manifest_parse(text.data, text.len, NULL, name->reference, &manifest, err) ||
+        !add_text(exporter, "oci-layout", LAYOUT, err) || !add_directory(exporter, "blobs", err) ||
+        !add_directory(exporter, "blobs/sha256", err) ||
+        !add_blob(exporter, name->manifest_digest, err) ||
+        !add_blob(exporter, manifest.config.digest, err))
+        return false;
+    for (size_t i = 0; i < manifest.layer_count; i++) {
+        bool repeated = false;
+
+        for (size_t k = 0; k < i && !repeated; k++)
+            repeated = strcmp(manifest.layers[k].blob.digest, manifest.layers[i].blob.digest) == 0;
+        if (!repeated && !add_blob(exporter, manifest.layers[i].blob.digest, err))
+            return false;
+    }
+    return add_index(exporter, entry_json(name, text.len, &manifest, platform, tag), tag, err);
+}
+
+static bool export_archive(struct exporter *exporter, const struct image_name *name,
+                           const struct platform *platform, const char *tag, struct err *err)
+{
+    autofree char *part = text_printf("%s.part", exporter->target);
+
+    if (part)
+        exporter->archive = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (exporter->archive < 0)
+        return failed(exporter, err);
+    if (export_to(exporter, name, platform, tag, err)) {
+        if (end_archive(exporter) && rename(part, exporter->target) == 0)
+            return true;
+        failed(exporter, err);
+    }
+    unlink(part);
+    return false;
+}
+
+bool store_export(const struct store *store, const struct image_name *name,
+                  const struct platform *platform, const struct reference *target, struct err *err)
+{
+    CLEANUP(exporter_release)
+    struct exporter exporter = {.store = store, .target = target->path, .dir = -1, .archive = -1};
+    const char *tag = target->tag ? target->tag : "latest";
+    autofd lock = store_lock(store, "store", LOCK_SH, err);
+
+    if (lock < 0)
+        return false;
+    if (target->transport == TRANSPORT_OCI_ARCHIVE)
+        return export_archive(&exporter, name, platform, tag, err);
+    if (!file_make_dirs(target->path, 0755, ERR_CONFIG_INVALID, err))
+        return false;
+    exporter.dir = open(target->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (exporter.dir < 0)
+        return failed(&exporter, err);
+    return export_to(&exporter, name, platform, tag, err);
+}

@@ -1,0 +1,382 @@
+#include "runtime/image/store_gc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "runtime/image/store_needs.h"
+
+#define ENTRY_PATH_MAX 512
+#define NUMBER_MAX     32
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot look through the image store");
+}
+
+/* ---- sizes and times ---- */
+
+static uint64_t blob_bytes(const struct store *store, const char *hex)
+{
+    char path[ENTRY_PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "blobs/sha256/%s", hex);
+    return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+/* What was measured before stands in the file of the lock, which goes with the layer. */
+static bool layer_bytes(const struct store *store, const struct tree_remover *remover,
+                        const char *map, const char *hex, uint64_t *bytes, struct err *err)
+{
+    char path[ENTRY_PATH_MAX], text[NUMBER_MAX + 1] = "";
+    autofd file = -1, map_fd = -1;
+
+    *bytes = 0;
+    snprintf(path, sizeof(path), "layers/%s", map);
+    map_fd = openat(store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (map_fd < 0 || faccessat(map_fd, hex, F_OK, 0) < 0)
+        return true;
+    snprintf(path, sizeof(path), "locks/layer-%s-%s", map, hex);
+    file = openat(store->fd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file >= 0 && read(file, text, NUMBER_MAX) > 0 && num_parse(text, INT64_MAX, bytes))
+        return true;
+    if (!remover->measure(remover->data, map_fd, hex, bytes, err))
+        return false;
+    snprintf(text, sizeof(text), "%" PRIu64, *bytes);
+    if (file >= 0)
+        (void)!pwrite(file, text, strlen(text), 0);
+    return true;
+}
+
+static time_t last_use(const struct store *store, const char *digest)
+{
+    char path[ENTRY_PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "images/%s/image.json", digest_hex(digest));
+    return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mtim.tv_sec;
+}
+
+/* Adds up what is needed; of layers, for every map. */
+struct sum {
+    const struct store *store;
+    const struct tree_remover *remover;
+    const struct needs *needs;
+    uint64_t bytes;
+};
+
+static bool add_map(void *data, const char *dir, const char *map, struct err *err)
+{
+    struct sum *sum = data;
+
+    (void)dir;
+    for (size_t i = 0; i < sum->needs->layers.count; i++) {
+        uint64_t bytes;
+
+        if (!layer_bytes(sum->store, sum->remover, map, digest_hex(sum->needs->layers.items[i]),
+                         &bytes, err))
+            return false;
+        sum->bytes += bytes;
+    }
+    return true;
+}
+
+static bool add_up(const struct store *store, const struct tree_remover *remover,
+                   const struct needs *needs, uint64_t *bytes, struct err *err)
+{
+    struct sum sum = {store, remover, needs, 0};
+
+    for (size_t i = 0; i < needs->blobs.count; i++)
+        sum.bytes += blob_bytes(store, digest_hex(needs->blobs.items[i]));
+    if (!store_each(store, "layers", add_map, &sum, err))
+        return false;
+    *bytes = sum.bytes;
+    return true;
+}
+
+static bool needs_of(const struct store *store, const char *digest, struct needs *needs,
+                     struct err *err)
+{
+    autoimage image = IMAGE_INIT;
+    bool found;
+
+    return store_load_image(store, digest, &found, &image, err) &&
+           (!found || store_add_needs(store, &image, needs, err));
+}
+
+bool store_usage(const struct store *store, const struct tree_remover *remover, const char *digest,
+                 struct image_usage *usage, struct err *err)
+{
+    autoneeds needs = {0};
+
+    usage->last_used = last_use(store, digest);
+    return needs_of(store, digest, &needs, err) &&
+           add_up(store, remover, &needs, &usage->bytes, err);
+}
+
+/* ---- what goes ---- */
+
+struct gc {
+    const struct store *store;
+    const struct tree_remover *remover;
+    const struct gc_options *options;
+    struct gc_result *result;
+    struct stored_names names;
+    bool *gone, *busy; /* by index of names */
+    struct needs kept;
+    uint64_t orphaned;
+    const char *map; /* that is looked at */
+    int map_fd;
+};
+
+static void gc_release(struct gc *gc)
+{
+    stored_names_release(&gc->names);
+    needs_release(&gc->kept);
+    free(gc->gone);
+    free(gc->busy);
+}
+
+static bool same_reference(const struct gc *gc, size_t a, size_t b)
+{
+    return strcmp(gc->names.items[a].reference, gc->names.items[b].reference) == 0;
+}
+
+/* The exclusive lock of an image's record; -1 when a cell has it, or there is none. */
+static int claim(const struct store *store, const char *hex, bool *busy)
+{
+    char path[ENTRY_PATH_MAX];
+    autofd fd = -1;
+
+    snprintf(path, sizeof(path), "images/%s/image.json", hex);
+    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+    return *busy ? -1 : TAKE_FD(fd);
+}
+
+/* Whether an image is named by something else that stays. */
+static bool is_named(const struct gc *gc, size_t except, const char *digest)
+{
+    for (size_t i = 0; i < gc->names.count; i++) {
+        if (!gc->gone[i] && (except == SIZE_MAX || !same_reference(gc, i, except)) &&
+            strcmp(gc->names.items[i].manifest_digest, digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Takes the names of one reference away, unless a cell runs one of its images. */
+static bool drop_reference(struct gc *gc, size_t first, struct err *err)
+{
+    const struct stored_name *names = gc->names.items;
+    bool busy = false;
+
+    for (size_t i = 0; i < gc->names.count && !busy; i++) {
+        autofd held = -1;
+
+        if (same_reference(gc, i, first) && !is_named(gc, first, names[i].manifest_digest))
+            held = claim(gc->store, digest_hex(names[i].manifest_digest), &busy);
+    }
+    for (size_t i = 0; i < gc->names.count; i++) {
+        if (same_reference(gc, i, first))
+            *(busy ? &gc->busy[i] : &gc->gone[i]) = true;
+    }
+    gc->result->busy += busy;
+    if (busy)
+        return true;
+    gc->options->removed(gc->options->data, "image", names[first].reference);
+    if (gc->options->dry_run)
+        return true;
+    if (unlinkat(gc->store->fd, names[first].file, 0) < 0 && errno != ENOENT)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", names[first].file);
+    return store_remove_index(gc->store, names[first].reference, err);
+}
+
+static bool drop_old(struct gc *gc, struct err *err)
+{
+    time_t now = time(NULL);
+
+    for (size_t i = 0; i < gc->names.count; i++) {
+        time_t newest = 0;
+
+        if (gc->gone[i] || gc->busy[i])
+            continue;
+        for (size_t k = 0; k < gc->names.count; k++) {
+            time_t used = last_use(gc->store, gc->names.items[k].manifest_digest);
+
+            if (same_reference(gc, i, k) && used > newest)
+                newest = used;
+        }
+        if (now - newest >= (time_t)gc->options->age_s && !drop_reference(gc, i, err))
+            return false;
+    }
+    return true;
+}
+
+/* Of an image that no reference leads to, only one that a cell runs stays. */
+static bool keep_used(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autoimage image = IMAGE_INIT;
+    autofd held = -1;
+    bool found, busy = false;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!store_load_image(gc->store, digest, &found, &image, err))
+        return false;
+    if (!found || !is_named(gc, SIZE_MAX, digest)) {
+        image.lock = close_fd(image.lock);
+        held = claim(gc->store, hex, &busy);
+        if (!busy)
+            return true;
+    }
+    if (!found)
+        return err_set(err, ERR_STORE_BUSY,
+                       "a cell runs the image '%s', whose record cannot be read", digest);
+    return store_add_needs(gc->store, &image, &gc->kept, err);
+}
+
+static bool find_kept(struct gc *gc, struct err *err)
+{
+    needs_release(&gc->kept);
+    gc->kept = (struct needs){0};
+    return store_each(gc->store, "images", keep_used, gc, err);
+}
+
+static bool drop_large(struct gc *gc, struct err *err)
+{
+    for (;;) {
+        size_t oldest = SIZE_MAX;
+        uint64_t bytes;
+
+        if (!find_kept(gc, err) || !add_up(gc->store, gc->remover, &gc->kept, &bytes, err))
+            return false;
+        for (size_t i = 0; i < gc->names.count; i++) {
+            if (!gc->gone[i] && !gc->busy[i] &&
+                (oldest == SIZE_MAX ||
+                 last_use(gc->store, gc->names.items[i].manifest_digest) <
+                     last_use(gc->store, gc->names.items[oldest].manifest_digest)))
+                oldest = i;
+        }
+        if (bytes <= gc->options->size_max || oldest == SIZE_MAX)
+            return true;
+        if (!drop_reference(gc, oldest, err))
+            return false;
+    }
+}
+
+/* ---- what nobody needs ---- */
+
+static void tell(const struct gc *gc, const char *kind, const char *name)
+{
+    gc->options->removed(gc->options->data, kind, name);
+}
+
+/* What cannot be read is in nobody's way, and a cell that runs with it holds it. */
+static bool collect_record(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autofd held = -1;
+    bool busy = false;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    if (!digest_is_valid(digest) || strv_contains(&gc->kept.blobs, digest))
+        return true;
+    held = claim(gc->store, hex, &busy);
+    if (busy)
+        return err_set(err, ERR_STORE_BUSY, "a cell has just started with the image '%s'", digest);
+    tell(gc, "record", digest);
+    return gc->options->dry_run || store_remove_record(gc->store, digest, err);
+}
+
+static bool collect_blob(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    uint64_t bytes = blob_bytes(gc->store, hex);
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    gc->result->before += bytes;
+    if (strv_contains(&gc->kept.blobs, digest)) {
+        gc->result->after += bytes;
+        return true;
+    }
+    tell(gc, "blob", digest);
+    return gc->options->dry_run || store_remove_blob(gc->store, hex, err);
+}
+
+static bool collect_layer(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autofree char *name = text_printf("%s/%s", gc->map, hex);
+    uint64_t bytes;
+
+    (void)dir;
+    if (!digest || !name)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!layer_bytes(gc->store, gc->remover, gc->map, hex, &bytes, err))
+        return false;
+    gc->result->before += bytes;
+    if (strv_contains(&gc->kept.layers, digest)) {
+        gc->result->after += bytes;
+        return true;
+    }
+    tell(gc, "layer", name);
+    return gc->options->dry_run ||
+           store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, err);
+}
+
+static bool collect_map(void *data, const char *dir, const char *map, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *path = text_printf("%s/%s", dir, map);
+    autofd map_fd = path ? openat(gc->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (map_fd < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", map);
+    gc->map = map;
+    gc->map_fd = map_fd;
+    return store_each(gc->store, path, collect_layer, gc, err);
+}
+
+bool store_gc(const struct store *store, const struct tree_remover *remover,
+              const struct gc_options *options, struct gc_result *result, struct err *err)
+{
+    CLEANUP(gc_release)
+    struct gc gc = {.store = store, .remover = remover, .options = options, .result = result};
+    autofd lock = store_lock(store, "store", LOCK_EX, err);
+
+    *result = (struct gc_result){0};
+    if (lock < 0 || (!options->dry_run && !store_sweep(store, remover, err)) ||
+        !store_list(store, &gc.names, err))
+        return false;
+    gc.gone = calloc(gc.names.count + 1, sizeof(bool));
+    gc.busy = calloc(gc.names.count + 1, sizeof(bool));
+    if (!gc.gone || !gc.busy)
+        return no_memory(err);
+    return (!options->has_age || drop_old(&gc, err)) &&
+           (!options->has_size || drop_large(&gc, err)) && find_kept(&gc, err) &&
+           store_each(store, "images", collect_record, &gc, err) &&
+           store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
+           store_each(store, "layers", collect_map, &gc, err);
+}

@@ -1,0 +1,46 @@
+/*
+ * Sizes, last use, and taking away what has not been used for long.
+ *
+ * An image was last used when its record was: whoever starts a cell sets the modification time of
+ * the record. The size of a layer is measured once and kept in the file of its lock.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_STORE_GC_H
+#define STEPCELL_RUNTIME_IMAGE_STORE_GC_H
+
+#include <time.h>
+
+#include "runtime/image/store_write.h"
+
+struct image_usage {
+    uint64_t bytes;   /* of its blobs and its layers for every map, also those that others share */
+    time_t last_used; /* 0 when there is no record */
+};
+
+struct gc_options {
+    bool has_age, has_size, dry_run;
+    uint64_t age_s; /* what was not used for so long goes */
+    uint64_t
+        size_max; /* then what was not used for longest, until so many bytes are left at most */
+    /*
+     * Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs.
+     */
+    void (*removed)(void *data, const char *kind, const char *name);
+    void *data;
+};
+
+struct gc_result {
+    uint64_t before, after; /* bytes of blobs and layers */
+    size_t busy;            /* references that would have gone, but cells run them */
+};
+
+bool store_usage(const struct store *store, const struct tree_remover *remover, const char *digest,
+                 struct image_usage *usage, struct err *err);
+
+/*
+ * Takes away references by age and by size, and in any case what no reference leads to. Nothing
+ * that a cell runs, or holds because it is about to run, is touched.
+ */
+bool store_gc(const struct store *store, const struct tree_remover *remover,
+              const struct gc_options *options, struct gc_result *result, struct err *err);
+
+#endif

@@ -1,0 +1,111 @@
+#include "runtime/image/store_needs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "runtime/image/layer_part.h"
+
+#define LOCK_PATH_MAX 1024
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot read the image store");
+}
+
+bool store_each(const struct store *store, const char *path,
+                bool (*visit)(void *data, const char *path, const char *name, struct err *err),
+                void *data, struct err *err)
+{
+    int fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    autodir *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+
+    if (!dir) {
+        close_fd(fd);
+        return errno == ENOENT || errno == ENOTDIR ||
+               err_errno(err, ERR_CONFIG_INVALID, "cannot read '%s'", path);
+    }
+    while ((entry = readdir(dir))) {
+        if (entry->d_name[0] != '.' && !visit(data, path, entry->d_name, err))
+            return false;
+    }
+    return true;
+}
+
+void needs_release(struct needs *needs)
+{
+    strv_release(&needs->blobs);
+    strv_release(&needs->layers);
+}
+
+static bool add_new(struct strv *strv, const char *item)
+{
+    return strv_contains(strv, item) || strv_add(strv, item);
+}
+
+/* Adds what an image needs; of one whose manifest is gone, what its record knows. */
+bool store_add_needs(const struct store *store, const struct image *image, struct needs *needs,
+                     struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX);
+    automanifest manifest = {0};
+    bool ok = add_new(&needs->blobs, image->manifest_digest) &&
+              add_new(&needs->blobs, image->config_digest);
+
+    for (size_t i = 0; ok && i < image->diff_ids.count; i++)
+        ok = add_new(&needs->layers, image->diff_ids.items[i]);
+    if (store_read_blob(store, image->manifest_digest, &text, err) &&
+        manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
+        for (size_t i = 0; ok && i < manifest.layer_count; i++)
+            ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
+    }
+    return ok || no_memory(err);
+}
+
+bool store_remove_record(const struct store *store, const char *digest, struct err *err)
+{
+    autofree char *dir = text_printf("images/%s", digest_hex(digest));
+    autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
+
+    if (!path)
+        return no_memory(err);
+    if ((unlinkat(store->fd, path, 0) < 0 && errno != ENOENT) || !file_remove_tree(store->fd, dir))
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    return true;
+}
+
+static void remove_lock(const struct store *store, const char *kind, const char *name)
+{
+    char path[2 * LOCK_PATH_MAX];
+
+    /* Nobody waits for it: whoever would holds the store's lock. */
+    snprintf(path, sizeof(path), "locks/%s-%s", kind, name);
+    unlinkat(store->fd, path, 0);
+}
+
+bool store_remove_blob(const struct store *store, const char *hex, struct err *err)
+{
+    char path[LOCK_PATH_MAX];
+
+    snprintf(path, sizeof(path), "blobs/sha256/%s", hex);
+    if (unlinkat(store->fd, path, 0) < 0 && errno != ENOENT)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    remove_lock(store, "blob", hex);
+    return true;
+}
+
+bool store_remove_layer(const struct store *store, const struct tree_remover *remover, int map_fd,
+                        const char *map, const char *hex, struct err *err)
+{
+    char part[LOCK_PATH_MAX], name[LOCK_PATH_MAX];
+
+    snprintf(part, sizeof(part), "%s" PART_SUFFIX, hex);
+    snprintf(name, sizeof(name), "%s-%s", map, hex);
+    if (renameat(map_fd, hex, map_fd, part) < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", hex);
+    remove_lock(store, "layer", name);
+    return remover->remove(remover->data, map_fd, part, err);
+}

@@ -1,0 +1,317 @@
+#include "runtime/image/store_verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "runtime/image/image_config.h"
+#include "runtime/image/layer_part.h"
+#include "runtime/image/store_needs.h"
+#include "runtime/image/tree_compare.h"
+
+#define NAME_MAX_LEN   512
+#define DIFFERENCE_MAX 8192
+
+struct verification {
+    const struct store *store;
+    struct store_check *check;
+    struct strv layers; /* MAP/HEX that were looked at */
+};
+
+static void verification_release(struct verification *verification)
+{
+    strv_release(&verification->layers);
+}
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot verify the image store");
+}
+
+static void report(struct verification *verification, const char *part, const char *name,
+                   const char *what, enum finding_remedy remedy)
+{
+    const struct finding finding = {part, name, what, remedy};
+
+    verification->check->findings++;
+    verification->check->found(verification->check->data, &finding);
+}
+
+/* ---- blobs ---- */
+
+static bool verify_blob(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct verification *verification = data;
+    const struct store *store = verification->store;
+    autofree char *digest = text_printf("sha256:%s", name);
+    autofree char *path = text_printf("%s/%s", dir, name);
+    autofd fd = -1;
+
+    if (!digest || !path)
+        return no_memory(err);
+    verification->check->blobs++;
+    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && digest_is_valid(digest) && store_is_intact(fd, digest))
+        return true;
+    report(verification, "blob", digest, "its content is not what its name says", REMEDY_PULL);
+    if (unlinkat(store->fd, path, 0) < 0 && errno != ENOENT)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    return true;
+}
+
+/* ---- records ---- */
+
+static const char unreadable[] = "it cannot be read";
+static const char changed[] = "it is not what the configuration says";
+
+/* Loads the manifest and compares the record with the configuration that it was made of. */
+static const char *check_record(const struct store *store, const struct image *image,
+                                struct manifest *manifest)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
+    autoimage fresh = IMAGE_INIT;
+    autojson *ours = NULL, *theirs = NULL;
+    struct err err;
+
+    if (!store_read_blob(store, image->manifest_digest, &text, &err) ||
+        !manifest_parse(text.data, text.len, NULL, image->manifest_digest, manifest, &err) ||
+        manifest->is_index)
+        return "its manifest is missing";
+    if (!store_read_blob(store, image->config_digest, &config, &err) ||
+        !image_config_parse(config.data, config.len, image->manifest_digest, manifest->layer_count,
+                            &fresh, &err))
+        return "its configuration is missing";
+    fresh.manifest_digest = strdup(image->manifest_digest);
+    fresh.config_digest = strdup(manifest->config.digest);
+    ours = store_image_json(image);
+    theirs = fresh.manifest_digest && fresh.config_digest ? store_image_json(&fresh) : NULL;
+    if (!ours || !theirs || !json_equal(ours, theirs))
+        return changed;
+    for (size_t i = 0; i < manifest->layer_count; i++) {
+        if (!store_has_blob(store, &manifest->layers[i].blob))
+            return "the blob of a layer is missing";
+    }
+    return NULL;
+}
+
+/* ---- layers ---- */
+
+/* Two trees of one layer, compared by a child that may read them. */
+struct trees {
+    int fresh, stored;
+    struct timespec since; /* the fresh one was begun */
+    char *difference;      /* memory that is shared */
+};
+
+static bool compare_mapped(void *argument, struct err *err)
+{
+    const struct trees *trees = argument;
+    autobuf difference = BUF_INIT(DIFFERENCE_MAX);
+
+    if (!tree_compare(trees->fresh, trees->stored, &trees->since, &difference, err))
+        return false;
+    if (difference.len)
+        snprintf(trees->difference, DIFFERENCE_MAX, "%s", difference.data);
+    return true;
+}
+
+/* No cell may start with what is being replaced: all images that have the layer are held. */
+static bool replace_layer(struct verification *verification, struct layer_part *part,
+                          const struct strv *users, struct err *err)
+{
+    autofree int *locks = calloc(users->count + 1, sizeof(int));
+    bool ok = locks;
+    size_t held = 0;
+
+    for (; ok && held < users->count; held++) {
+        autofree char *path = text_printf("images/%s/image.json", digest_hex(users->items[held]));
+
+        locks[held] = path ? openat(verification->store->fd, path, O_RDONLY | O_CLOEXEC) : -1;
+        ok = locks[held] >= 0 && flock(locks[held], LOCK_EX | LOCK_NB) == 0;
+    }
+    ok = ok && layer_part_replace(part, err);
+    for (size_t i = 0; locks && i < held; i++)
+        close_fd(locks[i]);
+    return ok;
+}
+
+struct users {
+    const struct store *store;
+    const char *diff_id;
+    struct strv digests;
+};
+
+static bool add_user(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct users *users = data;
+    autofree char *digest = text_printf("sha256:%s", name);
+    autoimage image = IMAGE_INIT;
+    bool found;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!store_load_image(users->store, digest, &found, &image, err))
+        return false;
+    return !found || !strv_contains(&image.diff_ids, users->diff_id) ||
+           strv_add(&users->digests, digest) || no_memory(err);
+}
+
+static bool compare_layer(struct verification *verification, struct layer_part *part,
+                          const struct timespec *since, const struct layer_unpack *unpack,
+                          const char *name, struct err *err)
+{
+    autofd stored = openat(part->map_fd, part->hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct trees trees = {.fresh = part->fd, .stored = stored, .since = *since};
+    const struct reach reach = {part->fd, &trees.stored, 1};
+    struct users users = {.store = verification->store, .diff_id = unpack->diff_id};
+    autofree char *what = NULL;
+    bool ok = false, done;
+
+    if (stored < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", name);
+    trees.difference =
+        mmap(NULL, DIFFERENCE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (trees.difference == MAP_FAILED)
+        return no_memory(err);
+    ok = unpack->map->run(unpack->map->data, &reach, compare_mapped, &trees, err);
+    trees.difference[DIFFERENCE_MAX - 1] = '\0'; /* the child may have written anything */
+    if (ok && trees.difference[0]) {
+        ok = store_each(verification->store, "images", add_user, &users, err);
+        done = ok && replace_layer(verification, part, &users.digests, err);
+        what = text_printf("'%s' is not what the layer has there", trees.difference);
+        report(verification, "layer", name, what ? what : "", done ? REMEDY_DONE : REMEDY_AGAIN);
+    }
+    strv_release(&users.digests);
+    munmap(trees.difference, DIFFERENCE_MAX);
+    return ok;
+}
+
+/* Unpacks the layer once more, beside the one that is there. */
+static bool verify_layer(struct verification *verification, const struct layer_map *map, int map_fd,
+                         const struct layer *layer, const char *diff_id, struct err *err)
+{
+    autofree char *name = text_printf("%s/%s", map->key, digest_hex(diff_id));
+    autofree char *lock_name = text_printf("layer-%s-%s", map->key, digest_hex(diff_id));
+    autolayerpart part = LAYER_PART_INIT;
+    autofd lock = -1, input = -1;
+    struct layer_unpack unpack = {
+        .map = map, .compression = layer->compression, .diff_id = diff_id};
+    struct timespec since;
+    struct err why;
+
+    if (!name || !lock_name)
+        return no_memory(err);
+    if (strv_contains(&verification->layers, name) ||
+        faccessat(map_fd, digest_hex(diff_id), F_OK, 0) < 0)
+        return true;
+    if (!strv_add(&verification->layers, name))
+        return no_memory(err);
+    verification->check->layers++;
+    input = store_open_blob(verification->store, layer->blob.digest, &why);
+    if (input < 0) {
+        report(verification, "layer", name, "its blob is not there to compare it with",
+               REMEDY_PULL);
+        return true;
+    }
+    lock = store_lock(verification->store, lock_name, LOCK_EX, err);
+    if (lock < 0 || !layer_part_begin(&part, verification->check->remover, map, map_fd,
+                                      digest_hex(diff_id), err))
+        return false;
+    unpack.input = input;
+    unpack.target = part.fd;
+    /* The clock that files get their times from. */
+    clock_gettime(CLOCK_REALTIME_COARSE, &since);
+    return layer_unpack_run(&unpack, err) &&
+           compare_layer(verification, &part, &since, &unpack, name, err);
+}
+
+/* ---- images ---- */
+
+struct image_check {
+    struct verification *verification;
+    const struct image *image;
+    const struct manifest *manifest;
+};
+
+static bool verify_layers_of_map(void *data, const char *dir, const char *key, struct err *err)
+{
+    const struct image_check *image = data;
+    struct verification *verification = image->verification;
+    autofree char *path = text_printf("%s/%s", dir, key);
+    autofd map_fd = -1;
+    struct layer_map map;
+
+    if (!path)
+        return no_memory(err);
+    if (!verification->check->map_for(verification->check->data, key, &map)) {
+        if (!strv_contains(&verification->layers, key))
+            report(verification, "layer", key, "nobody here has these ids any more", REMEDY_AGAIN);
+        return strv_contains(&verification->layers, key) || strv_add(&verification->layers, key) ||
+               no_memory(err);
+    }
+    map_fd = openat(verification->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (map_fd < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", path);
+    for (size_t i = 0; i < image->manifest->layer_count; i++) {
+        if (!verify_layer(verification, &map, map_fd, &image->manifest->layers[i],
+                          image->image->diff_ids.items[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* Not while a cell holds it: then it is all that keeps the layers of the cell. */
+static bool drop_record(const struct store *store, const char *path, struct err *err)
+{
+    autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return true;
+    return unlinkat(store->fd, path, 0) == 0 ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
+static bool verify_image(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct verification *verification = data;
+    autofree char *digest = text_printf("sha256:%s", name);
+    autofree char *path = text_printf("%s/%s/image.json", dir, name);
+    autoimage image = IMAGE_INIT;
+    automanifest manifest = {0};
+    struct image_check check = {verification, &image, &manifest};
+    const char *what = unreadable;
+    bool found = false;
+
+    if (!digest || !path)
+        return no_memory(err);
+    if (digest_is_valid(digest) &&
+        !store_load_image(verification->store, digest, &found, &image, err))
+        return false;
+    if (found)
+        what = check_record(verification->store, &image, &manifest);
+    /* A damaged layer can be replaced when nobody holds the image, this process neither. */
+    image.lock = close_fd(image.lock);
+    if (!what)
+        return store_each(verification->store, "layers", verify_layers_of_map, &check, err);
+    report(verification, "record", digest, what, REMEDY_PULL);
+    return (what != unreadable && what != changed) || drop_record(verification->store, path, err);
+}
+
+bool store_verify(const struct store *store, struct store_check *check, struct err *err)
+{
+    CLEANUP(verification_release)
+    struct verification verification = {.store = store, .check = check};
+    autofd lock = store_lock(store, "store", LOCK_SH, err);
+
+    return lock >= 0 && store_sweep(store, check->remover, err) &&
+           store_each(store, "blobs/sha256", verify_blob, &verification, err) &&
+           store_each(store, "images", verify_image, &verification, err);
+}

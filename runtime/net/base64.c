@@ -1,0 +1,56 @@
+#include "runtime/net/base64.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+char *base64_encode(const void *bytes, size_t len)
+{
+    const unsigned char *in = bytes;
+    char *text = malloc((len + 2) / 3 * 4 + 1), *out = text;
+
+    if (!text)
+        return NULL;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t left = len - i;
+        uint32_t group = (uint32_t)in[i] << 16;
+
+        if (left > 1)
+            group |= (uint32_t)in[i + 1] << 8;
+        if (left > 2)
+            group |= in[i + 2];
+        *out++ = alphabet[group >> 18];
+        *out++ = alphabet[group >> 12 & 63];
+        *out++ = left > 1 ? alphabet[group >> 6 & 63] : '=';
+        *out++ = left > 2 ? alphabet[group & 63] : '=';
+    }
+    *out = '\0';
+    return text;
+}
+
+char *base64_decode(const char *text, size_t *len)
+{
+    size_t digits = strspn(text, alphabet), padding = strspn(text + digits, "="), bits = 0;
+    char *bytes, *out;
+    uint32_t group = 0;
+
+    if (text[digits + padding] || digits % 4 == 1 || padding > 2 ||
+        (padding && (digits + padding) % 4 != 0))
+        return NULL;
+    bytes = out = malloc(digits / 4 * 3 + 3);
+    if (!bytes)
+        return NULL;
+    for (size_t i = 0; i < digits; i++) {
+        group = group << 6 | (uint32_t)(strchr(alphabet, text[i]) - alphabet);
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            *out++ = (char)(group >> bits & 255);
+        }
+    }
+    *out = '\0';
+    *len = (size_t)(out - bytes);
+    return bytes;
+}

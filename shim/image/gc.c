@@ -1,0 +1,143 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "runtime/image/store_gc.h"
+#include "shim/image/command.h"
+#include "shim/image/mapped.h"
+#include "shim/image/progress.h"
+#include "shim/print.h"
+
+static const char help_text[] =
+    "Usage: stepcell image gc [OPTIONS]\n\n"
+    "Removes what no image needs any more, and with these options images too, never one that a "
+    "cell\n"
+    "runs:\n\n"
+    "  --unused-for DUR  images that were not used for so long: 90s, 12h, 30d\n"
+    "  --max-size SIZE   then those that were not used for longest, until blobs and layers "
+    "together\n"
+    "                    take so much at most: 500M, 20G\n"
+    "  --dry-run         says what would go, and removes nothing\n"
+    "  --json            as JSON\n"
+    "  --store DIR       the image store\n";
+
+struct listing {
+    bool json, dry_run;
+    json_t *removed;
+};
+
+static void removed(void *data, const char *kind, const char *name)
+{
+    struct listing *listing = data;
+    autofree char *escaped = command_escape(name);
+
+    if (listing->json)
+        json_array_append_new(listing->removed, json_pack("{s:s, s:o}", "kind", kind, "name",
+                                                          json_bytes(name, strlen(name))));
+    else
+        print_out("%s\t%s\t%s\n", listing->dry_run ? "would remove" : "removed", kind,
+                  escaped ? escaped : "");
+}
+
+/* A number and a unit out of `units`, each with its factor. */
+struct unit {
+    char letter;
+    uint64_t factor;
+};
+
+static bool parse_unit(const char *text, const struct unit *units, uint64_t *value)
+{
+    size_t len = strlen(text);
+    autofree char *digits = len ? strndup(text, len - 1) : NULL;
+
+    for (; digits && units->letter; units++) {
+        if (text[len - 1] != units->letter || !num_parse(digits, INT64_MAX / units->factor, value))
+            continue;
+        *value *= units->factor;
+        return true;
+    }
+    return false;
+}
+
+static bool parse_age(const char *text, uint64_t *seconds)
+{
+    static const struct unit days[] = {{'d', 24 * 3600}, {0, 0}};
+    uint64_t ms;
+
+    if (parse_unit(text, days, seconds))
+        return true;
+    if (!num_parse_duration(text, &ms))
+        return false;
+    *seconds = ms / 1000;
+    return true;
+}
+
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    static const struct unit sizes[] = {
+        {'k', 1000}, {'M', 1000000}, {'G', 1000000000}, {'T', 1000000000000}, {0, 0}};
+
+    return parse_unit(text, sizes, bytes) || num_parse(text, INT64_MAX, bytes);
+}
+
+static bool parse(const char *age, const char *size, struct gc_options *options, struct err *err)
+{
+    options->has_age = age;
+    options->has_size = size;
+    if (age && !parse_age(age, &options->age_s))
+        return err_set(err, ERR_OPTION_INVALID, "'%s' is not a duration such as 12h or 30d", age);
+    if (size && !parse_size(size, &options->size_max))
+        return err_set(err, ERR_OPTION_INVALID, "'%s' is not a size such as 500M or 20G", size);
+    return true;
+}
+
+static int print_result(const struct listing *listing, const struct gc_result *result)
+{
+    char before[PROGRESS_SIZE_MAX], after[PROGRESS_SIZE_MAX];
+
+    if (listing->json)
+        return command_print_json(json_pack("{s:s, s:b, s:o, s:I, s:I, s:i}", "schema",
+                                            "stepcell.gc/1", "dry_run", listing->dry_run, "removed",
+                                            listing->removed, "bytes_before",
+                                            (json_int_t)result->before, "bytes_after",
+                                            (json_int_t)result->after, "busy", (int)result->busy));
+    print_out("%s %s, %s\n", progress_size(result->before, before),
+              listing->dry_run ? "now" : "before", progress_size(result->after, after));
+    if (result->busy)
+        print_out("%zu stay because cells run them\n", result->busy);
+    return 0;
+}
+
+int command_gc(int argc, char **argv)
+{
+    const char *store_option = NULL, *age = NULL, *size = NULL;
+    struct listing listing = {0};
+    struct gc_options gc = {.removed = removed, .data = &listing};
+    struct gc_result result;
+    bool help = false;
+    const struct option_spec options[] = {
+        {"--unused-for", NULL, &age, NULL},          {"--max-size", NULL, &size, NULL},
+        {"--dry-run", NULL, NULL, &listing.dry_run}, {"--json", NULL, NULL, &listing.json},
+        {"--store", NULL, &store_option, NULL},      {NULL, NULL, NULL, NULL},
+    };
+    autostore store = STORE_INIT;
+    struct err err;
+    size_t words;
+
+    if (!options_read(argc, argv, options, &help, &words, &err))
+        return command_failed(&err);
+    if (help) {
+        print_out("%s", help_text);
+        return 0;
+    }
+    if (words) {
+        err_set(&err, ERR_OPTION_INVALID, "'%s' is too much: 'gc' takes options only", argv[0]);
+        return command_failed(&err);
+    }
+    gc.dry_run = listing.dry_run;
+    listing.removed = json_array();
+    if (!parse(age, size, &gc, &err) || !command_open_store(store_option, &store, &err) ||
+        !store_gc(&store, &mapped_remover, &gc, &result, &err))
+        return command_failed(&err);
+    return print_result(&listing, &result);
+}

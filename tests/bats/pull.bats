@@ -1,0 +1,280 @@
+# The store under load and damage: one download for many, repair, room, sizes, ways in and out.
+
+load ../lib/common
+load ../lib/registry
+load ../lib/images
+
+setup() { MOUNTED=''; }
+
+teardown() {
+    stop_registry
+    [ -z "$MOUNTED" ] || umount "$MOUNTED"
+}
+
+# fresh_store: gives the caller an empty store of its own for the rest of the test
+fresh_store() {
+    STORE=$TEST_DIR/store/$CALLER
+    stepcell image gc --unused-for 0s >/dev/null
+    chmod -R u+rwX "$STORE" 2>/dev/null || true
+    rm -rf "$STORE"
+    mkdir -p "$STORE"
+    chown "$(caller_name):" "$STORE"
+}
+
+# start_logging_registry: one that writes a line for each request to $REGISTRY_DIR/log
+start_logging_registry() {
+    start_registry
+    kill "$REGISTRY_PID"
+    wait "$REGISTRY_PID" || true
+    sed -i 's/accesslog: {disabled: true}/accesslog: {disabled: false}/' "$REGISTRY_DIR/config.yml"
+    docker-registry serve "$REGISTRY_DIR/config.yml" >"$REGISTRY_DIR/log" 2>&1 3>&- &
+    REGISTRY_PID=$!
+    wait_for registry_answers
+}
+
+# requests PATTERN: how many there were since the last call
+requests() {
+    grep -cE "\"GET /v2/$1" "$REGISTRY_DIR/log" || true
+    : >"$REGISTRY_DIR/log"
+}
+
+largest_blob() { find "$STORE/blobs/sha256" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2; }
+
+# flip_behind FILE OFFSET: turns a byte, and leaves the times as a disk would
+flip_behind() {
+    touch -r "$1" "$TEST_DIR/times"
+    flip "$1" "$2"
+    touch -r "$TEST_DIR/times" "$1"
+}
+
+@test "many that pull the same image at once fetch every blob once" {
+    start_logging_registry
+    push "oci:$IMAGES/layers:latest" layers:1
+    at_once() {
+        local i pids=()
+        fresh_store
+        requests . >/dev/null
+        for i in 1 2 3 4 5 6; do
+            stepcell image pull -q "$REGISTRY/layers:1" >/dev/null &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        assert_equal "requests for blobs" "$(requests 'layers/blobs/')" 3
+        run -0 stepcell image verify
+    }
+    each_caller at_once
+}
+
+@test "a pull of what is there asks one question" {
+    start_logging_registry
+    push "oci:$IMAGES/platforms:latest" multi:1
+    again() {
+        fresh_store
+        stepcell image pull -q "$REGISTRY/multi:1"
+        requests . >/dev/null
+        run -0 stepcell image pull -q "$REGISTRY/multi:1"
+        assert_equal requests "$(requests .)" 1
+    }
+    each_caller again
+}
+
+@test "a pull without a terminal says what it does in lines, and nothing when quiet" {
+    start_registry
+    push "oci:$IMAGES/layers:latest" layers:1
+    fresh_store
+    run -0 --separate-stderr stepcell image pull "$REGISTRY/layers:1"
+    assert_match "$stderr" "*pulling 2 layers*layer 1/2 is ready*layer 2/2 is ready*"
+    [[ $stderr != *$'\r'* ]]
+    fresh_store
+    run -0 --separate-stderr stepcell image pull --progress none "$REGISTRY/layers:1"
+    assert_equal stderr "$stderr" ""
+}
+
+@test "a blob that was written to is fetched again by the next pull" {
+    written() {
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        flip "$(largest_blob)" 5000
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+        truncate -s -1 "$(largest_blob)"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+    }
+    each_caller written
+}
+
+@test "verify finds what a disk has changed in a blob, and the next pull repairs it" {
+    on_disk() {
+        local blob
+        for blob in 1 2 3; do
+            fresh_store
+            stepcell image pull -q "$IMAGE"
+            blob=$(find "$STORE/blobs/sha256" -type f | sort | sed -n "${blob}p")
+            flip_behind "$blob" 100
+            run -2 stepcell image verify
+            assert_match "$output" "*blob sha256:${blob##*/}: its content is not what its name says*"
+            run -2 stepcell image verify
+            run -0 stepcell image pull -q "$IMAGE"
+            run -0 stepcell image verify
+        done
+    }
+    each_caller on_disk
+}
+
+@test "a damaged blob that another map unpacks is noticed and fetched again" {
+    CALLER=ranges
+    other_map() {
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        flip_behind "$(largest_blob)" 5000
+        run -0 --separate-stderr cell --user 1234 -- id -u
+        assert_equal output "$output" 1234
+        run -0 stepcell image verify
+    }
+    as_caller other_map
+}
+
+@test "verify finds every kind of change of an unpacked layer, and repairs it" {
+    changed() {
+        local tree change
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        tree=$(echo "$STORE"/layers/*/*)
+        for change in 'flip_behind bin/busybox 70000' 'touch bin/busybox' 'touch extra' 'rm bin/sh' \
+            'chmod 600 etc/passwd' 'ln -sfn other bin/ls' 'ln etc/passwd etc/passwd-too' 'mkdir usr' \
+            'setfattr -n user.added -v x etc/passwd' 'chmod 700 tmp'; do
+            (cd "$tree" && $change)
+            run -2 stepcell image verify
+            assert_match "$output" "*layer *repaired*1 findings"
+            run -0 stepcell image verify
+        done
+        run -0 --separate-stderr cell -- echo works
+        assert_equal output "$output" works
+    }
+    each_caller changed
+}
+
+@test "a damaged layer is left alone while a cell runs with it" {
+    in_use() {
+        local tree pid
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        tree=$(echo "$STORE"/layers/*/*)
+        mkfifo "$WORK/go"
+        cell -- sh -c 'echo here >started; read -r line <go; cat /etc/passwd' >"$WORK/out" &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        touch "$tree/extra"
+        run -2 stepcell image verify
+        assert_match "$output" "*in use*"
+        run -0 stepcell image gc --unused-for 0s --max-size 0
+        assert_match "$output" "*1 stay*"
+        echo >"$WORK/go"
+        wait "$pid"
+        grep -q root "$WORK/out"
+        run -2 stepcell image verify
+        assert_match "$output" "*repaired*"
+    }
+    each_caller in_use
+}
+
+@test "gc takes what is old, what is too much, and what nobody needs; a dry run nothing" {
+    collect() {
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        as touch "$STORE/blobs/sha256/$(printf '0%.0s' {1..64})"
+        run -0 stepcell image gc --dry-run --max-size 0
+        assert_match "$output" "*would remove*image*busybox*would remove*blob*0000*"
+        assert_equal images "$(stepcell image list | wc -l)" 2
+        run -0 stepcell image gc
+        assert_equal images "$(stepcell image list | wc -l)" 2
+        assert_match "$output" "removed*blob*0000*"
+        run -0 stepcell image gc --unused-for 1h
+        assert_equal images "$(stepcell image list | wc -l)" 2
+        # The one that a step uses last is the one that stays.
+        as find "$STORE/images" -name image.json -exec touch -d '2 days ago' {} +
+        run -0 cell -- true
+        run -0 stepcell image gc --unused-for 1d
+        assert_equal images "$(stepcell image list | cut -f1)" "$IMAGE"
+        run -0 --separate-stderr cell --pull never -- echo still here
+        assert_equal output "$output" "still here"
+        run -0 --separate-stderr stepcell image gc --json --max-size 0
+        assert_equal after "$(jq .bytes_after <<<"$output")" 0
+        assert_equal left "$(find "$STORE"/blobs/sha256 "$STORE"/images "$STORE"/layers/* -mindepth 1 | wc -l)" 0
+        run stepcell image gc --max-size much
+        assert_equal status "$status" 125
+    }
+    each_caller collect
+}
+
+@test "the list tells size and last use" {
+    sizes() {
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        run -0 --separate-stderr stepcell image list --json
+        jq -e '.images[0] | .size > 2000000 and .size < 20000000 and (.last_used | startswith("20"))' <<<"$output"
+        run -0 stepcell image list
+        assert_match "$output" "oci:*	linux/*	sha256:*	* MB	20*"
+    }
+    each_caller sizes
+}
+
+@test "what is exported is what other tools and an import take" {
+    round_trip() {
+        local made=$WORK/made digest
+        fresh_store
+        digest=$(stepcell image import -q "$IMAGE" example.test/tools:1)
+        run -0 stepcell image export example.test/tools:1 "oci:$made:one"
+        run -0 stepcell image export example.test/tools:1 "oci:$made:two"
+        run -0 stepcell image export example.test/tools:1 "oci-archive:$made.tar"
+        for from in "oci:$made:one" "oci:$made:two" "oci-archive:$made.tar"; do
+            assert_equal "$from" "$(skopeo inspect --format '{{.Digest}}' "$from")" "$digest"
+            fresh_store
+            run -0 stepcell image import -q "$from" example.test/again:2
+            assert_equal digest "$output" "$digest"
+            IMAGE=example.test/again:2 run -0 --separate-stderr cell --pull never -- echo "from $from"
+            assert_equal output "$output" "from $from"
+        done
+        # The store itself is a layout, too.
+        assert_equal "in place" "$(skopeo inspect --format '{{.Digest}}' "oci:$STORE:example.test/again:2")" "$digest"
+        flip_behind "$(largest_blob)" 5000
+        run stepcell image export example.test/again:2 "oci-archive:$made.tar"
+        assert_equal status "$status" 125
+        assert_match "$output" "*damaged*"
+        run stepcell image export example.test/nothing:1 "oci:$made"
+        assert_equal status "$status" 125
+        rm -rf "$made" "$made.tar"
+    }
+    each_caller round_trip
+}
+
+@test "a disk without room is store.full, before or while it fills, and a later pull goes on" {
+    local disk
+    disk=$(mktemp -d "$TEST_DIR/disk.XXXXXX")
+    mount -t tmpfs -o size=1500k tmpfs "$disk"
+    MOUNTED=$disk
+    chmod 0700 "$disk"
+    work_dir
+    STEPCELL_STORE='' run --separate-stderr stepcell run --store "$disk" --result "$RESULT" --workdir "$WORK" "$IMAGE" -- true
+    assert_refused store.full
+    assert_match "$stderr" "*at least*"
+    # Enough for a start, not for the end.
+    mount -o remount,size=2800k "$disk"
+    run --separate-stderr stepcell run --store "$disk" --result "$RESULT" --workdir "$WORK" "$IMAGE" -- true
+    assert_refused store.full
+    assert_equal left "$(find "$disk/tmp" "$disk/layers" -mindepth 2 | wc -l)" 0
+    mount -o remount,size=20m "$disk"
+    run -0 --separate-stderr stepcell run --store "$disk" --result "$RESULT" --workdir "$WORK" "$IMAGE" -- echo room
+    assert_equal output "$output" room
+    run -0 stepcell image verify --store "$disk"
+}
+
+@test "memory does not grow with the image" {
+    local peak
+    fresh_store
+    peak=$(STEPCELL_STORE=$STORE /usr/bin/time -f %M "$STEPCELL_RELEASE" image pull -q "oci:$IMAGES/execution:latest" 2>&1 >/dev/null | tail -n 1)
+    echo "peak: $peak KiB"
+    ((peak < 64 << 10))
+}
