@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "shim/helper.h"
 
 #define ENSURE_TRIES 3
@@ -52,7 +52,7 @@ static bool take_report(struct session *session, int status, struct err *err)
 
     if (!session->report.len)
         return err_set(err, ERR_ENGINE_FAILED, "stepcell-image ended without a report (status %d)",
-                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+                       status);
     json_decref(session->helper_report);
     session->helper_report = json_parse(session->report.data, session->report.len,
                                         "the report of stepcell-image", ERR_ENGINE_FAILED, err);
@@ -93,7 +93,7 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
         (char *)session->reference.given,
         NULL,
     };
-    int status = 0;
+    int status;
     bool ok;
 
     buf_release(&session->report);
@@ -104,8 +104,7 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
     ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
          loop_run(&session->loop, err);
     session->report_fd = close_fd(session->report_fd);
-    while (waitpid(session->helper, &status, 0) < 0 && errno == EINTR)
-        ;
+    status = child_wait(session->helper);
     session->helper = 0;
     if (session_is_canceled(session, err))
         return false;

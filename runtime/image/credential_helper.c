@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/file.h"
 
@@ -38,8 +39,7 @@ static void helper_end(struct helper *helper)
     helper->out = close_fd(helper->out);
     if (helper->pid > 0) {
         kill(helper->pid, SIGKILL);
-        while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        child_wait(helper->pid);
     }
     helper->pid = 0;
 }

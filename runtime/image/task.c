@@ -1,12 +1,11 @@
 #include "runtime/image/task.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 
 _Noreturn static void run(struct task *task, pid_t parent,
@@ -41,28 +40,23 @@ bool task_start(struct task *task, bool (*function)(void *argument, struct err *
 
 bool task_wait(struct task *task, struct err *err)
 {
-    int status = -1;
-    bool ok;
+    int status = child_wait(task->pid);
 
-    while (waitpid(task->pid, &status, 0) < 0 && errno == EINTR)
-        ;
     task->pid = -1;
-    ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!ok && WIFEXITED(status))
-        *err = *task->shared;
-    else if (!ok)
+    if (status > 128 || status < 0)
         err_set(err, ERR_ENGINE_FAILED, "a child that works on an image was killed by signal %d",
-                WTERMSIG(status));
+                status - 128);
+    else if (status != 0)
+        *err = *task->shared;
     task_release(task);
-    return ok;
+    return status == 0;
 }
 
 void task_release(struct task *task)
 {
     if (task->pid > 0) {
         kill(task->pid, SIGKILL);
-        while (waitpid(task->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        child_wait(task->pid);
     }
     if (task->shared)
         munmap(task->shared, sizeof(*task->shared));

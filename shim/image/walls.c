@@ -8,16 +8,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "runtime/confine/caps.h"
 #include "runtime/confine/seccomp_unpack.h"
 #include "runtime/image/unpack.h"
 
-#define CAP(name)   (UINT64_C(1) << CAP_##name)
-#define STATM_MAX   256 /* bytes of /proc/self/statm */
-#define STANDARD_FD 3   /* the first descriptor behind stdin, stdout and stderr */
+#define CAP(name) (UINT64_C(1) << CAP_##name)
+#define STATM_MAX 256 /* bytes of /proc/self/statm */
 
 /*
  * Owners, modes of what belongs to others, set-id bits and file capabilities of the layer's own
@@ -33,49 +32,20 @@ static bool no_wall(const char *what, struct err *err)
 
 /* ---- descriptors ---- */
 
-static bool close_between(unsigned int first, unsigned int last)
-{
-    return first > last || syscall(SYS_close_range, first, last, 0) == 0;
-}
-
-/* The lowest descriptor of the reach from `first` on, or -1. */
-static int next_kept(const struct reach *reach, int first)
-{
-    int next = reach->root >= first ? reach->root : -1;
-
-    for (size_t i = 0; i < reach->count; i++) {
-        int fd = reach->descriptors[i];
-
-        if (fd >= first && (next < 0 || fd < next))
-            next = fd;
-    }
-    return next;
-}
-
-/* Writes where nobody reads: what a library says may hold anything, terminals' commands too. */
-static bool silence(void)
-{
-    autofd null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    for (int fd = 0; null >= 0 && fd < STANDARD_FD; fd++) {
-        if (fd != null && dup2(null, fd) < 0)
-            return false;
-    }
-    return null >= 0;
-}
-
-/* *highest is what the greatest descriptor that stays open is. */
+/* What a library says on 0 to 2 may hold anything, terminals' commands too: nobody reads it. */
 static bool close_others(const struct reach *reach, int *highest)
 {
-    int first = STANDARD_FD, next;
+    autofree int *keep = malloc((reach->count + 1) * sizeof(*keep));
 
-    while ((next = next_kept(reach, first)) >= 0) {
-        if (!close_between((unsigned int)first, (unsigned int)next - 1))
-            return false;
-        first = next + 1;
+    if (!keep)
+        return false;
+    keep[reach->count] = *highest = reach->root;
+    for (size_t i = 0; i < reach->count; i++) {
+        keep[i] = reach->descriptors[i];
+        if (keep[i] > *highest)
+            *highest = keep[i];
     }
-    *highest = first - 1;
-    return close_between((unsigned int)first, ~0U);
+    return child_keep_only(keep, reach->count + 1);
 }
 
 /* ---- resources ---- */
@@ -128,7 +98,7 @@ bool walls_put_up(const struct reach *reach, struct err *err)
 
     if (!address_space(&memory))
         return no_wall("its memory is unknown", err);
-    if (!silence() || !close_others(reach, &highest))
+    if (!close_others(reach, &highest))
         return no_wall("descriptors cannot be closed", err);
     if (fchdir(reach->root) < 0 || chroot(".") < 0)
         return no_wall("its root cannot be changed", err);
