@@ -22,9 +22,10 @@ struct cell; /* an engine's own */
 
 enum cell_event {
     CELL_NOTHING,
-    CELL_READY, /* everything is set up and proven */
-    CELL_ENDED, /* the exit record is complete, no process of the cell runs */
-    CELL_CLEAN, /* what could be cleaned up is */
+    CELL_READY,  /* everything is set up and proven */
+    CELL_EXITED, /* the command has ended, and the cell is about to */
+    CELL_ENDED,  /* the exit record is complete, no process of the cell runs */
+    CELL_CLEAN,  /* what could be cleaned up is */
 };
 
 /* The caller's ends; -1 where there is none. They stay the cell's, but for `in`:

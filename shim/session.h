@@ -64,9 +64,10 @@ struct session {
     struct loop_timer timeout, grace;
     struct pump out, err, in;
     struct cell_streams streams;
-    bool running, ended, cleaning, timed_out;
+    bool running, exited, ended, cleaning, timed_out;
+    bool asked;            /* by SIGINT or SIGTERM to end */
     bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
-    int canceled; /* the signal that asked for it, or 0 */
+    int canceled;          /* the signal that asked for it, or 0 */
     struct buf report;
     int report_fd;
 };

@@ -29,6 +29,20 @@ static void input_done(void *data)
     session->streams.in = close_fd(session->streams.in);
 }
 
+/* Nothing more comes of the cell but what is in its streams. */
+static bool cell_ended(struct session *session, struct err *err)
+{
+    session->ended = true;
+    loop_remove(&session->loop, &session->cell_io);
+    loop_clear_timer(&session->loop, &session->timeout);
+    loop_clear_timer(&session->loop, &session->grace);
+    phases_enter(&session->result.phases, "drain");
+    if (!pump_finish(&session->out, err) || !pump_finish(&session->err, err))
+        return false;
+    check_done(session);
+    return true;
+}
+
 static bool kill_cell(struct session *session, struct err *err)
 {
     session->killed = true;
@@ -64,29 +78,27 @@ static bool time_is_up(void *data, struct err *err)
 static bool cancel(struct session *session, int signal, struct err *err)
 {
     /* Who asks twice, or while the grace of the timeout runs, does not want to wait. */
-    bool again = session->canceled || session->timed_out;
+    bool again = session->asked || session->timed_out;
 
-    if (!again && !session->ended)
+    session->asked = true;
+    if (!again && !session->exited && !session->ended)
         session->canceled = signal;
-    /* What is left is for the next call. */
-    if (session->cleaning)
-        loop_stop(&session->loop);
-    if (session->cleaning)
-        return true;
     if (session->helper > 0)
         return kill(session->helper, SIGTERM) == 0 || errno == ESRCH;
-    if (!session->cell) {
+    /* What has not been cleaned up yet is for the next call. */
+    if (!session->cell || session->cleaning) {
         loop_stop(&session->loop);
         return true;
     }
     /* Only the delivery of the output is left, and the caller does not want to wait for it. */
     if (session->ended)
         return pump_abandon(&session->out, err) && pump_abandon(&session->err, err);
-    if (again && session->killed) {
+    if (again && (session->exited || session->killed)) {
         session->given_up = true;
-        loop_stop(&session->loop);
-        return true;
+        return cell_ended(session, err);
     }
+    if (session->exited)
+        return true;
     return again ? kill_cell(session, err) : end_cell(session, signal, err);
 }
 
@@ -166,18 +178,21 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
     (void)events;
     if (!session->engine->handle(session->cell, &event, err))
         return false;
-    if (event == CELL_READY)
+    switch (event) {
+    case CELL_READY:
         command_runs(session);
-    if (event != CELL_ENDED)
         return true;
-    session->ended = true;
-    loop_remove(&session->loop, &session->cell_io);
-    loop_clear_timer(&session->loop, &session->timeout);
-    loop_clear_timer(&session->loop, &session->grace);
-    phases_enter(&session->result.phases, "drain");
-    if (!pump_finish(&session->out, err) || !pump_finish(&session->err, err))
-        return false;
-    check_done(session);
+    case CELL_EXITED:
+        session->exited = true;
+        loop_clear_timer(&session->loop, &session->timeout);
+        loop_clear_timer(&session->loop, &session->grace);
+        return true;
+    case CELL_ENDED:
+        return cell_ended(session, err);
+    case CELL_NOTHING:
+    case CELL_CLEAN:
+        break;
+    }
     return true;
 }
 

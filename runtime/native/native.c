@@ -161,6 +161,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_EXITED:
         take_exit(cell, message.value);
+        *event = CELL_EXITED;
         return true;
     case MESSAGE_TREE:
     case MESSAGE_MAPPED:
@@ -194,6 +195,9 @@ static bool native_signal(struct cell *cell, int signal, struct err *err)
 /* Nothing more is to be heard of the cell: only its end is waited for. */
 static bool await_end(struct cell *cell, struct err *err)
 {
+    if (cell->awaited)
+        return true;
+    cell->awaited = true;
     wait_no_more(cell, cell->control);
     return native_signal(cell, SIGKILL, err) &&
            native_wait_for(cell, cell->pidfd, FROM_PROCESS, err);
@@ -204,7 +208,7 @@ static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err
 /* The kernel lets the first process end only after all others of the cell, or it never does. */
 static bool take_end(struct cell *cell, enum cell_event *event, struct err *err)
 {
-    cell->stuck = waitpid(cell->pid, NULL, WNOHANG) != cell->pid;
+    cell->stuck = waitpid(cell->pid, NULL, WNOHANG) == 0;
     if (!cell->stuck)
         cell->pid = 0;
     wait_no_more(cell, cell->control);

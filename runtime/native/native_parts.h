@@ -42,7 +42,7 @@ struct cell {
     int events;     /* epoll: what poll_fd gives */
     int clock;      /* timerfd; -1 until something is waited for that may not come */
     int keeper_end; /* pidfd of the keeper */
-    bool killed, ended, cleaning;
+    bool killed, awaited, ended, cleaning;
     bool stuck; /* the kernel does not let its processes end */
     struct tidy tidy;
     struct strv left;
