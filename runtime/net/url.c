@@ -47,6 +47,19 @@ static bool take_parts(CURLU *handle, struct url *url)
     return true;
 }
 
+/*
+ * libcurl decodes %XX in a host after it has looked for numeric addresses: "%30x7f.1" would pass for
+ * a name here, and be 127.0.0.1 when the text is read again.
+ */
+static bool is_normal(const struct url *url)
+{
+    CLEANUP(cleanup_curlu) CURLU *handle = curl_url();
+    autourl again = {0};
+
+    return handle && curl_url_set(handle, CURLUPART_URL, url->text, 0) == CURLUE_OK &&
+           take_parts(handle, &again) && url_same_origin(url, &again);
+}
+
 bool url_parse(const char *text, const struct url *base, struct url *url)
 {
     CLEANUP(cleanup_curlu) CURLU *handle = curl_url();
@@ -59,7 +72,7 @@ bool url_parse(const char *text, const struct url *base, struct url *url)
     /* On a handle that holds a URL already this resolves a relative one. */
     if (curl_url_set(handle, CURLUPART_URL, text, CURLU_DISALLOW_USER) != CURLUE_OK)
         return false;
-    if (!take_parts(handle, &parsed))
+    if (!take_parts(handle, &parsed) || !is_normal(&parsed))
         return false;
     *url = parsed;
     parsed = (struct url){0};

@@ -15,7 +15,8 @@ static void look_up(const struct registry_config *config, const char *host)
     FUZZ_CHECK(count <= REGISTRY_MIRRORS_MAX);
     for (size_t i = 0; i < count; i++) {
         FUZZ_CHECK(*mirrors[i].host && !strchr(mirrors[i].host, '/'));
-        FUZZ_CHECK(*mirrors[i].prefix != '/' && !strstr(mirrors[i].prefix, ".."));
+        FUZZ_CHECK(!strchr("/.", *mirrors[i].prefix) || !*mirrors[i].prefix);
+        FUZZ_CHECK(!strstr(mirrors[i].prefix, "/."));
         registry_mirror_release(&mirrors[i]);
     }
 }

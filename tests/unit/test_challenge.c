@@ -103,6 +103,8 @@ static void test_urls(void **state)
         "https://a:b@c/",
         "https://",
         "ftp://x/",
+        "http://%30x7f.1/",
+        "http:/%35",
     };
     autourl base = {0}, next = {0}, other = {0};
 
