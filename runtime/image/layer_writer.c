@@ -16,8 +16,9 @@
 #define WHITEOUT_OPAQUE WHITEOUT_META ".opq"
 #define OPAQUE_XATTR    "user.overlay.opaque"
 
-#define MODE_BITS  07777
-#define PLAIN_BITS 0777 /* which a file can be made with: writing clears set-id bits */
+#define WRITE_OUT_BYTES (256 << 10) /* of a file; smaller ones wait until all are flushed */
+#define MODE_BITS       07777
+#define PLAIN_BITS      0777 /* which a file can be made with: writing clears set-id bits */
 
 static const struct timespec omit_atime = {.tv_nsec = UTIME_OMIT};
 
@@ -306,6 +307,9 @@ static bool write_content(const struct place *place, int fd, struct err *err)
     if (result != ARCHIVE_EOF)
         return err_set(err, ERR_IMAGE_CORRUPT, "a layer is damaged at '%s': %s", place->path,
                        archive_error_string(place->archive));
+    /* The disk has something to do while the rest is unpacked. */
+    if (written >= WRITE_OUT_BYTES)
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     return written >= size || ftruncate(fd, size) == 0 || failed(place->path, err);
 }
 

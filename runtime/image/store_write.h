@@ -49,6 +49,7 @@ struct blob_writer {
     const struct descriptor *blob;
     struct digest *digest;
     uint64_t written;
+    uint64_t written_out; /* handed to the disk */
     int fd, lock;
 };
 

@@ -7,9 +7,10 @@
 
 #include "runtime/image/fetch.h"
 
-#define WALLS_MEMORY      (512 << 20) /* bytes of address space beyond what it is born with */
-#define WALLS_DESCRIPTORS 64          /* open files beyond those that it gets */
-#define WALLS_THREADS     2           /* the child and what inflates beside it (Linux 5.14) */
+#define WALLS_MEMORY (512 << 20) /* bytes of address space beyond what it is born with */
+/* Open files beyond: three for each level of UNPACK_LIMITS.depth, where two trees are compared. */
+#define WALLS_DESCRIPTORS 1024
+#define WALLS_THREADS     2 /* the child and what inflates beside it (Linux 5.14) */
 
 /*
  * From here on the process has the descriptors of `reach` and no other (0 to 2 are /dev/null), its

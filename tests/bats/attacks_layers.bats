@@ -76,6 +76,9 @@ end_of_archive() { head -c 1024 /dev/zero; }
         done
         IMAGE=oci:$LAYOUT:deep
         run -0 --separate-stderr cell -- true
+        # As deep as a layer may be, it can be measured and compared as well.
+        run -0 as "$STEPCELL" image list --json
+        run -0 as "$STEPCELL" image verify
     }
     each_caller bombs
 }
