@@ -65,7 +65,7 @@ struct session {
     struct pump out, err, in;
     struct cell_streams streams;
     bool running, exited, ended, cleaning, timed_out;
-    bool asked;            /* by SIGINT or SIGTERM to end */
+    int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
     bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
     int canceled;          /* the signal that asked for it, or 0 */
     struct buf report;

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/clock.h"
 #include "runtime/native/native.h"
+
+#define ONE_WISH_MS 300
 
 static void check_done(struct session *session)
 {
@@ -78,9 +80,13 @@ static bool time_is_up(void *data, struct err *err)
 static bool cancel(struct session *session, int signal, struct err *err)
 {
     /* Who asks twice, or while the grace of the timeout runs, does not want to wait. */
-    bool again = session->asked || session->timed_out;
+    bool again = session->asked_at || session->timed_out;
+    int64_t before = session->asked_at, now = clock_now();
 
-    session->asked = true;
+    /* timeout(1) signals the process and then its group, which is one wish. */
+    if (before && now - before < ONE_WISH_MS * NS_PER_MS)
+        return true;
+    session->asked_at = now;
     if (!again && !session->exited && !session->ended)
         session->canceled = signal;
     if (session->helper > 0)

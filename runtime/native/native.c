@@ -341,8 +341,11 @@ static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err
 
 static void take_keeper(struct cell *cell)
 {
+    bool left;
+
     wait_no_more(cell, cell->keeper_end);
-    if (!network_stop(cell->keeper, &cell->failure))
+    network_stop(cell->keeper, &left, &cell->failure);
+    if (left)
         strv_add(&cell->left, "the network of the cell");
     cell->keeper = 0;
 }

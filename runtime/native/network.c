@@ -98,9 +98,12 @@ pid_t network_start(const struct network_cell *cell, struct err *err)
     _exit(is_root() ? keep_as_root(cell) : keep_as_user(cell));
 }
 
-bool network_stop(pid_t keeper, struct err *err)
+bool network_stop(pid_t keeper, bool *left, struct err *err)
 {
-    switch (child_wait(keeper)) {
+    int status = child_wait(keeper);
+
+    *left = status != KEEPER_OK && status != KEEPER_LOST;
+    switch (status) {
     case KEEPER_OK:
         return true;
     case KEEPER_LOST:

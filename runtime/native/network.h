@@ -41,9 +41,10 @@ bool network_check(struct err *err);
 pid_t network_start(const struct network_cell *cell, struct err *err);
 
 /*
- * Waits for the keeper, which ends soon after the cell; false when it could not keep its promise.
+ * Waits for the keeper, which ends soon after the cell; false when it could not keep its promise,
+ * and *left when something of the network remains.
  */
-bool network_stop(pid_t keeper, struct err *err);
+bool network_stop(pid_t keeper, bool *left, struct err *err);
 
 /*
  * Undoes what the record in a place of cells that are gone names; true when nothing is left of it.

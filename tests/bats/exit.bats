@@ -151,11 +151,30 @@ end_step() {
     each_caller killed
 }
 
+@test "a signal to the process and to its group is one wish" {
+    grouped() {
+        local i
+        # As timeout(1) does it: the step has its grace all the same.
+        for i in 1 2 3 4 5; do
+            rm -f started ended
+            start_step 'trap "sleep 0.2; touch ended; exit 0" TERM; touch started; while :; do sleep 0.1; done'
+            kill -TERM "$STEP"
+            sleep 0.0$i
+            kill -TERM "$STEP"
+            end_step
+            assert_equal status "$STATUS" 143
+            [ -e ended ]
+            assert_equal verified "$(result_field .cleanup.verified)" true
+        done
+    }
+    as_caller grouped
+}
+
 @test "signals that are repeated do not put off the end" {
     repeated() {
         GRACE=2s start_step 'trap "" TERM; touch started; while :; do sleep 1; done'
         kill -TERM "$STEP"
-        sleep 0.2
+        sleep 0.5
         kill -TERM "$STEP"
         local start=$SECONDS
         end_step
