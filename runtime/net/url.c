@@ -48,8 +48,8 @@ static bool take_parts(CURLU *handle, struct url *url)
 }
 
 /*
- * libcurl decodes %XX in a host after it has looked for numeric addresses: "%30x7f.1" would pass for
- * a name here, and be 127.0.0.1 when the text is read again.
+ * libcurl decodes %XX in a host after it has looked for numeric addresses: "%30x7f.1" would pass
+ * for a name here, and be 127.0.0.1 when the text is read again.
  */
 static bool is_normal(const struct url *url)
 {
