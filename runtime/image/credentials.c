@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "runtime/image/credential_helper.h"
-#include "runtime/net/base64.h"
 
 #define HUB_HOST   "docker.io"
 #define HUB_SERVER "https://index.docker.io/v1/" /* what helpers know the Hub by */

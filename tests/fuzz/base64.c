@@ -1,7 +1,7 @@
 /* Base64: any text, and any bytes there and back. */
 #include "tests/fuzz/fuzz.h"
 
-#include "runtime/net/base64.h"
+#include "base/base64.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,10 +4,10 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "runtime/image/credential_helper.h"
 #include "runtime/image/credentials.h"
-#include "runtime/net/base64.h"
 
 static void look_at(const struct credentials *credentials)
 {

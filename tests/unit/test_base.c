@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/child.h"
@@ -169,6 +170,44 @@ static void bytes_become_json_text(void **state)
         autojson *json = json_bytes(table[i].bytes, strlen(table[i].bytes));
 
         assert_string_equal(json_string_value(json), table[i].text);
+    }
+}
+
+static void base64_is_strict(void **state)
+{
+    static const struct {
+        const char *plain, *text;
+    } cases[] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"\xff\xfe\xfd", "//79"},
+        {"user:p\xc3\xa4ss", "dXNlcjpww6Rzcw=="},
+    };
+    static const char *const bad[] = {"Z",     "Zg=",    "Zg===", "Z===",     "=",     "Zm9v=",
+                                      "Zm 9v", "Zm9v\n", "Zm-v",  "Zg==Zg==", "Zm9vY", "\xff"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t len = strlen(cases[i].plain), decoded_len;
+        autofree char *text = base64_encode(cases[i].plain, len);
+        autofree char *decoded = base64_decode(cases[i].text, &decoded_len);
+        autofree char *bare = strndup(cases[i].text, strcspn(cases[i].text, "="));
+        autofree char *unpadded = base64_decode(bare, &decoded_len);
+
+        assert_string_equal(text, cases[i].text);
+        assert_string_equal(decoded, cases[i].plain);
+        assert_string_equal(unpadded, cases[i].plain);
+        assert_int_equal(decoded_len, len);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        size_t len;
+        autofree char *decoded = base64_decode(bad[i], &len);
+
+        if (decoded)
+            fail_msg("'%s' was accepted", bad[i]);
     }
 }
 
@@ -373,6 +412,7 @@ int main(void)
         cmocka_unit_test(errors_carry_code_context_and_hint),
         cmocka_unit_test(json_from_outside_is_checked),
         cmocka_unit_test(bytes_become_json_text),
+        cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(deep_trees_are_removed),
         cmocka_unit_test(a_budget_ends_a_removal),

@@ -2,7 +2,6 @@
 #include "tests/unit/unit.h"
 
 #include "base/buf.h"
-#include "runtime/net/base64.h"
 #include "runtime/net/fields.h"
 #include "runtime/net/proxy.h"
 
@@ -306,44 +305,6 @@ static void test_proxy_urls(void **state)
     }
 }
 
-static void test_base64(void **state)
-{
-    static const struct {
-        const char *plain, *text;
-    } cases[] = {
-        {"", ""},
-        {"f", "Zg=="},
-        {"fo", "Zm8="},
-        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="},
-        {"\xff\xfe\xfd", "//79"},
-        {"user:p\xc3\xa4ss", "dXNlcjpww6Rzcw=="},
-    };
-    static const char *const bad[] = {"Z",     "Zg=",    "Zg===", "Z===",     "=",     "Zm9v=",
-                                      "Zm 9v", "Zm9v\n", "Zm-v",  "Zg==Zg==", "Zm9vY", "\xff"};
-
-    (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        size_t len = strlen(cases[i].plain), decoded_len;
-        autofree char *text = base64_encode(cases[i].plain, len);
-        autofree char *decoded = base64_decode(cases[i].text, &decoded_len);
-        autofree char *bare = strndup(cases[i].text, strcspn(cases[i].text, "="));
-        autofree char *unpadded = base64_decode(bare, &decoded_len);
-
-        assert_string_equal(text, cases[i].text);
-        assert_string_equal(decoded, cases[i].plain);
-        assert_string_equal(unpadded, cases[i].plain);
-        assert_int_equal(decoded_len, len);
-    }
-    for (size_t i = 0; i < COUNT(bad); i++) {
-        size_t len;
-        autofree char *decoded = base64_decode(bad[i], &len);
-
-        if (decoded)
-            fail_msg("'%s' was accepted", bad[i]);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,7 +312,7 @@ int main(void)
         cmocka_unit_test(test_links),       cmocka_unit_test(test_long_link),
         cmocka_unit_test(test_warnings),    cmocka_unit_test(test_long_warning),
         cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_proxy_for),
-        cmocka_unit_test(test_proxy_urls),  cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_proxy_urls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

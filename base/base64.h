@@ -1,6 +1,6 @@
 /* Base64 of RFC 4648, section 4, with padding (pure). */
-#ifndef STEPCELL_RUNTIME_NET_BASE64_H
-#define STEPCELL_RUNTIME_NET_BASE64_H
+#ifndef STEPCELL_BASE_BASE64_H
+#define STEPCELL_BASE_BASE64_H
 
 #include <stdbool.h>
 #include <stddef.h>
