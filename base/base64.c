@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *base64_encode(const void *bytes, size_t len)
@@ -30,18 +32,15 @@ char *base64_encode(const void *bytes, size_t len)
     return text;
 }
 
-char *base64_decode(const char *text, size_t *len)
+bool base64_decode_in_place(char *text, size_t *len)
 {
     size_t digits = strspn(text, alphabet), padding = strspn(text + digits, "="), bits = 0;
-    char *bytes, *out;
+    char *out = text;
     uint32_t group = 0;
 
     if (text[digits + padding] || digits % 4 == 1 || padding > 2 ||
         (padding && (digits + padding) % 4 != 0))
-        return NULL;
-    bytes = out = malloc(digits / 4 * 3 + 3);
-    if (!bytes)
-        return NULL;
+        return false;
     for (size_t i = 0; i < digits; i++) {
         group = group << 6 | (uint32_t)(strchr(alphabet, text[i]) - alphabet);
         bits += 6;
@@ -51,6 +50,13 @@ char *base64_decode(const char *text, size_t *len)
         }
     }
     *out = '\0';
-    *len = (size_t)(out - bytes);
-    return bytes;
+    *len = (size_t)(out - text);
+    return true;
+}
+
+char *base64_decode(const char *text, size_t *len)
+{
+    autofree char *bytes = strdup(text);
+
+    return bytes && base64_decode_in_place(bytes, len) ? TAKE_PTR(bytes) : NULL;
 }

@@ -14,4 +14,7 @@ char *base64_encode(const void *bytes, size_t len);
  */
 char *base64_decode(const char *text, size_t *len);
 
+/* As base64_decode, but the bytes take the place of the text. A text that is none stays. */
+bool base64_decode_in_place(char *text, size_t *len);
+
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 json_t *json_parse(const char *text, size_t len, const char *what, enum err_code code,
                    struct err *err)
@@ -30,35 +31,6 @@ const char *json_text(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
-/* The length of the valid UTF-8 sequence at `s`, 0 when there is none. */
-static size_t utf8_length(const unsigned char *s, size_t len)
-{
-    unsigned int point;
-    size_t need;
-
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        need = 2, point = s[0] & 0x1f;
-    else if ((s[0] & 0xf0) == 0xe0)
-        need = 3, point = s[0] & 0x0f;
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-        need = 4, point = s[0] & 0x07;
-    else
-        return 0;
-    if (need > len)
-        return 0;
-    for (size_t i = 1; i < need; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (s[i] & 0x3f);
-    }
-    if ((need == 3 && (point < 0x800 || (point >= 0xd800 && point <= 0xdfff))) ||
-        (need == 4 && (point < 0x10000 || point > 0x10ffff)))
-        return 0;
-    return need;
-}
-
 json_t *json_bytes(const char *bytes, size_t len)
 {
     json_t *plain = json_stringn(bytes, len);
@@ -67,7 +39,7 @@ json_t *json_bytes(const char *bytes, size_t len)
     if (plain)
         return plain;
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length((const unsigned char *)bytes + i, len - i);
+        size_t n = utf8_length(bytes + i, len - i);
         bool ok = n ? buf_append(&text, bytes + i, n)
                     : buf_printf(&text, "\\x%02x", (unsigned char)bytes[i]);
         if (!ok)

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "base/num.h"
 #include "base/program.h"
+#include "base/utf8.h"
 
 static void numbers_are_strict(void **state)
 {
@@ -170,6 +171,36 @@ static void bytes_become_json_text(void **state)
         autojson *json = json_bytes(table[i].bytes, strlen(table[i].bytes));
 
         assert_string_equal(json_string_value(json), table[i].text);
+    }
+}
+
+static void utf8_is_strict(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len, length; /* of all, and of the first sequence */
+        bool valid;
+    } table[] = {
+        {"a", 1, 1, true},
+        {"\0", 1, 1, true},
+        {"\xc3\xa4", 2, 2, true},
+        {"\xe2\x82\xac", 3, 3, true},
+        {"\xf4\x8f\xbf\xbf", 4, 4, true},
+        {"\xc3\xa4\xc3", 3, 2, false},
+        {"\xc3\xa4", 1, 0, false},
+        {"\x80", 1, 0, false},
+        {"\xc0\x80", 2, 0, false},
+        {"\xe0\x80\x80", 3, 0, false},
+        {"\xed\xa0\x80", 3, 0, false},
+        {"\xf4\x90\x80\x80", 4, 0, false},
+        {"\xff", 1, 0, false},
+    };
+
+    (void)state;
+    assert_true(utf8_valid("", 0));
+    for (size_t i = 0; i < COUNT(table); i++) {
+        assert_int_equal(utf8_length(table[i].bytes, table[i].len), table[i].length);
+        assert_int_equal(utf8_valid(table[i].bytes, table[i].len), table[i].valid);
     }
 }
 
@@ -412,6 +443,7 @@ int main(void)
         cmocka_unit_test(errors_carry_code_context_and_hint),
         cmocka_unit_test(json_from_outside_is_checked),
         cmocka_unit_test(bytes_become_json_text),
+        cmocka_unit_test(utf8_is_strict),
         cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(deep_trees_are_removed),

@@ -1,0 +1,14 @@
+/* UTF-8 of RFC 3629: no overlong forms, no surrogates, nothing behind U+10FFFF (pure). */
+#ifndef STEPCELL_BASE_UTF8_H
+#define STEPCELL_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The length of the sequence at the first of `len` bytes, which are not none; 0 when it is none. */
+size_t utf8_length(const char *bytes, size_t len);
+
+/* Whether all bytes are sequences. A NUL is one. */
+bool utf8_valid(const char *bytes, size_t len);
+
+#endif
