@@ -155,7 +155,7 @@ static void check_ids(struct doctor *doctor)
 
 static void check_programs(struct doctor *doctor)
 {
-    static const char *const names[] = {"stepcell-init", "stepcell-image"};
+    static const char *const names[] = {"stepcell-init", "stepcell-image", "stepcell-events"};
     char message[256];
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

@@ -21,9 +21,10 @@ struct exchange {
     struct http_response response;
     size_t header_bytes;
     uint64_t body_bytes;
-    int64_t last_byte; /* when the last one had been taken */
-    bool begun;        /* the callback has seen the headers */
-    bool failed;       /* a callback has set *err */
+    int64_t last_byte; /* when the last one had been taken, or sent */
+    curl_off_t sent;
+    bool begun;  /* the callback has seen the headers */
+    bool failed; /* a callback has set *err */
     struct err *err;
 };
 
@@ -180,26 +181,34 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
     struct exchange *exchange = data;
     int64_t stall = exchange->http->settings.stall_ms * NS_PER_MS;
 
-    (void)total, (void)now, (void)upload_total, (void)upload_now;
+    (void)total, (void)now, (void)upload_total;
+    if (upload_now != exchange->sent) {
+        exchange->sent = upload_now;
+        exchange->last_byte = clock_now();
+    }
     return clock_now() - exchange->last_byte > stall ||
            http_is_stopped(&exchange->http->settings.stop);
 }
 
-static bool add_header(struct curl_slist **list, const char *name, const char *value)
+static bool add_line(struct curl_slist **list, const char *line)
 {
-    autofree char *line = value ? text_printf("%s: %s", name, value) : NULL;
     struct curl_slist *longer;
 
-    if (!value)
-        return true;
     /* A value from outside must not begin a header of its own. */
-    if (!line || strpbrk(line, "\r\n"))
+    if (strpbrk(line, "\r\n"))
         return false;
     longer = curl_slist_append(*list, line);
     if (!longer)
         return false;
     *list = longer;
     return true;
+}
+
+static bool add_header(struct curl_slist **list, const char *name, const char *value)
+{
+    autofree char *line = value ? text_printf("%s: %s", name, value) : NULL;
+
+    return !value || (line && add_line(list, line));
 }
 
 static void cleanup_slist(struct curl_slist **list)
@@ -231,6 +240,11 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
         curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HTTP_ANSWER_TIMEOUT_S);
     if (exchange->request->form)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->form);
+    if (exchange->request->content) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)exchange->request->content_len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->content);
+    }
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
@@ -312,7 +326,14 @@ static bool set_headers(const struct exchange *exchange, bool trusted, struct cu
     char range[64];
 
     snprintf(range, sizeof(range), "bytes=%llu-", (unsigned long long)request->offset);
-    return add_header(headers, "Accept", request->accept) &&
+    for (size_t i = 0; request->headers && request->headers[i]; i++) {
+        if (!add_line(headers, request->headers[i]))
+            return false;
+    }
+    /* "Expect:" is none: a server that knows nothing of it would be waited for a second. */
+    return (!request->content || add_line(headers, "Expect:")) &&
+           add_header(headers, "Content-Type", request->content_type) &&
+           add_header(headers, "Accept", request->accept) &&
            add_header(headers, "Range", request->offset ? range : NULL) &&
            (!trusted || add_header(headers, "Authorization", request->authorization));
 }
@@ -325,6 +346,7 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
     CURLcode code;
 
     exchange->header_bytes = 0;
+    exchange->sent = 0;
     exchange->last_byte = clock_now();
     strv_release(&exchange->response.headers);
     buf_release(&exchange->response.body);
@@ -386,7 +408,8 @@ static bool exchange_send(struct exchange *exchange, struct err *err)
     for (int hops = 0; hops <= HTTP_REDIRECTS_MAX; hops++) {
         if (!perform(exchange, &url, url_same_origin(&first, &url)))
             return false;
-        if (request->no_redirects || request->form || !is_redirect(exchange->response.status))
+        if (request->no_redirects || request->form || request->content ||
+            !is_redirect(exchange->response.status))
             return true;
         if (!follow(&exchange->response, &url, err))
             return false;

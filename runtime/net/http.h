@@ -21,7 +21,7 @@
 #define HTTP_HEADERS_MAX       (256 << 10) /* bytes of all headers of one answer */
 #define HTTP_ERROR_BODY_MAX    (64 << 10)  /* bytes of an answer that is no success */
 #define HTTP_CONNECT_TIMEOUT_S 15
-#define HTTP_STALL_TIMEOUT_MS  30000 /* without a byte for so long, a connection is dead */
+#define HTTP_STALL_TIMEOUT_MS  30000 /* without a byte either way for so long, it is dead */
 #define HTTP_ANSWER_TIMEOUT_S  600   /* for a whole answer that is collected, which is small */
 
 struct http;
@@ -64,7 +64,7 @@ struct http_request {
     const char *url;
     const char *accept;        /* value of Accept, or NULL */
     const char *authorization; /* value of Authorization, or NULL; only for the origin of `url` */
-    const char *form;          /* a form to POST, or NULL; redirects of it are never followed */
+    const char *form;          /* a form to POST, or NULL; redirects of a POST are never followed */
     uint64_t offset;           /* asks for the bytes from here on, unless 0 */
     bool no_redirects;         /* a redirect is the answer */
     uint64_t body_max;         /* bytes of a successful answer; more is an error */
@@ -73,6 +73,12 @@ struct http_request {
     bool (*begin)(void *data, const struct http_response *response, struct err *err);
     bool (*body)(void *data, const void *bytes, size_t len, struct err *err);
     void *data;
+    /* Instead of a form anything else to POST, not copied; NULL for none. */
+    const void *content;
+    size_t content_len;
+    const char *content_type;
+    /* Further headers, each "Name: value", ended by NULL, for whoever is asked; or NULL. */
+    const char *const *headers;
 };
 
 /* `settings` is copied. NULL without memory. */
@@ -80,7 +86,7 @@ struct http *http_new(const struct http_settings *settings);
 void http_free(struct http *http);
 
 /*
- * GETs, or POSTs a form. True as soon as the server answered, whatever the status. An error of the
+ * GETs, or POSTs. True as soon as the server answered, whatever the status. An error of the
  * connection, of TLS or a time-out is registry.unreachable; a body that is too long is
  * image.corrupt; the callbacks' errors are handed on.
  */

@@ -293,7 +293,7 @@ passwd_image() {
 # Everything that other engines were seen to execute or load out of an image.
 HELPERS="newuidmap newgidmap gzip gunzip unpigz pigz xz zstd tar sh bash mount umount fusermount3 nsenter
     crun runc ip nft iptables slirp4netns passt netavark ldconfig docker-credential-helper stepcell
-    stepcell-image stepcell-init"
+    stepcell-image stepcell-events stepcell-init"
 LIBRARIES="libnss_files.so.2 libnss_dns.so.2 libc.so.6 libcurl.so.4 libarchive.so.13 libcrypto.so.3
     libz.so.1 libzstd.so.1 libjansson.so.4 ld-linux-x86-64.so.2"
 

@@ -238,7 +238,7 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
 @test "stepcell does not run with the rights of another" {
     local name directory=$ATTACKS/set-id
     cp -r "$(dirname "$(dirname "$STEPCELL_RELEASE")")/." "$directory"
-    for name in bin/stepcell libexec/stepcell/stepcell-image; do
+    for name in bin/stepcell libexec/stepcell/stepcell-{image,events}; do
         for bits in 4755 2755; do
             chown root:root "$directory/$name"
             chmod "$bits" "$directory/$name"
