@@ -1,40 +1,37 @@
+/*
+ * libcrypto's functions of SHA-256 itself: its digests by name (EVP, and SHA256() with them) link
+ * all of its providers, 5 MB, into a program that is started for each step. They are deprecated
+ * since OpenSSL 3.0, and there.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "base/digest.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct digest {
-    EVP_MD_CTX *context;
+    SHA256_CTX context;
 };
 
 struct digest *digest_new(void)
 {
-    struct digest *digest = calloc(1, sizeof(*digest));
+    struct digest *digest = malloc(sizeof(*digest));
 
-    if (!digest)
-        return NULL;
-    digest->context = EVP_MD_CTX_new();
-    if (!digest->context || EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL) != 1) {
-        digest_free(digest);
-        return NULL;
-    }
+    if (digest)
+        SHA256_Init(&digest->context);
     return digest;
 }
 
 void digest_free(struct digest *digest)
 {
-    if (!digest)
-        return;
-    EVP_MD_CTX_free(digest->context);
     free(digest);
 }
 
 void digest_update(struct digest *digest, const void *bytes, size_t len)
 {
-    /* Fails only when the context was finished before: a mistake in the program. */
-    if (EVP_DigestUpdate(digest->context, bytes, len) != 1)
-        abort();
+    SHA256_Update(&digest->context, bytes, len);
 }
 
 static void put_text(const unsigned char *sum, char text[DIGEST_TEXT_MAX])
@@ -42,7 +39,7 @@ static void put_text(const unsigned char *sum, char text[DIGEST_TEXT_MAX])
     static const char hex[] = "0123456789abcdef";
     char *p = stpcpy(text, "sha256:");
 
-    for (size_t i = 0; i < DIGEST_HEX_LEN / 2; i++) {
+    for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
         *p++ = hex[sum[i] >> 4];
         *p++ = hex[sum[i] & 15];
     }
@@ -51,18 +48,17 @@ static void put_text(const unsigned char *sum, char text[DIGEST_TEXT_MAX])
 
 void digest_finish(struct digest *digest, char text[DIGEST_TEXT_MAX])
 {
-    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned char sum[SHA256_DIGEST_LENGTH];
 
-    if (EVP_DigestFinal_ex(digest->context, sum, NULL) != 1)
-        abort();
+    SHA256_Final(sum, &digest->context);
     put_text(sum, text);
 }
 
 void digest_of(const void *bytes, size_t len, char text[DIGEST_TEXT_MAX])
 {
-    unsigned char sum[EVP_MAX_MD_SIZE];
+    struct digest digest;
 
-    if (EVP_Digest(bytes, len, sum, NULL, EVP_sha256(), NULL) != 1)
-        abort();
-    put_text(sum, text);
+    SHA256_Init(&digest.context);
+    digest_update(&digest, bytes, len);
+    digest_finish(&digest, text);
 }

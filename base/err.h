@@ -34,6 +34,7 @@
     X(ENGINE_FAILED, "engine.failed")                                                              \
     X(STORE_FULL, "store.full")                                                                    \
     X(STORE_BUSY, "store.busy")                                                                    \
+    X(STEP_CONFLICT, "step.conflict")                                                              \
     X(CONFIG_INVALID, "config.invalid")                                                            \
     X(OPTION_INVALID, "option.invalid")                                                            \
     X(COMMAND_NOT_FOUND, "command.not-found")                                                      \

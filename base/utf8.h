@@ -8,7 +8,13 @@
 /* The length of the sequence at the first of `len` bytes, which are not none; 0 when it is none. */
 size_t utf8_length(const char *bytes, size_t len);
 
-/* Whether all bytes are sequences. A NUL is one. */
+/* The number of bytes at the beginning that are whole sequences. A NUL is one. */
+size_t utf8_whole(const char *bytes, size_t len);
+
+/* Whether all bytes are sequences. */
 bool utf8_valid(const char *bytes, size_t len);
+
+/* Whether all `len` bytes are the beginning of one sequence that goes on. */
+bool utf8_is_cut(const char *bytes, size_t len);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "runtime/net/base64.h"
+#include "base/base64.h"
 #include "shim/relay/mask.h"
 #include "shim/relay/mask_forms.h"
 #include "tests/unit/mask_model.h"
