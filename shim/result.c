@@ -15,6 +15,11 @@ static const char *const outcomes[] = {
     [OUTCOME_UNKNOWN] = "unknown",
 };
 
+const char *result_outcome_text(enum outcome outcome)
+{
+    return outcomes[outcome];
+}
+
 enum outcome result_outcome_of(enum err_code code)
 {
     switch (code) {
@@ -30,6 +35,7 @@ enum outcome result_outcome_of(enum err_code code)
     case ERR_USER_UNKNOWN:
     case ERR_CONFIG_INVALID:
     case ERR_OPTION_INVALID:
+    case ERR_STEP_CONFLICT:
         return OUTCOME_REFUSED;
     default:
         return OUTCOME_FAILED;
@@ -44,8 +50,10 @@ static json_t *text_or_null(const char *text)
 static json_t *stream_json(const struct stream_count *count)
 {
     /* Lines and digest are counted only where something looks at the bytes anyway. */
-    json_t *stream =
-        json_pack("{s:I, s:n, s:n}", "bytes", (json_int_t)count->bytes, "lines", "sha256");
+    json_t *stream = json_pack(
+        "{s:I, s:o, s:o}", "bytes", (json_int_t)count->bytes, "lines",
+        count->counted ? json_integer((json_int_t)count->counts.lines) : json_null(), "sha256",
+        count->counted ? json_string(count->counts.sha256 + strlen("sha256:")) : json_null());
 
     if (count->lost)
         json_object_set_new(stream, "lost_bytes", json_integer((json_int_t)count->lost));
@@ -82,12 +90,13 @@ static json_t *cleanup_json_of(const struct result *result)
 
 json_t *result_json(const struct result *result)
 {
-    return json_pack("{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:{s:o, s:o}, s:{}, s:b, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o}",
                      "schema", "stepcell.result/1", "id", text_or_null(result->id), "outcome",
                      outcomes[result->outcome], "exit_code", result->exit_code, "signal",
                      result->signal ? json_integer(result->signal) : json_null(), "engine",
                      result->engine, "image", image_json(result), "output", "stdout",
                      stream_json(&result->out), "stderr", stream_json(&result->err), "outputs",
+                     result->outputs ? json_incref((json_t *)result->outputs) : json_object(),
                      "oom_killed", result->oom_killed, "phases",
                      phases_json(&result->phases, result->helper_phases), "cleanup",
                      cleanup_json_of(result), "error", error_json(&result->error));
@@ -157,9 +166,8 @@ void result_close(struct result_place *place)
     *place = RESULT_PLACE_INIT;
 }
 
-bool result_write(const struct result *result, const struct result_place *place, struct err *err)
+bool result_write_json(const json_t *json, const struct result_place *place, struct err *err)
 {
-    autojson *json = result_json(result);
     autofree char *text = json ? json_dump_page(json) : NULL;
 
     if (!text)
@@ -169,4 +177,11 @@ bool result_write(const struct result *result, const struct result_place *place,
                             err);
     return file_write_all(place->fd, text, strlen(text)) ||
            err_errno(err, ERR_ENGINE_FAILED, "cannot write the result");
+}
+
+bool result_write(const struct result *result, const struct result_place *place, struct err *err)
+{
+    autojson *json = result_json(result);
+
+    return result_write_json(json, place, err);
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "shim/phases.h"
+#include "shim/relay/filter.h"
 
 enum outcome {
     OUTCOME_EXITED,
@@ -20,8 +21,10 @@ enum outcome {
 };
 
 struct stream_count {
-    uint64_t bytes;
+    uint64_t bytes; /* delivered */
     uint64_t lost;
+    bool counted; /* lines and sha256, of all that was there to be delivered */
+    struct filter_counts counts;
 };
 
 struct result {
@@ -37,6 +40,7 @@ struct result {
     struct stream_count out, err;
     struct phases phases;
     json_t *helper_phases; /* borrowed, may be NULL */
+    const json_t *outputs; /* borrowed: an object of names and values; NULL: none */
     bool cleanup_verified;
     bool oom_killed;
     struct strv left;
@@ -46,6 +50,8 @@ struct result {
 /* Refused when the caller or an administrator can change it, failed when stepcell or an engine did.
  */
 enum outcome result_outcome_of(enum err_code code);
+
+const char *result_outcome_text(enum outcome outcome);
 
 /* The result as a JSON object, owned by the caller. */
 json_t *result_json(const struct result *result);
@@ -67,5 +73,8 @@ void result_close(struct result_place *place);
 
 /* Writes the result, whole or not at all. */
 bool result_write(const struct result *result, const struct result_place *place, struct err *err);
+
+/* The same for a result that is known as JSON. */
+bool result_write_json(const json_t *json, const struct result_place *place, struct err *err);
 
 #endif

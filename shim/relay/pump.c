@@ -16,7 +16,16 @@
 #define TURNS          8   /* moves before the other descriptors get their turn */
 #define TERMINAL_CHUNK 256 /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
 
-enum move { MOVED, SOURCE_EMPTY, SOURCE_ENDED, SINK_FULL, SINK_GONE, NOT_SPLICEABLE };
+enum move {
+    MOVED,
+    SOURCE_EMPTY,
+    SOURCE_ENDED,
+    SINK_FULL,
+    SINK_GONE,
+    NOT_SPLICEABLE,
+    FILTER_FULL,
+    FAILED,
+};
 
 /* How much of `max` bytes may be taken from the source. */
 static size_t allowed(const struct pump *pump, size_t max)
@@ -45,7 +54,7 @@ static enum move splice_some(struct pump *pump)
 
     if (max == 0)
         return SOURCE_EMPTY;
-    n = splice(pump->from, NULL, pump->own_sink, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    n = splice(pump->ends.from, NULL, pump->own_sink, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
         took(pump, n);
         pump->bytes += (uint64_t)n;
@@ -63,7 +72,8 @@ static enum move splice_some(struct pump *pump)
     /* What has been written since is no sign of a full sink, and nobody could wait for a file. */
     if (pump->sink_unpollable)
         return SOURCE_EMPTY;
-    return ioctl(pump->from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL : SOURCE_EMPTY;
+    return ioctl(pump->ends.from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL
+                                                                          : SOURCE_EMPTY;
 }
 
 static bool is_writable(int fd)
@@ -75,7 +85,7 @@ static bool is_writable(int fd)
 
 static enum move write_held(struct pump *pump)
 {
-    const char *bytes = pump->buffer + pump->sent;
+    const char *bytes = pump->out + pump->sent;
     size_t len = pump->held - pump->sent;
     ssize_t n;
 
@@ -94,47 +104,69 @@ static enum move write_held(struct pump *pump)
     return MOVED;
 }
 
-static enum move copy_some(struct pump *pump)
+/* What was read is written, or counted where there is no sink any more, or never was one. */
+static enum move deliver(struct pump *pump)
 {
-    ssize_t n;
+    size_t len = pump->held - pump->sent;
 
-    if (pump->sent < pump->held)
+    if (pump->ends.to >= 0 && !pump->sink_gone)
         return write_held(pump);
-    pump->sent = pump->held = 0;
-    if (allowed(pump, PUMP_CHUNK) == 0)
-        return SOURCE_EMPTY;
-    n = read(pump->from, pump->buffer, allowed(pump, PUMP_CHUNK));
-    if (n == 0)
-        return SOURCE_ENDED;
-    if (n < 0) {
-        if (errno == EAGAIN)
-            return SOURCE_EMPTY;
-        /* A terminal that hung up, a socket that was reset: there is no more. */
-        return errno == EINTR ? MOVED : SOURCE_ENDED;
-    }
-    took(pump, n);
-    pump->held = (size_t)n;
-    return write_held(pump);
+    if (pump->ends.to < 0)
+        pump->bytes += len;
+    else
+        pump->lost += len;
+    pump->sent = pump->held;
+    return MOVED;
 }
 
-/* Reads what nobody can be given. */
-static enum move drop_some(struct pump *pump)
+/* Nothing more comes from the source; the filter may still hold something. */
+static enum move no_more(struct pump *pump, struct err *err)
 {
+    const struct pump_filter *filter = pump->ends.filter;
+
+    if (!filter || pump->filter_ended)
+        return SOURCE_ENDED;
+    pump->filter_ended = true;
+    return filter->end(filter->data, &pump->out, &pump->held, err) ? MOVED : FAILED;
+}
+
+static enum move take_some(struct pump *pump, struct err *err)
+{
+    const struct pump_filter *filter = pump->ends.filter;
+    size_t max = allowed(pump, PUMP_CHUNK);
     ssize_t n;
 
-    pump->lost += pump->held - pump->sent;
     pump->sent = pump->held = 0;
-    if (allowed(pump, PUMP_CHUNK) == 0)
-        return SOURCE_EMPTY;
-    n = read(pump->from, pump->buffer, allowed(pump, PUMP_CHUNK));
-    if (n > 0) {
-        took(pump, n);
-        pump->lost += (uint64_t)n;
-        return MOVED;
-    }
+    if (max == 0)
+        return no_more(pump, err);
+    n = read(pump->ends.from, pump->buffer, max);
     if (n < 0 && errno == EINTR)
         return MOVED;
-    return n < 0 && errno == EAGAIN ? SOURCE_EMPTY : SOURCE_ENDED;
+    if (n < 0 && errno == EAGAIN && !pump->finishing)
+        return SOURCE_EMPTY;
+    /* A terminal that hung up, a socket that was reset: there is no more. */
+    if (n <= 0)
+        return no_more(pump, err);
+    took(pump, n);
+    pump->out = pump->buffer;
+    pump->held = (size_t)n;
+    return !filter ||
+                   filter->pass(filter->data, pump->buffer, (size_t)n, &pump->out, &pump->held, err)
+               ? MOVED
+               : FAILED;
+}
+
+static enum move copy_some(struct pump *pump, struct err *err)
+{
+    const struct pump_filter *filter = pump->ends.filter;
+    enum move move;
+
+    if (pump->sent < pump->held)
+        return deliver(pump);
+    if (filter && filter->full(filter->data))
+        return FILTER_FULL;
+    move = take_some(pump, err);
+    return move == MOVED && pump->held > 0 ? deliver(pump) : move;
 }
 
 static bool need_buffer(struct pump *pump, struct err *err)
@@ -172,8 +204,15 @@ static bool end(struct pump *pump, struct err *err)
     pump->ended = true;
     if (!wait_for(pump, false, false, err))
         return false;
-    pump->done(pump->data);
+    pump->ends.done(pump->ends.data);
     return true;
+}
+
+/* From now on bytes are read and written, not spliced. */
+static bool copy_from_now(struct pump *pump, struct err *err)
+{
+    pump->copying = true;
+    return need_buffer(pump, err);
 }
 
 static bool ready(void *data, uint32_t events, struct err *err)
@@ -182,33 +221,33 @@ static bool ready(void *data, uint32_t events, struct err *err)
 
     (void)events;
     for (int i = 0; i < TURNS; i++) {
-        enum move move = pump->sink_gone ? drop_some(pump)
-                         : pump->copying ? copy_some(pump)
-                                         : splice_some(pump);
-        switch (move) {
+        switch (pump->copying ? copy_some(pump, err) : splice_some(pump)) {
         case MOVED:
             /* A stdin that was not made for this process blocks in a read too many. */
-            if (pump->copying && pump->to_is_input && pump->sent == pump->held)
+            if (pump->copying && pump->ends.to_is_input && pump->sent == pump->held)
                 return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
             break;
         case SOURCE_EMPTY:
             return pump->finishing ? end(pump, err) : wait_for(pump, true, false, err);
         case SINK_FULL:
             return wait_for(pump, false, true, err);
+        case FILTER_FULL:
+            return wait_for(pump, false, false, err);
         case SOURCE_ENDED:
             return end(pump, err);
         case SINK_GONE:
-            if (pump->to_is_input)
+            if (pump->ends.to_is_input)
                 return end(pump, err);
             pump->sink_gone = true;
-            if (!need_buffer(pump, err))
+            if (!copy_from_now(pump, err))
                 return false;
             break;
         case NOT_SPLICEABLE:
-            pump->copying = true;
-            if (!need_buffer(pump, err))
+            if (!copy_from_now(pump, err))
                 return false;
             break;
+        case FAILED:
+            return false;
         }
     }
     /* More to do: come back by whichever side can be waited for. */
@@ -240,30 +279,32 @@ static int open_sink(int to)
     return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_is_input,
-                void (*done)(void *data), void *data, struct err *err)
+/* splice(2) knows no way not to block on a terminal, and on a socket only its owner's. */
+static bool must_copy(const struct pump *pump)
+{
+    struct stat from, to;
+
+    return pump->ends.filter || fstat(pump->ends.to, &to) < 0 || S_ISSOCK(to.st_mode) ||
+           S_ISCHR(to.st_mode) || fstat(pump->ends.from, &from) < 0 ||
+           !(S_ISFIFO(from.st_mode) || S_ISREG(from.st_mode));
+}
+
+bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *ends, struct err *err)
 {
     struct stat st;
 
-    *pump = (struct pump){.loop = loop,
-                          .from = from,
-                          .to = to,
-                          .to_is_input = to_is_input,
-                          .done = done,
-                          .data = data};
-    pump->own_sink = to_is_input ? -1 : open_sink(to);
+    *pump = (struct pump){.loop = loop, .ends = *ends};
+    pump->own_sink = ends->to_is_input || ends->to < 0 ? -1 : open_sink(ends->to);
     /* A terminal of somebody else's (su, sudo) cannot be opened again. */
-    pump->sink_may_block = pump->own_sink < 0 && !to_is_input && isatty(to);
+    pump->sink_may_block = pump->own_sink < 0 && !ends->to_is_input && isatty(ends->to);
     if (pump->own_sink < 0)
-        pump->own_sink = to;
-    pump->sink_is_socket = fstat(to, &st) == 0 && S_ISSOCK(st.st_mode);
-    /* splice(2) knows no way not to block on a terminal, and on a socket only its owner's. */
-    pump->copying = pump->sink_is_socket || (fstat(to, &st) == 0 && S_ISCHR(st.st_mode)) ||
-                    fstat(from, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode));
-    pump->source_io = (struct loop_io){from, ready, pump};
+        pump->own_sink = ends->to;
+    pump->sink_is_socket = fstat(ends->to, &st) == 0 && S_ISSOCK(st.st_mode);
+    pump->copying = must_copy(pump);
+    pump->source_io = (struct loop_io){ends->from, ready, pump};
     pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
-    pump->source_unpollable = !is_pollable(loop->epoll, from);
-    pump->sink_unpollable = !is_pollable(loop->epoll, pump->own_sink);
+    pump->source_unpollable = !is_pollable(loop->epoll, ends->from);
+    pump->sink_unpollable = ends->to < 0 || !is_pollable(loop->epoll, pump->own_sink);
     if (pump->copying && !need_buffer(pump, err))
         return false;
     return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
@@ -273,7 +314,7 @@ bool pump_finish(struct pump *pump, struct err *err)
 {
     int waiting = 0;
 
-    if (!pump->finishing && ioctl(pump->from, FIONREAD, &waiting) == 0)
+    if (!pump->finishing && ioctl(pump->ends.from, FIONREAD, &waiting) == 0)
         pump->left = (size_t)waiting;
     pump->finishing = true;
     return !pump->loop || pump->ended || ready(pump, 0, err);
@@ -284,7 +325,12 @@ bool pump_abandon(struct pump *pump, struct err *err)
     if (!pump->loop || pump->ended)
         return true;
     pump->sink_gone = true;
-    return need_buffer(pump, err) && ready(pump, 0, err);
+    return copy_from_now(pump, err) && ready(pump, 0, err);
+}
+
+bool pump_resume(struct pump *pump, struct err *err)
+{
+    return !pump->loop || pump->ended || ready(pump, 0, err);
 }
 
 void pump_close(struct pump *pump)
@@ -294,7 +340,7 @@ void pump_close(struct pump *pump)
     if (!pump->loop)
         return;
     wait_for(pump, false, false, &ignored);
-    if (pump->own_sink != pump->to)
+    if (pump->own_sink != pump->ends.to)
         close_fd(pump->own_sink);
     free(pump->buffer);
     pump->buffer = NULL;

@@ -4,7 +4,8 @@
  * waits, so the command waits too. When the sink is gone, what comes is read, dropped and counted
  * as lost: a deployment is not stopped half-way because nobody listens.
  *
- * Between pipes and files splice(2) moves the bytes without a copy through this process.
+ * Between pipes and files splice(2) moves the bytes without a copy through this process, unless a
+ * filter looks at them.
  */
 #ifndef STEPCELL_SHIM_RELAY_PUMP_H
 #define STEPCELL_SHIM_RELAY_PUMP_H
@@ -15,15 +16,33 @@
 
 #define PUMP_CHUNK 65536 /* bytes of a read, and at most this much is held */
 
-struct pump {
-    struct loop *loop;
+/*
+ * What stands between source and sink. `pass` gets what was read and gives what is to be delivered,
+ * valid until the next call; `end` gives the rest, once. When one fails, nothing of what it got is
+ * delivered. While it is `full` nothing is read; pump_resume goes on.
+ */
+struct pump_filter {
+    bool (*pass)(void *data, const char *bytes, size_t len, const char **out, size_t *out_len,
+                 struct err *err);
+    bool (*end)(void *data, const char **out, size_t *out_len, struct err *err);
+    bool (*full)(const void *data);
+    void *data;
+};
+
+struct pump_ends {
     int from;         /* not owned */
-    int to;           /* not owned */
-    int own_sink;     /* a non-blocking description of `to`, where one can be had */
+    int to;           /* not owned; -1: the filter is all that wants the bytes */
     bool to_is_input; /* the sink is a command's stdin: when it is gone there is nobody to read for
                        */
+    const struct pump_filter *filter; /* borrowed, or NULL */
     void (*done)(void *data);
     void *data;
+};
+
+struct pump {
+    struct loop *loop;
+    struct pump_ends ends;
+    int own_sink; /* a non-blocking description of `to`, where one can be had */
 
     uint64_t bytes; /* delivered to the sink */
     uint64_t lost;  /* read but not deliverable */
@@ -31,8 +50,10 @@ struct pump {
 
     bool finishing; /* what is `left` in the source is all that is to be moved */
     size_t left;
+    bool filter_ended;
     bool copying, sink_gone, sink_may_block, source_unpollable, sink_unpollable, sink_is_socket;
-    char *buffer; /* PUMP_CHUNK bytes, only while copying */
+    char *buffer;    /* PUMP_CHUNK bytes, only while copying */
+    const char *out; /* what is to be delivered: the buffer, or what the filter gave */
     size_t held, sent;
     struct loop_io source_io, sink_io;
     bool source_watched, sink_watched;
@@ -42,8 +63,8 @@ struct pump {
  * Starts moving bytes. `done` is called once, when the source is at its end and everything is
  * delivered or lost; the pump must live until then or until pump_close.
  */
-bool pump_start(struct pump *pump, struct loop *loop, int from, int to, bool to_is_input,
-                void (*done)(void *data), void *data, struct err *err);
+bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *ends,
+                struct err *err);
 void pump_close(struct pump *pump);
 
 /*
@@ -54,5 +75,8 @@ bool pump_finish(struct pump *pump, struct err *err);
 
 /* Waits for the sink no longer: what is still to come is lost. */
 bool pump_abandon(struct pump *pump, struct err *err);
+
+/* The filter is not full any more. */
+bool pump_resume(struct pump *pump, struct err *err);
 
 #endif

@@ -70,7 +70,9 @@ static void relay(int from, int to, struct pump *pump)
     struct err err;
 
     assert_ok(loop_open(&loop, &err));
-    assert_ok(pump_start(pump, &loop, from, to, false, stop, &loop, &err));
+    assert_ok(pump_start(pump, &loop,
+                         &(struct pump_ends){.from = from, .to = to, .done = stop, .data = &loop},
+                         &err));
     assert_ok(loop_run(&loop, &err));
     pump_close(pump);
     loop_close(&loop);
@@ -221,7 +223,11 @@ static void a_terminal_is_read_as_it_comes(void **state)
     assert_int_equal(pipe2(to, O_CLOEXEC | O_NONBLOCK), 0);
     assert_int_equal(write(master, "line\n", 5), 5);
     assert_ok(loop_open(&loop, &err));
-    assert_ok(pump_start(&pump, &loop, slave, to[1], true, stop, &loop, &err));
+    assert_ok(pump_start(
+        &pump, &loop,
+        &(struct pump_ends){
+            .from = slave, .to = to[1], .to_is_input = true, .done = stop, .data = &loop},
+        &err));
     loop_set_timer(&loop, &timer, 200);
     assert_ok(loop_run(&loop, &err));
     assert_int_equal(pump.bytes, 5);
@@ -246,7 +252,9 @@ static void a_source_that_is_held_open_can_be_finished(void **state)
     assert_int_equal(pipe2(to, O_CLOEXEC), 0);
     assert_int_equal(write(from[1], "last words", 10), 10);
     assert_ok(loop_open(&loop, &err));
-    assert_ok(pump_start(&pump, &loop, from[0], to[1], false, stop, &loop, &err));
+    assert_ok(pump_start(
+        &pump, &loop,
+        &(struct pump_ends){.from = from[0], .to = to[1], .done = stop, .data = &loop}, &err));
     assert_false(pump.ended);
     assert_ok(pump_finish(&pump, &err));
     assert_true(pump.ended);
@@ -276,7 +284,9 @@ static void what_comes_after_the_finish_is_not_moved(void **state)
                       : pipe2(to, O_CLOEXEC | O_NONBLOCK),
             0);
         assert_ok(loop_open(&loop, &err));
-        assert_ok(pump_start(&pump, &loop, from[0], to[1], false, stop, &loop, &err));
+        assert_ok(pump_start(
+            &pump, &loop,
+            &(struct pump_ends){.from = from[0], .to = to[1], .done = stop, .data = &loop}, &err));
         /* The sink is full, so that what is finished has to wait. */
         while (write(to[1], bytes, sizeof(bytes)) > 0 || write(to[1], bytes, 1) > 0)
             ;

@@ -1,0 +1,253 @@
+#include "shim/relay/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/num.h"
+
+static bool cannot_use(const char *text, struct err *err)
+{
+    return err_errno(err, ERR_OPTION_INVALID, "cannot send events to '%s'", text);
+}
+
+/* A description of our own can be non-blocking without changing the caller's. */
+static int reopen(int fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+bool sink_open_fd(int fd, struct sink *sink, struct err *err)
+{
+    struct sink made = SINK_INIT;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
+    made.queue.max = SINK_QUEUE_MAX;
+    made.is_file = S_ISREG(st.st_mode);
+    made.is_socket = S_ISSOCK(st.st_mode);
+    if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+        made.fd = reopen(fd);
+    if (made.fd < 0)
+        made.fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    *sink = made;
+    return sink->fd >= 0 || err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
+}
+
+static bool open_descriptor(const char *text, const char *number, struct sink *sink,
+                            struct err *err)
+{
+    uint64_t fd;
+    int flags;
+
+    if (!num_parse(number, INT32_MAX, &fd))
+        return err_set(err, ERR_OPTION_INVALID, "'%s' is no descriptor for events", text);
+    flags = fcntl((int)fd, F_GETFL);
+    if (flags < 0)
+        return cannot_use(text, err);
+    if ((flags & O_ACCMODE) == O_RDONLY) {
+        errno = EBADF;
+        return cannot_use(text, err);
+    }
+    return sink_open_fd((int)fd, sink, err);
+}
+
+static bool open_file(const char *text, const char *path, struct sink *sink, struct err *err)
+{
+    struct stat st;
+
+    /* A FIFO without a reader is refused (ENXIO), not waited for. */
+    sink->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+    if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
+        return cannot_use(text, err);
+    sink->is_file = S_ISREG(st.st_mode);
+    return true;
+}
+
+static bool open_socket(const char *text, const char *path, struct sink *sink, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return err_set(err, ERR_OPTION_INVALID, "the path of the socket '%s' is too long", text);
+    strcpy(address.sun_path, path);
+    sink->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    sink->is_socket = true;
+    if (sink->fd < 0 || connect(sink->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return cannot_use(text, err);
+    return true;
+}
+
+bool sink_is_http(const char *target)
+{
+    return strncmp(target, "http://", 7) == 0 || strncmp(target, "https://", 8) == 0;
+}
+
+bool sink_open(const char *target, struct sink *sink, struct err *err)
+{
+    static const struct {
+        const char *scheme;
+        bool (*open)(const char *text, const char *rest, struct sink *sink, struct err *err);
+    } kinds[] = {{"fd:", open_descriptor}, {"file:", open_file}, {"unix:", open_socket}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct sink made = SINK_INIT;
+        size_t len = strlen(kinds[i].scheme);
+
+        if (strncmp(target, kinds[i].scheme, len) != 0 || !target[len])
+            continue;
+        made.queue.max = SINK_QUEUE_MAX;
+        if (!kinds[i].open(target, target + len, &made, err)) {
+            close_fd(made.fd);
+            return false;
+        }
+        *sink = made;
+        return true;
+    }
+    err_set(err, ERR_OPTION_INVALID, "'%s' is no target for events", target);
+    return err_hint(err, "give fd:N, file:PATH, unix:PATH, http://… or https://…");
+}
+
+static void stop_watching(struct sink *sink)
+{
+    if (sink->watched)
+        loop_remove(sink->loop, &sink->io);
+    sink->watched = false;
+}
+
+void sink_close(struct sink *sink)
+{
+    stop_watching(sink);
+    close_fd(sink->fd);
+    buf_release(&sink->queue);
+    *sink = SINK_INIT;
+}
+
+void sink_abandon(struct sink *sink)
+{
+    stop_watching(sink);
+    sink->gone = true;
+    sink->lost += sink->queue.len - sink->sent;
+    buf_release(&sink->queue);
+    sink->sent = 0;
+}
+
+/* Writes what the receiver takes now. */
+static void write_some(struct sink *sink)
+{
+    while (!sink->gone && sink->sent < sink->queue.len) {
+        const char *bytes = sink->queue.data + sink->sent;
+        size_t len = sink->queue.len - sink->sent;
+        ssize_t n = sink->is_socket ? send(sink->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                    : write(sink->fd, bytes, len);
+
+        if (n >= 0)
+            sink->sent += (size_t)n;
+        else if (errno == EAGAIN)
+            return;
+        else if (errno != EINTR)
+            sink_abandon(sink);
+    }
+    sink->queue.len = sink->sent = 0;
+}
+
+static bool watch(struct sink *sink, struct err *err)
+{
+    bool want = sink->loop && sink->queue.len > 0;
+
+    if (want == sink->watched)
+        return true;
+    if (!want) {
+        stop_watching(sink);
+        return true;
+    }
+    sink->watched = true;
+    return loop_add(sink->loop, &sink->io, EPOLLOUT, err);
+}
+
+static bool ready(void *data, uint32_t events, struct err *err)
+{
+    struct sink *sink = data;
+    bool was_full = sink_is_full(sink);
+
+    (void)events;
+    write_some(sink);
+    if (!watch(sink, err))
+        return false;
+    return (was_full && !sink_is_full(sink)) || sink_is_empty(sink) ? sink->drained(sink->data, err)
+                                                                    : true;
+}
+
+void sink_attach(struct sink *sink, struct loop *loop, bool (*drained)(void *data, struct err *err),
+                 void *data)
+{
+    sink->loop = loop;
+    sink->drained = drained;
+    sink->data = data;
+    sink->io = (struct loop_io){sink->fd, ready, sink};
+}
+
+/* What is written moves out of the way once it is more than what is not. */
+static void make_room(struct sink *sink)
+{
+    if (sink->sent < sink->queue.len / 2)
+        return;
+    memmove(sink->queue.data, sink->queue.data + sink->sent, sink->queue.len - sink->sent);
+    sink->queue.len -= sink->sent;
+    sink->sent = 0;
+}
+
+bool sink_write(struct sink *sink, const char *bytes, size_t len, struct err *err)
+{
+    if (sink->fd < 0)
+        return true;
+    if (sink->gone) {
+        sink->lost += len;
+        return true;
+    }
+    if (sink->is_file)
+        return file_write_all(sink->fd, bytes, len) ||
+               err_errno(err, ERR_ENGINE_FAILED, "cannot write to a file");
+    if (sink->sent > 0)
+        make_room(sink);
+    if (!buf_append(&sink->queue, bytes, len))
+        return err_set(err, ERR_ENGINE_FAILED, "what is to be written does not fit into the queue");
+    write_some(sink);
+    return watch(sink, err);
+}
+
+bool sink_is_empty(const struct sink *sink)
+{
+    return sink->queue.len == 0;
+}
+
+bool sink_is_full(const struct sink *sink)
+{
+    return sink->queue.len - sink->sent >= SINK_QUEUE_FULL;
+}
+
+void sink_flush(struct sink *sink, int ms)
+{
+    struct pollfd poll_fd = {.fd = sink->fd, .events = POLLOUT};
+
+    while (!sink->gone && sink->queue.len > 0) {
+        if (poll(&poll_fd, 1, ms) <= 0)
+            sink_abandon(sink);
+        else
+            write_some(sink);
+    }
+    stop_watching(sink);
+}
