@@ -8,10 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-
-#define STEP_LOG    "events.ndjson"
-#define STEP_ACKED  "acked"
-#define STEP_TARGET "target.json"
+#include "shim/state/step_files.h"
 
 struct acked {
     uint64_t offset; /* bytes of the log */

@@ -1,85 +1,13 @@
-/* `stepcell run`: one step, from its options to its result and exit status. */
+/*
+ * `stepcell run`: one step, from its options to its result and exit status. `stepcell start`: the
+ * same step, without waiting for its end.
+ */
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "base/path.h"
 #include "shim/commands.h"
-#include "shim/session.h"
-
-static bool make_id(struct session *session, struct err *err)
-{
-    static const char hex[] = "0123456789abcdef";
-    unsigned char random[SESSION_ID_LEN];
-
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot make an id for the step");
-    for (size_t i = 0; i < SESSION_ID_LEN; i++)
-        session->id[i] = hex[random[i] & 15];
-    return true;
-}
-
-static bool run_step(struct session *session, struct err *err)
-{
-    struct phases *phases = &session->result.phases;
-
-    phases_enter(phases, "resolve");
-    if (!session_open(session, err) || !session_find_sources(session, err) ||
-        !session_read_profile(session, err) || !session_prepare(session, err))
-        return false;
-    phases_enter(phases, "plan");
-    return session_plan(session, err) && session_run_cell(session, err);
-}
-
-/* The outcome of a step that was not observed to its end, or was ended by stepcell. */
-static void settle(struct session *session, bool ran, const struct err *err)
-{
-    struct result *result = &session->result;
-
-    if (!ran) {
-        result->error = *err;
-        result->outcome = result_outcome_of(err->code);
-        result->exit_code = STATUS_FAILED;
-    }
-    if (session->timed_out) {
-        result->outcome = OUTCOME_TIMED_OUT;
-        result->exit_code = 124;
-    }
-    if (session->canceled) {
-        result->outcome = OUTCOME_CANCELED;
-        result->exit_code = 128 + session->canceled;
-        result->error = ERR_INIT;
-    }
-}
-
-static void report(struct session *session)
-{
-    bool has_place = session->result_place.dir >= 0 || session->result_place.fd >= 0;
-    struct result *result = &session->result;
-    enum verbosity verbosity = session->options.verbosity;
-    struct err err;
-
-    phases_leave(&result->phases);
-    result->digest = session->name.digest;
-    result->manifest_digest = session->name.manifest_digest;
-    result->helper_phases = json_object_get(session->helper_report, "phases");
-    if (result->error.code != ERR_NONE)
-        print_err(&result->error);
-    else if (result->outcome == OUTCOME_TIMED_OUT)
-        print_note(verbosity, "the step was ended by its timeout");
-    else if (result->outcome == OUTCOME_CANCELED)
-        print_note(verbosity, "the step was canceled by SIG%s", sigabbrev_np(session->canceled));
-    for (size_t i = 0; i < result->phases.count; i++)
-        print_detail(verbosity, "%-8s %8.3f ms", result->phases.items[i].name,
-                     result->phases.items[i].ms);
-    if (has_place && !result_write(result, &session->result_place, &err)) {
-        print_err(&err);
-        result->exit_code = STATUS_FAILED;
-    }
-}
+#include "shim/durable.h"
 
 /*
  * A caller may have closed a standard descriptor. Its number must not become one of ours, or the
@@ -95,46 +23,93 @@ static void open_standard_descriptors(void)
     close_fd(fd);
 }
 
+/* Reads the options and gives the step its id. The result's place is settled first: it is written
+ * always, also after a bad option. */
+static bool prepare(int argc, char **argv, struct session *session, struct err *err)
+{
+    struct run_options *options = &session->options;
+    struct err second;
+    bool ok = session_make_id(session->id, err) && options_parse(argc, argv, options, err);
+
+    if (options->result &&
+        !result_open(options->result, &session->result_place, ok ? err : &second))
+        ok = false;
+    if (ok && options->id)
+        strcpy(session->id, options->id);
+    return ok;
+}
+
+static int print_help(struct session *session, const char *command)
+{
+    autofree char *help = options_help(command);
+
+    print_out("%s", help ? help : "");
+    session_close(session);
+    return 0;
+}
+
+/* *status is that of the step, which somebody else has run. */
+static bool run_durable(struct session *session, int *status, struct err *err)
+{
+    const struct result_place *place = &session->result_place;
+    autojson *result = NULL;
+
+    if (!durable_ensure(session, err) || !durable_attach(session, &result, err))
+        return false;
+    durable_print_outcome(result, session->options.verbosity);
+    *status = (int)json_integer_value(json_object_get(result, "exit_code"));
+    return (place->dir < 0 && place->fd < 0) || result_write_json(result, place, err);
+}
+
 int cmd_run(int argc, char **argv)
 {
-    struct session session = {
-        .options = RUN_OPTIONS_INIT,
-        .loop = LOOP_INIT,
-        .store = STORE_INIT,
-        .image = IMAGE_INIT,
-        .scratch = SCRATCH_INIT,
-        .streams = {-1, -1, -1},
-        .report_fd = -1,
-        .script_fd = -1,
-        .result_place = RESULT_PLACE_INIT,
-    };
-    struct err err = ERR_INIT, second;
-    bool ran;
+    struct session session = SESSION_INIT;
+    struct err err = ERR_INIT;
+    bool ready;
     int status;
 
     open_standard_descriptors();
-    session.result.engine = "native";
-    session.result.cleanup_verified = true; /* until there is something to clean up */
-    session.result.id = session.id;
-    ran = make_id(&session, &err) && options_parse(argc, argv, &session.options, &err);
-    /* Also after a bad option: the result is written always. */
-    if (session.options.result &&
-        !result_open(session.options.result, &session.result_place, ran ? &err : &second))
-        ran = false;
-    if (ran && session.options.help) {
-        autofree char *help = options_help();
-
-        print_out("%s", help ? help : "");
+    ready = prepare(argc, argv, &session, &err);
+    if (ready && session.options.help)
+        return print_help(&session, "run");
+    if (ready && session.options.id && run_durable(&session, &status, &err)) {
         session_close(&session);
-        return 0;
+        return status;
     }
-    ran = ran && run_step(&session, &err);
-    /* A step that was refused with its scratch taken: what the result says of it has to be seen. */
-    if (session.scratch.path)
-        session_clean_up(&session);
-    settle(&session, ran, &err);
-    report(&session);
+    ready = ready && !session.options.id && session_begin(&session, &err);
+    session_perform(&session, ready, &err);
     status = session.result.exit_code;
+    session_close(&session);
+    return status;
+}
+
+/* The supervisor writes the result, and sends the events: nobody else waits for them. */
+static bool start(struct session *session, struct err *err)
+{
+    const char *target = session->options.events;
+
+    session->detached = true;
+    return (!target || sink_is_http(target) || sink_open(target, &session->target, err)) &&
+           durable_ensure(session, err);
+}
+
+int cmd_start(int argc, char **argv)
+{
+    struct session session = SESSION_INIT;
+    struct err err = ERR_INIT;
+    int status = 0;
+    bool ready;
+
+    open_standard_descriptors();
+    ready = prepare(argc, argv, &session, &err);
+    if (ready && session.options.help)
+        return print_help(&session, "start");
+    if (ready && start(&session, &err)) {
+        print_out("%s\n", session.id);
+    } else {
+        session_perform(&session, false, &err);
+        status = session.result.exit_code;
+    }
     session_close(&session);
     return status;
 }

@@ -2,10 +2,15 @@
 #ifndef STEPCELL_SHIM_COMMANDS_H
 #define STEPCELL_SHIM_COMMANDS_H
 
-/* What stepcell exits with when it or an engine failed, or nothing was started. */
-#define STATUS_FAILED 125
+#include "shim/command.h"
 
 int cmd_run(int argc, char **argv);
+int cmd_start(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_forget(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -199,6 +199,6 @@ bool deliver_is_done(int dirfd)
 
     if (fstat(dirfd, &directory) == 0 && directory.st_nlink == 0)
         return true;
-    return fstatat(dirfd, STEP_LOG, &log, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return fstatat(dirfd, STEP_EVENTS, &log, AT_SYMLINK_NOFOLLOW) == 0 &&
            acked_read(dirfd, &acked, &err) && acked.offset == (uint64_t)log.st_size;
 }

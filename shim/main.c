@@ -15,6 +15,12 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", cmd_run, "run one step in a cell and end with its exit status"},
+    {"start", cmd_start, "start a durable step, and return once it is recorded"},
+    {"status", cmd_status, "tell what is known of a durable step"},
+    {"logs", cmd_logs, "replay the output of a durable step, or its events"},
+    {"wait", cmd_wait, "wait for a durable step and end with its exit status"},
+    {"cancel", cmd_cancel, "ask a durable step to end"},
+    {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
     {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
     {"version", cmd_version, "print the version"},

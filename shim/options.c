@@ -5,12 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "runtime/confine/caps.h"
 #include "runtime/confine/caps_names.h"
 #include "shim/limits.h"
+#include "shim/relay/sink.h"
+#include "shim/state/step_dir.h"
 
 #define MOUNT_SPECS_MAX 256 /* mount options of one step */
 #define HOSTNAME_MAX    64  /* the kernel's */
@@ -63,6 +66,7 @@ TEXT_OPTION(shell)
 TEXT_OPTION(user)
 TEXT_OPTION(platform)
 TEXT_OPTION(result)
+TEXT_OPTION(events)
 TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
 TEXT_OPTION(step)
@@ -263,6 +267,35 @@ static bool set_progress(struct run_options *options, const char *name, const ch
            set_text(&options->progress, name, value, err);
 }
 
+static bool set_id(struct run_options *options, const char *name, const char *value,
+                   struct err *err)
+{
+    if (!step_id_is_good(value))
+        return bad_value(
+            name, value,
+            "give letters, digits and . _ - : @ + =, beginning with a letter or digit, "
+            "128 at the most",
+            err);
+    return set_text(&options->id, name, value, err);
+}
+
+static bool set_since(struct run_options *options, const char *name, const char *value,
+                      struct err *err)
+{
+    return num_parse(value, INT64_MAX, &options->since) ||
+           bad_value(name, value, "give the number of an event", err);
+}
+
+static bool set_events_token_file(struct run_options *options, const char *name, const char *value,
+                                  struct err *err)
+{
+    autofree char *path = *value ? realpath(value, NULL) : NULL;
+
+    if (!path)
+        return bad_value(name, value, "give a file that exists", err);
+    return set_text(&options->events_token_file, name, path, err);
+}
+
 static bool set_duration(uint64_t *out, const char *name, const char *value, struct err *err)
 {
     return num_parse_duration(value, out) ||
@@ -297,6 +330,10 @@ FLAG_OPTION(set_verbose, verbosity = PRINT_VERBOSE)
 FLAG_OPTION(set_help, help = true)
 
 static const struct option table[] = {
+    {"id", 0, "ID", false, set_id,
+     "make the step durable: the same id never runs twice, and survives its caller"},
+    {"since", 0, "SEQ", false, set_since,
+     "with --id: replay from the event of this number, default the first byte"},
     {"workdir", 'w', "DIR", false, set_workdir,
      "host directory, default the current one: read-write at the same path"},
     {"package", 0, "[NAME=]DIR", true, set_package, "a referenced package: same path, read-only"},
@@ -336,6 +373,10 @@ static const struct option table[] = {
     {"entrypoint", 0, "POLICY", false, set_entrypoint, "refuse (default) or clear"},
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
+    {"events", 0, "TARGET", false, set_events,
+     "one JSON line for each event to fd:N, file:PATH, unix:PATH or http(s)://…"},
+    {"events-token-file", 0, "FILE", false, set_events_token_file,
+     "a bearer token for a receiver by HTTP"},
     {"result", 0, "FILE", false, set_result, "write the result, a JSON record, to FILE"},
     {"progress", 0, "MODE", false, set_progress, "auto (default), plain or none"},
     {"interactive", 'i', NULL, false, set_interactive, "pass stdin to the command"},
@@ -466,12 +507,71 @@ static bool tokenise(int argc, char **argv, struct tokens *tokens, struct err *e
     return ok;
 }
 
+/* What concerns the caller, and not what the step is. */
+static bool is_callers(const struct option *option)
+{
+    static const char *const names[] = {"id",     "since",   "events", "events-token-file",
+                                        "result", "step",    "store",  "progress",
+                                        "quiet",  "verbose", "help"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (strcmp(names[i], option->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "NAME=VALUE" as "NAME=sha256:…". */
+static json_t *hidden_value(const char *value)
+{
+    size_t len = strcspn(value, "=");
+    char digest[DIGEST_TEXT_MAX];
+    autofree char *text = NULL;
+
+    if (!value[len])
+        return json_bytes(value, len);
+    digest_of(value + len + 1, strlen(value + len + 1), digest);
+    text = text_printf("%.*s=%s", (int)len, value, digest);
+    return text ? json_bytes(text, strlen(text)) : NULL;
+}
+
+/* Puts it into `asked`, as a JSON step would have it. */
+static bool note_asked(struct run_options *options, const struct option *option, const char *value)
+{
+    autofree char *key = strdup(option->name);
+    json_t *item, *list;
+
+    if (!key || is_callers(option))
+        return key != NULL;
+    for (char *p = key; *p; p++)
+        *p = *p == '-' ? '_' : *p;
+    item = !value                   ? json_true()
+           : option->set == set_env ? hidden_value(value)
+                                    : json_bytes(value, strlen(value));
+    if (!option->repeatable)
+        return json_object_set_new(options->asked, key, item) == 0;
+    list = json_object_get(options->asked, key);
+    if (!list && json_object_set_new(options->asked, key, list = json_array()) < 0) {
+        json_decref(item);
+        return false;
+    }
+    return json_array_append_new(list, item) == 0;
+}
+
+/* The one way in which an option takes effect. */
+static bool take(struct run_options *options, const struct option *option, const char *value,
+                 struct err *err)
+{
+    return option->set(options, option->name, value, err) &&
+           (note_asked(options, option, value) || no_memory(err));
+}
+
 static bool apply(struct run_options *options, const struct tokens *tokens, struct err *err)
 {
     for (size_t i = 0; i < tokens->count; i++) {
         const struct token *token = &tokens->items[i];
 
-        if (!token->option->set(options, token->option->name, token->value, err))
+        if (!take(options, token->option, token->value, err))
             return false;
     }
     return true;
@@ -527,11 +627,11 @@ static bool step_value(struct run_options *options, const struct option *option,
             snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
         else
             snprintf(number, sizeof(number), "%.15g", json_real_value(value));
-        return option->set(options, option->name, number, err);
+        return take(options, option, number, err);
     }
     if (!json_is_string(value))
         return step_type(option->name, option->repeatable ? "a list of strings" : "a string", err);
-    return option->set(options, option->name, json_string_value(value), err);
+    return take(options, option, json_string_value(value), err);
 }
 
 /* {"NAME": "VALUE", "OTHER": null} is what NAME=VALUE and OTHER are. */
@@ -549,7 +649,7 @@ static bool step_object(struct run_options *options, const struct option *option
                               json_string_value(item) ? json_string_value(item) : "");
         if (!json_is_null(item) && !json_is_string(item))
             return step_type(option->name, "a list or object of strings", err);
-        if (!text || !option->set(options, option->name, text, err))
+        if (!text || !take(options, option, text, err))
             return text ? false : no_memory(err);
     }
     return true;
@@ -577,7 +677,7 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
     if (!option->value) {
         if (!json_is_boolean(value))
             return step_type(key, "true or false", err);
-        return json_is_false(value) || option->set(options, option->name, NULL, err);
+        return json_is_false(value) || take(options, option, NULL, err);
     }
     if (json_is_object(value) && option->set == set_env)
         return step_object(options, option, value, err);
@@ -648,7 +748,30 @@ static bool check(const struct run_options *options, struct err *err)
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the script and something else");
     if (options->interactive && options->step && strcmp(options->step, "-") == 0)
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the step and the command's input");
+    if (options->id && options->interactive) {
+        err_set(err, ERR_OPTION_INVALID, "-i cannot be given with --id");
+        return err_hint(err, "a durable step outlives its caller, and so its caller's stdin");
+    }
+    if (options->events_token_file && !(options->events && sink_is_http(options->events)))
+        return err_set(err, ERR_OPTION_INVALID,
+                       "--events-token-file is given without a receiver by HTTP");
     return true;
+}
+
+/* What the step is besides its options. Where it starts counts only where it decides something. */
+static bool note_words(struct run_options *options)
+{
+    json_t *command = json_array();
+    autofree char *cwd = options->workdir && options->workdir[0] == '/' ? NULL : getcwd(NULL, 0);
+
+    if (cwd && json_object_set_new(options->asked, "cwd", json_bytes(cwd, strlen(cwd))) < 0)
+        return false;
+    for (size_t i = 0; i < options->command.count; i++)
+        json_array_append_new(
+            command, json_bytes(options->command.items[i], strlen(options->command.items[i])));
+    return json_object_set_new(options->asked, "image",
+                               json_bytes(options->image, strlen(options->image))) == 0 &&
+           json_object_set_new(options->asked, "command", command) == 0;
 }
 
 static bool parse(int argc, char **argv, struct run_options *options, struct tokens *tokens,
@@ -676,14 +799,16 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
         return false;
     return apply(options, tokens, err) &&
            apply_words(options, argc - tokens->rest, argv + tokens->rest, err) &&
-           check(options, err);
+           check(options, err) && (note_words(options) || no_memory(err));
 }
 
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err)
 {
     struct tokens tokens = {.items = NULL};
-    bool ok = parse(argc, argv, options, &tokens, err);
+    bool ok;
 
+    options->asked = json_object();
+    ok = options->asked ? parse(argc, argv, options, &tokens, err) : no_memory(err);
     free(tokens.items);
     return ok;
 }
@@ -693,6 +818,10 @@ void options_release(struct run_options *options)
     for (size_t i = 0; i < options->mount_count; i++)
         mount_spec_release(&options->mounts[i]);
     free(options->mounts);
+    json_decref(options->asked);
+    free(options->id);
+    free(options->events);
+    free(options->events_token_file);
     free(options->image);
     strv_release(&options->command);
     strv_release(&options->env);
@@ -711,15 +840,20 @@ void options_release(struct run_options *options)
     *options = RUN_OPTIONS_INIT;
 }
 
-char *options_help(void)
+char *options_help(const char *command)
 {
     struct buf text = BUF_INIT(65536);
 
-    buf_append_text(&text,
-                    "Usage: stepcell run [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
-                    "       stepcell run [OPTIONS] --script FILE IMAGE [ARG...]\n"
-                    "       stepcell run [OPTIONS] --step FILE|-\n\n"
-                    "Runs one step in a cell made of IMAGE and ends with its exit status.\n\n");
+    buf_printf(
+        &text,
+        "Usage: stepcell %s [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
+        "       stepcell %s [OPTIONS] --script FILE IMAGE [ARG...]\n"
+        "       stepcell %s [OPTIONS] --step FILE|-\n\n%s\n\n",
+        command, command, command,
+        strcmp(command, "run") == 0
+            ? "Runs one step in a cell made of IMAGE and ends with its exit status."
+            : "Starts one step in a cell made of IMAGE, prints its id, and returns once it is\n"
+              "recorded. 'stepcell wait', 'logs', 'status' and 'cancel' take the id.");
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         autofree char *left = text_printf("--%s%s%s", table[i].name, table[i].value ? " " : "",
                                           table[i].value ? table[i].value : "");

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "mounts/mount_spec.h"
 #include "runtime/run_spec.h"
 #include "shim/print.h"
@@ -22,6 +23,9 @@ enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 #define STEP_FILE_MAX    (16 << 20) /* bytes */
 
 struct run_options {
+    char *id;       /* of a durable step; NULL: it is none */
+    uint64_t since; /* the first event of a durable step that is to be replayed */
+    json_t *asked;  /* the step as asked for: see options_parse */
     char *image;
     struct strv command; /* with a script: its arguments */
     char *workdir;
@@ -43,8 +47,10 @@ struct run_options {
     struct limits limits;
     enum entrypoint_policy entrypoint;
     char *result;
-    char *seccomp;       /* a file */
-    uint64_t timeout_ms; /* 0 for none */
+    char *events;            /* a target, see sink.h */
+    char *events_token_file; /* what it holds is sent to a receiver by HTTP */
+    char *seccomp;           /* a file */
+    uint64_t timeout_ms;     /* 0 for none */
     uint64_t grace_ms;
     char *progress;
     char *store;
@@ -60,12 +66,16 @@ struct run_options {
 /*
  * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and
  * must be released all the same.
+ *
+ * `asked` says what the step is, for who compares two of them: an object with "image", "command" and
+ * every option under its key in a JSON step, without those that only concern the caller, and with
+ * the digest in place of each value of --env, which may be nobody else's business.
  */
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);
 
-/* The help text of `run`, owned by the caller. */
-char *options_help(void);
+/* The help text of `command`, run or start, owned by the caller. */
+char *options_help(const char *command);
 
 #define autooptions CLEANUP(options_release) struct run_options
 

@@ -17,9 +17,12 @@
 #include "runtime/native/user.h"
 #include "runtime/native/scratch.h"
 #include "shim/options.h"
-#include "shim/relay/pump.h"
+#include "shim/relay/filter.h"
 #include "shim/result.h"
 #include "shim/script.h"
+#include "shim/secrets.h"
+#include "shim/state/ledger.h"
+#include "shim/state/step_dir.h"
 
 #define SESSION_ID_LEN 12
 
@@ -27,7 +30,7 @@ struct session {
     struct run_options options;
     struct result result;
     struct result_place result_place;
-    char id[SESSION_ID_LEN + 1];
+    char id[STEP_ID_MAX + 1];
     struct loop loop;
 
     /* prepare */
@@ -63,6 +66,22 @@ struct session {
     struct loop_io cell_io, report_io;
     struct loop_timer timeout, grace;
     struct pump out, err, in;
+
+    /* output */
+    struct mask *mask;
+    struct events events;
+    struct sink target; /* of --events, unless it is a receiver by HTTP */
+    struct filter filters[2];
+    struct filter_observer observer;
+    json_t *outputs;
+    size_t output_bytes; /* of them */
+    bool outputs_full, looks;
+    struct step_dir dir; /* where the event log goes, if there is one */
+    bool followed;       /* others read the log: it is what takes the output, and the events */
+    bool durable;        /* there is a ledger */
+    bool detached;       /* nobody is attached to the step: it writes its result itself */
+    bool gathered;       /* session_begin was called */
+
     struct cell_streams streams;
     bool running, exited, ended, cleaning, timed_out;
     int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
@@ -72,7 +91,39 @@ struct session {
     int report_fd;
 };
 
-/* Blocks the signals that the session handles and opens its loop. */
+#define SESSION_INIT                                                                               \
+    ((struct session){                                                                             \
+        .options = RUN_OPTIONS_INIT,                                                               \
+        .result = {.engine = "native", .cleanup_verified = true},                                  \
+        .result_place = RESULT_PLACE_INIT,                                                         \
+        .loop = LOOP_INIT,                                                                         \
+        .store = STORE_INIT,                                                                       \
+        .image = IMAGE_INIT,                                                                       \
+        .scratch = SCRATCH_INIT,                                                                   \
+        .script_fd = -1,                                                                           \
+        .output_fd = -1,                                                                           \
+        .streams = {-1, -1, -1},                                                                   \
+        .events = EVENTS_INIT,                                                                     \
+        .target = SINK_INIT,                                                                       \
+        .dir = STEP_DIR_INIT,                                                                      \
+        .report_fd = -1,                                                                           \
+    })
+
+/* An id for a step that was given none. */
+bool session_make_id(char id[STEP_ID_MAX + 1], struct err *err);
+
+/* Takes from the caller what only the caller can give: signals, and the values of secrets. */
+bool session_begin(struct session *session, struct err *err);
+
+/*
+ * Runs the step from its options to its result, which says what happened, whatever happened. `ready`
+ * is false when something failed before, with err.
+ */
+void session_perform(struct session *session, bool ready, struct err *err);
+
+/* The parts of session_perform, in their order. */
+
+/* Opens the loop, which takes the signals. */
 bool session_open(struct session *session, struct err *err);
 
 /* Finds the working directory and the other sources on the host, before anything costly. */
@@ -93,8 +144,40 @@ bool session_prepare(struct session *session, struct err *err);
 /* Makes the mount plan, the scratch and the run spec. */
 bool session_plan(struct session *session, struct err *err);
 
+/*
+ * What the relay needs before anything is said of the step: the mask, and where the events go.
+ */
+bool session_open_relay(struct session *session, struct err *err);
+
+/* Filters for the streams, if anything has to look at them. */
+bool session_open_filters(struct session *session, struct err *err);
+
+/* Takes what they counted into the result, and closes them. */
+void session_close_filters(struct session *session);
+
+/* Reads what the step wrote to the file that STEPCELL_OUTPUT names. */
+bool session_take_output_file(struct session *session, struct err *err);
+
+/* Tells which image it is. */
+bool session_emit_image(struct session *session, struct err *err);
+
+/* The last event, with the result. */
+bool session_emit_finished(struct session *session, struct err *err);
+void session_close_relay(struct session *session);
+
+/* Tells the caller and whoever gets the events something about the step. */
+void session_note(struct session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Writes a record into the ledger of a durable step, before the effect that it announces. */
+bool session_record(struct session *session, enum ledger_record record, json_t *members,
+                    struct err *err);
+
 /* Runs the cell until it has ended, its output is delivered and it is removed. */
 bool session_run_cell(struct session *session, struct err *err);
+
+/* Puts the result of a durable step on the disk. */
+bool session_keep_result(struct session *session, struct err *err);
 
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);

@@ -9,14 +9,27 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "runtime/native/native.h"
 
 #define ONE_WISH_MS 300
 
 static void check_done(struct session *session)
 {
-    if (session->ended && session->out.ended && session->err.ended)
+    if (session->ended && session->out.ended && session->err.ended &&
+        sink_is_empty(&session->target))
         loop_stop(&session->loop);
+}
+
+/* The receiver of the events has taken what there was. */
+static bool target_drained(void *data, struct err *err)
+{
+    struct session *session = data;
+
+    if (!pump_resume(&session->out, err) || !pump_resume(&session->err, err))
+        return false;
+    check_done(session);
+    return true;
 }
 
 static void output_done(void *data)
@@ -31,14 +44,33 @@ static void input_done(void *data)
     session->streams.in = close_fd(session->streams.in);
 }
 
+static const char *exit_kind_text(enum exit_kind kind)
+{
+    static const char *const texts[] = {
+        [EXIT_UNKNOWN] = "unknown",
+        [EXIT_STATUS] = "status",
+        [EXIT_SIGNAL] = "signal",
+        [EXIT_FAILED] = "failed",
+    };
+
+    return texts[kind];
+}
+
 /* Nothing more comes of the cell but what is in its streams. */
 static bool cell_ended(struct session *session, struct err *err)
 {
+    const struct exit_record *record = session->engine->exit_record(session->cell);
+
     session->ended = true;
     loop_remove(&session->loop, &session->cell_io);
     loop_clear_timer(&session->loop, &session->timeout);
     loop_clear_timer(&session->loop, &session->grace);
     phases_enter(&session->result.phases, "drain");
+    if (!session_record(
+            session, LEDGER_ENDED,
+            json_pack("{s:s, s:i}", "kind", exit_kind_text(record->kind), "value", record->value),
+            err))
+        return false;
     if (!pump_finish(&session->out, err) || !pump_finish(&session->err, err))
         return false;
     check_done(session);
@@ -97,8 +129,11 @@ static bool cancel(struct session *session, int signal, struct err *err)
         return true;
     }
     /* Only the delivery of the output is left, and the caller does not want to wait for it. */
-    if (session->ended)
-        return pump_abandon(&session->out, err) && pump_abandon(&session->err, err);
+    if (session->ended) {
+        sink_abandon(&session->target);
+        return pump_abandon(&session->out, err) && pump_abandon(&session->err, err) &&
+               target_drained(session, err);
+    }
     if (again && (session->exited || session->killed)) {
         session->given_up = true;
         return cell_ended(session, err);
@@ -121,24 +156,7 @@ static bool on_signal(void *data, int signal, struct err *err)
 
 bool session_open(struct session *session, struct err *err)
 {
-    static const int handled[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGUSR1,
-                                  SIGUSR2, SIGALRM, SIGWINCH, SIGCONT};
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
-        sigaddset(&set, handled[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    /*
-     * A caller may have these ignored, and what is ignored is never seen: the end of a child least
-     * of all.
-     */
-    signal(SIGCHLD, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* an error says it better */
-    return loop_open(&session->loop, err) &&
-           loop_watch_signals(&session->loop, &set, on_signal, session, err);
+    return loop_open(&session->loop, err) && signals_watch(&session->loop, on_signal, session, err);
 }
 
 bool session_is_canceled(const struct session *session, struct err *err)
@@ -149,31 +167,51 @@ bool session_is_canceled(const struct session *session, struct err *err)
     return true;
 }
 
+static bool start_pump(struct session *session, struct pump *pump, int from, int to,
+                       enum event_stream stream, struct err *err)
+{
+    const struct pump_ends ends = {
+        .from = from,
+        .to = session->followed ? -1 : to,
+        .filter = session->looks ? &session->filters[stream].pump : NULL,
+        .done = output_done,
+        .data = session,
+    };
+
+    return pump_start(pump, &session->loop, &ends, err);
+}
+
 /* The relay first: the command may write as soon as it runs. */
 static bool start_command(struct session *session, struct err *err)
 {
-    struct loop *loop = &session->loop;
+    const struct pump_ends input = {
+        .from = STDIN_FILENO, .to_is_input = true, .done = input_done, .data = session};
+    struct pump_ends in = input;
 
     phases_enter(&session->result.phases, "start");
     session->engine->streams(session->cell, &session->streams);
-    if (!pump_start(&session->out, loop, session->streams.out, STDOUT_FILENO, false, output_done,
-                    session, err) ||
-        !pump_start(&session->err, loop, session->streams.err, STDERR_FILENO, false, output_done,
-                    session, err))
+    in.to = session->streams.in;
+    if (!session_open_filters(session, err) ||
+        !start_pump(session, &session->out, session->streams.out, STDOUT_FILENO, EVENT_STDOUT,
+                    err) ||
+        !start_pump(session, &session->err, session->streams.err, STDERR_FILENO, EVENT_STDERR,
+                    err) ||
+        (in.to >= 0 && !pump_start(&session->in, &session->loop, &in, err)))
         return false;
-    if (session->streams.in >= 0 &&
-        !pump_start(&session->in, loop, STDIN_FILENO, session->streams.in, true, input_done,
-                    session, err))
-        return false;
-    return session->engine->start(session->cell, err);
+    sink_attach(&session->target, &session->loop, target_drained, session);
+    return session_record(session, LEDGER_STARTED, NULL, err) &&
+           session->engine->start(session->cell, err);
 }
 
-static void command_runs(struct session *session)
+static bool command_runs(struct session *session, struct err *err)
 {
     session->running = true;
     if (session->options.timeout_ms)
         loop_set_timer(&session->loop, &session->timeout, session->options.timeout_ms);
     phases_enter(&session->result.phases, "run");
+    return events_emit(
+        &session->events, "cell.started",
+        json_pack("{s:s, s:s}", "engine", session->engine->name, "workdir", session->workdir), err);
 }
 
 static bool cell_ready(void *data, uint32_t events, struct err *err)
@@ -186,8 +224,7 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
         return false;
     switch (event) {
     case CELL_READY:
-        command_runs(session);
-        return true;
+        return command_runs(session, err);
     case CELL_EXITED:
         session->exited = true;
         loop_clear_timer(&session->loop, &session->timeout);
@@ -208,6 +245,11 @@ static bool drive(struct session *session, struct err *err)
                                    session->layers.count};
 
     phases_enter(&session->result.phases, "create");
+    if (!session_record(session, LEDGER_CELL,
+                        json_pack("{s:s, s:s}", "engine", session->engine->name, "scratch",
+                                  session->scratch.path),
+                        err))
+        return false;
     if (!session->engine->create(&session->spec, &root, &session->cell, err))
         return false;
     session->cell_io =
@@ -255,11 +297,10 @@ static void take_outcome(struct session *session, const struct exit_record *reco
         break;
     }
     if (record->oom_killed)
-        print_note(session->options.verbosity,
-                   "the memory limit was hit: the kernel killed a process of the step");
+        session_note(session, "the memory limit was hit: the kernel killed a process of the step");
     for (size_t i = 0; i < record->left_running.count; i++)
-        print_note(session->options.verbosity, "killed '%s', which the command had left running",
-                   record->left_running.items[i]);
+        session_note(session, "killed '%s', which the command had left running",
+                     record->left_running.items[i]);
 }
 
 static bool cell_cleaned(void *data, uint32_t events, struct err *err)
@@ -325,7 +366,7 @@ void session_clean_up(struct session *session)
     else if (!scratch_release(&session->scratch) && path)
         strv_add(left, path);
     for (size_t i = 0; i < left->count; i++)
-        print_note(session->options.verbosity, "left behind: %s", left->items[i]);
+        session_note(session, "left behind: %s", left->items[i]);
     result->cleanup_verified = path && left->count == 0;
 }
 
@@ -337,8 +378,8 @@ bool session_run_cell(struct session *session, struct err *err)
     ok = drive(session, err);
     if (ok)
         take_outcome(session, session->engine->exit_record(session->cell));
-    session->result.out = (struct stream_count){session->out.bytes, session->out.lost};
-    session->result.err = (struct stream_count){session->err.bytes, session->err.lost};
+    ok = ok && session_take_output_file(session, err);
+    session_close_filters(session);
     pump_close(&session->out);
     pump_close(&session->err);
     pump_close(&session->in);
@@ -379,6 +420,9 @@ void session_close(struct session *session)
     buf_release(&session->report);
     loop_close(&session->loop);
     close_fd(session->script_fd);
+    close_fd(session->events.log);
+    session_close_relay(session);
+    step_dir_close(&session->dir);
     result_close(&session->result_place);
     options_release(&session->options);
 }

@@ -31,11 +31,11 @@ bool log_open(struct log *log, int dir, struct err *err)
     *log = LOG_INIT;
     log->pending.max = EVENT_MAX;
     log->dir = dir;
-    log->fd = openat(dir, STEP_LOG, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    log->fd = openat(dir, STEP_EVENTS, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (log->fd < 0 || fstat(log->fd, &st) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot read '%s'", STEP_LOG);
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot read '%s'", STEP_EVENTS);
     if (!S_ISREG(st.st_mode))
-        return err_set(err, ERR_ENGINE_FAILED, "'%s' is not a regular file", STEP_LOG);
+        return err_set(err, ERR_ENGINE_FAILED, "'%s' is not a regular file", STEP_EVENTS);
     watch(log);
     return true;
 }
@@ -103,16 +103,17 @@ bool log_fill(struct log *log, struct err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot read '%s'", STEP_LOG);
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot read '%s'", STEP_EVENTS);
         if (n == 0)
             break;
         if (!buf_append(pending, chunk, (size_t)n))
             return err_set(err, ERR_ENGINE_FAILED, "'%s' has an event of more than %d bytes",
-                           STEP_LOG, EVENT_MAX);
+                           STEP_EVENTS, EVENT_MAX);
         has_line = has_line || memchr(chunk, '\n', (size_t)n);
     }
     if (fstat(log->fd, &st) == 0 && (uint64_t)st.st_size < log->offset)
-        return err_set(err, ERR_ENGINE_FAILED, "'%s' is shorter than what was confirmed", STEP_LOG);
+        return err_set(err, ERR_ENGINE_FAILED, "'%s' is shorter than what was confirmed",
+                       STEP_EVENTS);
     log->seen = log->offset + pending->len;
     return true;
 }
@@ -155,7 +156,7 @@ bool log_wait(struct log *log, uint64_t ms)
 bool log_is_written(const struct log *log)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    autofd fd = openat(log->dir, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    autofd fd = openat(log->dir, STEP_LOCK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

@@ -209,7 +209,7 @@ static bool log_ends_at(int dir, uint64_t end)
 {
     struct stat st;
 
-    return fstatat(dir, STEP_LOG, &st, AT_SYMLINK_NOFOLLOW) < 0 || (uint64_t)st.st_size == end;
+    return fstatat(dir, STEP_EVENTS, &st, AT_SYMLINK_NOFOLLOW) < 0 || (uint64_t)st.st_size == end;
 }
 
 static enum ending run(const char *name, struct err *err)

@@ -11,33 +11,31 @@
 #include "base/file.h"
 #include "shim/acked.h"
 
-#define DELIVERER "deliverer"
-
 /*
  * All files of a step that is not durable, in the order in which they go: the log first, which is
  * confirmed, and `acked` behind it to say so; the lock of the deliverer last.
  */
-static const char *const known[] = {STEP_LOG,   "result.json", "lock", STEP_TARGET,
-                                    STEP_ACKED, DELIVERER,     NULL};
+static const char *const known[] = {STEP_EVENTS, STEP_RESULT, STEP_LOCK, STEP_TARGET,
+                                    STEP_ACKED,  STEP_SENDER, NULL};
 static const char *const own[] = {STEP_ACKED, NULL};
 
 enum place_lock place_lock(int dir, int *lock, struct err *err)
 {
     autofd fd =
-        openat(dir, DELIVERER, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        openat(dir, STEP_SENDER, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     struct stat st;
 
     /* The one before has removed the directory since it was opened, or just the lock. */
     if (fd < 0 && errno == ENOENT)
         return PLACE_BUSY;
     if (fd < 0) {
-        err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", DELIVERER);
+        err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", STEP_SENDER);
         return PLACE_FAILED;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno == EWOULDBLOCK)
             return PLACE_BUSY;
-        err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", DELIVERER);
+        err_errno(err, ERR_ENGINE_FAILED, "cannot lock '%s'", STEP_SENDER);
         return PLACE_FAILED;
     }
     if (fstat(fd, &st) == 0 && st.st_nlink == 0)
@@ -83,7 +81,7 @@ static bool is_missing(int dir, const char *name)
 
 bool place_is_kept(int dir)
 {
-    return !is_missing(dir, "ledger");
+    return !is_missing(dir, STEP_LEDGER);
 }
 
 static bool is_known(void *data, int dirfd, const char *name)
@@ -127,7 +125,7 @@ bool place_is_half_removed(int dir)
     struct acked acked;
     struct err err;
 
-    if (!is_missing(dir, STEP_LOG))
+    if (!is_missing(dir, STEP_EVENTS))
         return false;
     return is_missing(dir, STEP_TARGET) || (acked_read(dir, &acked, &err) && acked.offset > 0);
 }

@@ -5,11 +5,9 @@
 #ifndef STEPCELL_SHIM_IMAGE_COMMAND_H
 #define STEPCELL_SHIM_IMAGE_COMMAND_H
 
-#include "base/json.h"
 #include "runtime/image/platform.h"
 #include "runtime/image/store.h"
-
-#define STATUS_FAILED 125
+#include "shim/command.h"
 
 int command_pull(int argc, char **argv);
 int command_list(int argc, char **argv);
@@ -20,27 +18,6 @@ int command_import(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_ensure(int argc, char **argv);
-
-/* One option of a command: where its value goes, or where `true` goes when it takes none. */
-struct option_spec {
-    const char *name;      /* "--platform" */
-    const char *shorthand; /* "-q", or NULL */
-    const char **value;
-    bool *flag;
-};
-
-/*
- * Reads options until "--" or the end; *words are what is left over, in order, inside argv.
- * `options` ends with a nameless one. `--help` sets *help.
- */
-bool options_read(int argc, char **argv, const struct option_spec *options, bool *help,
-                  size_t *word_count, struct err *err);
-
-/* Prints the error; the exit status. */
-int command_failed(const struct err *err);
-
-/* Prints JSON on stdout and releases it; the exit status. */
-int command_print_json(json_t *json);
 
 /* A text from outside for stdout (owned by the caller): control characters and what is not ASCII as
  * \uNNNN. */

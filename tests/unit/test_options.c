@@ -233,7 +233,7 @@ static void every_option_is_in_the_help(void **state)
         "entrypoint", "result",  "timeout",     "grace",      "progress", "store",      "step",
         "quiet",      "verbose", "interactive", "memory",     "cpus",     "pids-limit", "ulimit",
     };
-    autofree char *help = options_help();
+    autofree char *help = options_help("run");
 
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++) {

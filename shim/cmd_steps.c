@@ -1,0 +1,324 @@
+/* `stepcell status, logs, wait, cancel, forget`: durable steps, by their id. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "runtime/image/store.h"
+#include "shim/commands.h"
+#include "shim/durable.h"
+#include "shim/state/follow.h"
+
+#define CANCEL_TRIES 50 /* to find the supervisor of a step that is about to be taken charge of */
+#define CANCEL_MS    20
+
+/* What all five begin with. */
+struct request {
+    const char *id, *store_option, *since, *timeout, *result;
+    bool json, follow, help;
+    char *store;
+    struct step_dir step;
+    enum ledger_record state;
+};
+
+#define REQUEST_INIT ((struct request){.step = STEP_DIR_INIT})
+
+static void request_release(struct request *request)
+{
+    step_dir_close(&request->step);
+    free(request->store);
+}
+
+#define autorequest CLEANUP(request_release) struct request
+
+static bool unknown_step(const struct request *request, struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID, "no step has the id '%s'", request->id);
+    return err_hint(err, "it was never started with this store, or has been forgotten or expired");
+}
+
+/* Finds the step, and settles it when its supervisor is gone. */
+static bool find_step(struct request *request, struct err *err)
+{
+    bool found;
+
+    request->store = store_path(request->store_option, err);
+    if (!request->store)
+        return false;
+    if (!request->id) {
+        err_set(err, ERR_OPTION_INVALID, "no step was named");
+        return err_hint(err, "give --id ID");
+    }
+    if (!step_id_is_good(request->id))
+        return unknown_step(request, err);
+    if (!step_dir_open(request->store, request->id, &request->step, &found, err))
+        return false;
+    if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return unknown_step(request, err);
+    return durable_look_after(request->store, &request->step, request->id, &request->state, err);
+}
+
+/* Reads the options that `names` has; the id may stand alone. False with status set when that was
+ * all: help, or an error. */
+static bool begin(int argc, char **argv, struct request *request, const struct option_spec *options,
+                  const char *help, int *status)
+{
+    size_t words = 0;
+    struct err err;
+
+    if (!options_read(argc, argv, options, &request->help, &words, &err)) {
+        *status = command_failed(&err);
+        return false;
+    }
+    if (request->help) {
+        print_out("%s", help);
+        *status = 0;
+        return false;
+    }
+    if (words == 1 && !request->id)
+        request->id = argv[0];
+    else if (words > 0)
+        err_set(&err, ERR_OPTION_INVALID, "'%s' is one word too many", argv[words - 1]);
+    if ((words > 0 && request->id != argv[0]) || !find_step(request, &err)) {
+        *status = command_failed(&err);
+        return false;
+    }
+    return true;
+}
+
+#define ID_OPTIONS                                                                                 \
+    {"--id", NULL, &request.id, NULL},                                                             \
+    {                                                                                              \
+        "--store", NULL, &request.store_option, NULL                                               \
+    }
+#define ID_HELP                                                                                    \
+    "  --id ID          the step; its id may also stand alone\n"                                   \
+    "  --store DIR      the store that it was started with\n"
+
+static const char *state_text(const struct request *request)
+{
+    if (request->state == LEDGER_FINISHED)
+        return "finished";
+    return request->state == LEDGER_ACCEPTED ? "accepted" : "running";
+}
+
+static json_t *read_result(const struct request *request, struct err *err)
+{
+    return json_read_file(request->step.fd, STEP_RESULT, STEP_RESULT_MAX, ERR_ENGINE_FAILED, err);
+}
+
+static json_t *status_json(const struct request *request, struct err *err)
+{
+    autojson *records = NULL;
+    enum ledger_record last;
+    pid_t holder = step_dir_holder(&request->step);
+    json_t *result = json_null();
+
+    if (!ledger_read(request->step.fd, &last, &records, err))
+        return NULL;
+    if (request->state == LEDGER_FINISHED) {
+        result = read_result(request, err);
+        if (!result)
+            return NULL;
+    }
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O, s:o}", "schema", "stepcell.status/1", "id",
+                     request->id, "state", state_text(request), "record", ledger_record_text(last),
+                     "supervisor", holder > 0 ? json_integer(holder) : json_null(), "ledger",
+                     records, "result", result);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    autorequest request = REQUEST_INIT;
+    const struct option_spec options[] = {
+        ID_OPTIONS, {"--json", NULL, NULL, &request.json}, {NULL}};
+    static const char help[] = "Usage: stepcell status [--json] --id ID\n\n"
+                               "Tells what is known of a durable step.\n\n" ID_HELP
+                               "  --json           as JSON, with the result and the ledger\n";
+    const char *outcome;
+    json_t *status;
+    struct err err;
+    int ended;
+
+    if (!begin(argc, argv, &request, options, help, &ended))
+        return ended;
+    status = status_json(&request, &err);
+    if (!status)
+        return command_failed(&err);
+    if (request.json)
+        return command_print_json(status);
+    outcome = json_text(json_object_get(status, "result"), "outcome");
+    if (outcome)
+        print_out(
+            "%s %s %" JSON_INTEGER_FORMAT "\n", state_text(&request), outcome,
+            json_integer_value(json_object_get(json_object_get(status, "result"), "exit_code")));
+    else
+        print_out("%s\n", state_text(&request));
+    json_decref(status);
+    return 0;
+}
+
+static bool look_after(void *data, struct err *err)
+{
+    struct request *request = data;
+
+    return durable_look_after(request->store, &request->step, request->id, &request->state, err);
+}
+
+/* Who only looks on ends, and the step goes on. */
+static bool stop_looking(void *data, int signal, struct err *err)
+{
+    (void)data;
+    if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP && signal != SIGQUIT)
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "ended by SIG%s", sigabbrev_np(signal));
+    return err_hint(err, "the step goes on; 'stepcell cancel' ends it");
+}
+
+int cmd_logs(int argc, char **argv)
+{
+    autorequest request = REQUEST_INIT;
+    const struct option_spec options[] = {ID_OPTIONS,
+                                          {"--json", NULL, NULL, &request.json},
+                                          {"--follow", "-f", NULL, &request.follow},
+                                          {"--since", NULL, &request.since, NULL},
+                                          {NULL}};
+    static const char help[] =
+        "Usage: stepcell logs [--follow] [--since SEQ] [--json] --id ID\n\n"
+        "Replays the output of a durable step: its stdout to stdout, its stderr to "
+        "stderr.\n\n" ID_HELP "  --since SEQ      begin with the event of this number\n"
+        "  --json           the events instead, one JSON object on each line\n"
+        "  -f, --follow     wait for what is still to come, until the step has ended\n";
+    struct follow_request what = {.look_after = look_after,
+                                  .on_signal = stop_looking,
+                                  .verbosity = PRINT_NORMAL,
+                                  .data = &request};
+    autojson *result = NULL;
+    struct err err;
+    bool timed_out;
+    int status;
+
+    if (!begin(argc, argv, &request, options, help, &status))
+        return status;
+    if (request.since && !num_parse(request.since, INT64_MAX, &what.since)) {
+        err_set(&err, ERR_OPTION_INVALID, "'%s' is no number of an event", request.since);
+        return command_failed(&err);
+    }
+    what.output = !request.json;
+    what.lines = request.json;
+    what.to_the_end = request.follow;
+    return follow(&request.step, &what, &result, &timed_out, &err) ? 0 : command_failed(&err);
+}
+
+static int give_result(const struct request *request, const json_t *result)
+{
+    struct result_place place = RESULT_PLACE_INIT;
+    struct err err;
+    bool ok = !request->result || (result_open(request->result, &place, &err) &&
+                                   result_write_json(result, &place, &err));
+
+    result_close(&place);
+    return ok ? (int)json_integer_value(json_object_get(result, "exit_code"))
+              : command_failed(&err);
+}
+
+int cmd_wait(int argc, char **argv)
+{
+    autorequest request = REQUEST_INIT;
+    const struct option_spec options[] = {ID_OPTIONS,
+                                          {"--timeout", NULL, &request.timeout, NULL},
+                                          {"--result", NULL, &request.result, NULL},
+                                          {NULL}};
+    static const char help[] =
+        "Usage: stepcell wait [--timeout DUR] [--result FILE] --id ID\n\n"
+        "Waits until a durable step has ended, and ends with its exit status.\n\n" ID_HELP
+        "  --timeout DUR    wait no longer: 124, and the step goes on\n"
+        "  --result FILE    write the result of the step there\n";
+    struct follow_request what = {
+        .to_the_end = true, .look_after = look_after, .on_signal = stop_looking, .data = &request};
+    autojson *result = NULL;
+    struct err err;
+    bool timed_out = false;
+    int status;
+
+    if (!begin(argc, argv, &request, options, help, &status))
+        return status;
+    if (request.timeout && !num_parse_duration(request.timeout, &what.timeout_ms)) {
+        err_set(&err, ERR_OPTION_INVALID, "'%s' is no value for --timeout", request.timeout);
+        return command_failed(&err);
+    }
+    if (!follow(&request.step, &what, &result, &timed_out, &err))
+        return command_failed(&err);
+    if (!result) {
+        print_note(PRINT_NORMAL, "the step has not ended in time; it goes on");
+        return 124;
+    }
+    return give_result(&request, result);
+}
+
+/* By a descriptor of the process, which is still that of the lock afterwards. */
+static bool signal_holder(const struct step_dir *step, pid_t holder, int signal)
+{
+    autofd process = (int)syscall(SYS_pidfd_open, holder, 0);
+
+    return process >= 0 && step_dir_holder(step) == holder &&
+           syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
+}
+
+int cmd_cancel(int argc, char **argv)
+{
+    autorequest request = REQUEST_INIT;
+    const struct option_spec options[] = {ID_OPTIONS, {NULL}};
+    static const char help[] =
+        "Usage: stepcell cancel --id ID\n\n"
+        "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked again.\n"
+        "Its outcome is 'canceled', its exit status 143.\n\n" ID_HELP;
+    const struct timespec moment = {.tv_nsec = CANCEL_MS * 1000000L};
+    struct err err;
+    int status;
+
+    if (!begin(argc, argv, &request, options, help, &status))
+        return status;
+    for (int i = 0; i < CANCEL_TRIES; i++) {
+        pid_t holder = step_dir_holder(&request.step);
+
+        if (request.state == LEDGER_FINISHED) {
+            print_note(PRINT_NORMAL, "the step has ended already");
+            return 0;
+        }
+        if (holder > 0 && signal_holder(&request.step, holder, SIGTERM))
+            return 0;
+        if (holder == 0 && request.state == LEDGER_ACCEPTED &&
+            durable_cancel(&request.step, request.id, &err))
+            return 0;
+        nanosleep(&moment, NULL);
+        if (!look_after(&request, &err))
+            return command_failed(&err);
+    }
+    err_set(&err, ERR_STORE_BUSY, "the supervisor of step '%s' cannot be reached", request.id);
+    return command_failed(&err);
+}
+
+int cmd_forget(int argc, char **argv)
+{
+    autorequest request = REQUEST_INIT;
+    const struct option_spec options[] = {ID_OPTIONS, {NULL}};
+    static const char help[] = "Usage: stepcell forget --id ID\n\n"
+                               "Removes what is kept of a durable step that has ended: its output, "
+                               "its result, and its id,\nwhich may then be used again.\n\n" ID_HELP;
+    struct err err;
+    int status;
+
+    if (!begin(argc, argv, &request, options, help, &status))
+        return status;
+    if (request.state != LEDGER_FINISHED || step_dir_holder(&request.step) != 0) {
+        err_set(&err, ERR_STORE_BUSY, "step '%s' has not ended", request.id);
+        err_hint(&err, "end it with 'stepcell cancel', or wait for it with 'stepcell wait'");
+        return command_failed(&err);
+    }
+    return step_dir_remove(request.store, request.id, &err) ? 0 : command_failed(&err);
+}

@@ -1,0 +1,83 @@
+#include "shim/command.h"
+
+#include <string.h>
+
+#include "shim/print.h"
+
+static const struct option_spec *find_option(const struct option_spec *options, const char *word,
+                                             size_t len)
+{
+    for (; options->name; options++) {
+        if (strlen(options->name) == len && strncmp(options->name, word, len) == 0)
+            return options;
+        if (options->shorthand && strcmp(options->shorthand, word) == 0)
+            return options;
+    }
+    return NULL;
+}
+
+/* Reads the option at argv[*i], with its value behind '=' or in the next word. */
+static bool read_option(int argc, char **argv, int *i, const struct option_spec *options,
+                        struct err *err)
+{
+    const char *word = argv[*i], *equals = strchrnul(word, '=');
+    const struct option_spec *option = find_option(options, word, (size_t)(equals - word));
+
+    if (!option) {
+        err_set(err, ERR_OPTION_INVALID, "unknown option '%s'", word);
+        return err_hint(err, "--help lists the options");
+    }
+    if (option->flag) {
+        if (*equals)
+            return err_set(err, ERR_OPTION_INVALID, "the option '%s' takes no value", option->name);
+        *option->flag = true;
+    } else if (*equals) {
+        *option->value = equals + 1;
+    } else if (*i + 1 < argc) {
+        *option->value = argv[++*i];
+    } else {
+        return err_set(err, ERR_OPTION_INVALID, "the option '%s' needs a value", option->name);
+    }
+    return true;
+}
+
+bool options_read(int argc, char **argv, const struct option_spec *options, bool *help,
+                  size_t *word_count, struct err *err)
+{
+    size_t words = 0;
+    bool only_words = false;
+
+    for (int i = 0; i < argc; i++) {
+        if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
+            argv[words++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            only_words = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *help = true;
+        } else if (!read_option(argc, argv, &i, options, err)) {
+            return false;
+        }
+    }
+    *word_count = words;
+    return true;
+}
+
+int command_failed(const struct err *err)
+{
+    print_err(err);
+    return STATUS_FAILED;
+}
+
+int command_print_json(json_t *json)
+{
+    autofree char *text = json ? json_dump_page(json) : NULL;
+    struct err err;
+
+    json_decref(json);
+    if (!text) {
+        err_set(&err, ERR_ENGINE_FAILED, "there is not enough memory");
+        return command_failed(&err);
+    }
+    print_out("%s", text);
+    return 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * Durable steps (docs/design/durable-steps.md): a supervisor, forked by whoever asks first, runs the
+ * step; everybody else reads its directory.
+ */
+#ifndef STEPCELL_SHIM_DURABLE_H
+#define STEPCELL_SHIM_DURABLE_H
+
+#include "shim/session.h"
+
+/*
+ * Sees to it that the step of the session's options is recorded and somebody carries it on: the
+ * supervisor that this forks, unless there is one, or has ever been one. Fails with step.conflict
+ * when another step has the id.
+ */
+bool durable_ensure(struct session *session, struct err *err);
+
+/* Follows the step to its end; its result is the caller's. Signals go to its supervisor. */
+bool durable_attach(struct session *session, json_t **result, struct err *err);
+
+/* Prints what `run` prints at the end of a step, from its result. */
+void durable_print_outcome(const json_t *result, enum verbosity verbosity);
+
+/* Settles a step as canceled that was accepted, and that nobody has taken charge of; false when
+ * somebody has. */
+bool durable_cancel(struct step_dir *step, const char *id, struct err *err);
+
+/*
+ * Looks after a step that nobody carries on: one whose supervisor was killed is settled as unknown,
+ * once nothing of it remains. *state is what the ledger says then.
+ */
+bool durable_look_after(const char *store, struct step_dir *step, const char *id,
+                        enum ledger_record *state, struct err *err);
+
+/* Settles steps whose supervisor was killed, starts deliveries that were interrupted, and removes
+ * what has expired. Looks once in a while at the most. */
+void durable_sweep(const char *store);
+
+#endif

@@ -1,0 +1,380 @@
+#include "shim/durable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "shim/commands.h"
+#include "shim/deliver.h"
+
+#define CELL_END_MS  10000 /* that the cell of a killed supervisor takes to end, at the most */
+#define CELL_LOOK_MS 20
+#define SWEPT_NAME   ".swept"
+#define SWEEP_S      60
+#define EXPIRY_S     (7 * 24 * 3600) /* of a step that has finished */
+
+/* What the log of a step holds, counted again. */
+struct counted {
+    uint64_t next; /* the number of the next event */
+    struct {
+        uint64_t bytes, lines;
+        bool in_line;
+        struct digest *digest;
+    } streams[2];
+    json_t *result; /* of the last event, when there is one */
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to settle the step");
+}
+
+static bool count_output(struct counted *counted, const json_t *event)
+{
+    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
+    const json_t *text = json_object_get(event, "text");
+    int which = stream && strcmp(stream, "stderr") == 0;
+    size_t len = json_string_length(text);
+    autofree char *decoded = base64 ? base64_decode(base64, &len) : NULL;
+    const char *bytes = decoded ? decoded : json_string_value(text);
+
+    if (!bytes)
+        return false;
+    if (!counted->streams[which].digest)
+        counted->streams[which].digest = digest_new();
+    if (!counted->streams[which].digest)
+        return false;
+    digest_update(counted->streams[which].digest, bytes, len);
+    counted->streams[which].bytes += len;
+    for (size_t i = 0; i < len; i++)
+        counted->streams[which].lines += bytes[i] == '\n';
+    if (len > 0)
+        counted->streams[which].in_line = bytes[len - 1] != '\n';
+    return true;
+}
+
+static bool count_event(struct counted *counted, const char *line, size_t len, struct err *err)
+{
+    autojson *event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
+    const char *type = event ? json_text(event, "type") : NULL;
+
+    if (!event)
+        return false;
+    counted->next = (uint64_t)json_integer_value(json_object_get(event, "seq")) + 1;
+    if (type && strcmp(type, "step.finished") == 0)
+        counted->result = json_incref(json_object_get(event, "result"));
+    return !type || strcmp(type, "output") != 0 || count_output(counted, event) || no_memory(err);
+}
+
+static bool count_log(int log, struct counted *counted, struct err *err)
+{
+    autofile *file = fdopen(fcntl(log, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), "r");
+    autofree char *line = NULL;
+    size_t size = 0;
+    ssize_t n;
+
+    if (!file)
+        return no_memory(err);
+    rewind(file);
+    while ((n = getline(&line, &size, file)) > 0) {
+        if (!count_event(counted, line, (size_t)n, err))
+            return false;
+    }
+    return true;
+}
+
+static void counted_release(struct counted *counted)
+{
+    digest_free(counted->streams[0].digest);
+    digest_free(counted->streams[1].digest);
+    json_decref(counted->result);
+}
+
+static struct stream_count stream_count(struct counted *counted, int which)
+{
+    struct stream_count count = {.bytes = counted->streams[which].bytes, .counted = true};
+    struct digest **digest = &counted->streams[which].digest;
+
+    count.counts.lines = counted->streams[which].lines + counted->streams[which].in_line;
+    if (*digest)
+        digest_finish(*digest, count.counts.sha256);
+    else
+        digest_of("", 0, count.counts.sha256);
+    return count;
+}
+
+/* The first process of the cell dies with its supervisor, and all others with it. */
+static bool await_cell(const json_t *records)
+{
+    const json_t *started = ledger_find(records, LEDGER_STARTED);
+    const struct timespec look = {.tv_nsec = CELL_LOOK_MS * NS_PER_MS};
+    int64_t deadline = clock_now() + CELL_END_MS * NS_PER_MS;
+    struct process leader = {
+        .pid = (pid_t)json_integer_value(json_object_get(started, "pid")),
+        .start = (uint64_t)json_integer_value(json_object_get(started, "start")),
+    };
+    const char *boot = json_text(started, "boot");
+
+    if (leader.pid <= 0 || !boot)
+        return true;
+    snprintf(leader.boot, sizeof(leader.boot), "%s", boot);
+    while (process_lives(&leader)) {
+        if (clock_now() > deadline)
+            return false;
+        nanosleep(&look, NULL);
+    }
+    return true;
+}
+
+static bool is_left(void *data, int dirfd, const char *name)
+{
+    (void)data, (void)dirfd, (void)name;
+    return false;
+}
+
+/* Whether the scratch is gone, empty, or another cell's by now. */
+static bool scratch_is_clean(const char *path)
+{
+    autofd dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (dir < 0)
+        return errno == ENOENT;
+    return file_each_entry(dir, ".", is_left, NULL) ||
+           (flock(dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+}
+
+/* Undoes what is left of the cell, as every call does for cells that are gone. */
+static void undo_cell(const char *store, const json_t *records, struct result *result)
+{
+    const char *path = json_text(ledger_find(records, LEDGER_CELL), "scratch");
+    struct scratch scratch = SCRATCH_INIT;
+    struct err err;
+
+    result->cleanup_verified = await_cell(records);
+    if (!result->cleanup_verified)
+        strv_add(&result->left, "the first process of the cell, which does not end");
+    if (!path)
+        return;
+    if (scratch_take(store, &scratch, &err))
+        scratch_release(&scratch);
+    if (!scratch_is_clean(path)) {
+        result->cleanup_verified = false;
+        strv_add(&result->left, path);
+    }
+}
+
+static void fill_result(struct result *result, const json_t *records, struct counted *counted)
+{
+    const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
+
+    result->outcome = OUTCOME_UNKNOWN;
+    result->exit_code = STATUS_FAILED;
+    result->engine = "native";
+    result->reference = json_text(accepted, "image");
+    result->out = stream_count(counted, 0);
+    result->err = stream_count(counted, 1);
+    err_set(&result->error, ERR_ENGINE_FAILED,
+            "the supervisor of the step was killed, so how the step ended is not known");
+    err_hint(&result->error,
+             "the cell died with it; look at what the step has done before it is run again, under "
+             "another id");
+}
+
+/* Everything that the supervisor would have written at the end, as far as it is not there. */
+static bool write_end(const struct step_dir *step, const char *id, int log, json_t *result,
+                      const struct counted *counted, bool durable, struct err *err)
+{
+    struct events events = EVENTS_INIT;
+    autofree char *text = json_dump_page(result);
+    bool ok;
+
+    events.step = id;
+    events.next = counted->next;
+    events.log = log;
+    if (!text)
+        return no_memory(err);
+    ok = (!durable ||
+          file_replace(step->fd, STEP_RESULT, text, strlen(text), 0600, ERR_ENGINE_FAILED, err)) &&
+         (counted->result ||
+          events_emit(&events, "step.finished", json_pack("{s:O}", "result", result), err)) &&
+         (fdatasync(log) == 0 ||
+          err_errno(err, ERR_ENGINE_FAILED, "cannot flush the event log of the step"));
+    events_release(&events);
+    return ok &&
+           (!durable ||
+            ledger_append(step->fd, LEDGER_FINISHED,
+                          json_pack("{s:O, s:O}", "outcome", json_object_get(result, "outcome"),
+                                    "exit_code", json_object_get(result, "exit_code")),
+                          err));
+}
+
+/* Settles a step whose lock this process holds. A result that is on the disk is what happened. */
+static bool settle(const char *store, const struct step_dir *step, const char *id,
+                   const json_t *records, bool durable, struct err *err)
+{
+    struct counted counted = {.next = 0};
+    struct result result = {.id = id};
+    struct err unread;
+    autojson *known =
+        durable ? json_read_file(step->fd, STEP_RESULT, STEP_RESULT_MAX, ERR_ENGINE_FAILED, &unread)
+                : NULL;
+    autofd log = step_dir_open_log(step, err);
+    bool ok = log >= 0 && count_log(log, &counted, err);
+
+    if (ok && !known && counted.result)
+        known = json_incref(counted.result);
+    if (ok && !known) {
+        undo_cell(store, records, &result);
+        fill_result(&result, records, &counted);
+        known = result_json(&result);
+        ok = known || no_memory(err);
+    }
+    ok = ok && write_end(step, id, log, known, &counted, durable, err);
+    strv_release(&result.left);
+    counted_release(&counted);
+    return ok;
+}
+
+bool durable_look_after(const char *store, struct step_dir *step, const char *id,
+                        enum ledger_record *state, struct err *err)
+{
+    autojson *records = NULL;
+    bool ok;
+
+    if (!ledger_read(step->fd, state, &records, err))
+        return false;
+    if (*state == LEDGER_FINISHED || *state == LEDGER_ACCEPTED || step_dir_holder(step) != 0)
+        return true;
+    /* Somebody else settles it. */
+    if (!step_dir_lock(step))
+        return true;
+    json_decref(TAKE_PTR(records));
+    ok = ledger_read(step->fd, state, &records, err) &&
+         (*state == LEDGER_FINISHED || settle(store, step, id, records, true, err));
+    step->lock = close_fd(step->lock);
+    if (ok)
+        *state = LEDGER_FINISHED;
+    return ok;
+}
+
+bool durable_cancel(struct step_dir *step, const char *id, struct err *err)
+{
+    struct counted counted = {.next = 0};
+    struct result result = {.id = id,
+                            .engine = "native",
+                            .outcome = OUTCOME_CANCELED,
+                            .exit_code = 128 + SIGTERM,
+                            .cleanup_verified = true};
+    autojson *records = NULL, *json = NULL;
+    enum ledger_record state;
+    autofd log = -1;
+    bool ok = false;
+
+    if (!step_dir_lock(step))
+        return err_set(err, ERR_STORE_BUSY, "somebody has taken charge of step '%s'", id);
+    if (ledger_read(step->fd, &state, &records, err) && state == LEDGER_ACCEPTED &&
+        (log = step_dir_open_log(step, err)) >= 0 && count_log(log, &counted, err)) {
+        result.reference =
+            json_text(json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step"), "image");
+        result.out = stream_count(&counted, 0);
+        result.err = stream_count(&counted, 1);
+        json = result_json(&result);
+        ok = (json || no_memory(err)) && write_end(step, id, log, json, &counted, true, err);
+    }
+    step->lock = close_fd(step->lock);
+    counted_release(&counted);
+    return ok;
+}
+
+struct sweep {
+    const char *store;
+    int steps;
+    time_t now;
+};
+
+static bool is_expired(const struct sweep *sweep, int dirfd, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           sweep->now - st.st_mtime > EXPIRY_S;
+}
+
+/* A step without a ledger has a directory for the sake of its events alone. */
+static bool settle_events(const struct sweep *sweep, struct step_dir *step, const char *id)
+{
+    struct err ignored;
+    bool ok;
+
+    if (step_dir_holder(step) != 0 || !step_dir_lock(step))
+        return true;
+    ok = settle(sweep->store, step, id, NULL, false, &ignored);
+    step->lock = close_fd(step->lock);
+    return ok;
+}
+
+static void sweep_step(const struct sweep *sweep, struct step_dir *step, const char *id)
+{
+    bool durable = faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    enum ledger_record state = LEDGER_NONE;
+    struct err ignored;
+    pid_t deliverer;
+
+    if (durable ? !durable_look_after(sweep->store, step, id, &state, &ignored)
+                : !settle_events(sweep, step, id))
+        return;
+    if (step_dir_holder(step) == 0 &&
+        is_expired(sweep, step->fd, durable ? STEP_LEDGER : STEP_EVENTS)) {
+        step_dir_remove(sweep->store, id, &ignored);
+        return;
+    }
+    /* A directory that is there for its events alone is removed by who delivers them. */
+    if (faccessat(step->fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (!durable || !deliver_is_done(step->fd)))
+        deliver_start(step->path, &deliverer, &ignored);
+}
+
+static bool sweep_entry(void *data, int dirfd, const char *name)
+{
+    const struct sweep *sweep = data;
+    autostepdir step = STEP_DIR_INIT;
+    struct err ignored;
+    bool found;
+
+    if (step_id_is_good(name)) {
+        if (step_dir_open(sweep->store, name, &step, &found, &ignored) && found)
+            sweep_step(sweep, &step, name);
+    } else if (strcmp(name, SWEPT_NAME) != 0 && is_expired(sweep, dirfd, name)) {
+        /* What a call that was killed was about to make, or to remove. */
+        file_remove_tree(dirfd, name);
+    }
+    return true;
+}
+
+void durable_sweep(const char *store)
+{
+    autofree char *path = text_printf("%s/steps", store);
+    struct sweep sweep = {.store = store, .now = time(NULL)};
+    autofd steps = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, swept = -1;
+    struct stat st;
+    bool new;
+
+    if (steps < 0)
+        return;
+    new = faccessat(steps, SWEPT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    swept = openat(steps, SWEPT_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (swept < 0 || fstat(swept, &st) < 0 || (!new &&sweep.now - st.st_mtime < SWEEP_S) ||
+        futimens(swept, NULL) < 0)
+        return;
+    sweep.steps = steps;
+    file_each_entry(steps, ".", sweep_entry, &sweep);
+}

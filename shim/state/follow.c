@@ -1,0 +1,261 @@
+#include "shim/state/follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/cleanup.h"
+#include "base/signals.h"
+
+#define CHUNK         65536
+#define LINE_MAX_LEN  SINK_QUEUE_MAX /* bytes of an event */
+#define LOOK_AFTER_MS 200
+
+struct follower {
+    const struct follow_request *request;
+    struct loop loop;
+    struct loop_io changed;
+    struct loop_timer look_after, timeout;
+    int log, inotify;
+    struct buf line; /* the beginning of the next event */
+    struct sink out, err;
+    json_t *result;
+    bool at_end, timed_out;
+};
+
+static bool is_full(const struct follower *follower)
+{
+    return sink_is_full(&follower->out) || sink_is_full(&follower->err) ||
+           (follower->request->target && sink_is_full(follower->request->target));
+}
+
+/* Everything that is wanted has been read, and taken by its readers. */
+static void stop_if_done(struct follower *follower)
+{
+    const struct follow_request *request = follower->request;
+    bool done = follower->result || (follower->at_end && !request->to_the_end);
+
+    if (done && sink_is_empty(&follower->out) && sink_is_empty(&follower->err) &&
+        (!request->target || sink_is_empty(request->target)))
+        loop_stop(&follower->loop);
+}
+
+static bool give_output(struct follower *follower, const json_t *event, struct err *err)
+{
+    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
+    const json_t *text = json_object_get(event, "text");
+    struct sink *sink = stream && strcmp(stream, "stderr") == 0 ? &follower->err : &follower->out;
+    autofree char *bytes = NULL;
+    size_t len;
+
+    if (json_is_string(text))
+        return sink_write(sink, json_string_value(text), json_string_length(text), err);
+    bytes = base64 ? base64_decode(base64, &len) : NULL;
+    if (!bytes)
+        return err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
+    return sink_write(sink, bytes, len, err);
+}
+
+static bool take_event(struct follower *follower, const json_t *event, struct err *err)
+{
+    const struct follow_request *request = follower->request;
+    const char *type = json_text(event, "type");
+    bool wanted = json_integer_value(json_object_get(event, "seq")) >= (json_int_t)request->since;
+
+    if (type && strcmp(type, "step.finished") == 0)
+        follower->result = json_incref(json_object_get(event, "result"));
+    if (!wanted || !type || !request->output)
+        return true;
+    if (strcmp(type, "output") == 0)
+        return give_output(follower, event, err);
+    if (strcmp(type, "warning") == 0 && json_text(event, "message"))
+        print_note(request->verbosity, "%s", json_text(event, "message"));
+    return true;
+}
+
+static bool take_line(struct follower *follower, const char *line, size_t len, struct err *err)
+{
+    const struct follow_request *request = follower->request;
+    autojson *event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
+    bool wanted;
+
+    if (!event)
+        return false;
+    wanted = json_integer_value(json_object_get(event, "seq")) >= (json_int_t)request->since;
+    if (wanted && request->lines && !sink_write(&follower->out, line, len + 1, err))
+        return false;
+    if (wanted && request->target && !sink_write(request->target, line, len + 1, err))
+        return false;
+    return take_event(follower, event, err);
+}
+
+/* Takes the lines that are whole out of what was read. */
+static bool take_lines(struct follower *follower, struct err *err)
+{
+    struct buf *line = &follower->line;
+    size_t start = 0;
+    const char *end;
+
+    while (!follower->result && start < line->len &&
+           (end = memchr(line->data + start, '\n', line->len - start))) {
+        if (!take_line(follower, line->data + start, (size_t)(end - line->data) - start, err))
+            return false;
+        start = (size_t)(end - line->data) + 1;
+    }
+    if (start > 0) {
+        memmove(line->data, line->data + start, line->len - start);
+        line->len -= start;
+    }
+    return true;
+}
+
+/* Reads what there is, as long as the readers take it. */
+static bool read_log(struct follower *follower, struct err *err)
+{
+    char chunk[CHUNK];
+
+    while (!follower->result && !is_full(follower)) {
+        ssize_t n = read(follower->log, chunk, sizeof(chunk));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot read the event log of the step");
+        follower->at_end = n == 0;
+        if (n == 0)
+            break;
+        if (!buf_append(&follower->line, chunk, (size_t)n))
+            return err_set(err, ERR_ENGINE_FAILED, "an event in the log of the step is too long");
+        if (!take_lines(follower, err))
+            return false;
+    }
+    stop_if_done(follower);
+    return true;
+}
+
+static bool log_changed(void *data, uint32_t events, struct err *err)
+{
+    struct follower *follower = data;
+    char changes[4096];
+
+    (void)events;
+    while (read(follower->inotify, changes, sizeof(changes)) > 0) {
+    }
+    return read_log(follower, err);
+}
+
+static bool reader_drained(void *data, struct err *err)
+{
+    return read_log(data, err);
+}
+
+static bool time_to_look(void *data, struct err *err)
+{
+    struct follower *follower = data;
+
+    loop_set_timer(&follower->loop, &follower->look_after, LOOK_AFTER_MS);
+    return (!follower->request->look_after ||
+            follower->request->look_after(follower->request->data, err)) &&
+           read_log(follower, err);
+}
+
+/* A step that has ended needs no signal: nobody wants to wait for its readers any longer. */
+static bool on_signal(void *data, int signal, struct err *err)
+{
+    struct follower *follower = data;
+
+    if (!follower->result || (signal != SIGINT && signal != SIGTERM))
+        return follower->request->on_signal(follower->request->data, signal, err);
+    sink_abandon(&follower->out);
+    sink_abandon(&follower->err);
+    if (follower->request->target)
+        sink_abandon(follower->request->target);
+    loop_stop(&follower->loop);
+    return true;
+}
+
+static bool time_is_up(void *data, struct err *err)
+{
+    struct follower *follower = data;
+
+    (void)err;
+    follower->timed_out = true;
+    loop_stop(&follower->loop);
+    return true;
+}
+
+static bool open_follower(struct follower *follower, const struct step_dir *step, struct err *err)
+{
+    const struct follow_request *request = follower->request;
+
+    follower->log = openat(step->fd, STEP_EVENTS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (follower->log < 0 || follower->inotify < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot read the event log of the step");
+    {
+        autofree char *path = text_printf("%s/%s", step->path, STEP_EVENTS);
+
+        if (!path || inotify_add_watch(follower->inotify, path, IN_MODIFY) < 0)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot watch the event log of the step");
+    }
+    if (!loop_open(&follower->loop, err) ||
+        !signals_watch(&follower->loop, on_signal, follower, err) ||
+        !sink_open_fd(STDOUT_FILENO, &follower->out, err) ||
+        !sink_open_fd(STDERR_FILENO, &follower->err, err))
+        return false;
+    sink_attach(&follower->out, &follower->loop, reader_drained, follower);
+    sink_attach(&follower->err, &follower->loop, reader_drained, follower);
+    if (request->target)
+        sink_attach(request->target, &follower->loop, reader_drained, follower);
+    follower->changed = (struct loop_io){follower->inotify, log_changed, follower};
+    follower->look_after = (struct loop_timer){0, time_to_look, follower};
+    follower->timeout = (struct loop_timer){0, time_is_up, follower};
+    return true;
+}
+
+static void close_follower(struct follower *follower)
+{
+    sink_close(&follower->out);
+    sink_close(&follower->err);
+    close_fd(follower->log);
+    close_fd(follower->inotify);
+    buf_release(&follower->line);
+    loop_close(&follower->loop);
+}
+
+/* What is in the log already needs no change to be seen. */
+static bool run(struct follower *follower, struct err *err)
+{
+    if (follower->request->timeout_ms)
+        loop_set_timer(&follower->loop, &follower->timeout, follower->request->timeout_ms);
+    loop_set_timer(&follower->loop, &follower->look_after, 0);
+    return loop_add(&follower->loop, &follower->changed, EPOLLIN, err) &&
+           loop_run(&follower->loop, err);
+}
+
+bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
+            bool *timed_out, struct err *err)
+{
+    struct follower follower = {
+        .request = request,
+        .loop = LOOP_INIT,
+        .log = -1,
+        .inotify = -1,
+        .line = BUF_INIT(LINE_MAX_LEN),
+        .out = SINK_INIT,
+        .err = SINK_INIT,
+    };
+    bool ok = open_follower(&follower, step, err) && run(&follower, err);
+
+    close_follower(&follower);
+    if (!ok) {
+        json_decref(follower.result);
+        return false;
+    }
+    *result = follower.result;
+    *timed_out = follower.timed_out;
+    return true;
+}

@@ -1,0 +1,40 @@
+/*
+ * Following a step by its directory: its output from the event log to stdout and stderr, as it was
+ * relayed, until the last event. `run --id`, `logs` and `wait` are made of it.
+ *
+ * A signal never ends a follower by itself: it is for the step, or for the command that follows.
+ */
+#ifndef STEPCELL_SHIM_STATE_FOLLOW_H
+#define STEPCELL_SHIM_STATE_FOLLOW_H
+
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "shim/print.h"
+#include "shim/relay/sink.h"
+#include "shim/state/step_dir.h"
+
+struct follow_request {
+    uint64_t since;           /* the first event that is of interest */
+    bool output;              /* output to stdout and stderr */
+    bool lines;               /* instead of it: the events themselves, to stdout */
+    bool to_the_end;          /* wait for what is still to come, not just for what is there */
+    uint64_t timeout_ms;      /* 0: none */
+    struct sink *target;      /* gets the events as well; NULL: none */
+    enum verbosity verbosity; /* of what the step's stepcell had to say */
+    /* Called when nobody carries the step on although it has not ended, and now and then while
+     * somebody does; false with err ends the following. */
+    bool (*look_after)(void *data, struct err *err);
+    /* A signal came: see session.h for which. */
+    bool (*on_signal)(void *data, int signal, struct err *err);
+    void *data;
+};
+
+/*
+ * Follows. *result is the result out of the last event, owned by the caller; NULL when the log goes
+ * on (without to_the_end, or *timed_out). It can be done again.
+ */
+bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
+            bool *timed_out, struct err *err);
+
+#endif

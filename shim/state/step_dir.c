@@ -1,0 +1,206 @@
+#include "shim/state/step_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "shim/state/ledger.h"
+
+#define ID_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define ID_DIGITS  "0123456789"
+#define TAIL_BYTES 65536 /* of the log, looked at at once */
+
+bool step_id_is_good(const char *id)
+{
+    size_t len = strlen(id);
+
+    return len > 0 && len <= STEP_ID_MAX && strchr(ID_LETTERS ID_DIGITS, id[0]) &&
+           strspn(id, ID_LETTERS ID_DIGITS "._-:@+=") == len;
+}
+
+static bool failed(const char *id, struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot keep a record of step '%s'", id);
+}
+
+static char *steps_path(const char *store, struct err *err)
+{
+    autofree char *path = text_printf("%s/steps", store);
+
+    if (!path || !file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
+        return NULL;
+    return TAKE_PTR(path);
+}
+
+static bool make_file(int dirfd, const char *name)
+{
+    autofd fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    return fd >= 0 && fsync(fd) == 0;
+}
+
+/* All that a step has from its beginning, in a directory that nobody knows yet. */
+static bool fill(int dirfd, const char *id, const json_t *accepted, struct err *err)
+{
+    if (!make_file(dirfd, STEP_LOCK) || !make_file(dirfd, STEP_EVENTS))
+        return failed(id, err);
+    return !accepted ||
+           ledger_append(dirfd, LEDGER_ACCEPTED, json_pack("{s:O}", "step", accepted), err);
+}
+
+/* The name appears with everything behind it, and only if nobody has it. */
+static bool publish(int steps, const char *temporary, const char *id, bool *exists, struct err *err)
+{
+    *exists = false;
+    if (renameat2(steps, temporary, steps, id, RENAME_NOREPLACE) == 0)
+        return fsync(steps) == 0 || failed(id, err);
+    if (errno != EEXIST)
+        return failed(id, err);
+    *exists = true;
+    file_remove_tree(steps, temporary);
+    return true;
+}
+
+bool step_dir_make(const char *store, const char *id, const json_t *accepted, struct step_dir *step,
+                   bool *exists, struct err *err)
+{
+    autofree char *path = steps_path(store, err), *temporary = NULL;
+    autofd steps = -1, dir = -1;
+    bool found;
+
+    if (!path)
+        return false;
+    steps = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    temporary = text_printf(".new-%d-%s", (int)getpid(), id);
+    if (steps < 0 || !temporary)
+        return failed(id, err);
+    /* One of the same name was left by a process that had our number and was killed. */
+    file_remove_tree(steps, temporary);
+    if (mkdirat(steps, temporary, 0700) < 0)
+        return failed(id, err);
+    dir = openat(steps, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return failed(id, err);
+    if (!fill(dir, id, accepted, err) || (fsync(dir) < 0 && !failed(id, err)) ||
+        !publish(steps, temporary, id, exists, err)) {
+        file_remove_tree(steps, temporary);
+        return false;
+    }
+    return step_dir_open(store, id, step, &found, err) && (found || failed(id, err));
+}
+
+bool step_dir_open(const char *store, const char *id, struct step_dir *step, bool *found,
+                   struct err *err)
+{
+    struct step_dir made = STEP_DIR_INIT;
+
+    *found = false;
+    made.path = text_printf("%s/steps/%s", store, id);
+    if (!made.path)
+        return failed(id, err);
+    made.fd = open(made.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (made.fd < 0) {
+        bool missing = errno == ENOENT;
+
+        free(made.path);
+        return missing || failed(id, err);
+    }
+    *found = true;
+    *step = made;
+    return true;
+}
+
+void step_dir_close(struct step_dir *step)
+{
+    close_fd(step->fd);
+    close_fd(step->lock);
+    free(step->path);
+    *step = STEP_DIR_INIT;
+}
+
+/* The lock of fcntl(2) belongs to a process: a child has no part in it, and it ends with its
+ * holder, however that ends. */
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+bool step_dir_lock(struct step_dir *step)
+{
+    struct flock lock = whole_file();
+    autofd fd = openat(step->fd, STEP_LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
+        return false;
+    step->lock = TAKE_FD(fd);
+    return true;
+}
+
+pid_t step_dir_holder(const struct step_dir *step)
+{
+    struct flock lock = whole_file();
+    /* Closing any descriptor of the file gives a lock up that this process has on it. */
+    autofd fd = step->lock >= 0 ? -1 : openat(step->fd, STEP_LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (step->lock >= 0)
+        return getpid();
+    if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+        return 0;
+    return lock.l_pid;
+}
+
+/* Where the last whole line ends. */
+static off_t end_of_lines(int fd, off_t size)
+{
+    char chunk[TAIL_BYTES];
+
+    while (size > 0) {
+        off_t start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+        ssize_t n = pread(fd, chunk, (size_t)(size - start), start);
+        const char *end = n > 0 ? memrchr(chunk, '\n', (size_t)n) : NULL;
+
+        if (n <= 0)
+            return -1;
+        if (end)
+            return start + (end - chunk) + 1;
+        size = start;
+    }
+    return 0;
+}
+
+int step_dir_open_log(const struct step_dir *step, struct err *err)
+{
+    autofd fd = openat(step->fd, STEP_EVENTS, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    off_t end;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot open the event log of the step");
+        return -1;
+    }
+    end = end_of_lines(fd, st.st_size);
+    if (end < 0 || (end < st.st_size && ftruncate(fd, end) < 0)) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot mend the event log of the step");
+        return -1;
+    }
+    return TAKE_FD(fd);
+}
+
+bool step_dir_remove(const char *store, const char *id, struct err *err)
+{
+    autofree char *path = text_printf("%s/steps", store), *away = text_printf(".old-%s", id);
+    autofd steps = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (!path || !away || steps < 0)
+        return failed(id, err);
+    /* Under its name it is whole or gone. */
+    file_remove_tree(steps, away);
+    if (renameat(steps, id, steps, away) < 0 && errno != ENOENT)
+        return failed(id, err);
+    return file_remove_tree(steps, away) || failed(id, err);
+}

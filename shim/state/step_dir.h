@@ -1,0 +1,56 @@
+/*
+ * The directory of a step below STORE/steps: what it is called, how it appears whole, and who may
+ * write to it (docs/design/durable-steps.md). A step has one when it is durable (it was given an
+ * id, and has a ledger) or when its events go to a receiver by HTTP.
+ */
+#ifndef STEPCELL_SHIM_STATE_STEP_DIR_H
+#define STEPCELL_SHIM_STATE_STEP_DIR_H
+
+#include <sys/types.h>
+
+#include "base/json.h"
+#include "shim/state/step_files.h"
+
+#define STEP_ID_MAX     128        /* bytes */
+#define STEP_RESULT_MAX (64 << 20) /* bytes */
+
+/* Letters, digits and . _ - : @ + =, beginning with a letter or digit: a name in any place. */
+bool step_id_is_good(const char *id);
+
+struct step_dir {
+    char *path; /* absolute */
+    int fd;
+    int lock; /* held by this process, or -1 */
+};
+
+#define STEP_DIR_INIT ((struct step_dir){.fd = -1, .lock = -1})
+
+/*
+ * Makes the directory of step `id` whole, or finds that it is there already (*exists). `accepted`
+ * goes into its first record; NULL makes no ledger. It is on the disk when this returns.
+ */
+bool step_dir_make(const char *store, const char *id, const json_t *accepted, struct step_dir *step,
+                   bool *exists, struct err *err);
+
+/* Opens what is there; *found says whether it is. */
+bool step_dir_open(const char *store, const char *id, struct step_dir *step, bool *found,
+                   struct err *err);
+void step_dir_close(struct step_dir *step);
+#define autostepdir CLEANUP(step_dir_close) struct step_dir
+
+/*
+ * Takes the lock that the writer of the step holds for as long as it lives; false with errno when
+ * another process has it. It is this process's alone: children do not inherit it.
+ */
+bool step_dir_lock(struct step_dir *step);
+
+/* The process that holds the lock; 0 when none does. */
+pid_t step_dir_holder(const struct step_dir *step);
+
+/* Opens the event log for appending, without the unfinished line that a killed writer left. */
+int step_dir_open_log(const struct step_dir *step, struct err *err);
+
+/* Removes the directory and all that is in it. */
+bool step_dir_remove(const char *store, const char *id, struct err *err);
+
+#endif

@@ -1,0 +1,411 @@
+# Durable steps: a step survives its caller, never runs twice, and is never called a success unseen.
+
+load ../lib/common
+load ../lib/steps
+
+# counting: a command that notes each of its starts, and writes a line ten times a second, for ever or $1 times
+counting() {
+    printf 'echo started >>starts; i=0; while [ $i -lt %s ]; do i=$((i + 1)); echo line $i; echo $i >last; sleep 0.1; done; exit 7' "$1"
+}
+starts() { if [ -e starts ]; then wc -l <starts; else echo 0; fi; }
+
+# assert_unknown: what every way of asking says of a step that was lost
+assert_unknown() {
+    run -125 --separate-stderr durable sh -c "$1"
+    assert_match "$stderr" "stepcell: the supervisor of the step was killed*"
+    assert_equal outcome "$(result_field .outcome)" unknown
+    assert_equal cleanup "$(result_field .cleanup.verified)" true
+    run -125 stepcell wait --id "$ID"
+    assert_equal status "$(stepcell status --id "$ID")" "finished unknown 125"
+}
+
+@test "run --id runs a step once, whoever asks however often" {
+    once() {
+        local i
+        new_id
+        for i in 1 2 3; do
+            run -3 --separate-stderr durable sh -c 'echo started >>starts; echo out; echo err >&2; exit 3'
+            assert_equal stdout "$output" out
+            assert_equal stderr "$stderr" err
+            assert_equal id "$(result_field .id)" "$ID"
+            assert_equal outcome "$(result_field .outcome)" exited
+        done
+        assert_equal starts "$(starts)" 1
+        assert_equal lines "$(result_field '[.output.stdout.lines, .output.stderr.lines] | join(" ")')" "1 1"
+        assert_equal sha256 "$(result_field .output.stdout.sha256)" "$(echo out | sha256sum | cut -c1-64)"
+    }
+    each_caller once
+}
+
+@test "many who ask at once get one step, and all of its output" {
+    many() {
+        local i pids=()
+        new_id
+        for i in $(seq 8); do
+            durable sh -c "$(counting 5)" >"../out.$i" 2>"../err.$i" &
+            pids+=($!)
+        done
+        for i in $(seq 8); do
+            ended "${pids[i - 1]}"
+            assert_equal "status $i" "$status" 7
+            assert_equal "output $i" "$(cat "../out.$i")" "$(printf 'line %s\n' 1 2 3 4 5)"
+        done
+        assert_equal starts "$(starts)" 1
+    }
+    each_caller many
+}
+
+@test "start returns once the step is recorded; status, logs and wait tell of it" {
+    start_and_wait() {
+        new_id
+        started sh -c 'until [ -e go ]; do sleep 0.05; done; echo done; exit 9'
+        assert_equal status "$(stepcell status --id "$ID")" running
+        run -124 stepcell wait --timeout 1 --id "$ID"
+        started sh -c 'until [ -e go ]; do sleep 0.05; done; echo done; exit 9'
+        as touch go
+        run -9 stepcell wait --result ../waited.json --id "$ID"
+        assert_equal waited "$(jq -r .exit_code ../waited.json)" 9
+        assert_equal status "$(stepcell status --id "$ID")" "finished exited 9"
+        assert_equal logs "$(stepcell logs --id "$ID")" done
+        assert_equal "ID alone" "$(stepcell logs "$ID")" done
+        run -125 stepcell status --id nobody
+        assert_match "$output" "*no step has the id 'nobody'*"
+    }
+    each_caller start_and_wait
+}
+
+@test "start makes up an id, and writes result and events itself" {
+    made_up() {
+        local id
+        id=$(stepcell start --workdir "$WORK" --result ../r.json --events file:../e.ndjson "$IMAGE" -- echo here)
+        [[ $id =~ ^[0-9a-f]{12}$ ]]
+        stepcell wait --id "$id"
+        wait_for test -e ../r.json
+        assert_equal id "$(jq -r .id ../r.json)" "$id"
+        assert_equal events "$(tail -n 1 ../e.ndjson | jq -r .type)" step.finished
+        stepcell forget --id "$id"
+    }
+    each_caller made_up
+}
+
+@test "another step with the same id is step.conflict, and changes nothing" {
+    conflict() {
+        new_id
+        durable true
+        run --separate-stderr cell --id "$ID" -- false
+        assert_refused step.conflict
+        run --separate-stderr cell --id "$ID" -e A=1 -- true
+        assert_refused step.conflict
+        run --separate-stderr cell --id "$ID" --read-only -- true
+        assert_refused step.conflict
+        # What only concerns the caller is no difference.
+        cell --id "$ID" -q --since 0 -- true
+        durable true
+        run --separate-stderr stepcell run --result "$RESULT" --id "$ID" -i "$IMAGE" -- true
+        assert_refused option.invalid
+        run --separate-stderr stepcell run --result "$RESULT" --id '../x' "$IMAGE" -- true
+        assert_refused option.invalid
+    }
+    each_caller conflict
+}
+
+@test "values of the environment are in no file of the step" {
+    hidden() {
+        new_id
+        cell --id "$ID" -e PASSWORD=xyzzy-4711 -- true
+        ! grep -r xyzzy-4711 "$(step_dir)"
+        cell --id "$ID" -e PASSWORD=xyzzy-4711 -- true
+        run --separate-stderr cell --id "$ID" -e PASSWORD=another -- true
+        assert_refused step.conflict
+    }
+    each_caller hidden
+}
+
+@test "the step goes on when its caller is killed, and the next call has all of it" {
+    killed_caller() {
+        local caller
+        new_id
+        durable sh -c "$(counting 12)" >../first &
+        caller=$!
+        wait_for grep -qs 'line 3' ../first
+        pkill -KILL -P "$caller" || kill -KILL "$caller"
+        wait "$caller" || true
+        run -7 --separate-stderr durable sh -c "$(counting 12)"
+        assert_equal output "$output" "$(seq -f 'line %g' 12)"
+        assert_equal starts "$(starts)" 1
+    }
+    each_caller killed_caller
+}
+
+@test "the step goes on when the session and the process group of its caller end" {
+    survives() {
+        new_id
+        as setsid bash -c '"$0" start --id "$1" --workdir "$2" "$3" -- sh -c "$4" >/dev/null; kill -HUP 0' \
+            "$STEPCELL" "$ID" "$WORK" "$IMAGE" "$(counting 5)" || true
+        run -7 stepcell wait --id "$ID"
+        assert_equal starts "$(starts)" 1
+    }
+    each_caller survives
+}
+
+@test "a supervisor that is killed takes its cell along, and the outcome is unknown" {
+    killed_supervisor() {
+        local lines
+        new_id
+        durable sh -c "$(counting 1000)" >../first 2>/dev/null &
+        wait_for grep -qs 'line 3' ../first
+        kill -KILL "$(supervisor)"
+        ended $!
+        assert_equal status "$status" 125
+        assert_unknown "$(counting 1000)"
+        assert_equal starts "$(starts)" 1
+        # What was read before the kill is there for everybody: as far as the step had come, but for the last.
+        lines=$(stepcell logs --id "$ID" 2>/dev/null | wc -l)
+        [ "$lines" -ge $(($(cat last) - 1)) ]
+        assert_equal replay "$(stepcell logs --id "$ID" 2>/dev/null)" "$(cat ../first)"
+        assert_equal counted "$(result_field .output.stdout.lines)" "$lines"
+        assert_equal sha256 "$(result_field .output.stdout.sha256)" "$(sha256sum <../first | cut -c1-64)"
+        lines=$(cat last)
+        sleep 0.3
+        assert_equal "goes on" "$(cat last)" "$lines"
+    }
+    each_caller killed_supervisor
+}
+
+# killed_after CALL N RECORD: a step of which somebody dies at the Nth such call (see kill_at), behind this record
+killed_after() {
+    local call=$1 at=$2 record=$3
+    new_id
+    kill_at "$call" "$at" "$STEPCELL" run --id "$ID" --workdir "$WORK" "$IMAGE" -- sh -c 'echo started >>starts; echo out; exit 0' \
+        >/dev/null 2>&1 || true
+    wait_for has_record "$record"
+}
+
+@test "killed behind the first record: the next call runs the step, once" {
+    accepted() {
+        killed_after fsync 4 accepted
+        assert_equal starts "$(starts)" 0
+        assert_equal status "$(stepcell status --id "$ID")" accepted
+        run -0 --separate-stderr durable sh -c 'echo started >>starts; echo out; exit 0'
+        assert_equal output "$output" out
+        assert_equal starts "$(starts)" 1
+        durable sh -c 'echo started >>starts; echo out; exit 0'
+        assert_equal starts "$(starts)" 1
+    }
+    each_caller accepted
+}
+
+@test "a supervisor that is killed behind any of its records is never followed by another, nor called a success" {
+    behind_each() {
+        local at record records=(supervised cell started ended) run=0
+        for at in 0 1 2 3; do
+            record=${records[at]}
+            rm -f starts
+            if [ "$at" = 0 ]; then
+                # The caller writes the first record, too: it is given one that it need not write.
+                killed_after fsync 4 accepted
+                kill_at fdatasync 1 "$STEPCELL" run --id "$ID" --workdir "$WORK" "$IMAGE" -- \
+                    sh -c 'echo started >>starts; echo out; exit 0' >/dev/null 2>&1 || true
+            else
+                killed_after fdatasync $((at + 1)) "$record"
+            fi
+            has_record "$record"
+            assert_unknown 'echo started >>starts; echo out; exit 0'
+            assert_equal "last record before the end" \
+                "$(jq -rs '.[-2].record' "$(step_dir)/ledger")" "$record"
+            run=$(starts)
+            [ "$run" -le 1 ]
+            if [ "$record" = supervised ] || [ "$record" = cell ]; then assert_equal starts "$run" 0; fi
+            if [ "$record" = ended ]; then assert_equal output "$(stepcell logs --id "$ID" 2>/dev/null)" out; fi
+            assert_unknown 'echo started >>starts; echo out; exit 0'
+            assert_equal starts "$(starts)" "$run"
+        done
+    }
+    each_caller behind_each
+}
+
+@test "killed when the result is on the disk: the step has ended as it did" {
+    finished() {
+        local at
+        # Behind the result, behind the last event, and behind the last record.
+        for at in 5 6 7; do
+            rm -f starts
+            killed_after fdatasync "$at" ended
+            run -0 --separate-stderr durable sh -c 'echo started >>starts; echo out; exit 0'
+            assert_equal output "$output" out
+            assert_equal starts "$(starts)" 1
+            assert_equal outcome "$(result_field .outcome)" exited
+            assert_equal "events at the end" "$(stepcell logs --json --id "$ID" | grep -c step.finished)" 1
+        done
+    }
+    each_caller finished
+}
+
+@test "caller and supervisor killed at once: unknown, and nothing left" {
+    both() {
+        local caller
+        new_id
+        durable sh -c "$(counting 1000)" >../first 2>/dev/null &
+        caller=$!
+        wait_for grep -qs 'line 2' ../first
+        kill -KILL $(pgrep -P "$caller") "$(supervisor)"
+        wait "$caller" || true
+        assert_unknown "$(counting 1000)"
+        assert_equal starts "$(starts)" 1
+    }
+    each_caller both
+}
+
+@test "cancel ends a step with 143, whoever waits; twice at once" {
+    canceled() {
+        new_id
+        started sh -c 'trap "echo ending; exit 3" TERM; echo ready; while :; do sleep 0.05; done'
+        wait_for sh -c "[ \"\$(\"$STEPCELL\" logs --store '$TEST_DIR/store/$CALLER' --id '$ID')\" = ready ]"
+        stepcell cancel --id "$ID"
+        run -143 stepcell wait --id "$ID"
+        assert_equal logs "$(stepcell logs --id "$ID" | tail -n 1)" ending
+        assert_equal outcome "$(step_status .result.outcome)" canceled
+        stepcell cancel --id "$ID"
+
+        new_id
+        started sh -c 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
+        wait_for has_record started
+        sleep 0.3
+        stepcell cancel --id "$ID"
+        sleep 0.5
+        stepcell cancel --id "$ID"
+        run -143 stepcell wait --timeout 8 --id "$ID"
+    }
+    each_caller canceled
+}
+
+@test "INT and TERM to whoever is attached cancel the step" {
+    signaled() {
+        local signal expected
+        for signal in INT:130 TERM:143; do
+            new_id
+            expected=${signal#*:}
+            # A shell starts its background commands with INT ignored; strace's is as it comes.
+            stepcell start --id "$ID" --workdir "$WORK" "$IMAGE" -- sleep 60 >/dev/null
+            as env --default-signal=INT,TERM "$STEPCELL" run --id "$ID" --workdir "$WORK" --result "$RESULT" "$IMAGE" -- sleep 60 &
+            sleep 0.5
+            as pkill -"${signal%:*}" -f "run --id $ID " || true
+            ended $!
+            assert_equal status "$status" "$expected"
+            assert_equal outcome "$(result_field .outcome)" canceled
+        done
+    }
+    each_caller signaled
+}
+
+@test "a step that was accepted and that nobody carries on can be canceled" {
+    nobody() {
+        killed_after fsync 4 accepted
+        stepcell cancel --id "$ID"
+        run -143 stepcell wait --id "$ID"
+        run -143 durable sh -c 'echo started >>starts; echo out; exit 0'
+        assert_equal starts "$(starts)" 0
+    }
+    each_caller nobody
+}
+
+@test "--since replays from an event, and logs --json has them all" {
+    since() {
+        local seq
+        new_id
+        durable sh -c 'echo one; sleep 0.2; echo two; sleep 0.2; echo three'
+        stepcell logs --json --id "$ID" >../events
+        assert_equal numbers "$(jq -r .seq ../events | tr '\n' ' ')" "$(seq -s ' ' 0 $(($(wc -l <../events) - 1))) "
+        assert_equal last "$(tail -n 1 ../events | jq -r .type)" step.finished
+        seq=$(jq -r 'select(.text == "two\n") | .seq' ../events)
+        assert_equal logs "$(stepcell logs --since "$seq" --id "$ID")" $'two\nthree'
+        assert_equal run "$(cell --id "$ID" --since "$seq" -- sh -c 'echo one; sleep 0.2; echo two; sleep 0.2; echo three')" $'two\nthree'
+        cell --id "$ID" --events file:../copy -- sh -c 'echo one; sleep 0.2; echo two; sleep 0.2; echo three' >/dev/null
+        cmp ../events ../copy
+    }
+    each_caller since
+}
+
+@test "logs --follow shows what comes as it comes, and ends with the step" {
+    follow() {
+        new_id
+        started sh -c 'echo first; until [ -e go ]; do sleep 0.05; done; echo second >&2'
+        stepcell logs --follow --id "$ID" >../out 2>../err &
+        wait_for grep -qs first ../out
+        as touch go
+        wait $!
+        assert_equal stdout "$(cat ../out)" first
+        assert_equal stderr "$(cat ../err)" second
+    }
+    each_caller follow
+}
+
+@test "a reader that goes away neither ends the step nor its caller's status" {
+    gone() {
+        new_id
+        { durable sh -c 'for i in 1 2 3 4 5 6; do seq 20000; sleep 0.1; done; exit 5' || echo "status $?" >../status; } | head -n 1 >/dev/null
+        assert_equal status "$(cat ../status)" "status 5"
+        assert_equal lines "$(stepcell logs --id "$ID" | wc -l)" 120000
+    }
+    each_caller gone
+}
+
+@test "binary output is replayed byte for byte" {
+    binary() {
+        new_id
+        as sh -c 'head -c 3000000 /dev/urandom >a; printf "a\000\303" >b; printf "\244\n" >c'
+        durable sh -c 'cat a; cat b; sleep 0.2; cat c; cat a >&2' >../a 2>../b
+        cat a b c | cmp - ../a
+        cmp a ../b
+        stepcell logs --id "$ID" >../a 2>../b
+        cat a b c | cmp - ../a
+        cmp a ../b
+        assert_equal sha256 "$(result_field .output.stdout.sha256)" "$(cat a b c | sha256sum | cut -c1-64)"
+    }
+    each_caller binary
+}
+
+@test "forget removes a step that has ended; finished ones expire" {
+    forget() {
+        new_id
+        started sleep 60
+        run -125 stepcell forget --id "$ID"
+        assert_match "$output" "*has not ended*"
+        stepcell cancel --id "$ID"
+        run -143 stepcell wait --id "$ID"
+        stepcell forget --id "$ID"
+        [ ! -e "$(step_dir)" ]
+        run -125 stepcell logs --id "$ID"
+        # The id is free again.
+        durable true
+        touch -d '8 days ago' "$(step_dir)/ledger" "$(step_dir)/../.swept"
+        local old=$ID
+        new_id
+        durable true
+        [ ! -e "$(step_dir)/../$old" ]
+    }
+    each_caller forget
+}
+
+@test "a script from standard input, and a timeout, belong to the step" {
+    script() {
+        new_id
+        assert_equal output "$(echo 'echo from stdin' | stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE")" "from stdin"
+        assert_equal again "$(stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE" </dev/null)" "from stdin"
+        new_id
+        run -124 cell --id "$ID" --timeout 1s -- sleep 60
+        assert_equal outcome "$(result_field .outcome)" timed-out
+    }
+    each_caller script
+}
+
+@test "a step that is refused stays refused, with its result" {
+    refused() {
+        new_id
+        run --separate-stderr cell --id "$ID" --package /nonexistent -- true
+        assert_refused mount.source-missing
+        run --separate-stderr cell --id "$ID" --package /nonexistent -- true
+        assert_refused mount.source-missing
+    }
+    each_caller refused
+}
