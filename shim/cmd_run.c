@@ -28,7 +28,9 @@ static bool run_step(struct session *session, struct err *err)
 
     phases_enter(phases, "resolve");
     if (!session_open(session, err) || !session_find_sources(session, err) ||
-        !session_read_profile(session, err) || !session_prepare(session, err))
+        !session_read_profile(session, err) ||
+        !secrets_gather(&session->secrets, &session->options, environ, &session->loop, err) ||
+        !session_prepare(session, err))
         return false;
     phases_enter(phases, "plan");
     return session_plan(session, err) && session_run_cell(session, err);
@@ -106,6 +108,7 @@ int cmd_run(int argc, char **argv)
         .streams = {-1, -1, -1},
         .report_fd = -1,
         .script_fd = -1,
+        .output_fd = -1,
         .result_place = RESULT_PLACE_INIT,
     };
     struct err err = ERR_INIT, second;

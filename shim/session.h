@@ -20,8 +20,10 @@
 #include "shim/relay/pump.h"
 #include "shim/result.h"
 #include "shim/script.h"
+#include "shim/secrets.h"
 
-#define SESSION_ID_LEN 12
+#define SESSION_ID_LEN     12
+#define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
 
 struct session {
     struct run_options options;
@@ -29,6 +31,8 @@ struct session {
     struct result_place result_place;
     char id[SESSION_ID_LEN + 1];
     struct loop loop;
+
+    struct secrets secrets; /* known before anything of the step is started */
 
     /* prepare */
     struct reference reference;
@@ -46,7 +50,7 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_spec *specs;     /* options.mounts, then the working directory, then the script */
+    struct mount_spec *specs; /* options.mounts, the working directory, SESSION_SPECS_MADE others */
     struct mount_source *sources; /* of each */
     char *cwd;
     char *workdir;
@@ -68,6 +72,7 @@ struct session {
     int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
     bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
     int canceled;          /* the signal that asked for it, or 0 */
+    int output_fd;         /* the step's output file once the cell has ended, or -1 */
     struct buf report;
     int report_fd;
 };
@@ -95,6 +100,16 @@ bool session_plan(struct session *session, struct err *err);
 
 /* Runs the cell until it has ended, its output is delivered and it is removed. */
 bool session_run_cell(struct session *session, struct err *err);
+
+/* Keeps the step's output file, when the cell has ended. For session_run_cell. */
+void session_keep_output(struct session *session);
+
+/*
+ * What the step has written to $STEPCELL_OUTPUT, in place of what `text` holds; nothing when there
+ * was no cell. *too_long tells that it is longer than STEP_OUTPUT_MAX: then `text` is as it was.
+ */
+bool session_read_output(struct session *session, struct buf *text, bool *too_long,
+                         struct err *err);
 
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);
