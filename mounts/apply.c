@@ -46,6 +46,12 @@ static bool add_own(struct apply *apply, int fd)
 
 static bool target_missing(const struct mount *mount, struct err *err)
 {
+    if (mount->kind == MOUNT_OWN) {
+        err_set(err, ERR_MOUNT_CONFLICT,
+                "the cell needs a place at '%s', which a mounted directory of the host covers",
+                mount->target);
+        return err_hint(err, "choose a target that does not cover it");
+    }
     err_set(
         err, ERR_MOUNT_CONFLICT,
         "the mount target '%s' lies in a mounted directory of the host, which has nothing there",
@@ -69,7 +75,7 @@ static bool target_failed(const struct mount *mount, struct err *err)
 static bool make_target(struct apply *apply, const struct mount *mount, struct err *err)
 {
     autofree char *path = strdup(mount->target);
-    bool directory = mount->kind != MOUNT_BIND || S_ISDIR(mount->source.mode);
+    bool directory = mount_is_dir(mount);
     autofd above = path_open_in(apply->root, "/", O_PATH | O_DIRECTORY, 0);
 
     if (!path || above < 0)
@@ -119,7 +125,7 @@ static bool check_place(const struct apply *apply, const struct mount *mount, in
 /* The descriptor on which the mount is attached, -1 with err. */
 static int open_target(struct apply *apply, const struct mount *mount, struct err *err)
 {
-    bool directory = mount->kind != MOUNT_BIND || S_ISDIR(mount->source.mode);
+    bool directory = mount_is_dir(mount);
     autofd target = path_open_in(apply->root, mount->target, O_PATH, 0);
     struct stat st;
 
@@ -273,21 +279,31 @@ bool apply_plan(const struct mount_plan *plan, const int *trees, int root,
     return true;
 }
 
-bool apply_prove(const struct mount_plan *plan, int root, struct err *err)
+/* What has to be found there: on the host, or for what the engine made its own descriptor. */
+static bool expected(const struct mount *mount, int tree, struct stat *st)
+{
+    if (mount->kind == MOUNT_OWN)
+        return fstat(tree, st) == 0;
+    st->st_dev = mount->source.dev;
+    st->st_ino = mount->source.ino;
+    return true;
+}
+
+bool apply_prove(const struct mount_plan *plan, const int *trees, int root, struct err *err)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
         autofd fd = -1;
-        struct stat st;
+        struct stat st, wanted;
 
-        if (mount->kind != MOUNT_BIND)
+        if (mount->kind != MOUNT_BIND && mount->kind != MOUNT_OWN)
             continue;
         fd = path_open_in(root, mount->target, O_PATH, 0);
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd < 0 || fstat(fd, &st) < 0 || !expected(mount, trees[i], &wanted))
             return target_failed(mount, err);
-        if (st.st_dev != mount->source.dev || st.st_ino != mount->source.ino) {
-            err_set(err, ERR_MOUNT_CONFLICT, "'%s' in the cell is not what it is on the host",
-                    mount->target);
+        if (st.st_dev != wanted.st_dev || st.st_ino != wanted.st_ino) {
+            err_set(err, ERR_MOUNT_CONFLICT, "'%s' in the cell is not what %s", mount->target,
+                    mount->kind == MOUNT_OWN ? "was put there" : "it is on the host");
             return err_hint(err, "another mount or a symbolic link of the image covers it");
         }
     }

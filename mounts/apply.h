@@ -15,7 +15,8 @@ struct apply_scratch {
 
 /*
  * Attaches every mount of the plan below `root` (O_PATH, attached). `trees` holds a detached clone
- * for each mount with a source, at the same index; the descriptors stay the caller's. Directories
+ * for each mount with a source, and what the engine has made for each MOUNT_OWN, at the same index;
+ * the descriptors stay the caller's. Directories
  * are created where a target is missing, but only in what belongs to the cell: on the host a
  * missing target is mount.conflict.
  */
@@ -24,8 +25,8 @@ bool apply_plan(const struct mount_plan *plan, const int *trees, int root,
 
 /*
  * Proves that every bind mount of the plan, seen from the new root, is the directory or file that
- * was found on the host, by device and inode.
+ * was found on the host, by device and inode, and every MOUNT_OWN the one in `trees`.
  */
-bool apply_prove(const struct mount_plan *plan, int root, struct err *err);
+bool apply_prove(const struct mount_plan *plan, const int *trees, int root, struct err *err);
 
 #endif

@@ -102,6 +102,12 @@ static bool same_thing(const struct mount *a, const struct mount *b)
            a->source.dev == b->source.dev && a->source.ino == b->source.ino;
 }
 
+static bool own_conflict(const char *target, const char *own, struct err *err)
+{
+    err_set(err, ERR_MOUNT_CONFLICT, "nothing can be mounted on '%s'", target);
+    return err_hint(err, "'%s' belongs to the cell itself; choose another target", own);
+}
+
 /* Adds a mount, which the plan then owns; an identical one is already there when it is dropped. */
 static bool add(struct mount_plan *plan, struct mount *mount, struct err *err)
 {
@@ -114,6 +120,11 @@ static bool add(struct mount_plan *plan, struct mount *mount, struct err *err)
 
         if (strcmp(other->target, mount->target) != 0)
             continue;
+        if (other->kind == MOUNT_OWN || mount->kind == MOUNT_OWN) {
+            own_conflict(mount->target, mount->target, err);
+            mount_release(mount);
+            return false;
+        }
         if (!same_thing(other, mount)) {
             err_set(err, ERR_MOUNT_CONFLICT, "two different mounts have the target '%s'",
                     mount->target);
@@ -150,6 +161,8 @@ static bool add_spec(struct mount_plan *plan, const struct mount_spec *spec,
     };
 
     *source = (struct mount_source){0};
+    if (spec->kind == MOUNT_OWN)
+        mount.source.mode = spec->role == MOUNT_OUTPUT ? S_IFREG : S_IFDIR;
     if (spec->target) {
         /* Only a source that is mounted at its own path has another name. */
         free(mount.source.given);
@@ -241,6 +254,20 @@ static bool lies_in_bind(const struct mount_plan *plan, size_t i)
     return nearest && nearest->kind == MOUNT_BIND;
 }
 
+/* What the engine makes holds nothing that could be mounted on. */
+static bool check_own(const struct mount_plan *plan, struct err *err)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *own = &plan->mounts[i];
+
+        for (size_t j = 0; own->kind == MOUNT_OWN && j < plan->count; j++) {
+            if (j != i && path_is_below(plan->mounts[j].target, own->target))
+                return own_conflict(plan->mounts[j].target, own->target, err);
+        }
+    }
+    return true;
+}
+
 static bool fill(const struct mount_spec *specs, struct mount_source *sources, size_t count,
                  struct mount_plan *plan, struct err *err)
 {
@@ -261,7 +288,7 @@ static bool fill(const struct mount_spec *specs, struct mount_source *sources, s
     sort(plan);
     for (size_t i = 0; i < plan->count; i++)
         plan->mounts[i].in_bind = lies_in_bind(plan, i);
-    return true;
+    return check_own(plan, err);
 }
 
 bool mount_plan_make(const struct mount_spec *specs, struct mount_source *sources, size_t count,

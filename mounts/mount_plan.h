@@ -13,6 +13,8 @@
 #ifndef STEPCELL_MOUNTS_MOUNT_PLAN_H
 #define STEPCELL_MOUNTS_MOUNT_PLAN_H
 
+#include <sys/stat.h>
+
 #include "mounts/mount_spec.h"
 
 /* A source as it was found on the host. */
@@ -32,7 +34,7 @@ struct mount {
     enum mount_role role;
     char *target;               /* clean absolute path in the cell */
     char *alias_of;             /* the target that this name repeats, or NULL */
-    struct mount_source source; /* unset for tmpfs and aliases */
+    struct mount_source source; /* unset for tmpfs; of aliases and MOUNT_OWN the mode is set */
     bool readonly;
     bool in_bind; /* the target lies in a mounted host directory, so it must exist there */
     uint64_t tmpfs_size;
@@ -46,6 +48,12 @@ struct mount_plan {
 };
 
 #define MOUNT_PLAN_MAX 512 /* mounts of one cell */
+
+/* Whether it is mounted on a directory, and not on a file. */
+static inline bool mount_is_dir(const struct mount *mount)
+{
+    return mount->kind == MOUNT_COW || mount->kind == MOUNT_TMPFS || S_ISDIR(mount->source.mode);
+}
 
 /*
  * Finds the source of a bind or copy-on-write spec on the host. Relative paths start at `cwd`, an

@@ -21,16 +21,24 @@ enum mount_kind {
     MOUNT_BIND,
     MOUNT_COW, /* writable in the cell, changes are thrown away */
     MOUNT_TMPFS,
+    MOUNT_OWN, /* made by the engine for this cell: its role says what */
 };
 
-enum mount_role { MOUNT_WORKDIR, MOUNT_PACKAGE, MOUNT_VOLUME, MOUNT_SCRIPT };
+enum mount_role {
+    MOUNT_WORKDIR,
+    MOUNT_PACKAGE,
+    MOUNT_VOLUME,
+    MOUNT_SCRIPT,
+    MOUNT_SECRETS, /* MOUNT_OWN: a directory */
+    MOUNT_OUTPUT,  /* MOUNT_OWN: a file */
+};
 
 #define MOUNT_PATH_MAX 4096 /* bytes of a source or target */
 
 struct mount_spec {
     enum mount_kind kind;
     enum mount_role role;
-    char *source; /* as given; NULL for tmpfs */
+    char *source; /* as given; NULL for tmpfs and what the engine makes */
     char *target; /* absolute; NULL stands for the same path as the source */
     char *name;   /* of a package: "STEPCELL_PACKAGE_NAME" without its prefix, or NULL */
     bool readonly;

@@ -155,10 +155,9 @@ static bool fill(struct skeleton *skeleton, const struct mount_plan *plan)
     }
     for (size_t i = 0; i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
-        bool file = mount->kind == MOUNT_BIND && !S_ISDIR(mount->source.mode);
+        mode_t mode = mount_is_dir(mount) ? S_IFDIR | 0755 : S_IFREG | 0644;
 
-        if (!is_covered(plan, i) &&
-            !want(skeleton, mount->target, file ? S_IFREG | 0644 : S_IFDIR | 0755))
+        if (!is_covered(plan, i) && !want(skeleton, mount->target, mode))
             return false;
     }
     return true;

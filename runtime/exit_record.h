@@ -17,6 +17,7 @@ struct exit_record {
     enum exit_kind kind;
     int value;
     struct err error;
+    int output; /* the step's output file, for reading; the engine's, open until its close; or -1 */
     bool oom_killed; /* the kernel killed a process of a cell that has a memory limit */
     struct strv
         left_running; /* names of the processes that the command left and that were killed */

@@ -38,6 +38,17 @@ struct limits {
     size_t ulimit_count;
 };
 
+#define SECRETS_PATH     "/run/secrets"
+#define STEP_OUTPUT_PATH "/run/stepcell/output"
+#define STEP_OUTPUT_MAX  (16 << 20) /* bytes of the step's output file that are read */
+
+/* A file of mode 0400 in SECRETS_PATH, owned by the step's user. */
+struct secret_file {
+    const char *name; /* no path */
+    const void *bytes;
+    size_t len;
+};
+
 /* All borrowed from the caller for the life of the cell. */
 struct run_spec {
     const struct mount_plan *plan;
@@ -60,6 +71,8 @@ struct run_spec {
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
     const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */
     struct limits limits;
+    const struct secret_file *secrets; /* what the plan's MOUNT_SECRETS holds */
+    size_t secret_count;
     const char *scratch; /* a directory of the cell's own on the host, see scratch_take */
 };
 

@@ -5,8 +5,9 @@
 
 #include "base/file.h"
 
-#define DEFAULT_PATH   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define PACKAGE_PREFIX "STEPCELL_PACKAGE_"
+#define DEFAULT_PATH    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define OUTPUT_VARIABLE "STEPCELL_OUTPUT=" STEP_OUTPUT_PATH
+#define PACKAGE_PREFIX  "STEPCELL_PACKAGE_"
 
 static const char *const proxy_names[] = {
     "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy",
@@ -134,6 +135,13 @@ static bool put_file(struct strv *env, const char *file, char **caller, bool *ow
     return true;
 }
 
+void environment_wipe(struct strv *env)
+{
+    for (size_t i = 0; i < env->count; i++)
+        explicit_bzero(env->items[i], strlen(env->items[i]));
+    strv_release(env);
+}
+
 bool environment_make(const struct run_options *options, const struct strv *image_env,
                       char **caller, const struct mount_source *sources, struct strv *env,
                       bool *own_home, const char **image_home, struct err *err)
@@ -158,5 +166,9 @@ bool environment_make(const struct run_options *options, const struct strv *imag
         if (!put_given(env, options->env.items[i], caller, own_home, err))
             return false;
     }
-    return true;
+    for (size_t i = 0; i < options->secret_env.count; i++) {
+        if (!put_given(env, options->secret_env.items[i], caller, own_home, err))
+            return false;
+    }
+    return put(env, OUTPUT_VARIABLE, err);
 }

@@ -1,7 +1,7 @@
 /*
  * The environment of a step (pure but for --env-file): the image's, then the caller's proxy
- * variables, then STEPCELL_PACKAGE_…, then --env-file, then --env; a later value of a name wins.
- * Nothing else of the caller's environment passes.
+ * variables, then STEPCELL_PACKAGE_…, then --env-file, --env and --secret-env, then
+ * STEPCELL_OUTPUT; a later value of a name wins. Nothing else of the caller's environment passes.
  */
 #ifndef STEPCELL_SHIM_ENVIRONMENT_H
 #define STEPCELL_SHIM_ENVIRONMENT_H
@@ -19,5 +19,8 @@
 bool environment_make(const struct run_options *options, const struct strv *image_env,
                       char **caller, const struct mount_source *sources, struct strv *env,
                       bool *own_home, const char **image_home, struct err *err);
+
+/* Releases an environment that may hold secrets, and leaves nothing of it in memory. */
+void environment_wipe(struct strv *env);
 
 #endif

@@ -15,9 +15,12 @@
 #include "shim/relay/sink.h"
 #include "shim/state/step_dir.h"
 
-#define MOUNT_SPECS_MAX 256 /* mount options of one step */
-#define HOSTNAME_MAX    64  /* the kernel's */
-#define HOSTNAME_BYTES  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
+#define MOUNT_SPECS_MAX   256 /* mount options of one step */
+#define HOSTNAME_MAX      64  /* the kernel's */
+#define SECRET_NAME_MAX   255 /* the kernel's, of a file */
+#define SECRET_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define MASK_FILES_MAX    100
+#define HOSTNAME_BYTES    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 
 /* One option; `set` gets the value, or NULL for a flag, and the option's spelling for messages. */
 struct option {
@@ -192,6 +195,56 @@ static bool set_env_file(struct run_options *options, const char *name, const ch
     return strv_add(&options->env_files, value) || no_memory(err);
 }
 
+/* What may be a value is not repeated in any message. */
+static bool set_secret_env(struct run_options *options, const char *name, const char *value,
+                           struct err *err)
+{
+    size_t len = strcspn(value, "=");
+
+    if (len == 0)
+        return bad_value(name, "", "give the name of a variable of the caller's", err);
+    if (value[len]) {
+        err_set(err, ERR_OPTION_INVALID, "--secret-env takes the name '%.*s' without a value",
+                (int)len, value);
+        return err_hint(err,
+                        "values do not belong on a command line, which others can read: export it "
+                        "to stepcell");
+    }
+    return strv_add(&options->secret_env, value) || no_memory(err);
+}
+
+static bool set_secret_file(struct run_options *options, const char *name, const char *value,
+                            struct err *err)
+{
+    size_t len = strcspn(value, "=");
+
+    if (!value[len] || !value[len + 1])
+        return bad_value(name, value, "give NAME=FILE", err);
+    if (len == 0 || len > SECRET_NAME_MAX || value[0] == '.' ||
+        strspn(value, SECRET_NAME_BYTES) != len) {
+        err_set(err, ERR_OPTION_INVALID, "'%.*s' is no name for a secret file", (int)len, value);
+        return err_hint(err, "give letters, digits, '.', '_' and '-', and no '.' at the beginning");
+    }
+    for (size_t i = 0; i < options->secret_files.count; i++) {
+        if (strncmp(options->secret_files.items[i], value, len + 1) == 0)
+            return err_set(err, ERR_OPTION_INVALID, "two secret files have the name '%.*s'",
+                           (int)len, value);
+    }
+    if (options->secret_files.count >= SECRET_FILES_MAX)
+        return err_set(err, ERR_OPTION_INVALID, "more than %d secret files", SECRET_FILES_MAX);
+    return strv_add(&options->secret_files, value) || no_memory(err);
+}
+
+static bool set_mask_file(struct run_options *options, const char *name, const char *value,
+                          struct err *err)
+{
+    if (!*value)
+        return bad_value(name, value, "give a file with a value on each line", err);
+    if (options->mask_files.count >= MASK_FILES_MAX)
+        return err_set(err, ERR_OPTION_INVALID, "more than %d mask files", MASK_FILES_MAX);
+    return strv_add(&options->mask_files, value) || no_memory(err);
+}
+
 /* The index of `value` in a NULL-ended list of words. */
 static bool set_word(const char *const *words, const char *name, const char *value, int *out,
                      struct err *err)
@@ -349,6 +402,11 @@ static const struct option table[] = {
     {"env", 'e', "NAME[=VALUE]", true, set_env,
      "an environment variable; NAME alone takes the caller's value"},
     {"env-file", 0, "FILE", true, set_env_file, "a file with a NAME[=VALUE] on each line"},
+    {"secret-env", 0, "NAME", true, set_secret_env,
+     "the caller's variable NAME, whose value is masked in all output"},
+    {"secret-file", 0, "NAME=FILE", true, set_secret_file,
+     "FILE as /run/secrets/NAME, which only the step's user can read; masked"},
+    {"mask-file", 0, "FILE", true, set_mask_file, "a file with a value to be masked on each line"},
     {"no-proxy-env", 0, NULL, false, set_no_proxy_env, "do not pass the caller's proxy variables"},
     {"script", 0, "FILE|-", false, set_script,
      "run this script; the words behind IMAGE are its arguments"},
@@ -679,7 +737,7 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
             return step_type(key, "true or false", err);
         return json_is_false(value) || take(options, option, NULL, err);
     }
-    if (json_is_object(value) && option->set == set_env)
+    if (json_is_object(value) && (option->set == set_env || option->set == set_secret_file))
         return step_object(options, option, value, err);
     if (!json_is_array(value) || !option->repeatable)
         return step_value(options, option, value, err);
@@ -826,6 +884,9 @@ void options_release(struct run_options *options)
     strv_release(&options->command);
     strv_release(&options->env);
     strv_release(&options->env_files);
+    strv_release(&options->secret_env);
+    strv_release(&options->secret_files);
+    strv_release(&options->mask_files);
     free(options->workdir);
     free(options->script);
     free(options->shell);

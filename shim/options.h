@@ -20,6 +20,7 @@ enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
 enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 
 #define GRACE_DEFAULT_MS 10000
+#define SECRET_FILES_MAX 100
 #define STEP_FILE_MAX    (16 << 20) /* bytes */
 
 struct run_options {
@@ -33,6 +34,9 @@ struct run_options {
     size_t mount_count;
     struct strv env; /* NAME=VALUE or NAME */
     struct strv env_files;
+    struct strv secret_env;   /* NAME */
+    struct strv secret_files; /* NAME=FILE */
+    struct strv mask_files;
     bool no_proxy_env;
     char *script; /* a file, or "-" for stdin */
     char *shell;

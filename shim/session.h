@@ -24,7 +24,8 @@
 #include "shim/state/ledger.h"
 #include "shim/state/step_dir.h"
 
-#define SESSION_ID_LEN 12
+#define SESSION_ID_LEN     12
+#define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
 
 struct session {
     struct run_options options;
@@ -32,6 +33,8 @@ struct session {
     struct result_place result_place;
     char id[STEP_ID_MAX + 1];
     struct loop loop;
+
+    struct secrets secrets; /* known before anything of the step is started */
 
     /* prepare */
     struct reference reference;
@@ -49,7 +52,7 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_spec *specs;     /* options.mounts, then the working directory, then the script */
+    struct mount_spec *specs; /* options.mounts, the working directory, SESSION_SPECS_MADE others */
     struct mount_source *sources; /* of each */
     char *cwd;
     char *workdir;
@@ -87,6 +90,7 @@ struct session {
     int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
     bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
     int canceled;          /* the signal that asked for it, or 0 */
+    int output_fd;         /* the step's output file once the cell has ended, or -1 */
     struct buf report;
     int report_fd;
 };
@@ -178,6 +182,16 @@ bool session_run_cell(struct session *session, struct err *err);
 
 /* Puts the result of a durable step on the disk. */
 bool session_keep_result(struct session *session, struct err *err);
+
+/* Keeps the step's output file, when the cell has ended. For session_run_cell. */
+void session_keep_output(struct session *session);
+
+/*
+ * What the step has written to $STEPCELL_OUTPUT, in place of what `text` holds; nothing when there
+ * was no cell. *too_long tells that it is longer than STEP_OUTPUT_MAX: then `text` is as it was.
+ */
+bool session_read_output(struct session *session, struct buf *text, bool *too_long,
+                         struct err *err);
 
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "runtime/native/native.h"
+#include "shim/environment.h"
 
 #define ONE_WISH_MS 300
 
@@ -376,8 +377,10 @@ bool session_run_cell(struct session *session, struct err *err)
 
     session->engine = &native_engine;
     ok = drive(session, err);
-    if (ok)
+    if (ok) {
         take_outcome(session, session->engine->exit_record(session->cell));
+        session_keep_output(session);
+    }
     ok = ok && session_take_output_file(session, err);
     session_close_filters(session);
     pump_close(&session->out);
@@ -391,15 +394,18 @@ bool session_run_cell(struct session *session, struct err *err)
 
 void session_close(struct session *session)
 {
+    size_t made = session->options.mount_count + 1;
+
     if (session->scratch.path)
         session_clean_up(session);
     close_fd(session->streams.in);
+    close_fd(session->output_fd);
     mount_plan_release(&session->plan);
-    for (size_t i = 0; session->sources && i < session->options.mount_count + 2; i++)
+    for (size_t i = 0; session->sources && i < made + SESSION_SPECS_MADE; i++)
         mount_source_release(&session->sources[i]);
     /* The others' strings belong to the options. */
-    if (session->specs)
-        mount_spec_release(&session->specs[session->options.mount_count + 1]);
+    for (size_t i = made; session->specs && i < made + SESSION_SPECS_MADE; i++)
+        mount_spec_release(&session->specs[i]);
     free(session->specs);
     free(session->sources);
     free(session->cwd);
@@ -408,7 +414,8 @@ void session_close(struct session *session)
     interpreter_release(&session->interpreter);
     free((void *)session->seccomp.code);
     strv_release(&session->spec.argv);
-    strv_release(&session->spec.env);
+    environment_wipe(&session->spec.env);
+    secrets_release(&session->secrets);
     strv_release(&session->layers);
     strv_release(&session->result.left);
     cell_user_release(&session->user);

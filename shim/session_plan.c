@@ -155,8 +155,8 @@ bool session_find_sources(struct session *session, struct err *err)
     session->cwd = getcwd(NULL, 0);
     if (!session->cwd)
         return err_errno(err, ERR_WORKDIR_MISSING, "cannot tell the current directory");
-    session->specs = calloc(count + 1, sizeof(*session->specs));
-    session->sources = calloc(count + 1, sizeof(*session->sources));
+    session->specs = calloc(count + SESSION_SPECS_MADE, sizeof(*session->specs));
+    session->sources = calloc(count + SESSION_SPECS_MADE, sizeof(*session->sources));
     if (!session->specs || !session->sources)
         return no_memory(err);
     for (size_t i = 0; i + 1 < count; i++)
@@ -251,8 +251,20 @@ static bool make_spec(struct session *session, struct err *err)
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;
     spec->limits = session->options.limits;
+    spec->secrets = session->secrets.files;
+    spec->secret_count = session->secrets.file_count;
     spec->scratch = session->scratch.path;
     return make_command(session, err);
+}
+
+/* A place in the cell that the engine itself fills. */
+static bool add_own(struct session *session, size_t *count, enum mount_role role,
+                    const char *target, struct err *err)
+{
+    struct mount_spec *spec = &session->specs[(*count)++];
+
+    *spec = (struct mount_spec){.kind = MOUNT_OWN, .role = role, .target = strdup(target)};
+    return spec->target || no_memory(err);
 }
 
 static bool plan_mounts(struct session *session, struct err *err)
@@ -260,6 +272,10 @@ static bool plan_mounts(struct session *session, struct err *err)
     size_t count = session->options.mount_count + 1;
 
     if (session->options.script && !add_script(session, session->specs, &count, err))
+        return false;
+    if (session->secrets.file_count && !add_own(session, &count, MOUNT_SECRETS, SECRETS_PATH, err))
+        return false;
+    if (!add_own(session, &count, MOUNT_OUTPUT, STEP_OUTPUT_PATH, err))
         return false;
     return mount_plan_make(session->specs, session->sources, count, &session->plan, err);
 }

@@ -33,6 +33,7 @@
 #include "runtime/confine/seccomp_default.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/home.h"
+#include "runtime/native/own_mounts.h"
 #include "runtime/native/scratch.h"
 
 #define LAYERS_MAX 512
@@ -51,38 +52,14 @@ _Noreturn static void fail(int control, const struct err *err)
     _exit(1);
 }
 
-/* A message, with the descriptor that came along or -1. */
-static bool receive(int control, struct message *message, int *fd)
-{
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } ancillary;
-    struct iovec part = {message, sizeof(*message)};
-    struct msghdr packet = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &ancillary,
-                            .msg_controllen = sizeof(ancillary)};
-    struct cmsghdr *header;
-    ssize_t n;
-
-    do
-        n = recvmsg(control, &packet, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    header = n >= 0 ? CMSG_FIRSTHDR(&packet) : NULL;
-    *fd = -1;
-    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(fd, CMSG_DATA(header), sizeof(int));
-    return n == (ssize_t)sizeof(*message);
-}
-
 /* Takes the trees that come before it, and waits for one kind of message. */
 static bool expect(const struct cell_setup *setup, enum message_kind kind, struct err *err)
 {
     struct message message;
     int fd;
 
-    while (receive(setup->control, &message, &fd)) {
+    while (handshake_receive(setup->control, &message, sizeof(message), 0, &fd) ==
+           (ssize_t)sizeof(message)) {
         if (message.kind == kind)
             return true;
         if (message.kind != MESSAGE_TREE || fd < 0 || message.value < 0 ||
@@ -320,7 +297,23 @@ static bool protect_root(const struct run_spec *spec, int root, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot make the root of the cell read-only");
 }
 
-static bool build(const struct cell_setup *setup, const struct root_options *options,
+/* The secrets have come from stepcell already where that could do more for them. */
+static bool make_own_mounts(struct cell_setup *setup, const struct opened *opened, struct err *err)
+{
+    const struct run_spec *spec = setup->spec;
+    int secrets = own_mounts_find(spec->plan, MOUNT_SECRETS);
+    int output = own_mounts_find(spec->plan, MOUNT_OUTPUT);
+
+    if (secrets >= 0 && setup->trees[secrets] < 0)
+        setup->trees[secrets] = own_mounts_secrets(spec, spec->uid, spec->gid, err);
+    if (secrets >= 0 && setup->trees[secrets] < 0)
+        return false;
+    if (output >= 0)
+        setup->trees[output] = own_mounts_output(spec, opened->scratch, &setup->output, err);
+    return output < 0 || setup->trees[output] >= 0;
+}
+
+static bool build(struct cell_setup *setup, const struct root_options *options,
                   const struct opened *opened, const char **home, struct err *err)
 {
     const struct run_spec *spec = setup->spec;
@@ -343,11 +336,12 @@ static bool build(const struct cell_setup *setup, const struct root_options *opt
     /* Before the plan: what these write must never be something of the host's. */
     if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
         return false;
-    if (!apply_plan(spec->plan, setup->trees, root, &scratch, err))
+    if (!make_own_mounts(setup, opened, err) ||
+        !apply_plan(spec->plan, setup->trees, root, &scratch, err))
         return false;
     *home = home_choose(spec, root, &found);
     return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&
-           apply_prove(spec->plan, root, err) && enter_workdir(spec, err) &&
+           apply_prove(spec->plan, setup->trees, root, err) && enter_workdir(spec, err) &&
            become_root(setup, err);
 }
 
@@ -501,14 +495,15 @@ _Noreturn void cell_main(struct cell_setup *setup)
     choose_cgroups(setup->cgroup, &options);
     /* Whatever the caller's: modes here are given in full, and stepcell-init sets the command's. */
     setup->umask = umask(0);
+    setup->output = -1;
     if (!open_host(setup, &options, &opened, &err) || !expect(setup, MESSAGE_MAPPED, &err) ||
         !enter_cgroup(setup, &err) || !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
     if (setup->network >= 0)
         wait_for_network(setup);
-    if (!handshake_send(setup->control, MESSAGE_READY) || !expect(setup, MESSAGE_START, &err) ||
-        !execute(setup, &opened, home, &err))
+    if (!handshake_send(setup->control, MESSAGE_READY, 0, setup->output) ||
+        !expect(setup, MESSAGE_START, &err) || !execute(setup, &opened, home, &err))
         fail(setup->control, &err);
     _exit(1);
 }

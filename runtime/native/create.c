@@ -23,6 +23,7 @@
 #include "runtime/native/cell.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/network.h"
+#include "runtime/native/own_mounts.h"
 #include "runtime/native/ownership.h"
 #include "runtime/native/resolv.h"
 #include "runtime/native/ulimit.h"
@@ -139,24 +140,30 @@ static bool make_room(struct cell *cell, struct err *err)
 static bool send_tree(void *data, size_t index, int tree, struct err *err)
 {
     const struct cell *cell = data;
-    struct message message = {.kind = MESSAGE_TREE, .value = (int32_t)index};
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } ancillary = {.header = {.cmsg_level = SOL_SOCKET,
-                              .cmsg_type = SCM_RIGHTS,
-                              .cmsg_len = CMSG_LEN(sizeof(int))}};
-    struct iovec part = {&message, sizeof(message)};
-    struct msghdr packet = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &ancillary,
-                            .msg_controllen = sizeof(ancillary)};
 
-    memcpy(CMSG_DATA(&ancillary.header), &tree, sizeof(tree));
     /* A child that is gone has said why: handle() reads it. */
-    if (sendmsg(cell->control, &packet, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+    if (!handshake_send(cell->control, MESSAGE_TREE, (int)index, tree) && errno != EPIPE &&
+        errno != ECONNRESET)
         return failed(err, "hand a mount to the cell");
     return true;
+}
+
+/* Host root's secrets are made here: where the kernel lets it, they are never swapped out. */
+static bool send_secrets(struct cell *cell, struct err *err)
+{
+    const struct run_spec *spec = cell->spec;
+    int index = own_mounts_find(spec->plan, MOUNT_SECRETS);
+    autofd tree = -1;
+    uint32_t uid, gid;
+
+    if (index < 0)
+        return true;
+    if (!idmap_outside(&cell->map.uids, spec->uid, &uid) ||
+        !idmap_outside(&cell->map.gids, spec->gid, &gid))
+        return err_set(err, ERR_USER_UNKNOWN, "user %u of the step has no id on the host",
+                       spec->uid);
+    tree = own_mounts_secrets(spec, uid, gid, err);
+    return tree >= 0 && send_tree(cell, (size_t)index, tree, err);
 }
 
 /* Starts what makes the cell's network; `ready` is where it says so. */
@@ -238,17 +245,19 @@ static bool look_at_namespaces(struct cell *cell, struct err *err)
 static bool prefer_cause(const struct cell *cell, struct err *err)
 {
     union message_packet packet;
+    int fd;
 
     syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0);
-    if (handshake_receive(cell->control, &packet) > 0 && packet.message.kind == MESSAGE_FAILED)
+    if (handshake_receive_packet(cell->control, &packet, &fd) > 0 &&
+        packet.message.kind == MESSAGE_FAILED)
         handshake_take_failure(&packet.failure, err);
+    close_fd(fd);
     return false;
 }
 
 static bool spawn(struct cell *cell, const struct root_filesystem *root, struct err *err)
 {
     const struct run_spec *spec = cell->spec;
-    struct message mapped = {.kind = MESSAGE_MAPPED};
     int ends[2];
     autofd child_control = -1, network = -1, network_ready = -1;
 
@@ -289,15 +298,16 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     if (network_ready >= 0 && !start_network(cell, child_control, network_ready, err))
         return false;
     /* Now, while the cell opens what it opens itself. */
-    if (cell->map.kind == IDMAP_ROOT &&
-        !ownership_clone_trees(spec->plan, &cell->map, spec->uid, spec->gid, send_tree, cell, err))
+    if (cell->map.kind == IDMAP_ROOT && (!ownership_clone_trees(spec->plan, &cell->map, spec->uid,
+                                                                spec->gid, send_tree, cell, err) ||
+                                         !send_secrets(cell, err)))
         return false;
     /* While it still has the caller's ids. */
     if (!cgroup_enter(&cell->cgroup, cell->pid, err) ||
         !ulimit_raise(cell->pid, &spec->limits, err))
         return false;
     /* A child that is gone has said why: handle() reads it. */
-    (void)!send(cell->control, &mapped, sizeof(mapped), MSG_NOSIGNAL);
+    (void)!handshake_send(cell->control, MESSAGE_MAPPED, 0, -1);
     return true;
 }
 
@@ -320,6 +330,7 @@ bool native_create(const struct run_spec *spec, const struct root_filesystem *ro
     cell->pipes = NO_PIPES;
     cell->scratch = cell->control = cell->pidfd = cell->userns = -1;
     cell->events = cell->clock = cell->keeper_end = -1;
+    cell->record.output = -1;
     cell->tidy = TIDY_INIT;
     /* The clock that file systems stamp with: a precise one runs ahead of it. */
     clock_gettime(CLOCK_REALTIME_COARSE, &cell->start);

@@ -4,11 +4,27 @@
 #include <string.h>
 #include <sys/socket.h>
 
-bool handshake_send(int control, enum message_kind kind)
-{
-    struct message message = {.kind = kind};
+/* Room for one descriptor beside a message. */
+union ancillary {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+};
 
-    return send(control, &message, sizeof(message), MSG_NOSIGNAL) == (ssize_t)sizeof(message);
+bool handshake_send(int control, enum message_kind kind, int value, int fd)
+{
+    struct message message = {.kind = kind, .value = value};
+    union ancillary ancillary = {.header = {.cmsg_level = SOL_SOCKET,
+                                            .cmsg_type = SCM_RIGHTS,
+                                            .cmsg_len = CMSG_LEN(sizeof(int))}};
+    struct iovec part = {&message, sizeof(message)};
+    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof(fd));
+        packet.msg_control = &ancillary;
+        packet.msg_controllen = sizeof(ancillary);
+    }
+    return sendmsg(control, &packet, MSG_NOSIGNAL) == (ssize_t)sizeof(message);
 }
 
 void handshake_fail(int control, const struct err *err)
@@ -20,13 +36,34 @@ void handshake_fail(int control, const struct err *err)
     (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
 }
 
-ssize_t handshake_receive(int control, union message_packet *packet)
+ssize_t handshake_receive(int control, void *packet, size_t size, int flags, int *fd)
 {
-    ssize_t n = recv(control, packet, sizeof(*packet), MSG_DONTWAIT);
+    union ancillary ancillary;
+    struct iovec part = {packet, size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &ancillary,
+                             .msg_controllen = sizeof(ancillary)};
+    struct cmsghdr *header;
+    ssize_t n;
+
+    do
+        n = recvmsg(control, &message, flags | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    header = n >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    *fd = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(header), sizeof(int));
+    return n;
+}
+
+ssize_t handshake_receive_packet(int control, union message_packet *packet, int *fd)
+{
+    ssize_t n = handshake_receive(control, packet, sizeof(*packet), MSG_DONTWAIT, fd);
     bool failed;
 
     if (n < 0 && errno == ECONNRESET)
-        n = recv(control, packet, sizeof(*packet), MSG_DONTWAIT);
+        n = handshake_receive(control, packet, sizeof(*packet), MSG_DONTWAIT, fd);
     if (n < (ssize_t)sizeof(packet->message))
         return n < 0 ? n : 0;
     failed = packet->message.kind == MESSAGE_FAILED;

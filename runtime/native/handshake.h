@@ -6,7 +6,8 @@
  *   stepcell → cell   TREE          with the descriptor (SCM_RIGHTS) of the source of mount `value`
  *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
  *   cell → stepcell   FAILED        the set-up failed; the process ends
- *   cell → stepcell   READY         everything is mounted and proven
+ *   cell → stepcell   READY         everything is mounted and proven; with a descriptor of the
+ *                                   step's output file, for reading
  *   stepcell → cell   START         run the command; may come before READY
  *   init → stepcell   INIT_FAILED   the command could not be given its user; value is errno
  *   init → stepcell   FILTER_FAILED the kernel did not take the seccomp filter; value is errno
@@ -93,17 +94,26 @@ union message_packet {
 };
 
 /*
- * A packet of the cell, without waiting: its size, 0 at the end and for nonsense, -1 with errno.
- * The end of a cell that has not read everything that was sent to it shows as an error once, before
- * the packets that it has sent.
+ * Receives one packet of at most `size` bytes (recvmsg(2)), again when a signal comes. *fd is the
+ * descriptor that came along, or -1.
  */
-ssize_t handshake_receive(int control, union message_packet *packet);
+ssize_t handshake_receive(int control, void *packet, size_t size, int flags, int *fd);
+
+/*
+ * A packet of the cell, without waiting: its size, 0 at the end and for nonsense, -1 with errno.
+ * *fd is the descriptor that came along, or -1. The end of a cell that has not read everything that
+ * was sent to it shows as an error once, before the packets that it has sent.
+ */
+ssize_t handshake_receive_packet(int control, union message_packet *packet, int *fd);
 
 /* The error in a FAILED. */
 void handshake_take_failure(struct message_failure *failure, struct err *err);
 
-/* For the cell's side; stepcell-init has its own. */
-bool handshake_send(int control, enum message_kind kind);
+/*
+ * A message, with a copy of a descriptor unless that is -1; false with errno. stepcell-init has its
+ * own.
+ */
+bool handshake_send(int control, enum message_kind kind, int value, int fd);
 
 /* FAILED with its error. */
 void handshake_fail(int control, const struct err *err);

@@ -61,10 +61,8 @@ static bool set_clock(struct cell *cell, struct err *err)
 
 static bool native_start(struct cell *cell, struct err *err)
 {
-    struct message start = {.kind = MESSAGE_START};
-
     /* A child that is gone has said why: handle() reads it. */
-    if (send(cell->control, &start, sizeof(start), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+    if (!handshake_send(cell->control, MESSAGE_START, 0, -1) && errno != EPIPE &&
         errno != ECONNRESET)
         return failed(err, "start the command");
     return true;
@@ -121,7 +119,8 @@ static bool take_message(struct cell *cell, enum cell_event *event)
 {
     union message_packet packet;
     struct message message;
-    ssize_t n = handshake_receive(cell->control, &packet);
+    autofd fd = -1;
+    ssize_t n = handshake_receive_packet(cell->control, &packet, &fd);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
@@ -132,6 +131,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     switch ((enum message_kind)message.kind) {
     case MESSAGE_READY:
         remove_marker(cell);
+        cell->record.output = TAKE_FD(fd);
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:
@@ -420,6 +420,7 @@ static void cell_free(struct cell *cell)
     close_fd(cell->events);
     close_fd(cell->clock);
     close_fd(cell->keeper_end);
+    close_fd(cell->record.output);
     strv_release(&cell->record.left_running);
     strv_release(&cell->left);
     free(cell->trees);

@@ -11,7 +11,7 @@ teardown_file() { remove_attacks; }
 
 # Everything that the engine mounts on, writes to or reads in the root of a cell.
 PLACES="dev proc sys tmp etc root home run var srv etc/resolv.conf etc/hosts etc/hostname etc/passwd
-    etc/group run/stepcell run/stepcell/script srv/volume srv/tmpfs dev/null dev/pts dev/shm
+    etc/group run/stepcell run/stepcell/script run/stepcell/output run/secrets srv/volume srv/tmpfs dev/null dev/pts dev/shm
     proc/self sys/fs home/step"
 
 # make_special_images KIND: an image for each place, named KIND.PLACE
@@ -29,7 +29,7 @@ make_special_images() {
 run_all() {
     run --separate-stderr as timeout 20 "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
         --progress none --script - --user 4321 --env HOME=/home/step --volume ../volume:/srv/volume \
-        --mount type=tmpfs,target=/srv/tmpfs "$IMAGE" <<<"$1"
+        --mount type=tmpfs,target=/srv/tmpfs --secret-file key=../key "$IMAGE" <<<"$1"
 }
 
 # assert_usual_or_refused WHAT: the last step ran and saw its own directory, or was refused
@@ -47,9 +47,12 @@ try_special_images() {
     local place
     as mkdir ../volume
     touch ../volume/marker marker
+    echo secret >../key
+    chmod 644 ../key
     for place in $PLACES; do
         IMAGE=oci:$LAYOUT:$1.${place//\//.}
-        run_all 'test -e marker && test -e /srv/volume/marker && echo usual'
+        run_all 'test -e marker && test -e /srv/volume/marker && grep -q secret /run/secrets/key &&
+            echo a=1 >"$STEPCELL_OUTPUT" && echo usual'
         assert_usual_or_refused "$place as $1"
         assert_trap_untouched
     done

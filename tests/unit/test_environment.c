@@ -52,6 +52,7 @@ static void only_what_is_named_passes(void **state)
     assert_string_equal(value(&env, "NO_PROXY"), "x");
     assert_string_equal(value(&env, "STEPCELL_PACKAGE_DB"), "/given");
     assert_string_equal(value(&env, "STEPCELL_PACKAGE_OTHER"), "/other");
+    assert_string_equal(value(&env, "STEPCELL_OUTPUT"), "/run/stepcell/output");
     assert_null(value(&env, "SECRET"));
     assert_null(value(&env, "ABSENT"));
     assert_null(value(&env, "HOME"));

@@ -27,10 +27,11 @@ static bool make(const struct wish *wishes, size_t count, const size_t *order,
     for (size_t i = 0; i < count; i++) {
         const struct wish *wish = &wishes[order ? order[i] : i];
 
-        specs[i] = (struct mount_spec){.kind = wish->kind,
-                                       .role = MOUNT_VOLUME,
-                                       .target = (char *)wish->target,
-                                       .readonly = wish->readonly};
+        specs[i] =
+            (struct mount_spec){.kind = wish->kind,
+                                .role = wish->kind == MOUNT_OWN ? MOUNT_SECRETS : MOUNT_VOLUME,
+                                .target = (char *)wish->target,
+                                .readonly = wish->readonly};
         if (wish->given)
             sources[i] = (struct mount_source){
                 .given = strdup(wish->given),
@@ -144,6 +145,10 @@ static void conflicts_are_refused(void **state)
         {{{MOUNT_BIND, "/dev/fd/x", "/a", NULL, false, 1},
           {MOUNT_BIND, "/b", NULL, NULL, false, 2}},
          ERR_MOUNT_DENIED},
+        {{{MOUNT_OWN, NULL, NULL, "/o", false, 0}, {MOUNT_BIND, "/a", NULL, "/o", false, 1}},
+         ERR_MOUNT_CONFLICT},
+        {{{MOUNT_TMPFS, NULL, NULL, "/o/x", false, 0}, {MOUNT_OWN, NULL, NULL, "/o", false, 0}},
+         ERR_MOUNT_CONFLICT},
         {{{MOUNT_BIND, "/a", NULL, NULL, false, 1}, {MOUNT_BIND, "/proc/1", NULL, NULL, false, 2}},
          ERR_MOUNT_DENIED},
     };

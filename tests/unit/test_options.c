@@ -75,6 +75,16 @@ static void bad_command_lines_are_refused(void **state)
         {"--cpus", "many", "image", "x"},
         {"--pids-limit", "1", "image", "x"},
         {"--ulimit", "nofile", "image", "x"},
+        {"--secret-env", "A=value", "image", "x"},
+        {"--secret-env", "", "image", "x"},
+        {"--secret-file", "a", "image", "x"},
+        {"--secret-file", "a=", "image", "x"},
+        {"--secret-file", "=/f", "image", "x"},
+        {"--secret-file", ".a=/f", "image", "x"},
+        {"--secret-file", "a/b=/f", "image", "x"},
+        {"--secret-file", "a b=/f", "image", "x"},
+        {"--secret-file=a=/f", "--secret-file=a=/g", "image", "x"},
+        {"--mask-file", "", "image", "x"},
     };
     struct err err;
 
@@ -117,7 +127,9 @@ static void a_step_has_the_same_keys(void **state)
         path,
         "{\"schema\": \"stepcell.step/1\", \"image\": \"a\", \"command\": [\"x\", \"y\"],"
         "\"package\": [\"P=/p\"], \"package_cow\": \"/c\", \"env\": {\"A\": \"1\", \"B\": null},"
-        "\"env_file\": [\"/f\"], \"timeout\": 90, \"grace\": \"5s\", \"interactive\": true,"
+        "\"env_file\": [\"/f\"], \"secret_env\": \"S\", \"secret_file\": {\"n\": \"/s=x\"},"
+        "\"mask_file\": [\"/m\", \"/n\"], \"timeout\": 90, \"grace\": \"5s\", \"interactive\": "
+        "true,"
         "\"quiet\": false, \"pull\": \"always\", \"user\": null}");
     assert_ok(PARSE(&options, "--step", path));
     unlink(path);
@@ -127,6 +139,9 @@ static void a_step_has_the_same_keys(void **state)
     assert_int_equal(options.mounts[1].kind, MOUNT_COW);
     assert_string_equal(options.env.items[0], "A=1");
     assert_string_equal(options.env.items[1], "B");
+    assert_string_equal(options.secret_env.items[0], "S");
+    assert_string_equal(options.secret_files.items[0], "n=/s=x");
+    assert_int_equal(options.mask_files.count, 2);
     assert_int_equal(options.timeout_ms, 90000);
     assert_int_equal(options.grace_ms, 5000);
     assert_true(options.interactive);
