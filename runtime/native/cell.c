@@ -271,8 +271,12 @@ static bool enter_workdir(const struct run_spec *spec, struct err *err)
     char where[MOUNT_PATH_MAX];
     long n;
 
-    if (chdir(spec->workdir) < 0)
-        return err_errno(err, ERR_WORKDIR_MISSING, "cannot enter '%s' in the cell", spec->workdir);
+    if (chdir(spec->workdir) < 0) {
+        err_errno(err, ERR_WORKDIR_MISSING, "cannot enter the working directory '%s' in the cell",
+                  spec->workdir);
+        return err_hint(err, "let the caller enter it (its owner and mode), or give another one "
+                             "with --workdir");
+    }
     /* The system call tells what libc hides: a directory outside the root (CVE-2024-21626). */
     n = syscall(SYS_getcwd, where, sizeof(where));
     if (n < 0 || where[0] != '/')

@@ -120,6 +120,17 @@ refused_empty() {
     each_caller missing
 }
 
+@test "a working directory that the caller may not enter is workdir.missing, and its mode is pointed at" {
+    closed() {
+        [ "$CALLER" != root ] || return 0
+        mkdir -m 0700 ../closed
+        run --separate-stderr cell --workdir "${WORK%/*}/closed" -- true
+        assert_refused workdir.missing
+        assert_match "$stderr" "*cannot enter the working directory '${WORK%/*}/closed'*owner and mode*--workdir*"
+    }
+    each_caller closed
+}
+
 @test "--env gives a value, or passes the caller's own" {
     environment() {
         local -x MINE="from the caller" UNSET_HERE

@@ -147,7 +147,7 @@ PROFILES
     each_caller too_little
 }
 
-@test "the caller's keys are out of reach, whatever the filter allows" {
+@test "the caller's session keyring is out of reach, whatever the filter allows" {
     keys() {
         echo '{"defaultAction": "SCMP_ACT_ALLOW"}' >../profile.json
         cp "$ATTEMPT" attempt
