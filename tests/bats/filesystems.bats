@@ -281,7 +281,8 @@ is_let_go() {
     assert_equal verified "$(result_field .cleanup.verified)" true
 }
 
-no_process_in_cells() { [ -z "$(processes_in_cells)" ]; }
+# But for the test's own, which holds the namespace with its /dev/fuse
+no_process_in_cells() { [ -z "$(processes_in_cells | grep -vF "(process $MOUNTS)")" ]; }
 
 # options of a deaf file system that every caller may have as a package
 deaf_options() { [ "$CALLER" != root ] || echo "-o allow_other"; }

@@ -74,7 +74,7 @@ deaf() {
     shift
     as mkdir -p "$dir"
     as "$DEAF_FS" "$dir" "$@"
-    DEAF=$(pgrep -n -x deaf-fs)
+    DEAF=$(pgrep -n -f "^$DEAF_FS ")
 }
 
 # end_deaf DIR: the server ends, upon which the kernel lets go of who waits for it
