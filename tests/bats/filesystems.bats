@@ -366,6 +366,23 @@ signalled() {
     each_caller script
 }
 
+quietly() { "$@" >/dev/null 2>&1; }
+
+@test "an image whose server does not answer holds nobody who asks twice" {
+    image() {
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        # What waits there has the caller's standard error, and would hold who reads it to its end.
+        in_time 5 run quietly signalled 2 as "$STEPCELL" run --result "$RESULT" \
+            "docker-archive:${WORK%/*}/deaf/file" true
+        assert_equal status "$status" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+        end_deaf "${WORK%/*}/deaf"
+        wait_for no_process_in_cells
+    }
+    each_caller image
+}
+
 @test "a server below the working directory that does not answer at the end is given up, and named" {
     walk() {
         run -0 cell -- true # the image is there
