@@ -304,6 +304,21 @@ deaf_options() { [ "$CALLER" != root ] || echo "-o allow_other"; }
     CALLERS="root plain" each_caller stuck
 }
 
+@test "later steps do not wait for the cgroups of one that does not end" {
+    later() {
+        run -0 cell -- true # the image is there
+        deaf "${WORK%/*}/deaf" -o allow_other
+        in_time 25 run cell --timeout 1s --grace 0 --pids-limit 20 --package "${WORK%/*}/deaf" -- \
+            dd if="${WORK%/*}/deaf/file"
+        left "*/stepcell-*process [0-9]* (dd)*"
+        in_time 3 run -0 cell -- true
+        in_time 3 run -0 cell -- true
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    as_caller later
+}
+
 @test "a status that is known counts, whatever the step has left in the hands of a hung server" {
     known() {
         run -0 cell -- true # the image is there
