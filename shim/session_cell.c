@@ -122,8 +122,12 @@ static bool cancel(struct session *session, int signal, struct err *err)
     session->asked_at = now;
     if (!again && !session->exited && !session->ended)
         session->canceled = signal;
-    if (session->helper > 0)
-        return kill(session->helper, SIGTERM) == 0 || errno == ESRCH;
+    if (session->helper > 0) {
+        /* It may wait for a server that does not answer. */
+        if (again)
+            loop_stop(&session->loop);
+        return kill(session->helper, again ? SIGKILL : SIGTERM) == 0 || errno == ESRCH;
+    }
     /* What has not been cleaned up yet is for the next call. */
     if (!session->cell || session->cleaning) {
         loop_stop(&session->loop);

@@ -34,22 +34,17 @@ static const char *current_dir(const struct session *session)
     return session->cwd;
 }
 
-/* Copies stdin into the scratch, by the loop, so that a signal ends it. */
-static bool save_some(void *data, uint32_t events, struct err *err)
+/* Copies a piece of stdin into the scratch; *ended tells that there is no more. */
+static bool save_piece(struct session *session, bool *ended, struct err *err)
 {
-    struct session *session = data;
     char chunk[16384];
     ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
 
-    (void)events;
+    *ended = n == 0;
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return true;
     if (n < 0)
         return err_errno(err, ERR_SCRIPT_MISSING, "cannot read the script from stdin");
-    if (n == 0) {
-        loop_stop(&session->loop);
-        return true;
-    }
     session->script_size += (size_t)n;
     if (session->script_size > SCRIPT_MAX)
         return err_set(err, ERR_SCRIPT_MISSING, "the script is larger than %d bytes", SCRIPT_MAX);
@@ -57,11 +52,25 @@ static bool save_some(void *data, uint32_t events, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
 }
 
+/* By the loop, so that a signal ends it. */
+static bool save_some(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    bool ended;
+
+    (void)events;
+    if (!save_piece(session, &ended, err))
+        return false;
+    if (ended)
+        loop_stop(&session->loop);
+    return true;
+}
+
 static bool save_script(struct session *session, struct err *err)
 {
     struct loop_io io = {STDIN_FILENO, save_some, session};
     struct stat st;
-    bool ok;
+    bool ok, ended;
 
     session->script_fd =
         openat(session->scratch.lock, SCRIPT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -70,8 +79,8 @@ static bool save_script(struct session *session, struct err *err)
     /* A file is always ready, and epoll takes none. */
     if (fstat(STDIN_FILENO, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
         do
-            ok = save_some(session, 0, err);
-        while (ok && !session->loop.stopped);
+            ok = save_piece(session, &ended, err);
+        while (ok && !ended);
     } else {
         ok = loop_add(&session->loop, &io, EPOLLIN, err) && loop_run(&session->loop, err);
         loop_remove(&session->loop, &io);

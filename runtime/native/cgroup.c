@@ -19,6 +19,7 @@
 #include "base/path.h"
 
 #define NAME_PREFIX   "stepcell-"
+#define TRIED         "cgroup-tried" /* in a place whose cgroups were waited for in vain */
 #define ID_DIGITS     16
 #define PROC_MAX      (64 << 20) /* bytes of a file of /proc or of a list of processes */
 #define RECORD_MAX    (CGROUP_CONTROLLERS * MOUNT_PATH_MAX)
@@ -413,15 +414,26 @@ static bool remove_dirs(const struct cgroup *cgroup)
 }
 
 /* Nearly always the first look finds them empty: the end of pid 1 has ended all others. */
-static void kill_and_remove(const struct cgroup *cgroup)
+static void kill_and_remove(const struct cgroup *cgroup, int64_t patience)
 {
-    int64_t end = clock_now() + REMOVE_MAX_NS, pause = PAUSE_NS;
+    int64_t end = clock_now() + patience, pause = PAUSE_NS;
 
     while (!remove_dirs(cgroup) && clock_now() < end) {
         kill_all(cgroup);
         pause_ns(pause);
         pause = pause * 2 < PAUSE_MAX_NS ? pause * 2 : PAUSE_MAX_NS;
     }
+}
+
+/* Later calls try again, and do not wait for what the kernel may never let end. */
+static void note_tried(int place)
+{
+    close_fd(openat(place, TRIED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
+
+static bool was_tried(int place)
+{
+    return faccessat(place, TRIED, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static void release(struct cgroup *cgroup)
@@ -439,7 +451,7 @@ void cgroup_remove(struct cgroup *cgroup, int scratch, struct strv *left)
 
     if (!cgroup->count)
         return;
-    kill_and_remove(cgroup);
+    kill_and_remove(cgroup, REMOVE_MAX_NS);
     for (size_t i = 0; i < cgroup->count; i++) {
         if (is_gone(&cgroup->dirs[i]))
             continue;
@@ -449,6 +461,8 @@ void cgroup_remove(struct cgroup *cgroup, int scratch, struct strv *left)
     /* With it, the next call tries again. */
     if (gone)
         unlinkat(scratch, CGROUP_RECORD, 0);
+    else
+        note_tried(scratch);
     release(cgroup);
 }
 
@@ -505,9 +519,11 @@ bool cgroup_sweep(int place)
         return false;
     for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
         gone = take_up(&cgroup, paths.data + at) && gone;
-    kill_and_remove(&cgroup);
+    kill_and_remove(&cgroup, was_tried(place) ? PAUSE_MAX_NS : REMOVE_MAX_NS);
     for (size_t i = 0; i < cgroup.count; i++)
         gone = is_gone(&cgroup.dirs[i]) && gone;
+    if (!gone)
+        note_tried(place);
     release(&cgroup);
     return gone;
 }

@@ -55,7 +55,10 @@ bool cgroup_oom_killed(const struct cgroup *cgroup);
  */
 void cgroup_remove(struct cgroup *cgroup, int scratch, struct strv *left);
 
-/* Kills and removes what the record in the directory `place` names; true when nothing is left. */
+/*
+ * Kills and removes what the record in the directory `place` names; true when nothing is left.
+ * Takes five seconds at the most, and a moment when that has been waited for before.
+ */
 bool cgroup_sweep(int place);
 
 #endif

@@ -310,24 +310,35 @@ static void leave_stuck(struct cell *cell)
     cell->keeper = 0;
 }
 
-static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err *err)
+/* Sees to what the cell has left on the disk, or starts the child that does. */
+static bool begin_tidying(struct cell *cell, struct err *err)
 {
     unsigned int left;
 
+    cell->tidy.spec = cell->spec;
+    cell->tidy.map = &cell->map;
+    cell->tidy.start = cell->start;
+    cell->tidy.scratch = cell->scratch;
+    cell->tidy.userns = cell->userns;
+    if (tidy_at_once(&cell->tidy, &left)) {
+        take_left(cell, left);
+        return true;
+    }
+    if (tidy_start(&cell->tidy, err) && set_clock(cell, err) &&
+        native_wait_for(cell, cell->tidy.pidfd, FROM_TIDY, err))
+        return true;
+    take_left(cell, tidy_finish(&cell->tidy));
+    return false;
+}
+
+static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err *err)
+{
     cgroup_remove(&cell->cgroup, cell->scratch, &cell->left);
     if (cell->stuck) {
         leave_stuck(cell);
     } else {
         look_at_mounts(cell);
-        cell->tidy.spec = cell->spec;
-        cell->tidy.map = &cell->map;
-        cell->tidy.start = cell->start;
-        cell->tidy.scratch = cell->scratch;
-        cell->tidy.userns = cell->userns;
-        if (tidy_at_once(&cell->tidy, &left))
-            take_left(cell, left);
-        else if (!tidy_start(&cell->tidy, err) || !set_clock(cell, err) ||
-                 !native_wait_for(cell, cell->tidy.pidfd, FROM_TIDY, err))
+        if (!begin_tidying(cell, err))
             return false;
     }
     if (cell->keeper > 0) {

@@ -27,9 +27,11 @@
 static bool refuse(void *data, int dirfd, const char *name)
 {
     (void)data, (void)dirfd, (void)name;
+    errno = ENOTEMPTY;
     return false;
 }
 
+/* False with errno, which is ENOTEMPTY unless it cannot be told. */
 static bool is_empty(int place)
 {
     return file_each_entry(place, ".", refuse, NULL);
@@ -132,6 +134,8 @@ static bool take_place(int cells, struct scratch *scratch, int64_t deadline)
         if (lock < 0)
             continue;
         if (!is_empty(lock)) {
+            if (errno != ENOTEMPTY)
+                return false;
             /* Made anew; a place that cannot be cleared is nobody's. */
             if (remove_place(cells, name, lock, deadline))
                 place--;

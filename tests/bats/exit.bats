@@ -220,3 +220,17 @@ end_step() {
     }
     each_caller verified
 }
+
+@test "a step with too few descriptors says so, and does not try for ever" {
+    few() {
+        local number
+        run -0 cell -- true # the image is there
+        for number in $(seq 8 24); do
+            run as sh -c 'ulimit -n "$1"; shift; exec timeout 20 "$@"' sh "$number" \
+                "$STEPCELL" run --workdir "$WORK" "$IMAGE" -- sh -c 'exit 3'
+            [ "$status" = 3 ] || assert_match "$status: $output" "125: *"
+        done
+        run -0 cell -- true # removes what is left
+    }
+    as_caller few
+}

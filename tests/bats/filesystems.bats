@@ -281,7 +281,8 @@ is_let_go() {
     assert_equal verified "$(result_field .cleanup.verified)" true
 }
 
-no_process_in_cells() { [ -z "$(processes_in_cells)" ]; }
+# But for the test's own, which holds the namespace with its /dev/fuse
+no_process_in_cells() { [ -z "$(processes_in_cells | grep -vF "(process $MOUNTS)")" ]; }
 
 # options of a deaf file system that every caller may have as a package
 deaf_options() { [ "$CALLER" != root ] || echo "-o allow_other"; }
@@ -301,6 +302,21 @@ deaf_options() { [ "$CALLER" != root ] || echo "-o allow_other"; }
         is_let_go
     }
     CALLERS="root plain" each_caller stuck
+}
+
+@test "later steps do not wait for the cgroups of one that does not end" {
+    later() {
+        run -0 cell -- true # the image is there
+        deaf "${WORK%/*}/deaf" -o allow_other
+        in_time 25 run cell --timeout 1s --grace 0 --pids-limit 20 --package "${WORK%/*}/deaf" -- \
+            dd if="${WORK%/*}/deaf/file"
+        left "*/stepcell-*process [0-9]* (dd)*"
+        in_time 3 run -0 cell -- true
+        in_time 3 run -0 cell -- true
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    as_caller later
 }
 
 @test "a status that is known counts, whatever the step has left in the hands of a hung server" {
@@ -363,6 +379,23 @@ signalled() {
         end_deaf "${WORK%/*}/deaf"
     }
     each_caller script
+}
+
+quietly() { "$@" >/dev/null 2>&1; }
+
+@test "an image whose server does not answer holds nobody who asks twice" {
+    image() {
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        # What waits there has the caller's standard error, and would hold who reads it to its end.
+        in_time 5 run quietly signalled 2 as "$STEPCELL" run --result "$RESULT" \
+            "docker-archive:${WORK%/*}/deaf/file" true
+        assert_equal status "$status" 143
+        assert_equal outcome "$(result_field .outcome)" canceled
+        end_deaf "${WORK%/*}/deaf"
+        wait_for no_process_in_cells
+    }
+    each_caller image
 }
 
 @test "a server below the working directory that does not answer at the end is given up, and named" {

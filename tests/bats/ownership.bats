@@ -411,3 +411,19 @@ line" "$(printf "\377\376")" -- "-dash"
     }
     CALLERS="root ranges" each_caller many
 }
+
+@test "what cannot be given back for want of a process is named" {
+    starved() {
+        cell -- sh -c 'touch made; chown 12 made; touch started; while [ ! -e go ]; do sleep 0.1; done' 3>&- &
+        wait_for test -e started
+        as prlimit --nproc=0 --pid "$(pgrep -P $! -x stepcell)"
+        touch go
+        wait $!
+        assert_equal verified "$(result_field .cleanup.verified)" false
+        assert_match "$(result_field '.cleanup.left | join("\n")')" "*files of other owners*"
+        assert_match "$(result_field .error.message)" "cannot clean up*"
+        run -0 cell -- true
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    CALLERS=ranges each_caller starved
+}

@@ -61,6 +61,18 @@ load ../lib/common
     each_caller from_stdin
 }
 
+@test "a long script from a file on standard input runs to its end, whether the image was there or not" {
+    long() {
+        local pull
+        { yes ': a line that does nothing' | head -n 3000; echo 'echo the end'; } >../long
+        for pull in missing always; do
+            run -0 --separate-stderr script_cell --pull $pull --script - <../long
+            assert_equal "output with --pull $pull" "$output" "the end"
+        done
+    }
+    as_caller long
+}
+
 @test "a script with Windows line ends or a byte order mark still finds its interpreter" {
     windows() {
         printf '#!/bin/sh\r\necho ran\n' >crlf

@@ -26,6 +26,8 @@ holds_mounts() {
 close_mounts() {
     local point
     [ -n "${MOUNTS:-}" ] || return 0
+    # What a test that failed has left waiting for it keeps its mount.
+    [ -z "${DEAF:-}" ] || kill -KILL "$DEAF" 2>/dev/null || true
     while read -r point; do
         in_mounts umount --lazy "$(printf '%b' "$point")"
     done < <(in_mounts awk '/ - fuse(\.[^ ]*)? / { print $5 }' /proc/self/mountinfo | tac)
@@ -74,12 +76,13 @@ deaf() {
     shift
     as mkdir -p "$dir"
     as "$DEAF_FS" "$dir" "$@"
-    DEAF=$(pgrep -n -x deaf-fs)
+    DEAF=$(pgrep -n -f "^$DEAF_FS ")
 }
 
 # end_deaf DIR: the server ends, upon which the kernel lets go of who waits for it
 end_deaf() {
     kill -KILL "$DEAF"
+    DEAF=''
     in_mounts umount --lazy "$1"
 }
 
