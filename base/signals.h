@@ -5,9 +5,9 @@
 #include "base/loop.h"
 
 /*
- * Blocks INT, TERM, HUP, QUIT, USR1, USR2, ALRM, WINCH and CONT and hands them to `on_signal` by the
- * loop. The ends of children are seen, and writing to nobody is an error, whatever the caller had
- * ignored.
+ * Blocks INT, TERM, HUP, QUIT, USR1, USR2, ALRM, WINCH and CONT and hands them to `on_signal` by
+ * the loop. The ends of children are seen, and writing to nobody is an error, whatever the caller
+ * had ignored.
  */
 bool signals_watch(struct loop *loop, bool (*on_signal)(void *data, int signal, struct err *err),
                    void *data, struct err *err);

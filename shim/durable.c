@@ -85,7 +85,7 @@ _Noreturn static void supervise(struct session *session, int told)
     setsid();
     if (!child_keep_only(keep, ARRAY_SIZE(keep)))
         _exit(STATUS_FAILED);
-    /* Closed, with all the others; whoever is attached writes the result where its caller wants it. */
+    /* Closed, with all the others. Whoever is attached writes the result where its caller wants. */
     session->loop = LOOP_INIT;
     if (!session->detached)
         session->result_place = RESULT_PLACE_INIT;

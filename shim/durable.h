@@ -1,6 +1,6 @@
 /*
- * Durable steps (docs/design/durable-steps.md): a supervisor, forked by whoever asks first, runs the
- * step; everybody else reads its directory.
+ * Durable steps (docs/design/durable-steps.md): a supervisor, forked by whoever asks first, runs
+ * the step; everybody else reads its directory.
  */
 #ifndef STEPCELL_SHIM_DURABLE_H
 #define STEPCELL_SHIM_DURABLE_H

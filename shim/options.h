@@ -71,9 +71,9 @@ struct run_options {
  * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and
  * must be released all the same.
  *
- * `asked` says what the step is, for who compares two of them: an object with "image", "command" and
- * every option under its key in a JSON step, without those that only concern the caller, and with
- * the digest in place of each value of --env, which may be nobody else's business.
+ * `asked` says what the step is, for who compares two of them: an object with "image", "command"
+ * and every option under its key in a JSON step, without those that only concern the caller, and
+ * with the digest in place of each value of --env, which may be nobody else's business.
  */
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);

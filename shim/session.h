@@ -120,8 +120,8 @@ bool session_make_id(char id[STEP_ID_MAX + 1], struct err *err);
 bool session_begin(struct session *session, struct err *err);
 
 /*
- * Runs the step from its options to its result, which says what happened, whatever happened. `ready`
- * is false when something failed before, with err.
+ * Runs the step from its options to its result, which says what happened, whatever happened.
+ * `ready` is false when something failed before, with err.
  */
 void session_perform(struct session *session, bool ready, struct err *err);
 
