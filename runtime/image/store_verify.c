@@ -125,7 +125,8 @@ static bool replace_layer(struct verification *verification, struct layer_part *
                           const struct strv *users, struct err *err)
 {
     autofree int *locks = calloc(users->count + 1, sizeof(int));
-    bool ok = locks;
+    autofd lock = store_lock(verification->store, "images", LOCK_EX, err);
+    bool ok = locks && lock >= 0;
     size_t held = 0;
 
     for (; ok && held < users->count; held++) {
@@ -271,8 +272,11 @@ static bool verify_layers_of_map(void *data, const char *dir, const char *key, s
 /* Not while a cell holds it: then it is all that keeps the layers of the cell. */
 static bool drop_record(const struct store *store, const char *path, struct err *err)
 {
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
     autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
+    if (lock < 0)
+        return false;
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return true;
     return unlinkat(store->fd, path, 0) == 0 ||

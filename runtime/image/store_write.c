@@ -295,7 +295,7 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
-bool store_save_image(const struct store *store, const struct image *image, struct err *err)
+static bool write_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
@@ -308,6 +308,17 @@ bool store_save_image(const struct store *store, const struct image *image, stru
     return write_beside(store, dir, "passwd", image->passwd, err) &&
            write_beside(store, dir, "group", image->group, err) &&
            write_json(store, path, json, err);
+}
+
+bool store_save_image(const struct store *store, const struct image *image, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+    autoimage there = IMAGE_INIT;
+    bool found;
+
+    if (lock < 0 || !store_load_image(store, image->manifest_digest, &found, &there, err))
+        return false;
+    return found || write_image(store, image, err);
 }
 
 static json_t *source_json(const struct store_fingerprint *fingerprint)

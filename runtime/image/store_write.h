@@ -69,6 +69,7 @@ void blob_writer_release(struct blob_writer *writer);
 
 /* ---- records ---- */
 
+/* A record that is there stays: the lock of a cell is on that file. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
 /* What the record says of an image, owned by the caller. */
