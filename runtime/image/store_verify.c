@@ -201,8 +201,8 @@ static bool verify_layer(struct verification *verification, const struct layer_m
 {
     autofree char *name = text_printf("%s/%s", map->key, digest_hex(diff_id));
     autofree char *lock_name = text_printf("layer-%s-%s", map->key, digest_hex(diff_id));
+    autofd lock = -1, input = -1; /* released last: what is not kept of the part is the lock's */
     autolayerpart part = LAYER_PART_INIT;
-    autofd lock = -1, input = -1;
     struct layer_unpack unpack = {
         .map = map, .compression = layer->compression, .diff_id = diff_id};
     struct timespec since;

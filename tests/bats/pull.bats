@@ -155,6 +155,23 @@ flip_behind() {
     each_caller changed
 }
 
+@test "several that verify at once are not in each other's way" {
+    at_once() {
+        local i pids=()
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for i in {1..6}; do
+            stepcell image verify >>../said &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        run -0 grep -c ', 0 findings' ../said
+        assert_equal verified "$output" 6
+        rm ../said
+    }
+    each_caller at_once
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
