@@ -44,24 +44,44 @@ static void report(struct verification *verification, const char *part, const ch
 
 /* ---- blobs ---- */
 
+static bool is_right(const struct store *store, const char *path, const char *digest)
+{
+    autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd >= 0 && digest_is_valid(digest) && store_is_intact(fd, digest);
+}
+
+static bool drop_blob(const struct store *store, const char *path, const char *digest,
+                      struct err *err)
+{
+    autofree char *lock_name = text_printf("blob-%s", digest_hex(digest));
+    autofd lock = -1;
+
+    if (!lock_name)
+        return no_memory(err);
+    lock = store_lock(store, lock_name, LOCK_EX, err);
+    if (lock < 0)
+        return false;
+    /* A pull may have brought the right one meanwhile. */
+    if (is_right(store, path, digest))
+        return true;
+    return unlinkat(store->fd, path, 0) == 0 || errno == ENOENT ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
 static bool verify_blob(void *data, const char *dir, const char *name, struct err *err)
 {
     struct verification *verification = data;
-    const struct store *store = verification->store;
     autofree char *digest = text_printf("sha256:%s", name);
     autofree char *path = text_printf("%s/%s", dir, name);
-    autofd fd = -1;
 
     if (!digest || !path)
         return no_memory(err);
     verification->check->blobs++;
-    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd >= 0 && digest_is_valid(digest) && store_is_intact(fd, digest))
+    if (is_right(verification->store, path, digest))
         return true;
     report(verification, "blob", digest, "its content is not what its name says", REMEDY_PULL);
-    if (unlinkat(store->fd, path, 0) < 0 && errno != ENOENT)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
-    return true;
+    return drop_blob(verification->store, path, digest, err);
 }
 
 /* ---- records ---- */

@@ -99,14 +99,34 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob)
     return fd >= 0 && store_is_intact(fd, blob->digest) && futimens(fd, sealed) == 0;
 }
 
-bool store_drop_damaged(const struct store *store, const struct descriptor *blob)
+static int lock_blob(const struct store *store, const char *digest, struct err *err)
 {
-    autofd fd = open_blob(store, blob->digest);
-    char path[BLOB_NAME_MAX];
+    char lock[BLOB_NAME_MAX];
 
-    if (fd < 0 || store_is_intact(fd, blob->digest))
+    snprintf(lock, sizeof(lock), "blob-%s", digest_hex(digest));
+    return store_lock(store, lock, LOCK_EX, err);
+}
+
+static bool is_damaged(const struct store *store, const char *digest)
+{
+    autofd fd = open_blob(store, digest);
+
+    return fd >= 0 && !store_is_intact(fd, digest);
+}
+
+bool store_drop_damaged(const struct store *store, const char *digest)
+{
+    char path[BLOB_NAME_MAX];
+    autofd lock = -1;
+    struct err err;
+
+    if (!is_damaged(store, digest))
         return false;
-    blob_path(blob->digest, path);
+    lock = lock_blob(store, digest, &err);
+    /* Whoever held the lock before may have brought the right one. */
+    if (lock < 0 || !is_damaged(store, digest))
+        return false;
+    blob_path(digest, path);
     return unlinkat(store->fd, path, 0) == 0;
 }
 
@@ -134,6 +154,7 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
     autoblobwriter writer = BLOB_WRITER_INIT;
     bool present;
 
+    store_drop_damaged(store, digest);
     if (!blob_begin(store, &blob, &writer, &present, err))
         return false;
     return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
@@ -155,13 +176,10 @@ static bool blob_start(struct blob_writer *writer, struct err *err)
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err)
 {
-    char lock[BLOB_NAME_MAX];
-
     *present = store_has_blob(store, blob);
     if (*present)
         return true;
-    snprintf(lock, sizeof(lock), "blob-%s", digest_hex(blob->digest));
-    writer->lock = store_lock(store, lock, LOCK_EX, err);
+    writer->lock = lock_blob(store, blob->digest, err);
     if (writer->lock < 0)
         return false;
     writer->store = store;

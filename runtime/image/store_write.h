@@ -29,13 +29,17 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob);
 /* Whether the content of the file is what the digest says. */
 bool store_is_intact(int fd, const char *digest);
 
-/* Removes a blob whose content is not what its name says; false when it is, or there is none. */
-bool store_drop_damaged(const struct store *store, const struct descriptor *blob);
+/*
+ * Removes a blob whose content is not what its name says, seal or not; false when it is, or there
+ * is none.
+ */
+bool store_drop_damaged(const struct store *store, const char *digest);
 
 /* A descriptor of the blob, or -1 with err. */
 int store_open_blob(const struct store *store, const char *digest, struct err *err);
 bool store_read_blob(const struct store *store, const char *digest, struct buf *buf,
                      struct err *err);
+/* Hashes what is there, and replaces it if need be. */
 bool store_put_blob(const struct store *store, const char *digest, const void *bytes, size_t len,
                     struct err *err);
 

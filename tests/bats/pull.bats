@@ -122,6 +122,21 @@ flip_behind() {
     each_caller on_disk
 }
 
+@test "a manifest and a configuration are hashed before they are used, and repaired by the next pull" {
+    small() {
+        local blob
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for blob in $(find "$STORE/blobs/sha256" -type f -size -64k); do
+            flip_behind "$blob" 100
+            run -0 stepcell image pull -q "$IMAGE"
+            assert_equal "the blob" "$(sha256sum <"$blob" | cut -c1-64)" "${blob##*/}"
+            run -0 stepcell image verify
+        done
+    }
+    each_caller small
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
