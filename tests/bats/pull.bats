@@ -282,6 +282,29 @@ flip_behind() {
     each_caller round_trip
 }
 
+@test "an export follows no link, waits for no reader, and says what is in its way" {
+    local hex
+    CALLER=root
+    in_the_way() {
+        fresh_store
+        stepcell image import -q "$IMAGE" example.test/tools:1
+        echo precious >victim
+        ln -s victim made.tar.part
+        mkfifo pipe.tar.part
+        run -0 stepcell image export example.test/tools:1 "oci-archive:made.tar"
+        run -0 timeout 20 "$STEPCELL" image export --store "$STORE" example.test/tools:1 "oci-archive:pipe.tar"
+        assert_equal victim "$(cat victim)" precious
+        [ -f made.tar ] && [ ! -L made.tar ]
+        hex=$(basename "$(largest_blob)")
+        mkdir -p "made/blobs/sha256/$hex/full"
+        run stepcell image export example.test/tools:1 "oci:made"
+        assert_equal status "$status" 125
+        assert_match "$output" "*cannot write '*made'*"
+        [ -z "$(find . -name '*.tmp*')" ]
+    }
+    as_caller in_the_way
+}
+
 @test "a disk without room is store.full, before or while it fills, and a later pull goes on" {
     local disk
     disk=$(mktemp -d "$TEST_DIR/disk.XXXXXX")
