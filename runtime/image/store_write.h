@@ -129,7 +129,10 @@ struct tree_remover {
 bool store_remove(const struct store *store, const struct reference *reference,
                   const struct tree_remover *remover, struct err *err);
 
-/* Clears away what killed processes left unfinished. What is being worked on stays. */
+/*
+ * Clears away what killed processes left unfinished. What is being worked on stays. With the
+ * store's lock: who removes a layer removes its lock, too.
+ */
 bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err);
 
 #endif
