@@ -26,6 +26,9 @@ bool file_write_all(int fd, const void *bytes, size_t len);
  */
 int file_create_beside(int dirfd, const char *path, mode_t mode, char **temporary);
 
+/* Whether a name is one that file_create_beside makes. */
+bool file_is_temporary(const char *name);
+
 /*
  * Replaces `path` by `len` bytes: a temporary file beside it is written, flushed to the disk and
  * renamed over it.

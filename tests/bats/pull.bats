@@ -223,6 +223,11 @@ flip_behind() {
         run -0 stepcell image gc
         assert_equal images "$(stepcell image list | wc -l)" 2
         assert_match "$output" "removed*blob*0000*"
+        # What a kill leaves of a record that was being written.
+        as touch "$STORE/index.json.tmp0123abcd" "$STORE/references/oci/x.json.tmp00000000" \
+            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff"
+        run -0 stepcell image gc
+        assert_equal "torn records" "$(find "$STORE" -name '*.tmp*')" ""
         run -0 stepcell image gc --unused-for 1h
         assert_equal images "$(stepcell image list | wc -l)" 2
         # The one that a step uses last is the one that stays.
