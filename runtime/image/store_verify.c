@@ -289,18 +289,39 @@ static bool verify_layers_of_map(void *data, const char *dir, const char *key, s
     return true;
 }
 
-/* Not while a cell holds it: then it is all that keeps the layers of the cell. */
+/* With the lock of records. Not while a cell holds it: then it is all that keeps its layers. */
 static bool drop_record(const struct store *store, const char *path, struct err *err)
 {
-    autofd lock = store_lock(store, "images", LOCK_EX, err);
     autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-    if (lock < 0)
-        return false;
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return true;
     return unlinkat(store->fd, path, 0) == 0 ||
            err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
+static bool drop_changed(const struct store *store, const char *path, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+
+    return lock >= 0 && drop_record(store, path, err);
+}
+
+/*
+ * Loads a record, or drops one that cannot be read. *there is false of one that is being written,
+ * or was when its writer was killed.
+ */
+static bool load_record(const struct store *store, const char *digest, const char *path,
+                        bool *there, bool *found, struct image *image, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+
+    if (lock < 0)
+        return false;
+    *there = faccessat(store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (*there && digest_is_valid(digest) && !store_load_image(store, digest, found, image, err))
+        return false;
+    return *found || drop_record(store, path, err);
 }
 
 static bool verify_image(void *data, const char *dir, const char *name, struct err *err)
@@ -312,13 +333,14 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     automanifest manifest = {0};
     struct image_check check = {verification, &image, &manifest};
     const char *what = unreadable;
-    bool found = false;
+    bool there, found = false;
 
     if (!digest || !path)
         return no_memory(err);
-    if (digest_is_valid(digest) &&
-        !store_load_image(verification->store, digest, &found, &image, err))
+    if (!load_record(verification->store, digest, path, &there, &found, &image, err))
         return false;
+    if (!there)
+        return true;
     if (found)
         what = check_record(verification->store, &image, &manifest);
     /* A damaged layer can be replaced when nobody holds the image, this process neither. */
@@ -326,7 +348,7 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     if (!what)
         return store_each(verification->store, "layers", verify_layers_of_map, &check, err);
     report(verification, "record", digest, what, REMEDY_PULL);
-    return (what != unreadable && what != changed) || drop_record(verification->store, path, err);
+    return what != changed || drop_changed(verification->store, path, err);
 }
 
 bool store_verify(const struct store *store, struct store_check *check, struct err *err)

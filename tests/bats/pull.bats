@@ -187,6 +187,27 @@ flip_behind() {
     each_caller at_once
 }
 
+@test "a record that a kill left half written is no damage" {
+    half_written() {
+        local record
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        record=$(echo "$STORE"/images/*)
+        as mkdir "$STORE/images/$(printf '0%.0s' {1..64})"
+        as touch "$STORE/images/$(printf '0%.0s' {1..64})/passwd"
+        run -0 stepcell image verify
+        run -0 stepcell image gc
+        assert_equal records "$(echo "$STORE"/images/*)" "$record"
+        # One that was whole and is not any more is.
+        : >"$record/image.json"
+        run -2 stepcell image verify
+        assert_match "$output" "*record sha256:${record##*/}: it cannot be read*"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+    }
+    each_caller half_written
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
