@@ -11,7 +11,8 @@
 #include "base/cleanup.h"
 
 #define READ_CHUNK   65536
-#define REMOVE_DEPTH 64 /* levels of a tree that are open at once */
+#define TEMPORARY    ".tmp" /* and eight hexadecimal digits behind a name */
+#define REMOVE_DEPTH 64     /* levels of a tree that are open at once */
 
 bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code, struct err *err)
 {
@@ -64,28 +65,42 @@ bool file_write_all(int fd, const void *bytes, size_t len)
     return true;
 }
 
-static bool write_and_rename(int dirfd, const char *temporary, const char *path, const void *bytes,
-                             size_t len, mode_t mode)
+int file_create_beside(int dirfd, const char *path, mode_t mode, char **temporary)
 {
-    autofd fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    unsigned int random = 0;
+    autofree char *name = NULL;
+    int fd;
 
-    return fd >= 0 && file_write_all(fd, bytes, len) && fdatasync(fd) == 0 &&
-           renameat(dirfd, temporary, dirfd, path) == 0;
+    if (getrandom(&random, sizeof(random), 0) < 0)
+        return -1;
+    name = text_printf("%s" TEMPORARY "%08x", path, random);
+    if (!name)
+        return -1;
+    fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd >= 0)
+        *temporary = TAKE_PTR(name);
+    return fd;
+}
+
+bool file_is_temporary(const char *name)
+{
+    size_t len = strlen(name), digits = 8, suffix = strlen(TEMPORARY) + digits;
+
+    return len > suffix && strncmp(name + len - suffix, TEMPORARY, strlen(TEMPORARY)) == 0 &&
+           strspn(name + len - digits, "0123456789abcdef") == digits;
 }
 
 bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode,
                   enum err_code code, struct err *err)
 {
     autofree char *temporary = NULL;
-    unsigned int random = 0;
+    autofd fd = file_create_beside(dirfd, path, mode, &temporary);
     int saved;
 
-    if (getrandom(&random, sizeof(random), 0) < 0)
+    if (fd < 0)
         return err_errno(err, code, "cannot write '%s'", path);
-    temporary = text_printf("%s.tmp%08x", path, random);
-    if (!temporary)
-        return err_errno(err, code, "cannot write '%s'", path);
-    if (write_and_rename(dirfd, temporary, path, bytes, len, mode))
+    if (file_write_all(fd, bytes, len) && fdatasync(fd) == 0 &&
+        renameat(dirfd, temporary, dirfd, path) == 0)
         return true;
     saved = errno;
     unlinkat(dirfd, temporary, 0);

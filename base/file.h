@@ -21,6 +21,15 @@ bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code,
 bool file_write_all(int fd, const void *bytes, size_t len);
 
 /*
+ * Creates a file of a new name beside `path`, for what gets that name once it is complete. A
+ * descriptor and *temporary (owned by the caller), or -1 with errno set.
+ */
+int file_create_beside(int dirfd, const char *path, mode_t mode, char **temporary);
+
+/* Whether a name is one that file_create_beside makes. */
+bool file_is_temporary(const char *name);
+
+/*
  * Replaces `path` by `len` bytes: a temporary file beside it is written, flushed to the disk and
  * renamed over it.
  */

@@ -92,9 +92,13 @@ static bool fetch_config_once(struct fetch *fetch, struct err *err)
            blob_commit(&writer, err);
 }
 
-/* A source has a limited number of places, and none is asked again. */
+/*
+ * What runs depends on it, and it is small: it is hashed every time. A source has a limited number
+ * of places, and none is asked again.
+ */
 static bool fetch_config(struct fetch *fetch, struct err *err)
 {
+    store_drop_damaged(fetch->store, fetch->manifest.config.digest);
     while (!fetch_config_once(fetch, err)) {
         if (!fetch_elsewhere(fetch, err))
             return false;

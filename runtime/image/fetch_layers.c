@@ -282,7 +282,7 @@ static bool may_be_mended(struct fetch *fetch, const struct descriptor *blob, bo
 {
     if (err->code != ERR_IMAGE_CORRUPT || fetch->policy == FETCH_NEVER)
         return false;
-    if (!*dropped && store_drop_damaged(fetch->store, blob))
+    if (!*dropped && store_drop_damaged(fetch->store, blob->digest))
         return *dropped = true;
     return fetch_elsewhere(fetch, err);
 }

@@ -253,6 +253,47 @@ static bool count_implied(struct layer_writer *writer, const char *path, struct 
     return true;
 }
 
+/* Whether at most `steps` steps up lead from `directory` to the root. */
+static bool is_within(const struct layer_writer *writer, int directory, uint64_t steps)
+{
+    autofd at = openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat root, here;
+
+    if (fstat(writer->root, &root) < 0)
+        return false;
+    while (at >= 0 && fstat(at, &here) == 0) {
+        int up;
+
+        if (here.st_dev == root.st_dev && here.st_ino == root.st_ino)
+            return true;
+        up = steps-- ? openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        close_fd(at);
+        at = up;
+    }
+    return false;
+}
+
+/*
+ * A parent that is missing, or behind symbolic links. Such a path can lead deeper than it has
+ * names, by a chain of links to any depth.
+ */
+static bool open_hidden_parent(struct layer_writer *writer, const char *path, struct err *err)
+{
+    writer->parent = path_open_in(writer->root, or_root(path), O_PATH | O_DIRECTORY, 0);
+    if (writer->parent < 0 && errno == ENOENT) {
+        if (!count_implied(writer, path, err))
+            return false;
+        writer->parent = path_make_dirs_in(writer->root, or_root(path), 0755);
+    }
+    if (writer->parent < 0)
+        return failed(path, err);
+    if (is_within(writer, writer->parent, writer->depth_max - 1))
+        return true;
+    writer->parent = close_fd(writer->parent);
+    errno = EMLINK;
+    return beyond(path, "deeper", writer->depth_max, "directories", err);
+}
+
 /* Opens, and creates where needed, the directory `path`; it stays the writer's. Keeps errno. */
 static bool open_parent(struct layer_writer *writer, const char *path, struct err *err)
 {
@@ -263,13 +304,8 @@ static bool open_parent(struct layer_writer *writer, const char *path, struct er
     writer->parent_path = strdup(path);
     if (!writer->parent_path)
         return failed(path, err);
-    writer->parent = path_open_in(writer->root, or_root(path), O_PATH | O_DIRECTORY, 0);
-    if (writer->parent < 0 && errno == ENOENT) {
-        if (!count_implied(writer, path, err))
-            return false;
-        writer->parent = path_make_dirs_in(writer->root, or_root(path), 0755);
-    }
-    return writer->parent >= 0 || failed(path, err);
+    writer->parent = path_open_in_nofollow(writer->root, or_root(path), O_PATH | O_DIRECTORY, 0);
+    return writer->parent >= 0 || open_hidden_parent(writer, path, err);
 }
 
 /* Removes what is in the way of an entry; true to try again. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "base/path.h"
 
@@ -294,6 +295,14 @@ static bool take_local_tag(const char *text, const char *tag, struct reference *
     return reference->tag || no_memory(err);
 }
 
+/* Records of the store and indexes of layouts are JSON, which holds nothing else. */
+static bool is_utf8(const char *text)
+{
+    autojson *string = json_string(text);
+
+    return string;
+}
+
 static bool parse_local(const char *text, const char *prefix, const char *cwd,
                         struct reference *reference, struct err *err)
 {
@@ -315,7 +324,9 @@ static bool parse_local(const char *text, const char *prefix, const char *cwd,
         return err_errno(err, ERR_IMAGE_NOT_FOUND, "cannot find '%s'", rest);
     reference->name = text_printf("%s%s%s%s", prefix, reference->path, reference->tag ? ":" : "",
                                   reference->tag ? reference->tag : "");
-    return reference->name || no_memory(err);
+    if (!reference->name)
+        return no_memory(err);
+    return is_utf8(reference->name) || invalid(text, "its path or tag is not UTF-8", err);
 }
 
 static bool parse(const char *text, const char *cwd, struct reference *reference, struct err *err)

@@ -325,7 +325,8 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
             answer = (struct http_response){0};
             return REGISTRY_DONE;
         }
-        if (answer.status != 401 || answered)
+        /* Whoever a redirect leads to must not say where credentials go. */
+        if (answer.status != 401 || answered || answer.redirected)
             return registry_refused(client, endpoint, &answer, tries, err);
         outcome = answer_challenge(client, endpoint, generation, &answer, &answered, tries, err);
         if (outcome != REGISTRY_DONE)

@@ -16,9 +16,10 @@
  *
  * Locks (flock): whoever runs an image holds images/HEX/image.json shared, whoever removes it holds
  * it exclusively and unlinks it first; whoever adds to the store holds locks/store shared, whoever
- * deletes blobs or layers holds it exclusively; locks/blob-HEX and locks/layer-MAP-HEX are held
- * exclusively by the one process that makes that blob or layer, and what it leaves unfinished is
- * named after the lock, so whoever gets the lock next may clear it away.
+ * deletes blobs or layers holds it exclusively; whoever, beside others that add, writes a record or
+ * holds one exclusively holds locks/images exclusively; locks/blob-HEX and locks/layer-MAP-HEX are
+ * held exclusively by the one process that makes that blob or layer, and what it leaves unfinished
+ * is named after the lock, so whoever gets the lock next may clear it away.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_H

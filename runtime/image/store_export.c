@@ -137,28 +137,50 @@ static bool copy(const struct exporter *exporter, int from, int to, const char *
     return err_hint(err, "run 'stepcell image verify', and pull the image again");
 }
 
-static bool add_blob(const struct exporter *exporter, const char *digest, struct err *err)
+/* What is complete gets its name; everything else goes. Keeps errno. */
+static bool keep(int dirfd, const char *temporary, const char *name, bool complete)
 {
-    autofd from = store_open_blob(exporter->store, digest, err), to = -1;
-    char name[NAME_SIZE], part[NAME_SIZE];
-    struct stat st;
+    int saved;
 
-    if (from < 0 || fstat(from, &st) < 0)
-        return false;
-    snprintf(name, sizeof(name), "blobs/sha256/%s", digest_hex(digest));
-    if (exporter->archive >= 0)
-        return (add_header(exporter, name, '0', (uint64_t)st.st_size) || failed(exporter, err)) &&
-               copy(exporter, from, exporter->archive, digest, err) &&
-               (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
-    snprintf(part, sizeof(part), "blobs/sha256/.%s", digest_hex(digest));
-    to = openat(exporter->dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (complete && renameat(dirfd, temporary, dirfd, name) == 0)
+        return true;
+    saved = errno;
+    unlinkat(dirfd, temporary, 0);
+    errno = saved;
+    return false;
+}
+
+static bool add_blob_file(const struct exporter *exporter, int from, const char *name,
+                          const char *digest, struct err *err)
+{
+    autofree char *part = NULL;
+    autofd to = file_create_beside(exporter->dir, name, 0644, &part);
+    bool copied;
+
     if (to < 0)
         return failed(exporter, err);
-    if (copy(exporter, from, to, digest, err) &&
-        renameat(exporter->dir, part, exporter->dir, name) == 0)
+    copied = copy(exporter, from, to, digest, err);
+    if (keep(exporter->dir, part, name, copied && fdatasync(to) == 0))
         return true;
-    unlinkat(exporter->dir, part, 0);
-    return false;
+    return copied && failed(exporter, err);
+}
+
+static bool add_blob(const struct exporter *exporter, const char *digest, struct err *err)
+{
+    autofd from = store_open_blob(exporter->store, digest, err);
+    char name[NAME_SIZE];
+    struct stat st;
+
+    if (from < 0)
+        return false;
+    if (fstat(from, &st) < 0)
+        return err_errno(err, ERR_IMAGE_CORRUPT, "cannot read the blob '%s'", digest);
+    snprintf(name, sizeof(name), "blobs/sha256/%s", digest_hex(digest));
+    if (exporter->archive < 0)
+        return add_blob_file(exporter, from, name, digest, err);
+    return (add_header(exporter, name, '0', (uint64_t)st.st_size) || failed(exporter, err)) &&
+           copy(exporter, from, exporter->archive, digest, err) &&
+           (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
 }
 
 static json_t *entry_json(const struct image_name *name, size_t size, const struct manifest *parsed,
@@ -234,19 +256,16 @@ static bool export_to(const struct exporter *exporter, const struct image_name *
 static bool export_archive(struct exporter *exporter, const struct image_name *name,
                            const struct platform *platform, const char *tag, struct err *err)
 {
-    autofree char *part = text_printf("%s.part", exporter->target);
+    autofree char *part = NULL;
+    bool written;
 
-    if (part)
-        exporter->archive = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    exporter->archive = file_create_beside(AT_FDCWD, exporter->target, 0644, &part);
     if (exporter->archive < 0)
         return failed(exporter, err);
-    if (export_to(exporter, name, platform, tag, err)) {
-        if (end_archive(exporter) && rename(part, exporter->target) == 0)
-            return true;
-        failed(exporter, err);
-    }
-    unlink(part);
-    return false;
+    written = export_to(exporter, name, platform, tag, err);
+    if (keep(AT_FDCWD, part, exporter->target, written && end_archive(exporter)))
+        return true;
+    return written && failed(exporter, err);
 }
 
 bool store_export(const struct store *store, const struct image_name *name,

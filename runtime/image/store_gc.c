@@ -359,6 +359,31 @@ static bool collect_map(void *data, const char *dir, const char *map, struct err
     return store_each(gc->store, path, collect_layer, gc, err);
 }
 
+/* What a process that was killed would have renamed. Nobody writes now, so nobody will. */
+static bool collect_torn(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *path = text_printf("%s/%s", dir, name);
+
+    if (!path)
+        return no_memory(err);
+    if (file_is_temporary(name))
+        return gc->options->dry_run || unlinkat(gc->store->fd, path, 0) == 0 ||
+               err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    return strcmp(dir, ".") == 0 || store_each(gc->store, path, collect_torn, gc, err);
+}
+
+static bool collect_all_torn(struct gc *gc, struct err *err)
+{
+    static const char *const dirs[] = {".", "references", "images"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        if (!store_each(gc->store, dirs[i], collect_torn, gc, err))
+            return false;
+    }
+    return true;
+}
+
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err)
 {
@@ -378,5 +403,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
            (!options->has_size || drop_large(&gc, err)) && find_kept(&gc, err) &&
            store_each(store, "images", collect_record, &gc, err) &&
            store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
-           store_each(store, "layers", collect_map, &gc, err);
+           store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err);
 }

@@ -37,8 +37,8 @@ bool store_usage(const struct store *store, const struct tree_remover *remover, 
                  struct image_usage *usage, struct err *err);
 
 /*
- * Takes away references by age and by size, and in any case what no reference leads to. Nothing
- * that a cell runs, or holds because it is about to run, is touched.
+ * Takes away references by age and by size, and in any case what no reference leads to and what a
+ * kill left of a record. Nothing that a cell runs, or holds because it is about to run, is touched.
  */
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err);

@@ -44,24 +44,44 @@ static void report(struct verification *verification, const char *part, const ch
 
 /* ---- blobs ---- */
 
+static bool is_right(const struct store *store, const char *path, const char *digest)
+{
+    autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd >= 0 && digest_is_valid(digest) && store_is_intact(fd, digest);
+}
+
+static bool drop_blob(const struct store *store, const char *path, const char *digest,
+                      struct err *err)
+{
+    autofree char *lock_name = text_printf("blob-%s", digest_hex(digest));
+    autofd lock = -1;
+
+    if (!lock_name)
+        return no_memory(err);
+    lock = store_lock(store, lock_name, LOCK_EX, err);
+    if (lock < 0)
+        return false;
+    /* A pull may have brought the right one meanwhile. */
+    if (is_right(store, path, digest))
+        return true;
+    return unlinkat(store->fd, path, 0) == 0 || errno == ENOENT ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
 static bool verify_blob(void *data, const char *dir, const char *name, struct err *err)
 {
     struct verification *verification = data;
-    const struct store *store = verification->store;
     autofree char *digest = text_printf("sha256:%s", name);
     autofree char *path = text_printf("%s/%s", dir, name);
-    autofd fd = -1;
 
     if (!digest || !path)
         return no_memory(err);
     verification->check->blobs++;
-    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd >= 0 && digest_is_valid(digest) && store_is_intact(fd, digest))
+    if (is_right(verification->store, path, digest))
         return true;
     report(verification, "blob", digest, "its content is not what its name says", REMEDY_PULL);
-    if (unlinkat(store->fd, path, 0) < 0 && errno != ENOENT)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
-    return true;
+    return drop_blob(verification->store, path, digest, err);
 }
 
 /* ---- records ---- */
@@ -125,7 +145,8 @@ static bool replace_layer(struct verification *verification, struct layer_part *
                           const struct strv *users, struct err *err)
 {
     autofree int *locks = calloc(users->count + 1, sizeof(int));
-    bool ok = locks;
+    autofd lock = store_lock(verification->store, "images", LOCK_EX, err);
+    bool ok = locks && lock >= 0;
     size_t held = 0;
 
     for (; ok && held < users->count; held++) {
@@ -200,8 +221,8 @@ static bool verify_layer(struct verification *verification, const struct layer_m
 {
     autofree char *name = text_printf("%s/%s", map->key, digest_hex(diff_id));
     autofree char *lock_name = text_printf("layer-%s-%s", map->key, digest_hex(diff_id));
+    autofd lock = -1, input = -1; /* released last: what is not kept of the part is the lock's */
     autolayerpart part = LAYER_PART_INIT;
-    autofd lock = -1, input = -1;
     struct layer_unpack unpack = {
         .map = map, .compression = layer->compression, .diff_id = diff_id};
     struct timespec since;
@@ -268,7 +289,7 @@ static bool verify_layers_of_map(void *data, const char *dir, const char *key, s
     return true;
 }
 
-/* Not while a cell holds it: then it is all that keeps the layers of the cell. */
+/* With the lock of records. Not while a cell holds it: then it is all that keeps its layers. */
 static bool drop_record(const struct store *store, const char *path, struct err *err)
 {
     autofd fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -277,6 +298,30 @@ static bool drop_record(const struct store *store, const char *path, struct err 
         return true;
     return unlinkat(store->fd, path, 0) == 0 ||
            err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
+static bool drop_changed(const struct store *store, const char *path, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+
+    return lock >= 0 && drop_record(store, path, err);
+}
+
+/*
+ * Loads a record, or drops one that cannot be read. *there is false of one that is being written,
+ * or was when its writer was killed.
+ */
+static bool load_record(const struct store *store, const char *digest, const char *path,
+                        bool *there, bool *found, struct image *image, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+
+    if (lock < 0)
+        return false;
+    *there = faccessat(store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (*there && digest_is_valid(digest) && !store_load_image(store, digest, found, image, err))
+        return false;
+    return *found || drop_record(store, path, err);
 }
 
 static bool verify_image(void *data, const char *dir, const char *name, struct err *err)
@@ -288,13 +333,14 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     automanifest manifest = {0};
     struct image_check check = {verification, &image, &manifest};
     const char *what = unreadable;
-    bool found = false;
+    bool there, found = false;
 
     if (!digest || !path)
         return no_memory(err);
-    if (digest_is_valid(digest) &&
-        !store_load_image(verification->store, digest, &found, &image, err))
+    if (!load_record(verification->store, digest, path, &there, &found, &image, err))
         return false;
+    if (!there)
+        return true;
     if (found)
         what = check_record(verification->store, &image, &manifest);
     /* A damaged layer can be replaced when nobody holds the image, this process neither. */
@@ -302,7 +348,7 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     if (!what)
         return store_each(verification->store, "layers", verify_layers_of_map, &check, err);
     report(verification, "record", digest, what, REMEDY_PULL);
-    return (what != unreadable && what != changed) || drop_record(verification->store, path, err);
+    return what != changed || drop_changed(verification->store, path, err);
 }
 
 bool store_verify(const struct store *store, struct store_check *check, struct err *err)

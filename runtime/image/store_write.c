@@ -99,14 +99,34 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob)
     return fd >= 0 && store_is_intact(fd, blob->digest) && futimens(fd, sealed) == 0;
 }
 
-bool store_drop_damaged(const struct store *store, const struct descriptor *blob)
+static int lock_blob(const struct store *store, const char *digest, struct err *err)
 {
-    autofd fd = open_blob(store, blob->digest);
-    char path[BLOB_NAME_MAX];
+    char lock[BLOB_NAME_MAX];
 
-    if (fd < 0 || store_is_intact(fd, blob->digest))
+    snprintf(lock, sizeof(lock), "blob-%s", digest_hex(digest));
+    return store_lock(store, lock, LOCK_EX, err);
+}
+
+static bool is_damaged(const struct store *store, const char *digest)
+{
+    autofd fd = open_blob(store, digest);
+
+    return fd >= 0 && !store_is_intact(fd, digest);
+}
+
+bool store_drop_damaged(const struct store *store, const char *digest)
+{
+    char path[BLOB_NAME_MAX];
+    autofd lock = -1;
+    struct err err;
+
+    if (!is_damaged(store, digest))
         return false;
-    blob_path(blob->digest, path);
+    lock = lock_blob(store, digest, &err);
+    /* Whoever held the lock before may have brought the right one. */
+    if (lock < 0 || !is_damaged(store, digest))
+        return false;
+    blob_path(digest, path);
     return unlinkat(store->fd, path, 0) == 0;
 }
 
@@ -134,6 +154,7 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
     autoblobwriter writer = BLOB_WRITER_INIT;
     bool present;
 
+    store_drop_damaged(store, digest);
     if (!blob_begin(store, &blob, &writer, &present, err))
         return false;
     return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
@@ -155,13 +176,10 @@ static bool blob_start(struct blob_writer *writer, struct err *err)
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err)
 {
-    char lock[BLOB_NAME_MAX];
-
     *present = store_has_blob(store, blob);
     if (*present)
         return true;
-    snprintf(lock, sizeof(lock), "blob-%s", digest_hex(blob->digest));
-    writer->lock = store_lock(store, lock, LOCK_EX, err);
+    writer->lock = lock_blob(store, blob->digest, err);
     if (writer->lock < 0)
         return false;
     writer->store = store;
@@ -295,7 +313,7 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
-bool store_save_image(const struct store *store, const struct image *image, struct err *err)
+static bool write_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
@@ -308,6 +326,17 @@ bool store_save_image(const struct store *store, const struct image *image, stru
     return write_beside(store, dir, "passwd", image->passwd, err) &&
            write_beside(store, dir, "group", image->group, err) &&
            write_json(store, path, json, err);
+}
+
+bool store_save_image(const struct store *store, const struct image *image, struct err *err)
+{
+    autofd lock = store_lock(store, "images", LOCK_EX, err);
+    autoimage there = IMAGE_INIT;
+    bool found;
+
+    if (lock < 0 || !store_load_image(store, image->manifest_digest, &found, &there, err))
+        return false;
+    return found || write_image(store, image, err);
 }
 
 static json_t *source_json(const struct store_fingerprint *fingerprint)

@@ -29,13 +29,17 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob);
 /* Whether the content of the file is what the digest says. */
 bool store_is_intact(int fd, const char *digest);
 
-/* Removes a blob whose content is not what its name says; false when it is, or there is none. */
-bool store_drop_damaged(const struct store *store, const struct descriptor *blob);
+/*
+ * Removes a blob whose content is not what its name says, seal or not; false when it is, or there
+ * is none.
+ */
+bool store_drop_damaged(const struct store *store, const char *digest);
 
 /* A descriptor of the blob, or -1 with err. */
 int store_open_blob(const struct store *store, const char *digest, struct err *err);
 bool store_read_blob(const struct store *store, const char *digest, struct buf *buf,
                      struct err *err);
+/* Hashes what is there, and replaces it if need be. */
 bool store_put_blob(const struct store *store, const char *digest, const void *bytes, size_t len,
                     struct err *err);
 
@@ -69,6 +73,7 @@ void blob_writer_release(struct blob_writer *writer);
 
 /* ---- records ---- */
 
+/* A record that is there stays: the lock of a cell is on that file. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
 /* What the record says of an image, owned by the caller. */
@@ -124,7 +129,10 @@ struct tree_remover {
 bool store_remove(const struct store *store, const struct reference *reference,
                   const struct tree_remover *remover, struct err *err);
 
-/* Clears away what killed processes left unfinished. What is being worked on stays. */
+/*
+ * Clears away what killed processes left unfinished. What is being worked on stays. With the
+ * store's lock: who removes a layer removes its lock, too.
+ */
 bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err);
 
 #endif

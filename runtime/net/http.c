@@ -348,6 +348,7 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
     exchange->header_bytes = 0;
     exchange->sent = 0;
     exchange->last_byte = clock_now();
+    exchange->response.redirected = !trusted;
     strv_release(&exchange->response.headers);
     buf_release(&exchange->response.body);
     exchange->response.body.max =

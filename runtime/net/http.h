@@ -56,6 +56,7 @@ struct http_settings {
 
 struct http_response {
     long status;
+    bool redirected;     /* the answer is another origin's than that of the URL */
     struct strv headers; /* "Name: value", of the last answer */
     struct buf body;     /* of a success without callback, and the start of any other */
 };

@@ -56,12 +56,17 @@ static const char *find_store(int argc, char **argv)
     return NULL;
 }
 
+/* Where somebody removes things just now, the next pull clears away. */
 static void clear_away(int argc, char **argv)
 {
     autostore store = STORE_INIT;
+    autofd lock = -1;
     struct err err;
 
-    if (command_open_store(find_store(argc, argv), &store, &err))
+    if (!command_open_store(find_store(argc, argv), &store, &err))
+        return;
+    lock = store_lock(&store, "store", LOCK_SH | LOCK_NB, &err);
+    if (lock >= 0)
         (void)!store_sweep(&store, &mapped_remover, &err);
 }
 

@@ -122,6 +122,21 @@ flip_behind() {
     each_caller on_disk
 }
 
+@test "a manifest and a configuration are hashed before they are used, and repaired by the next pull" {
+    small() {
+        local blob
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for blob in $(find "$STORE/blobs/sha256" -type f -size -64k); do
+            flip_behind "$blob" 100
+            run -0 stepcell image pull -q "$IMAGE"
+            assert_equal "the blob" "$(sha256sum <"$blob" | cut -c1-64)" "${blob##*/}"
+            run -0 stepcell image verify
+        done
+    }
+    each_caller small
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
@@ -153,6 +168,44 @@ flip_behind() {
         assert_equal output "$output" works
     }
     each_caller changed
+}
+
+@test "several that verify at once are not in each other's way" {
+    at_once() {
+        local i pids=()
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for i in {1..6}; do
+            stepcell image verify >>../said &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        run -0 grep -c ', 0 findings' ../said
+        assert_equal verified "$output" 6
+        rm ../said
+    }
+    each_caller at_once
+}
+
+@test "a record that a kill left half written is no damage" {
+    half_written() {
+        local record
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        record=$(echo "$STORE"/images/*)
+        as mkdir "$STORE/images/$(printf '0%.0s' {1..64})"
+        as touch "$STORE/images/$(printf '0%.0s' {1..64})/passwd"
+        run -0 stepcell image verify
+        run -0 stepcell image gc
+        assert_equal records "$(echo "$STORE"/images/*)" "$record"
+        # One that was whole and is not any more is.
+        : >"$record/image.json"
+        run -2 stepcell image verify
+        assert_match "$output" "*record sha256:${record##*/}: it cannot be read*"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+    }
+    each_caller half_written
 }
 
 @test "a damaged layer is left alone while a cell runs with it" {
@@ -191,6 +244,11 @@ flip_behind() {
         run -0 stepcell image gc
         assert_equal images "$(stepcell image list | wc -l)" 2
         assert_match "$output" "removed*blob*0000*"
+        # What a kill leaves of a record that was being written.
+        as touch "$STORE/index.json.tmp0123abcd" "$STORE/references/oci/x.json.tmp00000000" \
+            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff"
+        run -0 stepcell image gc
+        assert_equal "torn records" "$(find "$STORE" -name '*.tmp*')" ""
         run -0 stepcell image gc --unused-for 1h
         assert_equal images "$(stepcell image list | wc -l)" 2
         # The one that a step uses last is the one that stays.
@@ -248,6 +306,29 @@ flip_behind() {
         rm -rf "$made" "$made.tar"
     }
     each_caller round_trip
+}
+
+@test "an export follows no link, waits for no reader, and says what is in its way" {
+    local hex
+    CALLER=root
+    in_the_way() {
+        fresh_store
+        stepcell image import -q "$IMAGE" example.test/tools:1
+        echo precious >victim
+        ln -s victim made.tar.part
+        mkfifo pipe.tar.part
+        run -0 stepcell image export example.test/tools:1 "oci-archive:made.tar"
+        run -0 timeout 20 "$STEPCELL" image export --store "$STORE" example.test/tools:1 "oci-archive:pipe.tar"
+        assert_equal victim "$(cat victim)" precious
+        [ -f made.tar ] && [ ! -L made.tar ]
+        hex=$(basename "$(largest_blob)")
+        mkdir -p "made/blobs/sha256/$hex/full"
+        run stepcell image export example.test/tools:1 "oci:made"
+        assert_equal status "$status" 125
+        assert_match "$output" "*cannot write '*made'*"
+        [ -z "$(find . -name '*.tmp*')" ]
+    }
+    as_caller in_the_way
 }
 
 @test "a disk without room is store.full, before or while it fills, and a later pull goes on" {

@@ -160,6 +160,7 @@ assert_failed() {
         fetch one auth-away
         cmp ../blob "$FAULTS_DIR/other/blob" || [ -s ../blob ]
         run -1 as "$PROBE" top "$(faults one)/auth-redirect:1"
+        run -1 as "$PROBE" top "$(faults one)/auth-challenged:1"
         for form in metadata private file user plain; do
             run -1 --separate-stderr as "$PROBE" top "$(faults one)/auth-$form:1"
             assert_match "$stderr" "registry.auth: *names the token server*"
@@ -173,6 +174,8 @@ assert_failed() {
     [ "$(requests other .path | grep -c data)" -ge 3 ]
     assert_equal "what the other origin saw" "$(requests other .authorization | sort -u)" ""
     [ -z "$(requests other 'select(.path == "/stolen") | .path')" ]
+    [ -n "$(requests other 'select(.path == "/challenge") | .path')" ]
+    [ -z "$(requests other 'select(.path | startswith("/token")) | .path')" ]
 }
 
 @test "credentials are in no argument, variable or message, of us or of a helper" {

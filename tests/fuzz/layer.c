@@ -9,7 +9,11 @@
 #include "runtime/image/inflate.h"
 #include "tests/fuzz/fuzz.h"
 
-#define PLAIN_MAX (128 << 10)
+#define PLAIN_MAX    (128 << 10)
+#define BLOCK        512
+#define MAGIC_AT     257
+#define CHECKSUM_AT  148
+#define CHECKSUM_LEN 8
 
 static const struct unpack_limits limits = {.entries = 64,
                                             .depth = 16,
@@ -109,4 +113,24 @@ void fuzz_layer(const void *bytes, size_t len, enum compression compression)
         FUZZ_SAID(err);
     check_outside(fd);
     FUZZ_CHECK(file_remove_tree(fd, "root"));
+}
+
+static void put_right(uint8_t *header)
+{
+    char text[CHECKSUM_LEN];
+    unsigned int sum = 0;
+
+    memset(header + CHECKSUM_AT, ' ', CHECKSUM_LEN);
+    for (size_t i = 0; i < BLOCK; i++)
+        sum += header[i];
+    snprintf(text, sizeof(text), "%06o", sum);
+    memcpy(header + CHECKSUM_AT, text, sizeof(text));
+}
+
+void fuzz_put_checksums_right(uint8_t *tar, size_t len)
+{
+    for (size_t at = 0; at + BLOCK <= len; at += BLOCK) {
+        if (memcmp(tar + at + MAGIC_AT, "ustar", 5) == 0)
+            put_right(tar + at);
+    }
 }

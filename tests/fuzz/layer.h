@@ -10,4 +10,13 @@
  */
 void fuzz_layer(const void *bytes, size_t len, enum compression compression);
 
+/* Of the headers of a tar archive: a search would hardly find one. */
+void fuzz_put_checksums_right(uint8_t *tar, size_t len);
+
+/* What the first byte of an input chooses. */
+static inline enum compression fuzz_layer_compression(uint8_t choice)
+{
+    return choice & 1 ? COMPRESSION_ZSTD : COMPRESSION_GZIP;
+}
+
 #endif

@@ -4,8 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    enum compression compression =
-        fuzz_choice(&data, &size) & 1 ? COMPRESSION_ZSTD : COMPRESSION_GZIP;
+    enum compression compression = fuzz_layer_compression(fuzz_choice(&data, &size));
 
     fuzz_layer(data, size, compression);
     return 0;

@@ -149,6 +149,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.token(query)
         if parts.path == "/data":
             return self.whole()
+        if parts.path == "/challenge":  # where a redirect leads: this server wants the password, too
+            return self.answer(401, WWW_Authenticate=self.challenge("elsewhere"))
         if not parts.path.startswith("/v2/"):
             return self.answer(404)
         if upstream:
@@ -362,6 +364,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # `auth-away`: a redirect behind a password.
     def fault_auth_away(self, _):
         self.answer(307, Location=other + "/data")
+
+    def fault_auth_challenged(self, _):
+        self.answer(307, Location=other + "/challenge")
 
     # ---- lists ----
 

@@ -84,6 +84,8 @@ static const char *const bad[] = {
     "oci:",
     "oci::t",
     "oci:/x:",
+    "oci:/\xff",
+    "oci:/x:\xff",
     "docker-archive:",
     "docker-archive:/f:A",
     "a\x80",

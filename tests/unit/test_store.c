@@ -301,6 +301,24 @@ static void what_is_in_use_stays(void **state)
                    ERR_IMAGE_NOT_FOUND);
 }
 
+/* Of two pulls of one image the second ends while a cell runs already. */
+static void a_record_that_is_held_is_not_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    autoimage image = IMAGE_INIT;
+    struct err err;
+    bool found;
+
+    save_name(fixture, NULL);
+    save_image(fixture);
+    assert_ok(store_load_image(&fixture->store, DIGEST, &found, &image, &err));
+    assert_true(found);
+    save_image(fixture);
+    assert_refused(store_remove(&fixture->store, &fixture->reference, &remover, &err),
+                   ERR_STORE_BUSY);
+    assert_true(has_image(fixture));
+}
+
 static void an_image_with_another_name_stays(void **state)
 {
     struct fixture *fixture = *state;
@@ -347,6 +365,7 @@ int main(void)
         IN_STORE(a_local_source_counts_while_it_is_the_same),
         IN_STORE(blobs_are_verified),
         IN_STORE(what_is_in_use_stays),
+        IN_STORE(a_record_that_is_held_is_not_replaced),
         IN_STORE(an_image_with_another_name_stays),
         IN_STORE(unfinished_work_is_cleared_unless_it_goes_on),
     };

@@ -526,6 +526,30 @@ static void limits_are_named(void **state)
     }
 }
 
+/* No name is long, but each leads through the one before. */
+static void links_do_not_lead_deeper(void **state)
+{
+    static const struct tar_entry entries[] = {
+        {.type = '5', .name = "d/d/d"},
+        {.type = '2', .name = "x", .link = "d/d/d"},
+        {.type = '5', .name = "x/d"},
+        {.type = '5', .name = "x/d/d"},
+    };
+    struct unpack_limits limits = UNPACK_LIMITS;
+    autobuf tar = BUF_INIT(TAR_MAX);
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(entries); i++)
+        tar_add(&tar, &entries[i]);
+    tar_end(&tar);
+    limits.depth = 5;
+    assert_ok(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err));
+    limits.depth = 4;
+    assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err), ERR_IMAGE_CORRUPT);
+    assert_non_null(strstr(err.message, "deeper than the limit of 4 directories"));
+}
+
 static void implied_directories_count(void **state)
 {
     static const struct tar_entry entry = {.type = '0', .name = "a/b/c/d/e/f", .content = "x"};
@@ -599,6 +623,7 @@ int main(void)
         cmocka_unit_test(members_are_joined),
         cmocka_unit_test(a_window_too_large_is_refused),
         cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(links_do_not_lead_deeper),
         cmocka_unit_test(implied_directories_count),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(another_content_is_refused),
