@@ -291,8 +291,10 @@ static bool load_record(struct fetch *fetch, struct err *err)
 
 static bool resolve(struct fetch *fetch, struct err *err)
 {
-    fetch->lock = store_lock(fetch->store, "store", LOCK_SH, err);
-    if (fetch->lock < 0 || !store_sweep(fetch->store, fetch->remover, err))
+    if (fetch->lock < 0)
+        fetch->lock = store_open_lock(fetch->store, "store", err);
+    if (fetch->lock < 0 || !store_lock_opened(fetch->lock, "store", LOCK_SH, err) ||
+        !store_sweep(fetch->store, fetch->remover, err))
         return false;
     if (fetch->policy != FETCH_ALWAYS && !resolve_in_store(fetch, err))
         return false;

@@ -143,6 +143,18 @@ void store_close(struct store *store)
     *store = STORE_INIT;
 }
 
+int store_open_lock(const struct store *store, const char *name, struct err *err)
+{
+    autofree char *path = text_printf("locks/%s", name);
+    autofd fd = -1;
+
+    if (path)
+        fd = openat(store->fd, path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        err_errno(err, ERR_CONFIG_INVALID, "cannot open the lock '%s' of the image store", name);
+    return TAKE_FD(fd);
+}
+
 /* ---- references ---- */
 
 /* Everything but '/', '%' and control bytes may stand in a file name as it is. */

@@ -84,6 +84,12 @@ bool store_open(const char *path, struct store *store, struct err *err);
 void store_close(struct store *store);
 
 /*
+ * A descriptor of locks/NAME, which is not locked yet, or -1. Whoever inherits it can lock it for
+ * both.
+ */
+int store_open_lock(const struct store *store, const char *name, struct err *err);
+
+/*
  * Looks `reference` up for `platform`: true with *found telling whether the store knows it. A
  * reference to a file or directory counts as known only while that file (for a layout: its
  * index.json) is the one that was read, by device, inode, size, mtime and ctime.

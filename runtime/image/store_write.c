@@ -19,26 +19,22 @@ static bool no_memory(struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot write to the image store");
 }
 
-int store_lock(const struct store *store, const char *name, int operation, struct err *err)
+bool store_lock_opened(int fd, const char *name, int operation, struct err *err)
 {
-    autofree char *path = text_printf("locks/%s", name);
-    autofd fd = -1;
     int result;
 
-    if (path)
-        fd = openat(store->fd, path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        err_errno(err, ERR_CONFIG_INVALID, "cannot open the lock '%s' of the image store", name);
-        return -1;
-    }
     do {
         result = flock(fd, operation);
     } while (result < 0 && errno == EINTR);
-    if (result < 0) {
-        err_errno(err, ERR_STORE_BUSY, "cannot get the lock '%s' of the image store", name);
-        return -1;
-    }
-    return TAKE_FD(fd);
+    return result == 0 ||
+           err_errno(err, ERR_STORE_BUSY, "cannot get the lock '%s' of the image store", name);
+}
+
+int store_lock(const struct store *store, const char *name, int operation, struct err *err)
+{
+    autofd fd = store_open_lock(store, name, err);
+
+    return fd >= 0 && store_lock_opened(fd, name, operation, err) ? TAKE_FD(fd) : -1;
 }
 
 /* ---- blobs ---- */

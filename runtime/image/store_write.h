@@ -17,6 +17,9 @@
 /* Locks locks/NAME; `operation` is flock's. A descriptor that holds the lock, or -1. */
 int store_lock(const struct store *store, const char *name, int operation, struct err *err);
 
+/* The same with a descriptor of store_open_lock's. */
+bool store_lock_opened(int fd, const char *name, int operation, struct err *err);
+
 /* ---- blobs ---- */
 
 /*
