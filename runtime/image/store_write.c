@@ -291,13 +291,27 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
+{
+    autodigest *hash = digest_new();
+
+    if (!hash)
+        return false;
+    digest_update(hash, image->passwd, strlen(image->passwd) + 1);
+    digest_update(hash, image->group, strlen(image->group));
+    digest_finish(hash, text);
+    return true;
+}
+
 bool store_save_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
     autojson *json = store_image_json(image);
+    char accounts[DIGEST_TEXT_MAX];
 
-    if (!path || !json)
+    if (!path || !json || !store_accounts_digest(image, accounts) ||
+        json_object_set_new(json, RECORD_ACCOUNTS, json_string(accounts)) < 0)
         return no_memory(err);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);

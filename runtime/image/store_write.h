@@ -74,8 +74,12 @@ void blob_writer_release(struct blob_writer *writer);
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
-/* What the record says of an image, owned by the caller. */
+/* What the record says of an image, owned by the caller; and the digest of its passwd and group,
+ * which stands beside that. */
 json_t *store_image_json(const struct image *image);
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX]);
+
+#define RECORD_ACCOUNTS "accounts_digest"
 
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,

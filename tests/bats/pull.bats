@@ -123,6 +123,26 @@ flip_behind() {
     each_caller on_disk
 }
 
+@test "verify finds every bit of a record, and the next pull writes it anew" {
+    in_record() {
+        local name position
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for name in image.json passwd group; do
+            for position in 0 20; do
+                flip_behind "$(echo "$STORE"/images/*/$name)" $position
+                run -2 stepcell image verify
+                assert_match "$output" "*record sha256:*pull the image again*"
+                run -0 stepcell image pull -q "$IMAGE"
+                run -0 stepcell image verify
+            done
+        done
+        run -0 --separate-stderr cell --user app -- id -u
+        assert_equal output "$output" 1000
+    }
+    each_caller in_record
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
