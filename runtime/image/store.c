@@ -13,7 +13,6 @@
 #include "base/path.h"
 
 #define REFERENCE_PART_MAX 200 /* bytes of one component of a reference's path; NAME_MAX is 255 */
-#define LAYOUT_FILE        "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 #define INDEX_FILE         "{\"schemaVersion\":2,\"manifests\":[]}\n"
 #define LAYER_PATH_MAX     256
 
@@ -109,7 +108,7 @@ static bool create_contents(int fd, struct err *err)
             return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dirs[i]);
     }
     return write_once(fd, "index.json", INDEX_FILE, err) &&
-           write_once(fd, "oci-layout", LAYOUT_FILE, err);
+           write_once(fd, "oci-layout", STORE_LAYOUT_FILE, err);
 }
 
 bool store_open(const char *path, struct store *store, struct err *err)

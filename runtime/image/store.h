@@ -70,6 +70,8 @@ struct store_fingerprint {
 #define RECORD_MAX       (8 << 20) /* bytes of a record */
 #define PLATFORMS_MAX    64        /* platforms that are remembered of one reference */
 
+#define STORE_LAYOUT_FILE "{\"imageLayoutVersion\":\"1.0.0\"}\n"
+
 #define STORE_NAME_SCHEMA  "stepcell.reference/1"
 #define STORE_IMAGE_SCHEMA "stepcell.image-record/1"
 

@@ -12,6 +12,7 @@
 #include "runtime/image/image_config.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_needs.h"
+#include "runtime/image/store_verify_names.h"
 #include "runtime/image/tree_compare.h"
 
 #define NAME_MAX_LEN   512
@@ -330,5 +331,6 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
 
     return lock >= 0 && store_sweep(store, check->remover, err) &&
            store_each(store, "blobs/sha256", verify_blob, &verification, err) &&
-           store_each(store, "images", verify_image, &verification, err);
+           store_each(store, "images", verify_image, &verification, err) &&
+           store_verify_names(store, check, err);
 }

@@ -344,6 +344,17 @@ static json_t *other_platforms(const struct store *store, const char *path, cons
     return json_incref(platforms);
 }
 
+bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX])
+{
+    autofree char *line = NULL;
+
+    json_object_del(record, NAME_CHECKSUM);
+    line = json_dump_line(record);
+    if (line)
+        digest_of(line, strlen(line), text);
+    return line;
+}
+
 static bool make_parents(const struct store *store, const char *path, struct err *err)
 {
     autofree char *dir = strdup(path);
@@ -364,7 +375,7 @@ bool store_save_name(const struct store *store, const struct reference *referenc
     autojson *source = fingerprint ? source_json(fingerprint) : NULL;
     autojson *record = NULL;
     autofd lock = -1;
-    char text[PLATFORM_TEXT_MAX];
+    char text[PLATFORM_TEXT_MAX], checksum[DIGEST_TEXT_MAX];
     json_t *platforms;
 
     if (!path)
@@ -379,6 +390,9 @@ bool store_save_name(const struct store *store, const struct reference *referenc
         json_pack("{s:s, s:s}", "digest", name->digest, "manifest_digest", name->manifest_digest));
     record = json_pack("{s:s, s:s, s:O*, s:o}", "schema", STORE_NAME_SCHEMA, "reference",
                        reference->name, "source", source, "platforms", platforms);
+    if (!record || !store_name_digest(record, checksum) ||
+        json_object_set_new(record, NAME_CHECKSUM, json_string(checksum)) < 0)
+        return no_memory(err);
     return write_json(store, path, record, err);
 }
 
@@ -402,12 +416,21 @@ static json_t *index_without(const struct store *store, const char *name)
     return kept;
 }
 
-static bool write_index(const struct store *store, json_t *entries, struct err *err)
+bool store_write_index(const struct store *store, json_t *entries, struct err *err)
 {
     autojson *index = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_INDEX,
                                 "manifests", entries);
 
     return write_json(store, "index.json", index, err);
+}
+
+json_t *store_index_entry(const char *name, const struct descriptor *manifest,
+                          const struct platform *platform)
+{
+    return json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType", manifest->media_type,
+                     "digest", manifest->digest, "size", (json_int_t)manifest->size, "annotations",
+                     ANNOTATION_REF_NAME, name, "platform", "architecture", platform->arch, "os",
+                     platform->os);
 }
 
 bool store_save_index(const struct store *store, const char *name,
@@ -420,17 +443,13 @@ bool store_save_index(const struct store *store, const char *name,
     if (lock < 0)
         return false;
     entries = index_without(store, name);
-    json_array_append_new(entries, json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType",
-                                             manifest->media_type, "digest", manifest->digest,
-                                             "size", (json_int_t)manifest->size, "annotations",
-                                             ANNOTATION_REF_NAME, name, "platform", "architecture",
-                                             platform->arch, "os", platform->os));
-    return write_index(store, entries, err);
+    json_array_append_new(entries, store_index_entry(name, manifest, platform));
+    return store_write_index(store, entries, err);
 }
 
 bool store_remove_index(const struct store *store, const char *name, struct err *err)
 {
     autofd lock = store_lock(store, "index", LOCK_EX, err);
 
-    return lock >= 0 && write_index(store, index_without(store, name), err);
+    return lock >= 0 && store_write_index(store, index_without(store, name), err);
 }

@@ -86,11 +86,22 @@ bool store_save_name(const struct store *store, const struct reference *referenc
                      const struct platform *platform, const struct image_name *name,
                      const struct store_fingerprint *fingerprint, struct err *err);
 
+/* The digest of a name's record, out of which NAME_CHECKSUM is taken, whose value it is. */
+bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX]);
+
+#define NAME_CHECKSUM "checksum"
+
 /* Names the manifest in index.json, where other tools look. */
 bool store_save_index(const struct store *store, const char *name,
                       const struct descriptor *manifest, const struct platform *platform,
                       struct err *err);
 bool store_remove_index(const struct store *store, const char *name, struct err *err);
+
+/* The entry of index.json for a manifest; and index.json with these entries, which it takes. The
+ * lock "index" is held. */
+json_t *store_index_entry(const char *name, const struct descriptor *manifest,
+                          const struct platform *platform);
+bool store_write_index(const struct store *store, json_t *entries, struct err *err);
 
 /* ---- what there is ---- */
 

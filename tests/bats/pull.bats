@@ -143,6 +143,35 @@ flip_behind() {
     each_caller in_record
 }
 
+@test "verify finds what changed in names and in the files of the layout" {
+    in_names() {
+        local name position sound
+        fresh_store
+        run -0 stepcell image verify
+        stepcell image pull -q "$IMAGE"
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        for name in index.json oci-layout; do
+            sound=$(<"$STORE/$name")
+            for position in 0 25; do
+                flip "$STORE/$name" $position
+                run -2 stepcell image verify
+                assert_match "$output" "layout $name: *repaired*1 findings"
+                run -0 stepcell image verify
+            done
+            assert_equal $name "$(<"$STORE/$name")" "$sound"
+        done
+        name=$(find "$STORE/references" -name '*busybox*')
+        for position in 0 60 "$(grep -bo manifest_digest "$name" | head -n 1 | cut -d: -f1)"; do
+            flip "$name" $((position + 5))
+            run -2 stepcell image verify
+            assert_match "$output" "reference *busybox*pull the image again*1 findings"
+            run -0 stepcell image pull -q "$IMAGE"
+            run -0 stepcell image verify
+        done
+    }
+    each_caller in_names
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
