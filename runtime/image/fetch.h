@@ -81,7 +81,6 @@ struct fetch {
     int lock; /* of the store: -1, or an opened one that the caller shares */
     /* Results. `image` has passwd and group once fetch_layers was there. */
     struct image_name name;
-    struct descriptor descriptor; /* of the manifest, unless the store knew it already */
     struct manifest manifest;
     struct image image;
     struct fetch_phase_time phases[FETCH_PHASES];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "runtime/image/image_config.h"
 #include "runtime/image/store_needs.h"
 
 struct name_check {
@@ -75,25 +76,21 @@ static bool verify_layout(struct name_check *names, struct err *err)
 
 /* ---- index.json ---- */
 
-/* What index.json should say of an image in the store; NULL when that cannot be told. */
-static json_t *expected_entry(const struct store *store, const char *name, const char *digest,
-                              const char *media_type)
+/* What index.json should say of a manifest in the store; NULL when that cannot be told. */
+static json_t *expected_entry(const struct store *store, const char *name, const char *digest)
 {
-    autobuf text = BUF_INIT(MANIFEST_MAX);
+    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
     automanifest manifest = {0};
     autoimage image = IMAGE_INIT;
     struct err ignored;
-    bool found;
 
     if (!store_read_blob(store, digest, &text, &ignored) ||
-        !manifest_parse(text.data, text.len, media_type, digest, &manifest, &ignored) ||
-        manifest.is_index || !store_load_image(store, digest, &found, &image, &ignored) || !found)
+        !manifest_parse(text.data, text.len, MEDIA_OCI_MANIFEST, digest, &manifest, &ignored) ||
+        manifest.is_index || !store_read_blob(store, manifest.config.digest, &config, &ignored) ||
+        !image_config_parse(config.data, config.len, digest, manifest.layer_count, &image,
+                            &ignored))
         return NULL;
-    return store_index_entry(name,
-                             &(struct descriptor){.media_type = (char *)media_type,
-                                                  .digest = (char *)digest,
-                                                  .size = text.len},
-                             &image.platform);
+    return store_index_entry(name, digest, text.len, &image.platform);
 }
 
 static bool has_record(const struct store *store, const char *digest)
@@ -107,13 +104,12 @@ static bool has_record(const struct store *store, const char *digest)
 static bool is_sound(const struct store *store, const json_t *entry)
 {
     const char *name = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
-    const char *digest = json_text(entry, "digest"), *type = json_text(entry, "mediaType");
+    const char *digest = json_text(entry, "digest");
     autojson *expected = NULL;
 
-    if (!name || !digest_is_valid(digest) || !type ||
-        (strcmp(type, MEDIA_OCI_MANIFEST) != 0 && strcmp(type, MEDIA_DOCKER_MANIFEST) != 0))
+    if (!name || !digest_is_valid(digest))
         return false;
-    expected = expected_entry(store, name, digest, type);
+    expected = expected_entry(store, name, digest);
     return expected ? json_equal(expected, entry) : has_record(store, digest);
 }
 
@@ -138,14 +134,15 @@ static bool complete(const struct store *store, const struct stored_names *names
 
     for (size_t i = 0; i < names->count; i++) {
         const struct stored_name *name = &names->items[i];
+        char digest[DIGEST_TEXT_MAX];
+        struct err ignored;
         json_t *entry;
+        uint64_t size;
 
-        if (names_it(entries, name->reference))
+        if (names_it(entries, name->reference) ||
+            !store_oci_manifest(store, name->manifest_digest, digest, &size, &ignored))
             continue;
-        entry = expected_entry(store, name->reference, name->manifest_digest, MEDIA_OCI_MANIFEST);
-        if (!entry)
-            entry = expected_entry(store, name->reference, name->manifest_digest,
-                                   MEDIA_DOCKER_MANIFEST);
+        entry = expected_entry(store, name->reference, digest);
         if (entry && json_array_append_new(entries, entry) == 0)
             added = true;
     }

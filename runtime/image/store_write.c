@@ -424,26 +424,40 @@ bool store_write_index(const struct store *store, json_t *entries, struct err *e
     return write_json(store, "index.json", index, err);
 }
 
-json_t *store_index_entry(const char *name, const struct descriptor *manifest,
+json_t *store_index_entry(const char *name, const char *digest, uint64_t size,
                           const struct platform *platform)
 {
-    return json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType", manifest->media_type,
-                     "digest", manifest->digest, "size", (json_int_t)manifest->size, "annotations",
-                     ANNOTATION_REF_NAME, name, "platform", "architecture", platform->arch, "os",
-                     platform->os);
+    return json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType", MEDIA_OCI_MANIFEST,
+                     "digest", digest, "size", (json_int_t)size, "annotations", ANNOTATION_REF_NAME,
+                     name, "platform", "architecture", platform->arch, "os", platform->os);
 }
 
-bool store_save_index(const struct store *store, const char *name,
-                      const struct descriptor *manifest, const struct platform *platform,
-                      struct err *err)
+bool store_oci_manifest(const struct store *store, const char *digest, char found[DIGEST_TEXT_MAX],
+                        uint64_t *size, struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX);
+    autofree char *oci = NULL;
+
+    if (!store_read_blob(store, digest, &text, err) ||
+        !manifest_as_oci(text.data, text.len, digest, &oci, err))
+        return false;
+    *size = oci ? strlen(oci) : text.len;
+    digest_of(oci ? oci : text.data, *size, found);
+    return !oci || store_put_blob(store, found, oci, *size, err);
+}
+
+bool store_save_index(const struct store *store, const char *name, const char *manifest_digest,
+                      const struct platform *platform, struct err *err)
 {
     autofd lock = store_lock(store, "index", LOCK_EX, err);
+    char digest[DIGEST_TEXT_MAX];
     json_t *entries;
+    uint64_t size;
 
-    if (lock < 0)
+    if (lock < 0 || !store_oci_manifest(store, manifest_digest, digest, &size, err))
         return false;
     entries = index_without(store, name);
-    json_array_append_new(entries, store_index_entry(name, manifest, platform));
+    json_array_append_new(entries, store_index_entry(name, digest, size, platform));
     return store_write_index(store, entries, err);
 }
 

@@ -91,15 +91,22 @@ bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX]);
 
 #define NAME_CHECKSUM "checksum"
 
-/* Names the manifest in index.json, where other tools look. */
-bool store_save_index(const struct store *store, const char *name,
-                      const struct descriptor *manifest, const struct platform *platform,
-                      struct err *err);
+/* Names the manifest in index.json, where other tools look; in OCI's form, since they know no other
+ * in a layout. */
+bool store_save_index(const struct store *store, const char *name, const char *manifest_digest,
+                      const struct platform *platform, struct err *err);
 bool store_remove_index(const struct store *store, const char *name, struct err *err);
 
-/* The entry of index.json for a manifest; and index.json with these entries, which it takes. The
- * lock "index" is held. */
-json_t *store_index_entry(const char *name, const struct descriptor *manifest,
+/*
+ * Digest and size of the OCI form of a manifest in the store, which is made a blob of its own where
+ * the manifest is docker's. It belongs to the manifest: store_add_needs counts it.
+ */
+bool store_oci_manifest(const struct store *store, const char *digest, char found[DIGEST_TEXT_MAX],
+                        uint64_t *size, struct err *err);
+
+/* The entry of index.json for such a manifest; and index.json with these entries, which it takes.
+ * The lock "index" is held. */
+json_t *store_index_entry(const char *name, const char *digest, uint64_t size,
                           const struct platform *platform);
 bool store_write_index(const struct store *store, json_t *entries, struct err *err);
 

@@ -318,6 +318,31 @@ flip_behind() {
     each_caller round_trip
 }
 
+@test "an image of docker's types is read in place and exported like any other" {
+    docker_types() {
+        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from
+        fresh_store
+        digest=$(stepcell image pull -q "$image")
+        assert_equal digest "$digest" "$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$image")"
+        run -0 stepcell image gc
+        run -0 stepcell image export "$image" "oci:$made:one"
+        run -0 stepcell image export "$image" "oci-archive:$made.tar:one"
+        for from in "oci:$STORE:$image" "oci:$made:one" "oci-archive:$made.tar:one"; do
+            run -0 skopeo copy --quiet "$from" "dir:$WORK/copy"
+            rm -r "$WORK/copy"
+        done
+        run -0 umoci stat --image "$STORE:$image"
+        run -0 stepcell image verify
+        assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
+        run -0 stepcell image remove "$image"
+        assert_equal left "$(find "$STORE/blobs/sha256" -type f | wc -l)" 0
+        rm -rf "$made" "$made.tar"
+    }
+    start_registry
+    push "$IMAGE" docker-types:1 --format v2s2
+    each_caller docker_types
+}
+
 @test "a disk without room is store.full, before or while it fills, and a later pull goes on" {
     local disk
     disk=$(mktemp -d "$TEST_DIR/disk.XXXXXX")
