@@ -289,6 +289,17 @@ flip_behind() {
     each_caller sizes
 }
 
+@test "output that cannot be written is a failure, and said" {
+    lost() { stepcell image "$@" >/dev/full; }
+    fresh_store
+    stepcell image pull -q "$IMAGE"
+    for words in "pull -q $IMAGE" list "list --json" "inspect $IMAGE" "gc" verify; do
+        # shellcheck disable=SC2086 # words are meant
+        run -125 --separate-stderr lost $words
+        assert_equal stderr "$stderr" "stepcell: cannot write the output: No space left on device"
+    done
+}
+
 @test "what is exported is what other tools and an import take" {
     round_trip() {
         local made=$WORK/made digest
