@@ -1,5 +1,6 @@
 #include "shim/command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "shim/print.h"
@@ -66,6 +67,20 @@ int command_failed(const struct err *err)
 {
     print_err(err);
     return STATUS_FAILED;
+}
+
+int command_end(int status)
+{
+    bool flushed = fflush(stdout) == 0;
+    struct err err;
+
+    if (status == STATUS_FAILED || (flushed && !ferror(stdout)))
+        return status;
+    if (flushed)
+        err_set(&err, ERR_ENGINE_FAILED, "cannot write the output");
+    else
+        err_errno(&err, ERR_ENGINE_FAILED, "cannot write the output");
+    return command_failed(&err);
 }
 
 int command_print_json(json_t *json)

@@ -28,6 +28,9 @@ bool options_read(int argc, char **argv, const struct option_spec *options, bool
 /* Prints the error; the exit status. */
 int command_failed(const struct err *err);
 
+/* The exit status of a command that ended with `status`: failed when what it printed is lost. */
+int command_end(int status);
+
 /* Prints JSON on stdout and releases it; the exit status. */
 int command_print_json(json_t *json);
 

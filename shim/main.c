@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         name = "version";
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         if (strcmp(commands[i].name, name) == 0)
-            return commands[i].run(argc - 2, argv + 2);
+            return command_end(commands[i].run(argc - 2, argv + 2));
     }
     if (argc > 1)
         err_set(&err, ERR_OPTION_INVALID, "unknown command '%s'", name);

@@ -70,7 +70,7 @@ static const char *pull_word(enum pull_policy policy)
 }
 
 /* Runs `stepcell-image ensure` until it has reported; signals are handled meanwhile. */
-static bool ensure(struct session *session, enum pull_policy policy, struct err *err)
+static bool ensure(struct session *session, enum pull_policy policy, int lock, struct err *err)
 {
     const struct run_options *options = &session->options;
     char *words[] = {
@@ -90,6 +90,8 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
                                           : "auto",
         "--report",
         "3",
+        "--lock",
+        "4",
         (char *)session->reference.given,
         NULL,
     };
@@ -98,7 +100,7 @@ static bool ensure(struct session *session, enum pull_policy policy, struct err 
 
     buf_release(&session->report);
     session->report.max = REPORT_MAX;
-    if (!helper_start("stepcell-image", words, &session->helper, &session->report_fd, err))
+    if (!helper_start("stepcell-image", words, lock, &session->helper, &session->report_fd, err))
         return false;
     session->report_io = (struct loop_io){session->report_fd, read_report, session};
     ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
@@ -129,6 +131,17 @@ static bool load(struct session *session, bool *found, struct err *err)
                                         &session->image, err));
 }
 
+/*
+ * Gets what is missing. The helper locks the store for both: 'image gc' takes nothing before the
+ * image has the lock of its own that load() gives it.
+ */
+static bool obtain(struct session *session, enum pull_policy policy, bool *found, struct err *err)
+{
+    autofd lock = store_open_lock(&session->store, "store", err);
+
+    return lock >= 0 && ensure(session, policy, lock, err) && load(session, found, err);
+}
+
 static bool find_image(struct session *session, struct err *err)
 {
     enum pull_policy policy = session->options.pull;
@@ -140,9 +153,9 @@ static bool find_image(struct session *session, struct err *err)
         return true;
     if (policy == PULL_NEVER)
         return not_found(session, err);
-    /* Between the two 'image gc' may take it away again. */
+    /* 'image verify' holds a record for a moment when it replaces a layer. */
     for (int try = 0; try < ENSURE_TRIES && !found; try++) {
-        if (!ensure(session, policy, err) || !load(session, &found, err))
+        if (!obtain(session, policy, &found, err))
             return false;
     }
     return found || err_set(err, ERR_ENGINE_FAILED, "image '%s' vanished from the store",
@@ -244,7 +257,7 @@ static bool find_layers(struct session *session, struct err *err)
     if (!store_has_layers(&session->store, key, &session->image)) {
         enum pull_policy policy = session->options.pull == PULL_NEVER ? PULL_NEVER : PULL_MISSING;
 
-        if (!ensure(session, policy, err) || !load(session, &found, err))
+        if (!obtain(session, policy, &found, err))
             return false;
         if (!found || !store_has_layers(&session->store, key, &session->image))
             return err_set(err, ERR_ENGINE_FAILED,

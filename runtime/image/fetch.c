@@ -15,8 +15,6 @@ static bool no_memory(struct err *err)
 void fetch_release(struct fetch *fetch)
 {
     image_name_release(&fetch->name);
-    free(fetch->descriptor.media_type);
-    free(fetch->descriptor.digest);
     manifest_release(&fetch->manifest);
     image_release(&fetch->image);
     cleanup_source(&fetch->source);
@@ -158,17 +156,6 @@ static bool check_platform(const struct fetch *fetch, struct err *err)
     return err_hint(err, "choose an image that is built for %s", wanted);
 }
 
-static bool set_descriptor(struct fetch *fetch, const char *digest, size_t size,
-                           const char *media_type, struct err *err)
-{
-    fetch->descriptor = (struct descriptor){
-        .media_type = strdup(media_type),
-        .digest = strdup(digest),
-        .size = size,
-    };
-    return (fetch->descriptor.media_type && fetch->descriptor.digest) || no_memory(err);
-}
-
 /* Looks for the manifest in the store alone; what is damaged there counts as missing. */
 static bool resolve_in_store(struct fetch *fetch, struct err *err)
 {
@@ -272,9 +259,7 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     };
     if (!fetch->name.reference || !fetch->name.digest || !fetch->name.manifest_digest)
         return no_memory(err);
-    return set_descriptor(fetch, digest, top.text.len,
-                          top.media_type ? top.media_type : MEDIA_OCI_MANIFEST, err) &&
-           check_known(fetch, err);
+    return check_known(fetch, err);
 }
 
 /* A record knows passwd and group already, and its lock keeps the image from being removed. */
@@ -295,8 +280,10 @@ static bool load_record(struct fetch *fetch, struct err *err)
 
 static bool resolve(struct fetch *fetch, struct err *err)
 {
-    fetch->lock = store_lock(fetch->store, "store", LOCK_SH, err);
-    if (fetch->lock < 0 || !store_sweep(fetch->store, fetch->remover, err))
+    if (fetch->lock < 0)
+        fetch->lock = store_open_lock(fetch->store, "store", err);
+    if (fetch->lock < 0 || !store_lock_opened(fetch->lock, "store", LOCK_SH, err) ||
+        !store_sweep(fetch->store, fetch->remover, err))
         return false;
     if (fetch->policy != FETCH_ALWAYS && !resolve_in_store(fetch, err))
         return false;
@@ -331,7 +318,7 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
     if (fetch->has_name)
         return true;
     /* The name last: where it is known, the rest is there. */
-    return store_save_index(fetch->store, stored_as(fetch)->name, &fetch->descriptor,
+    return store_save_index(fetch->store, stored_as(fetch)->name, fetch->name.manifest_digest,
                             &fetch->image.platform, err) &&
            store_save_name(fetch->store, stored_as(fetch), fetch->platform, &fetch->name,
                            fingerprint, err);

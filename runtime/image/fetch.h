@@ -78,9 +78,9 @@ struct fetch {
     enum fetch_policy policy;
     const struct tree_remover *remover;
     struct fetch_progress progress;
+    int lock; /* of the store: -1, or an opened one that the caller shares */
     /* Results. `image` has passwd and group once fetch_layers was there. */
     struct image_name name;
-    struct descriptor descriptor; /* of the manifest, unless the store knew it already */
     struct manifest manifest;
     struct image image;
     struct fetch_phase_time phases[FETCH_PHASES];
@@ -91,7 +91,6 @@ struct fetch {
     struct store_fingerprint fingerprint;
     struct source *source;
     struct strv warnings; /* that were handed on */
-    int lock;
 };
 
 #define FETCH_INIT ((struct fetch){.image = IMAGE_INIT, .lock = -1})

@@ -303,3 +303,52 @@ const struct index_entry *manifest_choose(const struct manifest *index,
         platform_error(index, wanted, what, err);
     return best ? best : unnamed;
 }
+
+/* ---- the same in OCI's types ---- */
+
+static const char *oci_type(const char *type)
+{
+    if (strcmp(type, MEDIA_DOCKER_MANIFEST) == 0)
+        return MEDIA_OCI_MANIFEST;
+    if (strcmp(type, MEDIA_DOCKER_CONFIG) == 0)
+        return MEDIA_OCI_CONFIG;
+    for (size_t i = 0; i < ARRAY_SIZE(layer_types); i++) {
+        if (strcmp(type, layer_types[i].media_type) != 0)
+            continue;
+        /* OCI's come first in the table. */
+        for (size_t k = 0; k < i; k++) {
+            if (layer_types[k].compression == layer_types[i].compression)
+                return layer_types[k].media_type;
+        }
+    }
+    return type;
+}
+
+/* False without memory. */
+static bool set_oci_type(json_t *object, bool *changed)
+{
+    const char *type = json_text(object, "mediaType"), *oci = type ? oci_type(type) : NULL;
+
+    if (!type || strcmp(type, oci) == 0)
+        return true;
+    *changed = true;
+    return json_object_set_new(object, "mediaType", json_string(oci)) == 0;
+}
+
+bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci, struct err *err)
+{
+    autojson *json = json_parse(text, len, what, ERR_IMAGE_CORRUPT, err);
+    json_t *layer;
+    bool changed = false, ok = json;
+    size_t i;
+
+    *oci = NULL;
+    if (!json)
+        return false;
+    ok = set_oci_type(json, &changed) && set_oci_type(json_object_get(json, "config"), &changed);
+    json_array_foreach (json_object_get(json, "layers"), i, layer)
+        ok = ok && set_oci_type(layer, &changed);
+    if (ok && changed)
+        *oci = json_dump_line(json);
+    return (ok && (!changed || *oci)) || no_memory(err);
+}

@@ -67,6 +67,12 @@ bool manifest_parse(const char *text, size_t len, const char *media_type, const 
 void manifest_release(struct manifest *manifest);
 
 /*
+ * The same image in OCI's types, for tools that know no others: *oci is a text of the caller's,
+ * always the same for the same `text`, or NULL when there is nothing of docker's in it.
+ */
+bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci, struct err *err);
+
+/*
  * The entry that serves `wanted` best, the first of equals; an entry that names no platform comes
  * last. With none the error is image.platform, and lists what there is.
  */

@@ -193,7 +193,12 @@ enum registry_outcome registry_refused(const struct registry_client *client,
     default:
         err_set(err, ERR_REGISTRY_UNREACHABLE, "the registry '%s' answers %ld for '%s'", host,
                 response->status, name);
-        err_hint(err, "try again later, or ask the registry's administrator");
+        /* What servers with TLS say to a request without. */
+        if (response->status == 400 && endpoint->insecure)
+            err_hint(err,
+                     "if it speaks https, say so: 'plain_http': false, or a directory in certs.d");
+        else
+            err_hint(err, "try again later, or ask the registry's administrator");
     }
     take_after(response, tries);
     return is_temporary(response->status) ? REGISTRY_AGAIN : REGISTRY_FAILED;

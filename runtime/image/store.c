@@ -13,7 +13,6 @@
 #include "base/path.h"
 
 #define REFERENCE_PART_MAX 200 /* bytes of one component of a reference's path; NAME_MAX is 255 */
-#define LAYOUT_FILE        "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 #define INDEX_FILE         "{\"schemaVersion\":2,\"manifests\":[]}\n"
 #define LAYER_PATH_MAX     256
 
@@ -109,7 +108,7 @@ static bool create_contents(int fd, struct err *err)
             return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dirs[i]);
     }
     return write_once(fd, "index.json", INDEX_FILE, err) &&
-           write_once(fd, "oci-layout", LAYOUT_FILE, err);
+           write_once(fd, "oci-layout", STORE_LAYOUT_FILE, err);
 }
 
 bool store_open(const char *path, struct store *store, struct err *err)
@@ -141,6 +140,18 @@ void store_close(struct store *store)
     free(store->path);
     close_fd(store->fd);
     *store = STORE_INIT;
+}
+
+int store_open_lock(const struct store *store, const char *name, struct err *err)
+{
+    autofree char *path = text_printf("locks/%s", name);
+    autofd fd = -1;
+
+    if (path)
+        fd = openat(store->fd, path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        err_errno(err, ERR_CONFIG_INVALID, "cannot open the lock '%s' of the image store", name);
+    return TAKE_FD(fd);
 }
 
 /* ---- references ---- */

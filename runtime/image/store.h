@@ -71,6 +71,8 @@ struct store_fingerprint {
 #define RECORD_MAX       (8 << 20) /* bytes of a record */
 #define PLATFORMS_MAX    64        /* platforms that are remembered of one reference */
 
+#define STORE_LAYOUT_FILE "{\"imageLayoutVersion\":\"1.0.0\"}\n"
+
 #define STORE_NAME_SCHEMA  "stepcell.reference/1"
 #define STORE_IMAGE_SCHEMA "stepcell.image-record/1"
 
@@ -83,6 +85,12 @@ char *store_path(const char *option, struct err *err);
 /* Opens the store at `path`; creates what is missing. */
 bool store_open(const char *path, struct store *store, struct err *err);
 void store_close(struct store *store);
+
+/*
+ * A descriptor of locks/NAME, which is not locked yet, or -1. Whoever inherits it can lock it for
+ * both.
+ */
+int store_open_lock(const struct store *store, const char *name, struct err *err);
 
 /*
  * Looks `reference` up for `platform`: true with *found telling whether the store knows it. A

@@ -183,17 +183,6 @@ static bool add_blob(const struct exporter *exporter, const char *digest, struct
            (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
 }
 
-static json_t *entry_json(const struct image_name *name, size_t size, const struct manifest *parsed,
-                          const struct platform *platform, const char *tag)
-{
-    bool docker = parsed->layer_count && strstr(parsed->config.media_type, "docker");
-
-    return json_pack("{s:s, s:s, s:I, s:{s:s, s:s}, s:{s:s}}", "mediaType",
-                     docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST, "digest",
-                     name->manifest_digest, "size", (json_int_t)size, "platform", "architecture",
-                     platform->arch, "os", platform->os, "annotations", ANNOTATION_REF_NAME, tag);
-}
-
 /* The images of a layout that is there, but the one of this tag. */
 static json_t *others(const struct exporter *exporter, const char *tag)
 {
@@ -234,12 +223,14 @@ static bool export_to(const struct exporter *exporter, const struct image_name *
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
     automanifest manifest = {0};
+    char digest[DIGEST_TEXT_MAX];
+    uint64_t size;
 
-    if (!store_read_blob(exporter->store, name->manifest_digest, &text, err) ||
+    if (!store_oci_manifest(exporter->store, name->manifest_digest, digest, &size, err) ||
+        !store_read_blob(exporter->store, name->manifest_digest, &text, err) ||
         !manifest_parse(text.data, text.len, NULL, name->reference, &manifest, err) ||
         !add_text(exporter, "oci-layout", LAYOUT, err) || !add_directory(exporter, "blobs", err) ||
-        !add_directory(exporter, "blobs/sha256", err) ||
-        !add_blob(exporter, name->manifest_digest, err) ||
+        !add_directory(exporter, "blobs/sha256", err) || !add_blob(exporter, digest, err) ||
         !add_blob(exporter, manifest.config.digest, err))
         return false;
     for (size_t i = 0; i < manifest.layer_count; i++) {
@@ -250,7 +241,7 @@ static bool export_to(const struct exporter *exporter, const struct image_name *
         if (!repeated && !add_blob(exporter, manifest.layers[i].blob.digest, err))
             return false;
     }
-    return add_index(exporter, entry_json(name, text.len, &manifest, platform, tag), tag, err);
+    return add_index(exporter, store_index_entry(tag, digest, size, platform), tag, err);
 }
 
 static bool export_archive(struct exporter *exporter, const struct image_name *name,

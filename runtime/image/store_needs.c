@@ -52,6 +52,8 @@ bool store_add_needs(const struct store *store, const struct image *image, struc
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
     automanifest manifest = {0};
+    autofree char *oci = NULL;
+    char digest[DIGEST_TEXT_MAX];
     bool ok = add_new(&needs->blobs, image->manifest_digest) &&
               add_new(&needs->blobs, image->config_digest);
 
@@ -61,6 +63,11 @@ bool store_add_needs(const struct store *store, const struct image *image, struc
         manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
         for (size_t i = 0; ok && i < manifest.layer_count; i++)
             ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
+        ok = ok && manifest_as_oci(text.data, text.len, image->manifest_digest, &oci, err);
+        if (ok && oci) {
+            digest_of(oci, strlen(oci), digest);
+            ok = add_new(&needs->blobs, digest);
+        }
     }
     return ok || no_memory(err);
 }

@@ -12,6 +12,12 @@ bool store_each(const struct store *store, const char *path,
                 bool (*visit)(void *data, const char *path, const char *name, struct err *err),
                 void *data, struct err *err);
 
+/* The same for the file of each reference, with its path below the store. */
+bool store_each_reference(const struct store *store,
+                          bool (*visit)(void *data, const char *path, const char *name,
+                                        struct err *err),
+                          void *data, struct err *err);
+
 /* Digests of blobs and diff ids of layers. */
 struct needs {
     struct strv blobs, layers;

@@ -29,7 +29,8 @@ static bool has_suffix(const char *name, const char *suffix)
 
 struct lister {
     const struct store *store;
-    struct stored_names *names;
+    bool (*visit)(void *data, const char *path, const char *name, struct err *err);
+    void *data;
     int depth;
 };
 
@@ -67,17 +68,24 @@ static bool add_name(struct stored_names *names, const char *reference, const ch
     return (name.reference && name.file && name.digest && name.manifest_digest) || no_memory(err);
 }
 
-static bool list_file(struct lister *lister, const char *path, struct err *err)
+struct listing {
+    const struct store *store;
+    struct stored_names *names;
+};
+
+static bool list_file(void *data, const char *path, const char *file, struct err *err)
 {
-    autojson *record = json_read_file(lister->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
+    struct listing *listing = data;
+    autojson *record = json_read_file(listing->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
     const char *schema = json_text(record, "schema"), *reference = json_text(record, "reference");
     const char *platform;
     json_t *entry;
 
+    (void)file;
     if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !reference)
         return true;
     json_object_foreach (json_object_get(record, "platforms"), platform, entry) {
-        if (!add_name(lister->names, reference, path, platform, entry, err))
+        if (!add_name(listing->names, reference, path, platform, entry, err))
             return false;
     }
     return true;
@@ -92,13 +100,23 @@ static bool list_entry(void *data, const char *dir, const char *name, struct err
     if (!path)
         return no_memory(err);
     if (has_suffix(name, ".json"))
-        return list_file(lister, path, err);
+        return lister->visit(lister->data, path, name, err);
     if (lister->depth >= REFERENCE_DEPTH_MAX)
         return true;
     lister->depth++;
     ok = store_each(lister->store, path, list_entry, lister, err);
     lister->depth--;
     return ok;
+}
+
+bool store_each_reference(const struct store *store,
+                          bool (*visit)(void *data, const char *path, const char *name,
+                                        struct err *err),
+                          void *data, struct err *err)
+{
+    struct lister lister = {.store = store, .visit = visit, .data = data};
+
+    return store_each(store, "references", list_entry, &lister, err);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -117,9 +135,9 @@ static int compare_names(const void *a, const void *b)
 bool store_list(const struct store *store, struct stored_names *names, struct err *err)
 {
     autonames listed = {0};
-    struct lister lister = {.store = store, .names = &listed};
+    struct listing listing = {.store = store, .names = &listed};
 
-    if (!store_each(store, "references", list_entry, &lister, err))
+    if (!store_each_reference(store, list_file, &listing, err))
         return false;
     if (listed.count)
         qsort(listed.items, listed.count, sizeof(*listed.items), compare_names);

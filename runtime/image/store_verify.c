@@ -12,6 +12,7 @@
 #include "runtime/image/image_config.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_needs.h"
+#include "runtime/image/store_verify_names.h"
 #include "runtime/image/tree_compare.h"
 
 #define NAME_MAX_LEN   512
@@ -88,6 +89,20 @@ static bool verify_blob(void *data, const char *dir, const char *name, struct er
 
 static const char unreadable[] = "it cannot be read";
 static const char changed[] = "it is not what the configuration says";
+static const char other_accounts[] = "its passwd or group is not what it was";
+
+/* Of passwd and group nothing else knows what they should be. */
+static bool has_its_accounts(const struct store *store, const struct image *image)
+{
+    autofree char *path = text_printf("images/%s/image.json", digest_hex(image->manifest_digest));
+    struct err ignored;
+    autojson *record =
+        path ? json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored) : NULL;
+    const char *written = json_text(record, RECORD_ACCOUNTS);
+    char found[DIGEST_TEXT_MAX];
+
+    return written && store_accounts_digest(image, found) && strcmp(found, written) == 0;
+}
 
 /* Loads the manifest and compares the record with the configuration that it was made of. */
 static const char *check_record(const struct store *store, const struct image *image,
@@ -112,6 +127,8 @@ static const char *check_record(const struct store *store, const struct image *i
     theirs = fresh.manifest_digest && fresh.config_digest ? store_image_json(&fresh) : NULL;
     if (!ours || !theirs || !json_equal(ours, theirs))
         return changed;
+    if (!has_its_accounts(store, image))
+        return other_accounts;
     for (size_t i = 0; i < manifest->layer_count; i++) {
         if (!store_has_blob(store, &manifest->layers[i].blob))
             return "the blob of a layer is missing";
@@ -348,7 +365,8 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     if (!what)
         return store_each(verification->store, "layers", verify_layers_of_map, &check, err);
     report(verification, "record", digest, what, REMEDY_PULL);
-    return what != changed || drop_changed(verification->store, path, err);
+    return (what != changed && what != other_accounts) ||
+           drop_changed(verification->store, path, err);
 }
 
 bool store_verify(const struct store *store, struct store_check *check, struct err *err)
@@ -359,5 +377,6 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
 
     return lock >= 0 && store_sweep(store, check->remover, err) &&
            store_each(store, "blobs/sha256", verify_blob, &verification, err) &&
-           store_each(store, "images", verify_image, &verification, err);
+           store_each(store, "images", verify_image, &verification, err) &&
+           store_verify_names(store, check, err);
 }

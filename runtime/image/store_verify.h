@@ -1,10 +1,10 @@
 /*
- * Verifies everything in the store, against the digests that name it: blobs, records and unpacked
- * layers (docs/design/pull.md says what is compared).
+ * Verifies everything in the store, against the digests that name it: blobs, records, unpacked
+ * layers, references and the files of the OCI layout (docs/design/pull.md says what is compared).
  *
- * What is wrong is dealt with where that can be done: a damaged blob and a damaged record are
- * removed, and the next pull brings them again; a damaged layer is replaced by one that is unpacked
- * anew, unless a cell uses it.
+ * What is wrong is dealt with where that can be done: a damaged blob, record or reference is
+ * removed, and the next pull brings it again; a damaged layer is replaced by one that is unpacked
+ * anew, unless a cell uses it; oci-layout and index.json are written anew.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
@@ -14,8 +14,8 @@
 enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN };
 
 struct finding {
-    const char *part; /* "blob", "record" or "layer" */
-    const char *name; /* digest, or MAP/HEX */
+    const char *part; /* "blob", "record", "layer", "reference" or "layout" */
+    const char *name; /* digest, MAP/HEX, or a file's */
     const char *what; /* is wrong; may hold anything that an image does */
     enum finding_remedy remedy;
 };

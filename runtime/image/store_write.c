@@ -19,26 +19,22 @@ static bool no_memory(struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot write to the image store");
 }
 
-int store_lock(const struct store *store, const char *name, int operation, struct err *err)
+bool store_lock_opened(int fd, const char *name, int operation, struct err *err)
 {
-    autofree char *path = text_printf("locks/%s", name);
-    autofd fd = -1;
     int result;
 
-    if (path)
-        fd = openat(store->fd, path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        err_errno(err, ERR_CONFIG_INVALID, "cannot open the lock '%s' of the image store", name);
-        return -1;
-    }
     do {
         result = flock(fd, operation);
     } while (result < 0 && errno == EINTR);
-    if (result < 0) {
-        err_errno(err, ERR_STORE_BUSY, "cannot get the lock '%s' of the image store", name);
-        return -1;
-    }
-    return TAKE_FD(fd);
+    return result == 0 ||
+           err_errno(err, ERR_STORE_BUSY, "cannot get the lock '%s' of the image store", name);
+}
+
+int store_lock(const struct store *store, const char *name, int operation, struct err *err)
+{
+    autofd fd = store_open_lock(store, name, err);
+
+    return fd >= 0 && store_lock_opened(fd, name, operation, err) ? TAKE_FD(fd) : -1;
 }
 
 /* ---- blobs ---- */
@@ -313,13 +309,27 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
+{
+    autodigest *hash = digest_new();
+
+    if (!hash)
+        return false;
+    digest_update(hash, image->passwd, strlen(image->passwd) + 1);
+    digest_update(hash, image->group, strlen(image->group));
+    digest_finish(hash, text);
+    return true;
+}
+
 static bool write_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
     autojson *json = store_image_json(image);
+    char accounts[DIGEST_TEXT_MAX];
 
-    if (!path || !json)
+    if (!path || !json || !store_accounts_digest(image, accounts) ||
+        json_object_set_new(json, RECORD_ACCOUNTS, json_string(accounts)) < 0)
         return no_memory(err);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
@@ -363,6 +373,17 @@ static json_t *other_platforms(const struct store *store, const char *path, cons
     return json_incref(platforms);
 }
 
+bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX])
+{
+    autofree char *line = NULL;
+
+    json_object_del(record, NAME_CHECKSUM);
+    line = json_dump_line(record);
+    if (line)
+        digest_of(line, strlen(line), text);
+    return line;
+}
+
 static bool make_parents(const struct store *store, const char *path, struct err *err)
 {
     autofree char *dir = strdup(path);
@@ -383,7 +404,7 @@ bool store_save_name(const struct store *store, const struct reference *referenc
     autojson *source = fingerprint ? source_json(fingerprint) : NULL;
     autojson *record = NULL;
     autofd lock = -1;
-    char text[PLATFORM_TEXT_MAX];
+    char text[PLATFORM_TEXT_MAX], checksum[DIGEST_TEXT_MAX];
     json_t *platforms;
 
     if (!path)
@@ -398,6 +419,9 @@ bool store_save_name(const struct store *store, const struct reference *referenc
         json_pack("{s:s, s:s}", "digest", name->digest, "manifest_digest", name->manifest_digest));
     record = json_pack("{s:s, s:s, s:O*, s:o}", "schema", STORE_NAME_SCHEMA, "reference",
                        reference->name, "source", source, "platforms", platforms);
+    if (!record || !store_name_digest(record, checksum) ||
+        json_object_set_new(record, NAME_CHECKSUM, json_string(checksum)) < 0)
+        return no_memory(err);
     return write_json(store, path, record, err);
 }
 
@@ -421,7 +445,7 @@ static json_t *index_without(const struct store *store, const char *name)
     return kept;
 }
 
-static bool write_index(const struct store *store, json_t *entries, struct err *err)
+bool store_write_index(const struct store *store, json_t *entries, struct err *err)
 {
     autojson *index = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_INDEX,
                                 "manifests", entries);
@@ -429,27 +453,46 @@ static bool write_index(const struct store *store, json_t *entries, struct err *
     return write_json(store, "index.json", index, err);
 }
 
-bool store_save_index(const struct store *store, const char *name,
-                      const struct descriptor *manifest, const struct platform *platform,
-                      struct err *err)
+json_t *store_index_entry(const char *name, const char *digest, uint64_t size,
+                          const struct platform *platform)
+{
+    return json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType", MEDIA_OCI_MANIFEST,
+                     "digest", digest, "size", (json_int_t)size, "annotations", ANNOTATION_REF_NAME,
+                     name, "platform", "architecture", platform->arch, "os", platform->os);
+}
+
+bool store_oci_manifest(const struct store *store, const char *digest, char found[DIGEST_TEXT_MAX],
+                        uint64_t *size, struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX);
+    autofree char *oci = NULL;
+
+    if (!store_read_blob(store, digest, &text, err) ||
+        !manifest_as_oci(text.data, text.len, digest, &oci, err))
+        return false;
+    *size = oci ? strlen(oci) : text.len;
+    digest_of(oci ? oci : text.data, *size, found);
+    return !oci || store_put_blob(store, found, oci, *size, err);
+}
+
+bool store_save_index(const struct store *store, const char *name, const char *manifest_digest,
+                      const struct platform *platform, struct err *err)
 {
     autofd lock = store_lock(store, "index", LOCK_EX, err);
+    char digest[DIGEST_TEXT_MAX];
     json_t *entries;
+    uint64_t size;
 
-    if (lock < 0)
+    if (lock < 0 || !store_oci_manifest(store, manifest_digest, digest, &size, err))
         return false;
     entries = index_without(store, name);
-    json_array_append_new(entries, json_pack("{s:s, s:s, s:I, s:{s:s}, s:{s:s, s:s}}", "mediaType",
-                                             manifest->media_type, "digest", manifest->digest,
-                                             "size", (json_int_t)manifest->size, "annotations",
-                                             ANNOTATION_REF_NAME, name, "platform", "architecture",
-                                             platform->arch, "os", platform->os));
-    return write_index(store, entries, err);
+    json_array_append_new(entries, store_index_entry(name, digest, size, platform));
+    return store_write_index(store, entries, err);
 }
 
 bool store_remove_index(const struct store *store, const char *name, struct err *err)
 {
     autofd lock = store_lock(store, "index", LOCK_EX, err);
 
-    return lock >= 0 && write_index(store, index_without(store, name), err);
+    return lock >= 0 && store_write_index(store, index_without(store, name), err);
 }

@@ -17,6 +17,9 @@
 /* Locks locks/NAME; `operation` is flock's. A descriptor that holds the lock, or -1. */
 int store_lock(const struct store *store, const char *name, int operation, struct err *err);
 
+/* The same with a descriptor of store_open_lock's. */
+bool store_lock_opened(int fd, const char *name, int operation, struct err *err);
+
 /* ---- blobs ---- */
 
 /*
@@ -76,19 +79,41 @@ void blob_writer_release(struct blob_writer *writer);
 /* A record that is there stays: the lock of a cell is on that file. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
-/* What the record says of an image, owned by the caller. */
+/* What the record says of an image, owned by the caller; and the digest of its passwd and group,
+ * which stands beside that. */
 json_t *store_image_json(const struct image *image);
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX]);
+
+#define RECORD_ACCOUNTS "accounts_digest"
 
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,
                      const struct platform *platform, const struct image_name *name,
                      const struct store_fingerprint *fingerprint, struct err *err);
 
-/* Names the manifest in index.json, where other tools look. */
-bool store_save_index(const struct store *store, const char *name,
-                      const struct descriptor *manifest, const struct platform *platform,
-                      struct err *err);
+/* The digest of a name's record, out of which NAME_CHECKSUM is taken, whose value it is. */
+bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX]);
+
+#define NAME_CHECKSUM "checksum"
+
+/* Names the manifest in index.json, where other tools look; in OCI's form, since they know no other
+ * in a layout. */
+bool store_save_index(const struct store *store, const char *name, const char *manifest_digest,
+                      const struct platform *platform, struct err *err);
 bool store_remove_index(const struct store *store, const char *name, struct err *err);
+
+/*
+ * Digest and size of the OCI form of a manifest in the store, which is made a blob of its own where
+ * the manifest is docker's. It belongs to the manifest: store_add_needs counts it.
+ */
+bool store_oci_manifest(const struct store *store, const char *digest, char found[DIGEST_TEXT_MAX],
+                        uint64_t *size, struct err *err);
+
+/* The entry of index.json for such a manifest; and index.json with these entries, which it takes.
+ * The lock "index" is held. */
+json_t *store_index_entry(const char *name, const char *digest, uint64_t size,
+                          const struct platform *platform);
+bool store_write_index(const struct store *store, json_t *entries, struct err *err);
 
 /* ---- what there is ---- */
 

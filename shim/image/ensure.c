@@ -20,7 +20,9 @@ static const char help_text[] =
     "  --user U          the step's USER[:GROUP]; the image's by default\n"
     "  --map-user IDS    UID:GID of the step, or 'config' to look them up\n"
     "  --progress MODE   auto, plain or none\n"
-    "  --report FD       the descriptor for the line; stdout by default\n";
+    "  --report FD       the descriptor for the line; stdout by default\n"
+    "  --lock FD         the store's lock, opened, which the caller shares: what this has made\n"
+    "                    stays as long as the caller keeps it\n";
 
 static bool parse_policy(const char *text, enum fetch_policy *policy, struct err *err)
 {
@@ -37,7 +39,7 @@ static bool parse_policy(const char *text, enum fetch_policy *policy, struct err
                    text);
 }
 
-static bool parse_report(const char *text, int *fd, struct err *err)
+static bool parse_fd(const char *text, int *fd, struct err *err)
 {
     uint64_t number;
 
@@ -66,7 +68,7 @@ static bool write_report(int fd, const json_t *report)
 int command_ensure(int argc, char **argv)
 {
     struct obtain obtain = {0};
-    const char *pull = NULL, *report_fd = "1";
+    const char *pull = NULL, *report_fd = "1", *lock_fd = NULL;
     bool help = false;
     const struct option_spec options[] = {
         {"--store", NULL, &obtain.store, NULL},
@@ -76,6 +78,7 @@ int command_ensure(int argc, char **argv)
         {"--map-user", NULL, &obtain.map_user, NULL},
         {"--progress", NULL, &obtain.progress, NULL},
         {"--report", NULL, &report_fd, NULL},
+        {"--lock", NULL, &lock_fd, NULL},
         {NULL, NULL, NULL, NULL},
     };
     autojson *report = NULL;
@@ -89,7 +92,8 @@ int command_ensure(int argc, char **argv)
         print_out("%s", help_text);
         return 0;
     }
-    if (!parse_report(report_fd, &fd, &err) || !parse_policy(pull, &obtain.policy, &err))
+    if (!parse_fd(report_fd, &fd, &err) || (lock_fd && !parse_fd(lock_fd, &obtain.lock, &err)) ||
+        !parse_policy(pull, &obtain.policy, &err))
         return command_failed(&err);
     if (words != 1) {
         err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");

@@ -88,7 +88,7 @@ int main(int argc, char **argv)
             continue;
         if (commands[i].supervised)
             return supervise(commands[i].run, argc - 2, argv + 2, clear_away);
-        return commands[i].run(argc - 2, argv + 2);
+        return command_end(commands[i].run(argc - 2, argv + 2));
     }
     err_set(&err, ERR_OPTION_INVALID, "unknown command 'image %s'", name);
     err_hint(&err, "'stepcell image --help' lists the commands");

@@ -116,6 +116,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.reference = &reference;
     fetch.platform = &platform;
     fetch.policy = obtain->policy;
+    fetch.lock = obtain->lock ? obtain->lock : -1;
     fetch.remover = &mapped_remover;
     fetch.progress = progress_callbacks(&progress);
     if (!fetch_resolve(&fetch, err) || !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err)) {

@@ -13,6 +13,7 @@ struct obtain {
     const char *reference;
     const char *name_as; /* the name in the store, or NULL for the reference */
     enum fetch_policy policy;
+    int lock; /* the store's, opened, which the caller shares; 0 when there is none */
 };
 
 /*

@@ -30,13 +30,10 @@ static void watched_set(sigset_t *set)
 _Noreturn static void work(int (*command)(int argc, char **argv), int argc, char **argv,
                            pid_t parent)
 {
-    int status;
-
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(STATUS_FAILED);
-    status = command(argc, argv);
-    exit(fflush(stdout) == 0 ? status : STATUS_FAILED);
+    exit(command_end(command(argc, argv)));
 }
 
 /* Waits for the worker; 0 with its status, or the signal that came first. */

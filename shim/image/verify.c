@@ -16,7 +16,10 @@ static const char help_text[] =
     "unpacked\n"
     "layers with what their blobs hold. Removes damaged blobs, which the next pull gets again, "
     "and\n"
-    "replaces damaged layers, unless a cell uses them. Ends with 2 when something was wrong.\n\n"
+    "replaces damaged layers, unless a cell uses them, and what makes the store an OCI layout. "
+    "Ends "
+    "with\n"
+    "2 when something was wrong.\n\n"
     "  --json       as JSON\n"
     "  --store DIR  the image store\n";
 

@@ -4,10 +4,11 @@ load ../lib/common
 load ../lib/registry
 load ../lib/images
 
-setup() { MOUNTED=''; }
+setup() { MOUNTED='' LOOP=''; }
 
 teardown() {
     stop_registry
+    [ -z "$LOOP" ] || kill "$LOOP" 2>/dev/null || true
     [ -z "$MOUNTED" ] || umount "$MOUNTED"
 }
 
@@ -135,6 +136,55 @@ flip_behind() {
         done
     }
     each_caller small
+}
+
+@test "verify finds every bit of a record, and the next pull writes it anew" {
+    in_record() {
+        local name position
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        for name in image.json passwd group; do
+            for position in 0 20; do
+                flip_behind "$(echo "$STORE"/images/*/$name)" $position
+                run -2 stepcell image verify
+                assert_match "$output" "*record sha256:*pull the image again*"
+                run -0 stepcell image pull -q "$IMAGE"
+                run -0 stepcell image verify
+            done
+        done
+        run -0 --separate-stderr cell --user app -- id -u
+        assert_equal output "$output" 1000
+    }
+    each_caller in_record
+}
+
+@test "verify finds what changed in names and in the files of the layout" {
+    in_names() {
+        local name position sound
+        fresh_store
+        run -0 stepcell image verify
+        stepcell image pull -q "$IMAGE"
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        for name in index.json oci-layout; do
+            sound=$(<"$STORE/$name")
+            for position in 0 25; do
+                flip "$STORE/$name" $position
+                run -2 stepcell image verify
+                assert_match "$output" "layout $name: *repaired*1 findings"
+                run -0 stepcell image verify
+            done
+            assert_equal $name "$(<"$STORE/$name")" "$sound"
+        done
+        name=$(find "$STORE/references" -name '*busybox*')
+        for position in 0 60 "$(grep -bo manifest_digest "$name" | head -n 1 | cut -d: -f1)"; do
+            flip "$name" $((position + 5))
+            run -2 stepcell image verify
+            assert_match "$output" "reference *busybox*pull the image again*1 findings"
+            run -0 stepcell image pull -q "$IMAGE"
+            run -0 stepcell image verify
+        done
+    }
+    each_caller in_names
 }
 
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
@@ -267,6 +317,24 @@ flip_behind() {
     each_caller collect
 }
 
+@test "gc takes nothing from cells that are about to start" {
+    # Faster than a sanitizer lets them be, so that they meet.
+    STEPCELL=$STEPCELL_RELEASE
+    starting() {
+        fresh_store
+        while :; do stepcell image gc --unused-for 0s --max-size 0; done >/dev/null 3>&- &
+        LOOP=$!
+        for _ in {1..20}; do
+            run -0 --separate-stderr cell -- echo here
+            assert_equal output "$output" here
+        done
+        kill "$LOOP"
+        wait "$LOOP" || true
+        LOOP=''
+    }
+    each_caller starting
+}
+
 @test "the list tells size and last use" {
     sizes() {
         fresh_store
@@ -277,6 +345,17 @@ flip_behind() {
         assert_match "$output" "oci:*	linux/*	sha256:*	* MB	20*"
     }
     each_caller sizes
+}
+
+@test "output that cannot be written is a failure, and said" {
+    lost() { stepcell image "$@" >/dev/full; }
+    fresh_store
+    stepcell image pull -q "$IMAGE"
+    for words in "pull -q $IMAGE" list "list --json" "inspect $IMAGE" "gc" verify; do
+        # shellcheck disable=SC2086 # words are meant
+        run -125 --separate-stderr lost $words
+        assert_equal stderr "$stderr" "stepcell: cannot write the output: No space left on device"
+    done
 }
 
 @test "what is exported is what other tools and an import take" {
@@ -329,6 +408,31 @@ flip_behind() {
         [ -z "$(find . -name '*.tmp*')" ]
     }
     as_caller in_the_way
+}
+
+@test "an image of docker's types is read in place and exported like any other" {
+    docker_types() {
+        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from
+        fresh_store
+        digest=$(stepcell image pull -q "$image")
+        assert_equal digest "$digest" "$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$image")"
+        run -0 stepcell image gc
+        run -0 stepcell image export "$image" "oci:$made:one"
+        run -0 stepcell image export "$image" "oci-archive:$made.tar:one"
+        for from in "oci:$STORE:$image" "oci:$made:one" "oci-archive:$made.tar:one"; do
+            run -0 skopeo copy --quiet "$from" "dir:$WORK/copy"
+            rm -r "$WORK/copy"
+        done
+        run -0 umoci stat --image "$STORE:$image"
+        run -0 stepcell image verify
+        assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
+        run -0 stepcell image remove "$image"
+        assert_equal left "$(find "$STORE/blobs/sha256" -type f | wc -l)" 0
+        rm -rf "$made" "$made.tar"
+    }
+    start_registry
+    push "$IMAGE" docker-types:1 --format v2s2
+    each_caller docker_types
 }
 
 @test "a disk without room is store.full, before or while it fills, and a later pull goes on" {

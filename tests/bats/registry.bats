@@ -505,6 +505,14 @@ tls_registry() {
     assert_equal "plain requests" "$(requests plain .path)" ""
 }
 
+@test "a loopback registry that speaks https is told from one that fails" {
+    make_authority
+    make_certificate server IP:127.0.0.1
+    REGISTRY_TLS="tls: {certificate: $CERTS/server.cert, key: $CERTS/server.key}" start_registry
+    run -125 --separate-stderr stepcell image pull -q "$REGISTRY/tools:1"
+    assert_match "$stderr" "*answers 400 for*hint: *https*certs.d"
+}
+
 @test "redirects never lead from https to http, and each origin is asked for its own certificates" {
     make_authority
     make_certificate server IP:127.0.0.1

@@ -1,0 +1,195 @@
+#include "runtime/image/store_verify_names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "runtime/image/image_config.h"
+#include "runtime/image/store_needs.h"
+
+struct name_check {
+    const struct store *store;
+    struct store_check *check;
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot verify the image store");
+}
+
+static void report(struct store_check *check, const char *part, const char *name, const char *what,
+                   enum finding_remedy remedy)
+{
+    const struct finding finding = {part, name, what, remedy};
+
+    check->findings++;
+    check->found(check->data, &finding);
+}
+
+/* ---- references ---- */
+
+static bool is_as_written(const struct store *store, const char *path)
+{
+    struct err ignored;
+    autojson *record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    const char *text = json_text(record, NAME_CHECKSUM);
+    autofree char *written = text ? strdup(text) : NULL;
+    char found[DIGEST_TEXT_MAX];
+
+    return written && store_name_digest(record, found) && strcmp(written, found) == 0;
+}
+
+static bool verify_reference(void *data, const char *path, const char *name, struct err *err)
+{
+    struct name_check *names = data;
+
+    if (is_as_written(names->store, path))
+        return true;
+    report(names->check, "reference", name, "it is not what was written", REMEDY_PULL);
+    return unlinkat(names->store->fd, path, 0) == 0 || errno == ENOENT ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
+static bool verify_references(struct name_check *names, struct err *err)
+{
+    /* A pull may be writing one of them. */
+    autofd lock = store_lock(names->store, "references", LOCK_EX, err);
+
+    return lock >= 0 && store_each_reference(names->store, verify_reference, names, err);
+}
+
+/* ---- oci-layout ---- */
+
+static bool verify_layout(struct name_check *names, struct err *err)
+{
+    static const char name[] = "oci-layout", text[] = STORE_LAYOUT_FILE;
+    autobuf found = BUF_INIT(RECORD_MAX);
+    struct err ignored;
+
+    if (file_read(names->store->fd, name, &found, ERR_IMAGE_CORRUPT, &ignored) && found.data &&
+        strcmp(found.data, text) == 0)
+        return true;
+    report(names->check, "layout", name, "it is not what was written", REMEDY_DONE);
+    return file_replace(names->store->fd, name, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
+}
+
+/* ---- index.json ---- */
+
+/* What index.json should say of a manifest in the store; NULL when that cannot be told. */
+static json_t *expected_entry(const struct store *store, const char *name, const char *digest)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
+    automanifest manifest = {0};
+    autoimage image = IMAGE_INIT;
+    struct err ignored;
+
+    if (!store_read_blob(store, digest, &text, &ignored) ||
+        !manifest_parse(text.data, text.len, MEDIA_OCI_MANIFEST, digest, &manifest, &ignored) ||
+        manifest.is_index || !store_read_blob(store, manifest.config.digest, &config, &ignored) ||
+        !image_config_parse(config.data, config.len, digest, manifest.layer_count, &image,
+                            &ignored))
+        return NULL;
+    return store_index_entry(name, digest, text.len, &image.platform);
+}
+
+static bool has_record(const struct store *store, const char *digest)
+{
+    autofree char *path = text_printf("images/%s", digest_hex(digest));
+
+    return path && faccessat(store->fd, path, F_OK, 0) == 0;
+}
+
+/* An image that was found damaged is not the index's fault: the next pull brings it again. */
+static bool is_sound(const struct store *store, const json_t *entry)
+{
+    const char *name = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+    const char *digest = json_text(entry, "digest");
+    autojson *expected = NULL;
+
+    if (!name || !digest_is_valid(digest))
+        return false;
+    expected = expected_entry(store, name, digest);
+    return expected ? json_equal(expected, entry) : has_record(store, digest);
+}
+
+static bool names_it(const json_t *entries, const char *reference)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach (entries, i, entry) {
+        const char *name = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+
+        if (name && strcmp(name, reference) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Adds what the references name and the index does not. */
+static bool complete(const struct store *store, const struct stored_names *names, json_t *entries)
+{
+    bool added = false;
+
+    for (size_t i = 0; i < names->count; i++) {
+        const struct stored_name *name = &names->items[i];
+        char digest[DIGEST_TEXT_MAX];
+        struct err ignored;
+        json_t *entry;
+        uint64_t size;
+
+        if (names_it(entries, name->reference) ||
+            !store_oci_manifest(store, name->manifest_digest, digest, &size, &ignored))
+            continue;
+        entry = expected_entry(store, name->reference, digest);
+        if (entry && json_array_append_new(entries, entry) == 0)
+            added = true;
+    }
+    return added;
+}
+
+/*
+ * An entry that no reference stands behind is one of a pull that is under way, or was killed: it is
+ * no damage.
+ */
+static bool verify_index(struct name_check *names, struct err *err)
+{
+    const struct store *store = names->store;
+    autofd lock = store_lock(store, "index", LOCK_EX, err);
+    autojson *index = NULL, *frame = NULL, *kept = json_array();
+    autonames stored = {0};
+    const json_t *entry;
+    struct err ignored;
+    bool damaged;
+    size_t i;
+
+    if (lock < 0 || !store_list(store, &stored, err))
+        return false;
+    index = json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    /* An empty one may do without the type. */
+    frame = json_pack("{s:i, s:s*, s:O?}", "schemaVersion", 2, "mediaType",
+                      json_object_get(index, "mediaType") ? MEDIA_OCI_INDEX : NULL, "manifests",
+                      json_object_get(index, "manifests"));
+    if (!kept || !frame)
+        return no_memory(err);
+    damaged = !json_is_array(json_object_get(index, "manifests")) || !json_equal(index, frame);
+    json_array_foreach (json_object_get(index, "manifests"), i, entry) {
+        if (is_sound(store, entry))
+            json_array_append(kept, (json_t *)entry);
+    }
+    damaged = complete(store, &stored, kept) || damaged;
+    if (!damaged)
+        return true;
+    report(names->check, "layout", "index.json", "it does not name what the store has",
+           REMEDY_DONE);
+    return store_write_index(store, TAKE_PTR(kept), err);
+}
+
+bool store_verify_names(const struct store *store, struct store_check *check, struct err *err)
+{
+    struct name_check names = {store, check};
+
+    return verify_references(&names, err) && verify_layout(&names, err) &&
+           verify_index(&names, err);
+}

@@ -1,0 +1,17 @@
+/*
+ * The half of store_verify.h that looks at what names images: the records of references, and the
+ * files by which the store is an OCI layout for other tools.
+ */
+#ifndef STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_NAMES_H
+#define STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_NAMES_H
+
+#include "runtime/image/store_verify.h"
+
+/*
+ * The store's lock is held, and images were verified. A damaged reference is removed, and the next
+ * pull writes it again; oci-layout and index.json are written anew, index.json out of what the
+ * references name.
+ */
+bool store_verify_names(const struct store *store, struct store_check *check, struct err *err);
+
+#endif
