@@ -27,6 +27,17 @@ static bool reserve(struct buf *buf, size_t more)
     return true;
 }
 
+char *buf_reserve(struct buf *buf, size_t len)
+{
+    return reserve(buf, len) ? buf->data + buf->len : NULL;
+}
+
+void buf_added(struct buf *buf, size_t len)
+{
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+
 bool buf_append(struct buf *buf, const void *bytes, size_t len)
 {
     if (!reserve(buf, len))

@@ -26,6 +26,11 @@ struct buf {
 bool buf_append(struct buf *buf, const void *bytes, size_t len);
 bool buf_append_text(struct buf *buf, const char *text);
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Room for `len` bytes behind what is there, or NULL; buf_added says how many of them were used. */
+char *buf_reserve(struct buf *buf, size_t len);
+void buf_added(struct buf *buf, size_t len);
+
 void buf_release(struct buf *buf);
 
 /* The string, owned by the caller; the buffer is empty afterwards. NULL without memory. */

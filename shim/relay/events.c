@@ -1,5 +1,6 @@
 #include "shim/relay/events.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,26 +88,29 @@ static bool needs_escape(unsigned char byte)
 
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
-/* Whether any of the eight bytes needs an escape; right for bytes below 0x80, and says "maybe" for
- * others at the worst. */
-static bool word_needs_escape(uint64_t word)
+/*
+ * Marks the first byte of the eight that needs an escape, if any does, by its highest bit; what is
+ * marked behind it means nothing.
+ */
+static uint64_t mark_escapes(uint64_t word)
 {
     uint64_t quote = word ^ EACH_BYTE('"'), backslash = word ^ EACH_BYTE('\\');
     uint64_t found = (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1));
 
-    return (found & ~word & EACH_BYTE(0x80)) != 0;
+    return found & ~word & EACH_BYTE(0x80);
 }
 
 static size_t plain_length(const char *bytes, size_t len)
 {
     size_t i = 0;
-    uint64_t word;
 
-    while (i + sizeof(word) <= len) {
+    for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t)) {
+        uint64_t word, marks;
+
         memcpy(&word, bytes + i, sizeof(word));
-        if (word_needs_escape(word))
-            break;
-        i += sizeof(word);
+        marks = mark_escapes(le64toh(word));
+        if (marks)
+            return i + (size_t)__builtin_ctzll(marks) / 8;
     }
     while (i < len && !needs_escape((unsigned char)bytes[i]))
         i++;
@@ -115,13 +119,15 @@ static size_t plain_length(const char *bytes, size_t len)
 
 static char *put_escape(char *out, unsigned char byte)
 {
-    static const char hex[] = "0123456789abcdef", plain[] = "\"\\\b\f\n\r\t",
-                      letters[] = "\"\\bfnrt";
-    const char *found = byte ? strchr(plain, byte) : NULL;
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[] = {
+        ['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+        ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't',
+    };
 
     *out++ = '\\';
-    if (found) {
-        *out++ = letters[found - plain];
+    if (letters[byte]) {
+        *out++ = letters[byte];
         return out;
     }
     memcpy(out, "u00", 3);
@@ -133,27 +139,21 @@ static char *put_escape(char *out, unsigned char byte)
 /* Appends the inside of a JSON string: by hand, since this is where all output goes through. */
 static bool append_escaped(struct buf *line, const char *bytes, size_t len)
 {
-    char chunk[4096 * ESCAPED_MAX];
+    char *out = buf_reserve(line, len * ESCAPED_MAX), *start = out;
+    const char *end = bytes + len;
 
-    while (len > 0) {
-        size_t part = len < 4096 ? len : 4096;
-        const char *end = bytes + part;
-        char *out = chunk;
+    while (out && bytes < end) {
+        size_t plain = plain_length(bytes, (size_t)(end - bytes));
 
-        while (bytes < end) {
-            size_t plain = plain_length(bytes, (size_t)(end - bytes));
-
-            memcpy(out, bytes, plain);
-            out += plain;
-            bytes += plain;
-            if (bytes < end)
-                out = put_escape(out, (unsigned char)*bytes++);
-        }
-        if (!buf_append(line, chunk, (size_t)(out - chunk)))
-            return false;
-        len -= part;
+        memcpy(out, bytes, plain);
+        out += plain;
+        bytes += plain;
+        if (bytes < end)
+            out = put_escape(out, (unsigned char)*bytes++);
     }
-    return true;
+    if (out)
+        buf_added(line, (size_t)(out - start));
+    return out;
 }
 
 static bool emit_text(struct events *events, enum event_stream stream, const char *bytes,

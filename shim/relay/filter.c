@@ -9,12 +9,21 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the relay");
 }
 
+/* In blocks that a byte can count, which the compiler makes one instruction for many bytes of. */
 static uint64_t count_lines(const char *bytes, size_t len)
 {
     uint64_t lines = 0;
 
-    for (size_t i = 0; i < len; i++)
-        lines += bytes[i] == '\n';
+    while (len > 0) {
+        size_t part = len < UINT8_MAX ? len : UINT8_MAX;
+        uint8_t found = 0;
+
+        for (size_t i = 0; i < part; i++)
+            found = (uint8_t)(found + (bytes[i] == '\n'));
+        lines += found;
+        bytes += part;
+        len -= part;
+    }
     return lines;
 }
 
