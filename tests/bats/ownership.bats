@@ -250,7 +250,8 @@ homes_image() (
     tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
     put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" link
     echo x >"$root/home/step"
-    echo x >"$root/run"
+    mkdir -p "$root/run/stepcell"
+    echo x >"$root/run/stepcell/home"
     tar -C "$root" --numeric-owner -cf "$BATS_TEST_TMPDIR/homes.tar" .
     put_image "$layout" '{}' "$BATS_TEST_TMPDIR/homes.tar" | name_image "$layout" no-room
     chmod -R a+rX "$layout"
