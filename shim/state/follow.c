@@ -9,6 +9,7 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/signals.h"
+#include "shim/relay/event_line.h"
 
 #define CHUNK         65536
 #define LINE_MAX_LEN  SINK_QUEUE_MAX /* bytes of an event */
@@ -21,6 +22,7 @@ struct follower {
     struct loop_timer look_after, timeout;
     int log, inotify;
     struct buf line; /* the beginning of the next event */
+    struct buf text; /* of an event of output */
     struct sink out, err;
     json_t *result;
     bool at_end, timed_out;
@@ -43,53 +45,71 @@ static void stop_if_done(struct follower *follower)
         loop_stop(&follower->loop);
 }
 
-static bool give_output(struct follower *follower, const json_t *event, struct err *err)
+static bool give(struct follower *follower, enum event_stream stream, const char *bytes, size_t len,
+                 struct err *err)
 {
-    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
-    const json_t *text = json_object_get(event, "text");
-    struct sink *sink = stream && strcmp(stream, "stderr") == 0 ? &follower->err : &follower->out;
-    autofree char *bytes = NULL;
-    size_t len;
-
-    if (json_is_string(text))
-        return sink_write(sink, json_string_value(text), json_string_length(text), err);
-    bytes = base64 ? base64_decode(base64, &len) : NULL;
-    if (!bytes)
-        return err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
-    return sink_write(sink, bytes, len, err);
+    return sink_write(stream == EVENT_STDERR ? &follower->err : &follower->out, bytes, len, err);
 }
 
-static bool take_event(struct follower *follower, const json_t *event, struct err *err)
+/* Output that is no UTF-8. */
+static bool give_base64(struct follower *follower, const json_t *event, struct err *err)
+{
+    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
+    enum event_stream which = stream && strcmp(stream, "stderr") == 0 ? EVENT_STDERR : EVENT_STDOUT;
+    size_t len;
+    autofree char *bytes = base64 ? base64_decode(base64, &len) : NULL;
+
+    if (!bytes)
+        return err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
+    return give(follower, which, bytes, len, err);
+}
+
+static bool take_event(struct follower *follower, const json_t *event, bool wanted, struct err *err)
 {
     const struct follow_request *request = follower->request;
     const char *type = json_text(event, "type");
-    bool wanted = json_integer_value(json_object_get(event, "seq")) >= (json_int_t)request->since;
 
     if (type && strcmp(type, "step.finished") == 0)
         follower->result = json_incref(json_object_get(event, "result"));
     if (!wanted || !type || !request->output)
         return true;
     if (strcmp(type, "output") == 0)
-        return give_output(follower, event, err);
+        return give_base64(follower, event, err);
     if (strcmp(type, "warning") == 0 && json_text(event, "message"))
         print_note(request->verbosity, "%s", json_text(event, "message"));
     return true;
 }
 
+/* Hands a line on as it is, with its line end. */
+static bool hand_on(struct follower *follower, const char *line, size_t len, struct err *err)
+{
+    const struct follow_request *request = follower->request;
+
+    return (!request->lines || sink_write(&follower->out, line, len + 1, err)) &&
+           (!request->target || sink_write(request->target, line, len + 1, err));
+}
+
 static bool take_line(struct follower *follower, const char *line, size_t len, struct err *err)
 {
     const struct follow_request *request = follower->request;
-    autojson *event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
-    bool wanted;
+    struct buf *text = &follower->text;
+    enum event_stream stream;
+    json_t *event;
+    uint64_t seq;
+    bool ok;
 
+    if (event_line_read(line, len, &seq, &stream, text))
+        return seq < request->since ||
+               (hand_on(follower, line, len, err) &&
+                (!request->output || give(follower, stream, text->data, text->len, err)));
+    event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
     if (!event)
         return false;
-    wanted = json_integer_value(json_object_get(event, "seq")) >= (json_int_t)request->since;
-    if (wanted && request->lines && !sink_write(&follower->out, line, len + 1, err))
-        return false;
-    if (wanted && request->target && !sink_write(request->target, line, len + 1, err))
-        return false;
-    return take_event(follower, event, err);
+    seq = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+    ok = (seq < request->since || hand_on(follower, line, len, err)) &&
+         take_event(follower, event, seq >= request->since, err);
+    json_decref(event);
+    return ok;
 }
 
 /* Takes the lines that are whole out of what was read. */
@@ -223,6 +243,7 @@ static void close_follower(struct follower *follower)
     close_fd(follower->log);
     close_fd(follower->inotify);
     buf_release(&follower->line);
+    buf_release(&follower->text);
     loop_close(&follower->loop);
 }
 
@@ -245,6 +266,7 @@ bool follow(const struct step_dir *step, const struct follow_request *request, j
         .log = -1,
         .inotify = -1,
         .line = BUF_INIT(LINE_MAX_LEN),
+        .text = BUF_INIT(LINE_MAX_LEN),
         .out = SINK_INIT,
         .err = SINK_INIT,
     };

@@ -1,0 +1,21 @@
+/*
+ * Reading back what events.c writes: the lines of output, which are nearly all of a log. A parser of
+ * JSON takes them too, at a hundredth of the speed; what is not exactly as events.c writes it is
+ * left to that.
+ */
+#ifndef STEPCELL_SHIM_RELAY_EVENT_LINE_H
+#define STEPCELL_SHIM_RELAY_EVENT_LINE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "shim/relay/events.h"
+
+/*
+ * Whether the line, without its line end, is an event of output with text: then its number, its
+ * stream, and in place of what `text` holds the text. Also false when the text does not fit.
+ */
+bool event_line_read(const char *line, size_t len, uint64_t *seq, enum event_stream *stream,
+                     struct buf *text);
+
+#endif
