@@ -1,5 +1,5 @@
 /*
- * Reading back what events.c writes: the lines of output, which are nearly all of a log. A parser of
+ * Reading back what events.c writes: lines of output, which are nearly all of a log. A parser of
  * JSON takes them too, at a hundredth of the speed; what is not exactly as events.c writes it is
  * left to that.
  */
