@@ -46,6 +46,8 @@ static enum move sink_error(void)
     return errno == EINTR ? MOVED : SINK_GONE;
 }
 
+static void become_busy(struct pump *pump);
+
 static enum move splice_some(struct pump *pump)
 {
     size_t max = allowed(pump, SPLICE_MAX);
@@ -54,6 +56,8 @@ static enum move splice_some(struct pump *pump)
 
     if (max == 0)
         return SOURCE_EMPTY;
+    if (!pump->busy && pump->bytes > PUMP_BUSY)
+        become_busy(pump);
     n = splice(pump->ends.from, NULL, pump->own_sink, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
         took(pump, n);
@@ -104,11 +108,50 @@ static enum move write_held(struct pump *pump)
     return MOVED;
 }
 
+/* What the filter saw and did not change. */
+static enum move splice_held(struct pump *pump)
+{
+    ssize_t n = splice(pump->ends.from, NULL, pump->own_sink, NULL, pump->held - pump->sent,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+    if (n <= 0)
+        return sink_error();
+    took(pump, n);
+    pump->bytes += (uint64_t)n;
+    pump->sent += (size_t)n;
+    return MOVED;
+}
+
+/*
+ * Takes what the filter has seen out of the source. What it gave may lie in the buffer: the same
+ * bytes come there again.
+ */
+static bool take_seen(struct pump *pump, size_t offset, size_t len)
+{
+    pump->in_source = false;
+    while (len > 0) {
+        ssize_t n = read(pump->ends.from, pump->buffer + offset, len);
+
+        if (n <= 0 && errno != EINTR)
+            return false;
+        if (n > 0) {
+            took(pump, n);
+            offset += (size_t)n;
+            len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
 /* What was read is written, or counted where there is no sink any more, or never was one. */
 static enum move deliver(struct pump *pump)
 {
     size_t len = pump->held - pump->sent;
 
+    if (pump->in_source && !pump->sink_gone)
+        return splice_held(pump);
+    if (pump->in_source && !take_seen(pump, pump->sent, len))
+        return SOURCE_ENDED;
     if (pump->ends.to >= 0 && !pump->sink_gone)
         return write_held(pump);
     if (pump->ends.to < 0)
@@ -130,16 +173,53 @@ static enum move no_more(struct pump *pump, struct err *err)
     return filter->end(filter->data, &pump->out, &pump->held, err) ? MOVED : FAILED;
 }
 
-static enum move take_some(struct pump *pump, struct err *err)
+/* Gives the filter what is in the buffer, and holds what that gives back. */
+static bool filter_some(struct pump *pump, size_t len, struct err *err)
 {
     const struct pump_filter *filter = pump->ends.filter;
+    const char *seen = pump->buffer;
+
+    pump->out = seen;
+    pump->held = len;
+    if (filter && !filter->pass(filter->data, seen, len, &pump->out, &pump->held, err))
+        return false;
+    if (!pump->in_source || (pump->out == seen && pump->held == len))
+        return true;
+    return take_seen(pump, 0, len) || err_errno(err, ERR_ENGINE_FAILED, "cannot read the output");
+}
+
+/* Reads, or copies what then stays in the source until it is delivered. */
+static ssize_t read_some(struct pump *pump, size_t max)
+{
+    ssize_t n, got = 0;
+
+    pump->in_source = pump->copies[0] >= 0;
+    if (!pump->in_source)
+        return read(pump->ends.from, pump->buffer, max);
+    n = tee(pump->ends.from, pump->copies[1], max, SPLICE_F_NONBLOCK);
+    while (got < n) {
+        ssize_t more = read(pump->copies[0], pump->buffer + got, (size_t)(n - got));
+
+        if (more > 0)
+            got += more;
+        else if (errno != EINTR)
+            return -1;
+    }
+    return n;
+}
+
+static enum move take_some(struct pump *pump, struct err *err)
+{
     size_t max = allowed(pump, PUMP_CHUNK);
     ssize_t n;
 
     pump->sent = pump->held = 0;
+    pump->in_source = false;
     if (max == 0)
         return no_more(pump, err);
-    n = read(pump->ends.from, pump->buffer, max);
+    n = read_some(pump, max);
+    if (n <= 0)
+        pump->in_source = false;
     if (n < 0 && errno == EINTR)
         return MOVED;
     if (n < 0 && errno == EAGAIN && !pump->finishing)
@@ -147,13 +227,37 @@ static enum move take_some(struct pump *pump, struct err *err)
     /* A terminal that hung up, a socket that was reset: there is no more. */
     if (n <= 0)
         return no_more(pump, err);
-    took(pump, n);
-    pump->out = pump->buffer;
-    pump->held = (size_t)n;
-    return !filter ||
-                   filter->pass(filter->data, pump->buffer, (size_t)n, &pump->out, &pump->held, err)
-               ? MOVED
-               : FAILED;
+    if (!pump->in_source)
+        took(pump, n);
+    return filter_some(pump, (size_t)n, err) ? MOVED : FAILED;
+}
+
+static bool is_pipe(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/*
+ * A stream of which much has come is worth larger pipes: both sides run longer in one go. Not from
+ * the beginning, since pipes of an ordinary user have a limit in all (pipe(7)); where that is
+ * reached, they stay as they are.
+ */
+static void become_busy(struct pump *pump)
+{
+    pump->busy = true;
+    if (!is_pipe(pump->ends.from) || !is_pipe(pump->own_sink))
+        return;
+    fcntl(pump->ends.from, F_SETPIPE_SZ, PUMP_BUSY_PIPE);
+    fcntl(pump->own_sink, F_SETPIPE_SZ, PUMP_BUSY_PIPE);
+    if (!pump->ends.filter || pipe2(pump->copies, O_CLOEXEC | O_NONBLOCK) < 0)
+        return;
+    /* As many pieces as the source can have must fit, or a copy would wait for room. */
+    if (fcntl(pump->copies[0], F_SETPIPE_SZ, PUMP_BUSY_PIPE) < 0) {
+        pump->copies[0] = close_fd(pump->copies[0]);
+        pump->copies[1] = close_fd(pump->copies[1]);
+    }
 }
 
 static enum move copy_some(struct pump *pump, struct err *err)
@@ -163,6 +267,8 @@ static enum move copy_some(struct pump *pump, struct err *err)
 
     if (pump->sent < pump->held)
         return deliver(pump);
+    if (!pump->busy && pump->bytes > PUMP_BUSY)
+        become_busy(pump);
     if (filter && filter->full(filter->data))
         return FILTER_FULL;
     move = take_some(pump, err);
@@ -293,7 +399,7 @@ bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *en
 {
     struct stat st;
 
-    *pump = (struct pump){.loop = loop, .ends = *ends};
+    *pump = (struct pump){.loop = loop, .ends = *ends, .copies = {-1, -1}};
     pump->own_sink = ends->to_is_input || ends->to < 0 ? -1 : open_sink(ends->to);
     /* A terminal of somebody else's (su, sudo) cannot be opened again. */
     pump->sink_may_block = pump->own_sink < 0 && !ends->to_is_input && isatty(ends->to);
@@ -342,6 +448,8 @@ void pump_close(struct pump *pump)
     wait_for(pump, false, false, &ignored);
     if (pump->own_sink != pump->ends.to)
         close_fd(pump->own_sink);
+    close_fd(pump->copies[0]);
+    close_fd(pump->copies[1]);
     free(pump->buffer);
     pump->buffer = NULL;
     pump->loop = NULL;

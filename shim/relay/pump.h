@@ -4,8 +4,9 @@
  * waits, so the command waits too. When the sink is gone, what comes is read, dropped and counted
  * as lost: a deployment is not stopped half-way because nobody listens.
  *
- * Between pipes and files splice(2) moves the bytes without a copy through this process, unless a
- * filter looks at them.
+ * Between pipes and files splice(2) moves the bytes without a copy through this process. A filter
+ * has to see them: it gets a copy, and where it changes nothing, what is delivered between pipes is
+ * spliced all the same once a stream is busy. A busy stream has larger pipes, too.
  */
 #ifndef STEPCELL_SHIM_RELAY_PUMP_H
 #define STEPCELL_SHIM_RELAY_PUMP_H
@@ -14,7 +15,9 @@
 
 #include "base/loop.h"
 
-#define PUMP_CHUNK 65536 /* bytes of a read, and at most this much is held */
+#define PUMP_CHUNK     65536     /* bytes of a read, and at most this much is held */
+#define PUMP_BUSY      (1 << 20) /* bytes after which a stream is busy */
+#define PUMP_BUSY_PIPE (1 << 20) /* bytes of its pipes */
 
 /*
  * What stands between source and sink. `pass` gets what was read and gives what is to be delivered,
@@ -51,6 +54,9 @@ struct pump {
     bool finishing; /* what is `left` in the source is all that is to be moved */
     size_t left;
     bool filter_ended;
+    bool busy;
+    int copies[2];  /* a pipe for what the filter sees of a busy stream, or -1 */
+    bool in_source; /* what is held is still in the source as well */
     bool copying, sink_gone, sink_may_block, source_unpollable, sink_unpollable, sink_is_socket;
     char *buffer;    /* PUMP_CHUNK bytes, only while copying */
     const char *out; /* what is to be delivered: the buffer, or what the filter gave */

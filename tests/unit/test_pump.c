@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "shim/relay/pump.h"
@@ -306,6 +307,135 @@ static void what_comes_after_the_finish_is_not_moved(void **state)
     }
 }
 
+/*
+ * A filter that leaves two chunks of three as they are, holds the end of the third back, and changes
+ * one byte of it when it gives that.
+ */
+struct changing {
+    int chunks;
+    char held[16];
+    size_t held_len;
+    struct buf out;
+    uint64_t seen;
+};
+
+static bool change(void *data, const char *bytes, size_t len, const char **out, size_t *out_len,
+                   struct err *err)
+{
+    struct changing *filter = data;
+    size_t keep =
+        ++filter->chunks % 3 == 0 && len > sizeof(filter->held) ? sizeof(filter->held) : 0;
+
+    (void)err;
+    filter->seen += len;
+    filter->out.len = 0;
+    if (filter->held_len == 0) {
+        /* As the mask gives it: the same bytes, as far as they are certain. */
+        *out = bytes;
+        *out_len = len - keep;
+    } else {
+        filter->held[0] ^= 1;
+        buf_append(&filter->out, filter->held, filter->held_len);
+        buf_append(&filter->out, bytes, len - keep);
+        *out = filter->out.data;
+        *out_len = filter->out.len;
+    }
+    filter->held_len = keep;
+    memcpy(filter->held, bytes + len - keep, keep);
+    return true;
+}
+
+static bool change_end(void *data, const char **out, size_t *out_len, struct err *err)
+{
+    struct changing *filter = data;
+
+    (void)err;
+    *out = filter->held;
+    *out_len = filter->held_len;
+    return true;
+}
+
+static bool never_full(const void *data)
+{
+    (void)data;
+    return false;
+}
+
+/* Relays the pattern through the filter into a pipe of which a child reads `only` bytes, and tells how
+ * many of them were not as they were written. */
+static int relay_changed(size_t only, struct pump *pump, struct changing *filter)
+{
+    const struct pump_filter ends = {change, change_end, never_full, filter};
+    int from, to[2], status;
+    struct loop loop;
+    struct err err;
+    pid_t writer, reader;
+
+    *filter = (struct changing){.out = BUF_INIT(1 << 20)};
+    assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+    make_source(&from, &writer);
+    reader = fork();
+    if (reader == 0) {
+        size_t total = 0, changed = 0;
+        char byte[4096];
+        ssize_t n;
+
+        close(to[1]);
+        while (total < only && (n = read(to[0], byte, sizeof(byte))) > 0) {
+            for (ssize_t i = 0; i < n; i++)
+                changed += byte[i] != pattern(total++);
+            if (total % 65536 == 0)
+                usleep(500);
+        }
+        _exit(total < only ? 255 : changed > 254 ? 254 : (int)changed);
+    }
+    close(to[0]);
+    assert_ok(loop_open(&loop, &err));
+    assert_ok(
+        pump_start(pump, &loop,
+                   &(struct pump_ends){
+                       .from = from, .to = to[1], .filter = &ends, .done = stop, .data = &loop},
+                   &err));
+    assert_ok(loop_run(&loop, &err));
+    assert_true(pump->busy);
+    pump_close(pump);
+    loop_close(&loop);
+    close(from);
+    close(to[1]);
+    buf_release(&filter->out);
+    expect_success(writer);
+    assert_int_equal(waitpid(reader, &status, 0), reader);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_filter_sees_and_changes_a_busy_stream(void **state)
+{
+    struct changing filter;
+    struct pump pump;
+    int changed = relay_changed(AMOUNT, &pump, &filter);
+
+    (void)state;
+    assert_int_equal(filter.seen, AMOUNT);
+    assert_int_equal(pump.bytes, AMOUNT);
+    assert_int_equal(pump.lost, 0);
+    /* Each piece that was held back had one byte changed, but for one at the very end. */
+    assert_in_range(changed, filter.chunks / 3 > 254 ? 254 : filter.chunks / 3 - 1,
+                    filter.chunks / 3);
+}
+
+static void a_filter_sees_what_no_reader_gets(void **state)
+{
+    struct changing filter;
+    struct pump pump;
+
+    (void)state;
+    assert_true(relay_changed(AMOUNT / 2, &pump, &filter) < 255);
+    assert_int_equal(filter.seen, AMOUNT);
+    assert_int_equal(pump.bytes + pump.lost, AMOUNT);
+    assert_true(pump.lost > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +447,8 @@ int main(void)
         cmocka_unit_test(a_terminal_is_read_as_it_comes),
         cmocka_unit_test(a_source_that_is_held_open_can_be_finished),
         cmocka_unit_test(what_comes_after_the_finish_is_not_moved),
+        cmocka_unit_test(a_filter_sees_and_changes_a_busy_stream),
+        cmocka_unit_test(a_filter_sees_what_no_reader_gets),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as stepcell does */
