@@ -137,10 +137,10 @@ static bool has_room(struct session *session, const char *name, size_t bytes)
 }
 
 /* The last of one name counts. */
-static bool set_output(struct session *session, const char *name, const char *value, size_t len,
-                       bool sensitive, struct err *err)
+static bool set_output(struct session *session, const char *name, size_t name_len,
+                       const char *value, size_t len, bool sensitive, struct err *err)
 {
-    autojson *key = masked_json(session, name, strlen(name), err), *text = NULL;
+    autojson *key = masked_json(session, name, name_len, err), *text = NULL;
     const char *known;
 
     if (key)
@@ -189,7 +189,7 @@ static bool take_variable(struct session *session, const struct service_message 
     const struct service_message_attribute *name = service_message_get(message, "name");
     const struct service_message_attribute *value = service_message_get(message, "value");
 
-    return set_output(session, name->value, value->value, value->len,
+    return set_output(session, name->value, name->len, value->value, value->len,
                       service_message_declares_secret(message), err);
 }
 
@@ -293,7 +293,7 @@ static bool on_malformed(void *data, const char *why, struct err *err)
 static bool take_file_variable(void *data, const char *name, const char *value, size_t len,
                                struct err *err)
 {
-    return set_output(data, name, value, len, false, err);
+    return set_output(data, name, strlen(name), value, len, false, err);
 }
 
 static bool on_malformed_line(void *data, size_t line, const char *why, struct err *err)

@@ -122,6 +122,8 @@ listen() {
         cmp <(printf 'a\303\251b\n\360\237\230\200\nx\303y\n\200\nend\342\202') ../out
         assert_equal texts "$(told 'select(.type == "output" and .text) | .text' | tr -d '\n')" "aéb😀xyend"
         assert_equal base64 "$(told 'select(.type == "output" and .base64) | .base64' | paste -sd' ')" "ww== gAo= 4oI="
+        cell_events -- printf 'a\000b'
+        assert_equal base64 "$(told 'select(.type == "output").base64')" YQBi
         # Characters of three bytes across the borders of all reads.
         cell_events -- sh -c 'yes "€" | head -c 4000000'
         assert_equal "events of base64" "$(told 'select(.base64).seq')" ""

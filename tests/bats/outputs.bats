@@ -62,6 +62,10 @@ message() {
         assert_equal artifact "$(events 'select(.type == "artifact") | [.path, .name, .length]')" '["/srv/a.txt","a.txt",4711]'
         assert_equal progress "$(events 'select(.type == "progress") | [.percentage, .message]')" '[50,"half of it"]'
         assert_equal warnings "$(warnings)" ""
+        # A NUL, which few who read JSON expect.
+        message setVariable name A value X | sed "s/WA==/$(printf 'a\0b' | base64)/" | as tee nul >/dev/null
+        output_cell cat nul
+        assert_equal outputs "$(outputs)" '{"A":"a\\x00b"}'
         # On stderr, and in pieces.
         output_cell sh -c 'head -c 30 messages >&2; sleep 0.1; tail -c +31 messages >&2'
         cmp messages ../err
