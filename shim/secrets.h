@@ -14,8 +14,8 @@
 #include "shim/options.h"
 
 #define SECRET_FILE_MAX (64 << 10) /* bytes of a --secret-file: what can be masked */
-#define MASK_FILE_MAX   (1 << 20)   /* bytes of a --mask-file */
-#define SECRETS_MAX     65536       /* values to be masked */
+#define MASK_FILE_MAX   (1 << 20)  /* bytes of a --mask-file */
+#define SECRETS_MAX     65536      /* values to be masked */
 
 struct secret_block;
 struct secret_value;

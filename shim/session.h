@@ -123,8 +123,8 @@ bool session_make_id(char id[STEP_ID_MAX + 1], struct err *err);
 bool session_begin(struct session *session, struct err *err);
 
 /*
- * Runs the step from its options to its result, which says what happened, whatever happened. `ready`
- * is false when something failed before, with err.
+ * Runs the step from its options to its result, which says what happened, whatever happened.
+ * `ready` is false when something failed before, with err.
  */
 void session_perform(struct session *session, bool ready, struct err *err);
 
@@ -153,7 +153,8 @@ bool session_plan(struct session *session, struct err *err);
 
 /*
  * What is needed before anything is said of the step. First the mask, with the secrets of the
- * caller. Then where the events go, and the first one; that the secrets cannot be masked shows here.
+ * caller. Then where the events go, and the first one; here it shows whether the secrets can be
+ * masked.
  */
 bool session_open_mask(struct session *session, struct err *err);
 bool session_open_relay(struct session *session, struct err *err);
@@ -173,8 +174,8 @@ bool session_emit_started(struct session *session, struct err *err);
 
 /*
  * Whatever is said of a step may hold a secret: a path, a name, a message of the kernel's or of the
- * step's. A copy without, the caller's; what cannot be masked is MASK_TEXT as a whole. NULL for NULL,
- * and without memory.
+ * step's. A copy without, the caller's; what cannot be masked is MASK_TEXT as a whole. NULL for
+ * NULL, and without memory.
  */
 char *session_masked(const struct session *session, const char *text);
 

@@ -1,7 +1,7 @@
 /*
- * What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal. Whoever
- * has started this program may want to know it, too: {"progress": {"bytes", "total", "layers",
- * "layers_total"}} at most twice a second, and {"warning"}.
+ * What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal.
+ * Whoever has started this program may want to know it, too: {"progress": {"bytes", "total",
+ * "layers", "layers_total"}} at most twice a second, and {"warning"}.
  */
 #ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
 #define STEPCELL_SHIM_IMAGE_PROGRESS_H

@@ -19,8 +19,8 @@
  * longest form. Time is linear in the bytes, whatever they are; memory is some 30 bytes for each
  * state of the automaton, and there is at most one state for each byte of a form.
  *
- * Everything fails closed. When mask_add fails, no stream of this mask gives anything more, and says
- * why; when a stream fails, it does not. The caller ends the step.
+ * Everything fails closed. When mask_add fails, no stream of this mask gives anything more,
+ * and each says why; when a stream fails, it does not. The caller ends the step.
  */
 #ifndef STEPCELL_SHIM_RELAY_MASK_H
 #define STEPCELL_SHIM_RELAY_MASK_H

@@ -2,7 +2,7 @@
  * A sink takes bytes for somebody who may be slow, or go away: a receiver of events (`fd:N`,
  * `file:PATH`, `unix:PATH`), or the reader of stdout.
  *
- * A file takes them at once. For a pipe, terminal or socket that is full they are kept in a queue; who
+ * A file takes them at once. For a pipe, terminal or socket that is full they wait in a queue; who
  * writes asks sink_is_full first and waits until `drained` is called, so that whoever produces the
  * bytes waits too. For a receiver that is gone they are counted as lost, and for a file that takes
  * no more: nothing of a step depends on who listens.

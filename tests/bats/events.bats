@@ -149,15 +149,15 @@ listen() {
 
 @test "a receiver that goes away stops nothing, and it is said what it did not get" {
     gone() {
-        local command='echo first; sleep 0.3; yes | head -c 3000000; echo done >done'
+        local command='echo first; sleep 0.3; yes | head -c 3000000; echo done >finished'
         listen gone
         run -0 --separate-stderr cell --events unix:../socket -- sh -c "$command"
-        [ -e done ]
+        [ -e finished ]
         assert_match "$stderr" "*stepcell: * bytes of events were not delivered to 'unix:../socket'*"
         assert_equal bytes "$(result_field '.output.stdout | [.bytes, .lost_bytes] | @csv')" "3000006,"
-        rm done
+        rm finished
         run -0 --separate-stderr cell --events fd:7 -- sh -c "$command" 7> >(head -c 10 >/dev/null)
-        [ -e done ]
+        [ -e finished ]
         assert_match "$stderr" "*stepcell: * bytes of events were not delivered to 'fd:7'*"
         # A disk that is full is such a receiver.
         run -0 --separate-stderr cell --events file:/dev/full -- sh -c "$command"

@@ -60,7 +60,7 @@ static json_t *events_of(const struct log *log)
     return list;
 }
 
-/* The events as "text" and [base64], one behind the other; the bytes that they give go to `bytes`. */
+/* The events as text| and [base64], one behind the other; what they give goes to `bytes`. */
 static void check_events(const struct log *log, const char *expected, struct buf *bytes)
 {
     autojson *list = events_of(log);

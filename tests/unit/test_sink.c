@@ -55,7 +55,7 @@ static bool on_drained(void *data, struct err *err)
     return true;
 }
 
-/* Four times a mebibyte, into what takes less: all of it arrives, and it is said when it is not full. */
+/* Four mebibytes, into what takes less: all of it arrives, and it is said when it is not full. */
 static void check_slow(int from, int to)
 {
     autofree char *bytes = malloc(4 * MIB);
