@@ -33,13 +33,13 @@ const char *json_text(const json_t *object, const char *key)
 
 json_t *json_bytes(const char *bytes, size_t len)
 {
-    json_t *plain = json_stringn(bytes, len);
+    json_t *plain = memchr(bytes, '\0', len) ? NULL : json_stringn(bytes, len);
     autobuf text = BUF_INIT(4 * len + 1);
 
     if (plain)
         return plain;
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length(bytes + i, len - i);
+        size_t n = bytes[i] ? utf8_length(bytes + i, len - i) : 0;
         bool ok = n ? buf_append(&text, bytes + i, n)
                     : buf_printf(&text, "\\x%02x", (unsigned char)bytes[i]);
         if (!ok)

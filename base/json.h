@@ -35,8 +35,8 @@ json_t *json_read_file(int dirfd, const char *path, size_t max, enum err_code co
 /* The string member, or NULL when it is absent, null or no string. */
 const char *json_text(const json_t *object, const char *key);
 
-/* A JSON string for bytes that may not be UTF-8: invalid ones become \xNN. Never NULL but without
- * memory. */
+/* A JSON string for bytes that may not be UTF-8: invalid ones, and NUL, become \xNN. Never NULL but
+ * without memory. */
 json_t *json_bytes(const char *bytes, size_t len);
 
 /* The text of a value, one line, keys in the order in which they were set. NULL without memory. */

@@ -77,56 +77,56 @@ void loop_remove(struct loop *loop, struct loop_io *io)
 
 void loop_set_timer(struct loop *loop, struct loop_timer *timer, uint64_t ms)
 {
-    struct loop_timer **slot = NULL;
-
+    loop_clear_timer(loop, timer);
     timer->deadline = clock_now() + (int64_t)ms * NS_PER_MS;
-    for (size_t i = 0; i < LOOP_TIMERS_MAX; i++) {
-        if (loop->timers[i] == timer)
-            return;
-        if (!loop->timers[i] && !slot)
-            slot = &loop->timers[i];
-    }
-    /* The timers of a program are known when it is written: there is a slot for each. */
-    if (slot)
-        *slot = timer;
+    timer->next = loop->timers;
+    loop->timers = timer;
 }
 
 void loop_clear_timer(struct loop *loop, struct loop_timer *timer)
 {
+    struct loop_timer **link = &loop->timers;
+
+    while (*link && *link != timer)
+        link = &(*link)->next;
+    if (*link)
+        *link = timer->next;
     timer->deadline = 0;
-    for (size_t i = 0; i < LOOP_TIMERS_MAX; i++) {
-        if (loop->timers[i] == timer)
-            loop->timers[i] = NULL;
+    timer->next = NULL;
+}
+
+static struct loop_timer *first_timer(const struct loop *loop)
+{
+    struct loop_timer *first = loop->timers;
+
+    for (struct loop_timer *timer = first; timer; timer = timer->next) {
+        if (timer->deadline < first->deadline)
+            first = timer;
     }
+    return first;
 }
 
 /* Milliseconds until the next timer, rounded up; -1 when there is none. */
 static int next_timeout(const struct loop *loop)
 {
-    int64_t next = INT64_MAX, now;
+    const struct loop_timer *first = first_timer(loop);
+    int64_t left = first ? first->deadline - clock_now() : -1;
 
-    for (size_t i = 0; i < LOOP_TIMERS_MAX; i++) {
-        if (loop->timers[i] && loop->timers[i]->deadline < next)
-            next = loop->timers[i]->deadline;
-    }
-    if (next == INT64_MAX)
+    if (!first)
         return -1;
-    now = clock_now();
-    if (next <= now)
+    if (left <= 0)
         return 0;
-    next = (next - now + NS_PER_MS - 1) / NS_PER_MS;
-    return next > INT_MAX ? INT_MAX : (int)next;
+    left = (left + NS_PER_MS - 1) / NS_PER_MS;
+    return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+/* Those whose time has come; one that is set meanwhile waits for its turn. */
 static bool fire_timers(struct loop *loop, struct err *err)
 {
     int64_t now = clock_now();
+    struct loop_timer *timer;
 
-    for (size_t i = 0; i < LOOP_TIMERS_MAX; i++) {
-        struct loop_timer *timer = loop->timers[i];
-
-        if (!timer || timer->deadline > now)
-            continue;
+    while ((timer = first_timer(loop)) && timer->deadline <= now) {
         loop_clear_timer(loop, timer);
         if (!timer->fire(timer->data, err))
             return false;

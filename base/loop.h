@@ -25,15 +25,14 @@ struct loop_timer {
     int64_t deadline; /* clock_now(); 0 when not set */
     bool (*fire)(void *data, struct err *err);
     void *data;
+    struct loop_timer *next; /* of those that are set */
 };
-
-#define LOOP_TIMERS_MAX 8
 
 struct loop {
     int epoll;
     int signals; /* signalfd, or -1 */
     bool stopped;
-    struct loop_timer *timers[LOOP_TIMERS_MAX];
+    struct loop_timer *timers; /* that are set */
     struct loop_io signal_io;
     bool (*on_signal)(void *data, int signal, struct err *err);
     void *signal_data;

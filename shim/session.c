@@ -49,18 +49,35 @@ static bool start_delivery(struct session *session, struct err *err)
            deliver_start(session->dir.path, &deliverer, err);
 }
 
+/* Nobody is going to deliver it. */
+static void remove_log(struct session *session)
+{
+    struct err ignored;
+    autofree char *path = store_path(session->options.store, &ignored);
+
+    session->events.log = close_fd(session->events.log);
+    step_dir_close(&session->dir);
+    if (path)
+        step_dir_remove(path, session->id, &ignored);
+}
+
 static bool open_events(struct session *session, struct err *err)
 {
     bool http = session->options.events && sink_is_http(session->options.events);
+    bool makes_log = http && session->dir.fd < 0;
 
-    if (http && session->dir.fd < 0 && !open_log(session, err))
+    if (makes_log && !open_log(session, err))
         return false;
     if (session->dir.fd >= 0) {
         session->events.log = step_dir_open_log(&session->dir, err);
         if (session->events.log < 0)
             return false;
     }
-    return !http || start_delivery(session, err);
+    if (!http || start_delivery(session, err))
+        return true;
+    if (makes_log)
+        remove_log(session);
+    return false;
 }
 
 bool session_begin(struct session *session, struct err *err)
@@ -156,6 +173,7 @@ static void await_delivery(const struct session *session)
 {
     int64_t deadline = clock_now() + DELIVERY_WAIT_MS * NS_PER_MS;
     const struct timespec look = {.tv_nsec = DELIVERY_LOOK_MS * NS_PER_MS};
+    autofree char *name = session_masked(session, session->options.events);
 
     if (!session->options.events || !sink_is_http(session->options.events) ||
         session->events.log < 0 || session->durable)
@@ -164,7 +182,7 @@ static void await_delivery(const struct session *session)
         if (clock_now() > deadline) {
             print_note(session->options.verbosity,
                        "events are still being delivered to '%s', in the background",
-                       session->options.events);
+                       name ? name : "");
             return;
         }
         nanosleep(&look, NULL);
@@ -182,12 +200,13 @@ static void report(struct session *session)
     result->digest = session->name.digest;
     result->manifest_digest = session->name.manifest_digest;
     result->helper_phases = json_object_get(session->helper_report, "phases");
+    session_mask_result(session);
     result->outputs = session->outputs;
     print_outcome(session);
     if (!session_keep_result(session, &err) || !session_emit_finished(session, &err) ||
         !record_finished(session, &err) ||
         (has_place && !result_write(result, &session->result_place, &err))) {
-        print_err(&err);
+        session_print_err(session, &err);
         result->exit_code = STATUS_FAILED;
     }
     await_delivery(session);
@@ -195,8 +214,8 @@ static void report(struct session *session)
 
 void session_perform(struct session *session, bool ready, struct err *err)
 {
-    bool ran = ready && open_events(session, err) && session_open_relay(session, err) &&
-               run_step(session, err);
+    bool ran = ready && session_open_mask(session, err) && open_events(session, err) &&
+               session_open_relay(session, err) && run_step(session, err);
 
     /* A step that was refused with its scratch taken: what the result says of it has to be seen. */
     if (session->scratch.path)

@@ -67,7 +67,7 @@ struct session {
     const struct engine *engine;
     struct cell *cell;
     struct loop_io cell_io, report_io;
-    struct loop_timer timeout, grace;
+    struct loop_timer timeout, grace; /* the grace is the output's, too, once the cell has ended */
     struct pump out, err, in;
 
     /* output */
@@ -78,12 +78,15 @@ struct session {
     struct filter_observer observer;
     json_t *outputs;
     size_t output_bytes; /* of them */
+    size_t complaints;   /* about service messages */
     bool outputs_full, looks;
-    struct step_dir dir; /* where the event log goes, if there is one */
-    bool followed;       /* others read the log: it is what takes the output, and the events */
-    bool durable;        /* there is a ledger */
-    bool detached;       /* nobody is attached to the step: it writes its result itself */
-    bool gathered;       /* session_begin was called */
+    size_t short_secrets;   /* of the caller's, which are not masked */
+    char *masked_reference; /* of the image, for the result */
+    struct step_dir dir;    /* where the event log goes, if there is one */
+    bool followed;          /* others read the log: it is what takes the output, and the events */
+    bool durable;           /* there is a ledger */
+    bool detached;          /* nobody is attached to the step: it writes its result itself */
+    bool gathered;          /* session_begin was called */
 
     struct cell_streams streams;
     bool running, exited, ended, cleaning, timed_out;
@@ -149,8 +152,11 @@ bool session_prepare(struct session *session, struct err *err);
 bool session_plan(struct session *session, struct err *err);
 
 /*
- * What the relay needs before anything is said of the step: the mask, and where the events go.
+ * What is needed before anything is said of the step. First the mask, with the secrets of the
+ * caller. Then where the events go, and the first one; here it shows whether the secrets can be
+ * masked.
  */
+bool session_open_mask(struct session *session, struct err *err);
 bool session_open_relay(struct session *session, struct err *err);
 
 /* Filters for the streams, if anything has to look at them. */
@@ -162,8 +168,23 @@ void session_close_filters(struct session *session);
 /* Reads what the step wrote to the file that STEPCELL_OUTPUT names. */
 bool session_take_output_file(struct session *session, struct err *err);
 
-/* Tells which image it is. */
+/* Tells which image it is, and that the command runs. */
 bool session_emit_image(struct session *session, struct err *err);
+bool session_emit_started(struct session *session, struct err *err);
+
+/*
+ * Whatever is said of a step may hold a secret: a path, a name, a message of the kernel's or of the
+ * step's. A copy without, the caller's; what cannot be masked is MASK_TEXT as a whole. NULL for
+ * NULL, and without memory.
+ */
+char *session_masked(const struct session *session, const char *text);
+
+/* An error without; one that cannot be masked becomes the reason for that. */
+void session_mask_err(const struct session *session, struct err *err);
+void session_print_err(const struct session *session, const struct err *err);
+
+/* The result without: it is complete otherwise. */
+void session_mask_result(struct session *session);
 
 /* The last event, with the result. */
 bool session_emit_finished(struct session *session, struct err *err);
@@ -172,6 +193,9 @@ void session_close_relay(struct session *session);
 /* Tells the caller and whoever gets the events something about the step. */
 void session_note(struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same for those alone who get the events. */
+void session_warn(struct session *session, const char *text);
 
 /* Writes a record into the ledger of a durable step, before the effect that it announces. */
 bool session_record(struct session *session, enum ledger_record record, json_t *members,

@@ -74,8 +74,19 @@ static bool cell_ended(struct session *session, struct err *err)
         return false;
     if (!pump_finish(&session->out, err) || !pump_finish(&session->err, err))
         return false;
+    /* Who wanted the step to end does not wait for ever for a reader that reads nothing. */
+    if (session->canceled || session->timed_out)
+        loop_set_timer(&session->loop, &session->grace, session->options.grace_ms);
     check_done(session);
     return true;
+}
+
+/* Nobody waits any longer for those who should take the output. */
+static bool give_up_delivery(struct session *session, struct err *err)
+{
+    sink_abandon(&session->target);
+    return pump_abandon(&session->out, err) && pump_abandon(&session->err, err) &&
+           target_drained(session, err);
 }
 
 static bool kill_cell(struct session *session, struct err *err)
@@ -88,7 +99,7 @@ static bool grace_over(void *data, struct err *err)
 {
     struct session *session = data;
 
-    return session->ended || kill_cell(session, err);
+    return session->ended ? give_up_delivery(session, err) : kill_cell(session, err);
 }
 
 /* Asks the command to end, and sees to it that it does. */
@@ -134,11 +145,8 @@ static bool cancel(struct session *session, int signal, struct err *err)
         return true;
     }
     /* Only the delivery of the output is left, and the caller does not want to wait for it. */
-    if (session->ended) {
-        sink_abandon(&session->target);
-        return pump_abandon(&session->out, err) && pump_abandon(&session->err, err) &&
-               target_drained(session, err);
-    }
+    if (session->ended)
+        return give_up_delivery(session, err);
     if (again && (session->exited || session->killed)) {
         session->given_up = true;
         return cell_ended(session, err);
@@ -203,8 +211,8 @@ static bool start_command(struct session *session, struct err *err)
                     err) ||
         (in.to >= 0 && !pump_start(&session->in, &session->loop, &in, err)))
         return false;
-    sink_attach(&session->target, &session->loop, target_drained, session);
-    return session_record(session, LEDGER_STARTED, NULL, err) &&
+    return sink_attach(&session->target, &session->loop, target_drained, session, err) &&
+           session_record(session, LEDGER_STARTED, NULL, err) &&
            session->engine->start(session->cell, err);
 }
 
@@ -214,9 +222,7 @@ static bool command_runs(struct session *session, struct err *err)
     if (session->options.timeout_ms)
         loop_set_timer(&session->loop, &session->timeout, session->options.timeout_ms);
     phases_enter(&session->result.phases, "run");
-    return events_emit(
-        &session->events, "cell.started",
-        json_pack("{s:s, s:s}", "engine", session->engine->name, "workdir", session->workdir), err);
+    return session_emit_started(session, err);
 }
 
 static bool cell_ready(void *data, uint32_t events, struct err *err)
@@ -259,8 +265,8 @@ static bool drive(struct session *session, struct err *err)
         return false;
     session->cell_io =
         (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
-    session->timeout = (struct loop_timer){0, time_is_up, session};
-    session->grace = (struct loop_timer){0, grace_over, session};
+    session->timeout = (struct loop_timer){.fire = time_is_up, .data = session};
+    session->grace = (struct loop_timer){.fire = grace_over, .data = session};
     return start_command(session, err) &&
            loop_add(&session->loop, &session->cell_io, EPOLLIN, err) &&
            loop_run(&session->loop, err);
@@ -342,7 +348,7 @@ static void take_failure(struct session *session, const struct err *err)
     if (session->result.error.code == ERR_NONE)
         session->result.error = *err;
     else
-        print_err(err);
+        session_print_err(session, err);
 }
 
 /*
@@ -386,10 +392,11 @@ bool session_run_cell(struct session *session, struct err *err)
         session_keep_output(session);
     }
     ok = ok && session_take_output_file(session, err);
-    session_close_filters(session);
+    loop_clear_timer(&session->loop, &session->grace);
     pump_close(&session->out);
     pump_close(&session->err);
     pump_close(&session->in);
+    session_close_filters(session);
     phases_enter(&session->result.phases, "cleanup");
     session_clean_up(session);
     phases_leave(&session->result.phases);

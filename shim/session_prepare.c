@@ -16,6 +16,43 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
 }
 
+/* {"progress"} and {"warning"} on the way, and the report itself. */
+static bool take_line(struct session *session, const char *line, size_t len, struct err *err)
+{
+    autojson *json = json_parse(line, len, "the report of stepcell-image", ERR_ENGINE_FAILED, err);
+    json_t *progress = json_object_get(json, "progress");
+    const char *warning = json ? json_text(json, "warning") : NULL;
+
+    if (!json)
+        return false;
+    if (progress)
+        return events_emit(&session->events, "image.progress", json_incref(progress), err);
+    if (warning) {
+        /* Printed it is already. */
+        session_warn(session, warning);
+        return true;
+    }
+    json_decref(session->helper_report);
+    session->helper_report = TAKE_PTR(json);
+    return true;
+}
+
+static bool take_lines(struct session *session, struct err *err)
+{
+    struct buf *report = &session->report;
+    const char *end;
+
+    while (report->len > 0 && (end = memchr(report->data, '\n', report->len))) {
+        size_t len = (size_t)(end - report->data);
+
+        if (!take_line(session, report->data, len, err))
+            return false;
+        report->len -= len + 1;
+        memmove(report->data, end + 1, report->len);
+    }
+    return true;
+}
+
 static bool read_report(void *data, uint32_t events, struct err *err)
 {
     struct session *session = data;
@@ -26,8 +63,9 @@ static bool read_report(void *data, uint32_t events, struct err *err)
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return true;
     if (n > 0)
-        return buf_append(&session->report, chunk, (size_t)n) ||
-               err_set(err, ERR_ENGINE_FAILED, "the report of stepcell-image is too long");
+        return buf_append(&session->report, chunk, (size_t)n)
+                   ? take_lines(session, err)
+                   : err_set(err, ERR_ENGINE_FAILED, "the report of stepcell-image is too long");
     loop_remove(&session->loop, &session->report_io);
     loop_stop(&session->loop);
     return true;
@@ -50,14 +88,9 @@ static bool take_report(struct session *session, int status, struct err *err)
 {
     const json_t *error;
 
-    if (!session->report.len)
+    if (!session->helper_report)
         return err_set(err, ERR_ENGINE_FAILED, "stepcell-image ended without a report (status %d)",
                        status);
-    json_decref(session->helper_report);
-    session->helper_report = json_parse(session->report.data, session->report.len,
-                                        "the report of stepcell-image", ERR_ENGINE_FAILED, err);
-    if (!session->helper_report)
-        return false;
     error = json_object_get(session->helper_report, "error");
     return !json_is_object(error) || take_error(error, err);
 }
@@ -100,6 +133,8 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
 
     buf_release(&session->report);
     session->report.max = REPORT_MAX;
+    json_decref(session->helper_report);
+    session->helper_report = NULL;
     if (!helper_start("stepcell-image", words, lock, &session->helper, &session->report_fd, err))
         return false;
     session->report_io = (struct loop_io){session->report_fd, read_report, session};

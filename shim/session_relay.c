@@ -3,14 +3,15 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/num.h"
 #include "shim/relay/output_file.h"
 
 #define OUTPUTS_MAX      10000      /* output variables of a step */
-#define OUTPUT_BYTES_MAX (16 << 20) /* names and values together */
+#define OUTPUT_BYTES_MAX (16 << 20) /* names and values together, in JSON */
+#define COMPLAINTS_MAX   100        /* about service messages */
 #define NOTE_MAX         2048       /* bytes */
 #define LAST_EVENTS_MS   5000       /* a receiver that takes nothing for so long gets no more */
 
@@ -34,91 +35,170 @@ static json_t *masked_json(const struct session *session, const char *text, size
     return json;
 }
 
-static bool emit_warning(struct session *session, const char *message, struct err *err)
+char *session_masked(const struct session *session, const char *text)
 {
-    json_t *text = masked_json(session, message, strlen(message), err);
+    autobuf masked = BUF_INIT(SIZE_MAX / 2);
+    struct err ignored;
 
-    return text &&
-           events_emit(&session->events, "warning", json_pack("{s:o}", "message", text), err);
+    /* Where nothing is masked yet, no secret has been used yet. */
+    if (!text || !session->mask)
+        return text ? strdup(text) : NULL;
+    if (!mask_text(session->mask, text, strlen(text), &masked, &ignored))
+        return strdup(MASK_TEXT);
+    return masked.data ? buf_take(&masked) : strdup("");
+}
+
+void session_mask_err(const struct session *session, struct err *err)
+{
+    autobuf message = BUF_INIT(ERR_MESSAGE_MAX * sizeof(MASK_TEXT));
+    autobuf hint = BUF_INIT(ERR_HINT_MAX * sizeof(MASK_TEXT));
+    struct err cause = ERR_INIT;
+    enum err_code code = err->code;
+
+    if (!session->mask || code == ERR_NONE)
+        return;
+    if (!mask_text(session->mask, err->message, strlen(err->message), &message, &cause) ||
+        !mask_text(session->mask, err->hint, strlen(err->hint), &hint, &cause)) {
+        err_set(err, code, "%s", cause.message);
+        return;
+    }
+    err_set(err, code, "%s", message.data ? message.data : "");
+    err_hint(err, "%s", hint.data ? hint.data : "");
+}
+
+void session_print_err(const struct session *session, const struct err *err)
+{
+    struct err masked = *err;
+
+    session_mask_err(session, &masked);
+    print_err(&masked);
+}
+
+void session_warn(struct session *session, const char *text)
+{
+    autofree char *masked = session_masked(session, text);
+    struct err err;
+
+    if (masked &&
+        !events_emit(&session->events, "warning",
+                     json_pack("{s:o}", "message", json_bytes(masked, strlen(masked))), &err))
+        print_err(&err);
 }
 
 void session_note(struct session *session, const char *format, ...)
 {
-    char text[NOTE_MAX];
-    struct err err;
+    autofree char *text = NULL, *masked = NULL;
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
     va_end(args);
-    print_note(session->options.verbosity, "%s", text);
-    if (events_are_wanted(&session->events) && !emit_warning(session, text, &err))
-        print_err(&err);
+    masked = session_masked(session, text);
+    if (!masked)
+        return;
+    /* Behind the mask, so that no secret is cut in two. */
+    if (strlen(masked) > NOTE_MAX)
+        masked[NOTE_MAX] = '\0';
+    print_note(session->options.verbosity, "%s", masked);
+    session_warn(session, masked);
 }
 
-/* The last of one name counts. */
-static bool set_output(struct session *session, const char *name, const char *value, size_t len,
-                       bool sensitive, struct err *err)
+/* Bytes of a text in JSON, at the most. */
+static size_t json_length(const json_t *text)
 {
-    json_t *key = masked_json(session, name, strlen(name), err), *text;
-    bool ok;
+    const char *bytes = json_string_value(text);
+    size_t len = json_string_length(text), escaped = len;
 
-    session->output_bytes += strlen(name) + len;
-    if (json_object_size(session->outputs) >= OUTPUTS_MAX ||
-        session->output_bytes > OUTPUT_BYTES_MAX) {
-        json_decref(key);
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)bytes[i] < 0x20)
+            escaped += 5;
+        else if (bytes[i] == '"' || bytes[i] == '\\')
+            escaped++;
+    }
+    return escaped;
+}
+
+/* Whether there is room for another value of the name, instead of one that it has. */
+static bool has_room(struct session *session, const char *name, size_t bytes)
+{
+    const json_t *old = json_object_get(session->outputs, name);
+    size_t freed = old ? json_length(old) : 0;
+
+    if ((!old && json_object_size(session->outputs) >= OUTPUTS_MAX) ||
+        session->output_bytes - freed + bytes > OUTPUT_BYTES_MAX) {
         if (!session->outputs_full)
             session_note(session, "the step has more output variables than are kept");
         session->outputs_full = true;
-        return true;
-    }
-    text = !key ? NULL : sensitive ? json_string(MASK_TEXT) : masked_json(session, value, len, err);
-    if (!text) {
-        json_decref(key);
         return false;
     }
-    ok = json_object_set(session->outputs, json_string_value(key), text) == 0 || no_memory(err);
-    return events_emit(
-               &session->events, "output_variable",
-               json_pack("{s:o, s:o, s:b}", "name", key, "value", text, "sensitive", sensitive),
-               err) &&
-           ok;
+    session->output_bytes += bytes - freed;
+    return true;
 }
 
-static bool hide(struct session *session, const char *value, size_t len, struct err *err)
+/* The last of one name counts. */
+static bool set_output(struct session *session, const char *name, size_t name_len,
+                       const char *value, size_t len, bool sensitive, struct err *err)
+{
+    autojson *key = masked_json(session, name, name_len, err), *text = NULL;
+    const char *known;
+
+    if (key)
+        text = sensitive ? json_string(MASK_TEXT) : masked_json(session, value, len, err);
+    if (!key || !text)
+        return false;
+    known = json_string_value(key);
+    if (!has_room(session, known,
+                  json_length(text) +
+                      (json_object_get(session->outputs, known) ? 0 : json_length(key))))
+        return true;
+    if (json_object_set(session->outputs, known, text) < 0)
+        return no_memory(err);
+    return events_emit(
+        &session->events, "output_variable",
+        json_pack("{s:O, s:O, s:b}", "name", key, "value", text, "sensitive", sensitive), err);
+}
+
+/* A text in what is said of a step: what cannot be masked is hidden. */
+static json_t *hidden_json(const struct session *session, const char *text)
+{
+    autofree char *masked = session_masked(session, text);
+
+    return masked ? json_bytes(masked, strlen(masked)) : json_null();
+}
+
+/* The message itself has passed: what it says is a secret is one from here on. */
+static bool hide(struct session *session, const struct service_message_attribute *value,
+                 struct err *err)
 {
     bool ignored;
 
-    if (!mask_add(session->mask, value, len, &ignored, err))
+    if (!mask_add(session->mask, value->value, value->len, &ignored, err)) {
+        /* Nobody has refused anything: the step runs. */
+        err->code = ERR_ENGINE_FAILED;
         return false;
+    }
     if (ignored)
         session_note(session, "a value of three characters or less is not masked");
     return true;
 }
 
-static bool is_true(const struct service_message_attribute *attribute)
-{
-    return attribute && strcasecmp(attribute->value, "true") == 0;
-}
-
-/* The message itself has passed: what it says is a secret is one from here on. */
 static bool take_variable(struct session *session, const struct service_message *message,
                           struct err *err)
 {
     const struct service_message_attribute *name = service_message_get(message, "name");
     const struct service_message_attribute *value = service_message_get(message, "value");
-    bool sensitive = is_true(service_message_get(message, "sensitive"));
 
-    return (!sensitive || hide(session, value->value, value->len, err)) &&
-           set_output(session, name->value, value->value, value->len, sensitive, err);
+    return set_output(session, name->value, name->len, value->value, value->len,
+                      service_message_declares_secret(message), err);
 }
 
-static bool take_mask(struct session *session, const struct service_message *message,
-                      struct err *err)
+/* Something is wrong with a service message: said so often at the most that nobody drowns in it. */
+static bool may_complain(struct session *session)
 {
-    const struct service_message_attribute *value = service_message_get(message, "value");
-
-    return hide(session, value->value, value->len, err);
+    if (session->complaints == COMPLAINTS_MAX)
+        session_note(session, "further malformed service messages are not reported");
+    return session->complaints++ < COMPLAINTS_MAX;
 }
 
 struct member {
@@ -141,8 +221,9 @@ static bool emit_attributes(struct session *session, const char *type,
         uint64_t number;
 
         if (members[i].is_number && !num_parse(attribute->value, INT64_MAX, &number)) {
-            session_note(session, "'%s' of the service message '%s' is no number", members[i].key,
-                         message->name);
+            if (may_complain(session))
+                session_note(session, "'%s' of the service message '%s' is no number",
+                             members[i].key, message->name);
             return true;
         }
         value = members[i].is_number ? json_integer((json_int_t)number)
@@ -177,7 +258,6 @@ static const struct {
     {"setVariable", take_variable},
     {"createArtifact", take_artifact},
     {"progress", take_progress},
-    {"mask", take_mask},
 };
 
 static bool on_message(void *data, const struct service_message *message, struct err *err)
@@ -186,9 +266,13 @@ static bool on_message(void *data, const struct service_message *message, struct
     const char *missing;
 
     if (!service_message_check(message, &missing)) {
-        session_note(session, "the service message '%s' has no '%s'", message->name, missing);
+        if (may_complain(session))
+            session_note(session, "the service message '%s' has no '%s'", message->name, missing);
         return true;
     }
+    if (service_message_declares_secret(message) &&
+        !hide(session, service_message_get(message, "value"), err))
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
         if (strcmp(messages[i].name, message->name) == 0)
             return messages[i].take(session, message, err);
@@ -198,15 +282,18 @@ static bool on_message(void *data, const struct service_message *message, struct
 
 static bool on_malformed(void *data, const char *why, struct err *err)
 {
+    struct session *session = data;
+
     (void)err;
-    session_note(data, "a service message of the step is malformed: %s", why);
+    if (may_complain(session))
+        session_note(session, "a service message of the step is malformed: %s", why);
     return true;
 }
 
 static bool take_file_variable(void *data, const char *name, const char *value, size_t len,
                                struct err *err)
 {
-    return set_output(data, name, value, len, false, err);
+    return set_output(data, name, strlen(name), value, len, false, err);
 }
 
 static bool on_malformed_line(void *data, size_t line, const char *why, struct err *err)
@@ -234,30 +321,31 @@ bool session_take_output_file(struct session *session, struct err *err)
                              on_malformed_line, session, err);
 }
 
-static bool add_secrets(struct session *session, struct err *err)
+bool session_open_mask(struct session *session, struct err *err)
 {
-    bool ignored;
-
+    session->mask = mask_new();
+    session->outputs = json_object();
+    if (!session->mask || !session->outputs)
+        return no_memory(err);
     for (size_t i = 0; i < secrets_count(&session->secrets); i++) {
+        bool is_short;
         size_t len;
         const char *value = secrets_value(&session->secrets, i, &len);
 
-        if (!mask_add(session->mask, value, len, &ignored, err))
-            return false;
-        if (ignored)
-            session_note(session, "a secret of three characters or less is not masked");
+        /* Told once there is somebody to be told. */
+        if (!mask_add(session->mask, value, len, &is_short, err))
+            break;
+        session->short_secrets += is_short;
     }
     return true;
 }
 
 static bool emit_accepted(struct session *session, struct err *err)
 {
-    json_t *image =
-        masked_json(session, session->options.image, strlen(session->options.image), err);
-
-    return image &&
-           events_emit(&session->events, "step.accepted",
-                       json_pack("{s:o, s:s}", "image", image, "engine", session->result.engine),
+    return events_emit(&session->events, "step.accepted",
+                       json_pack("{s:o, s:s}", "image",
+                                 hidden_json(session, session->options.image), "engine",
+                                 session->result.engine),
                        err);
 }
 
@@ -265,10 +353,6 @@ bool session_open_relay(struct session *session, struct err *err)
 {
     const char *target = session->options.events;
 
-    session->mask = mask_new();
-    session->outputs = json_object();
-    if (!session->mask || !session->outputs)
-        return no_memory(err);
     session->events.step = session->id;
     session->observer = (struct filter_observer){on_message, on_malformed, session};
     /* Whoever is attached to a step sends the events on. */
@@ -277,15 +361,28 @@ bool session_open_relay(struct session *session, struct err *err)
         return false;
     if (session->target.fd >= 0)
         session->events.target = &session->target;
-    return emit_accepted(session, err) && add_secrets(session, err);
+    if (!emit_accepted(session, err) || !mask_check(session->mask, err))
+        return false;
+    for (size_t i = 0; i < session->short_secrets; i++)
+        session_note(session, "a secret of three characters or less is not masked");
+    return true;
 }
 
 bool session_emit_image(struct session *session, struct err *err)
 {
     return events_emit(&session->events, "image.resolved",
-                       json_pack("{s:s, s:s?, s:s?, s:s}", "reference", session->reference.name,
-                                 "digest", session->name.digest, "manifest_digest",
+                       json_pack("{s:o, s:s?, s:s?, s:s}", "reference",
+                                 hidden_json(session, session->reference.name), "digest",
+                                 session->name.digest, "manifest_digest",
                                  session->name.manifest_digest, "platform", session->platform_text),
+                       err);
+}
+
+bool session_emit_started(struct session *session, struct err *err)
+{
+    return events_emit(&session->events, "cell.started",
+                       json_pack("{s:s, s:o}", "engine", session->engine->name, "workdir",
+                                 hidden_json(session, session->workdir)),
                        err);
 }
 
@@ -319,8 +416,51 @@ void session_close_filters(struct session *session)
     filter_close(&session->filters[EVENT_STDERR]);
 }
 
+/* What was told before it was declared a secret is masked here, too. */
+static bool mask_outputs(struct session *session, struct err *err)
+{
+    autojson *masked = json_object();
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (session->outputs, name, value) {
+        autojson *key = masked_json(session, name, strlen(name), err);
+        json_t *text =
+            key ? masked_json(session, json_string_value(value), json_string_length(value), err)
+                : NULL;
+
+        if (!text)
+            return false;
+        if (json_object_set_new(masked, json_string_value(key), text) < 0)
+            return no_memory(err);
+    }
+    json_decref(session->outputs);
+    session->outputs = TAKE_PTR(masked);
+    return true;
+}
+
+void session_mask_result(struct session *session)
+{
+    struct result *result = &session->result;
+    struct err ignored;
+
+    session_mask_err(session, &result->error);
+    free(session->masked_reference);
+    session->masked_reference = session_masked(session, session->reference.name);
+    result->reference = session->masked_reference;
+    for (size_t i = 0; i < result->left.count; i++) {
+        char *masked = session_masked(session, result->left.items[i]);
+
+        free(result->left.items[i]);
+        result->left.items[i] = masked;
+    }
+    if (session->outputs && !mask_is_empty(session->mask) && !mask_outputs(session, &ignored))
+        json_object_clear(session->outputs);
+}
+
 bool session_emit_finished(struct session *session, struct err *err)
 {
+    autofree char *name = session_masked(session, session->options.events);
     json_t *result;
 
     if (!events_are_wanted(&session->events))
@@ -334,7 +474,7 @@ bool session_emit_finished(struct session *session, struct err *err)
     if (session->target.lost > 0)
         print_note(session->options.verbosity,
                    "%" PRIu64 " bytes of events were not delivered to '%s'", session->target.lost,
-                   session->options.events);
+                   name ? name : "");
     return true;
 }
 
@@ -344,4 +484,5 @@ void session_close_relay(struct session *session)
     sink_close(&session->target);
     mask_free(session->mask);
     json_decref(session->outputs);
+    free(session->masked_reference);
 }

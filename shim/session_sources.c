@@ -98,7 +98,7 @@ static bool wait_for_answers(struct session *session, pid_t child, int reader, s
     bool ok;
 
     asking.io = (struct loop_io){reader, take_answer, &asking};
-    asking.limit = (struct loop_timer){0, is_late, &asking};
+    asking.limit = (struct loop_timer){.fire = is_late, .data = &asking};
     loop_set_timer(&session->loop, &asking.limit, ANSWER_LIMIT_MS);
     ok = loop_add(&session->loop, &asking.io, EPOLLIN, err) && loop_run(&session->loop, err);
     loop_remove(&session->loop, &asking.io);

@@ -100,6 +100,8 @@ int command_ensure(int argc, char **argv)
         return command_failed(&err);
     }
     obtain.reference = argv[0];
+    /* A person wants one line; a program that has a descriptor for it wants all. */
+    obtain.report = fd > STDERR_FILENO ? fd : 0;
     if (obtain_image(&obtain, &report, &err))
         return write_report(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */

@@ -101,7 +101,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     autofetch fetch = FETCH_INIT;
     autostore store = STORE_INIT;
     autoreference reference = {0}, name_as = {0};
-    struct progress progress = {0};
+    struct progress progress = {.report = obtain->report};
     struct platform platform;
 
     if (!command_parse_reference(obtain->reference, &reference, err) ||

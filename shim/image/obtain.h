@@ -8,6 +8,7 @@ struct obtain {
     const char *store;    /* as given, or NULL */
     const char *platform; /* as given, or NULL */
     const char *progress; /* "auto", "plain", "none", or NULL */
+    int report;           /* gets lines about the progress (progress.h); 0: none */
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
     const char *reference;

@@ -7,12 +7,14 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "shim/print.h"
 
 #define BAR_WIDTH    30
 #define BAR_LINE_MAX 192
 #define REDRAW_NS    (100 * NS_PER_MS)
 #define LINE_NS      (5000 * NS_PER_MS)
+#define REPORT_NS    (500 * NS_PER_MS)
 
 bool progress_init(const char *mode, struct progress *progress, struct err *err)
 {
@@ -53,6 +55,28 @@ const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
     return text;
 }
 
+static void report(struct progress *progress, json_t *line)
+{
+    autojson *owned = line;
+    autofree char *text = line ? json_dump_line(line) : NULL;
+
+    if (text)
+        (void)!(file_write_all(progress->report, text, strlen(text)) &&
+                file_write_all(progress->report, "\n", 1));
+}
+
+static void report_bytes(struct progress *progress, uint64_t done, uint64_t size)
+{
+    int64_t now = clock_now();
+
+    if (!progress->report || (progress->reported && now - progress->reported < REPORT_NS))
+        return;
+    progress->reported = now;
+    report(progress, json_pack("{s:{s:I, s:I, s:I, s:I}}", "progress", "bytes", (json_int_t)done,
+                               "total", (json_int_t)size, "layers", (json_int_t)progress->complete,
+                               "layers_total", (json_int_t)progress->layers));
+}
+
 static void begin(void *data, size_t layers, uint64_t bytes)
 {
     struct progress *progress = data;
@@ -63,6 +87,7 @@ static void begin(void *data, size_t layers, uint64_t bytes)
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
                    progress_size(bytes, size));
+    report_bytes(progress, 0, bytes);
 }
 
 /* A line that replaces itself: the one thing that is not printed by lines. */
@@ -101,6 +126,7 @@ static void bytes(void *data, uint64_t done, uint64_t size)
         progress->last = now;
         print_note(PRINT_NORMAL, "%s of %s", progress_size(done, text), progress_size(size, all));
     }
+    report_bytes(progress, done, size);
 }
 
 static void layer(void *data, size_t count, size_t layers)
@@ -126,10 +152,15 @@ void progress_end(void *data)
 static void warning(void *data, const char *registry, const char *text)
 {
     struct progress *progress = data;
+    autofree char *message = text_printf("the registry '%s' warns: %s", registry, text);
 
+    if (!message)
+        return;
     progress_end(progress);
     if (progress->mode != PROGRESS_NONE)
-        print_note(PRINT_NORMAL, "the registry '%s' warns: %s", registry, text);
+        print_note(PRINT_NORMAL, "%s", message);
+    if (progress->report)
+        report(progress, json_pack("{s:o}", "warning", json_bytes(message, strlen(message))));
 }
 
 struct fetch_progress progress_callbacks(struct progress *progress)

@@ -1,4 +1,8 @@
-/* What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal. */
+/*
+ * What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal.
+ * Whoever has started this program may want to know it, too: {"progress": {"bytes", "total",
+ * "layers", "layers_total"}} at most twice a second, and {"warning"}.
+ */
 #ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
 #define STEPCELL_SHIM_IMAGE_PROGRESS_H
 
@@ -11,6 +15,8 @@ struct progress {
     int64_t last;            /* clock_now() of the last change of the bar, or of the last line */
     size_t layers, complete; /* of those that were missing */
     bool line_open;          /* the bar stands in a line that is not ended */
+    int report;              /* gets a line of JSON now and then, and for each warning; 0: none */
+    int64_t reported;        /* clock_now() of the last line of progress */
 };
 
 /* `mode` is "auto", "plain", "none", or NULL for "auto". */

@@ -213,12 +213,12 @@ static bool output_piece(struct events *events, enum event_stream stream, const 
                          size_t len, size_t *used, struct err *err)
 {
     size_t whole = utf8_whole(bytes, len);
+    bool is_text = whole == len || utf8_is_cut(bytes + whole, len - whole);
 
-    *used = len;
-    if (whole < len && !utf8_is_cut(bytes + whole, len - whole))
-        return emit_base64(events, stream, bytes, len, err);
-    *used = whole;
-    return emit_text(events, stream, bytes, whole, err);
+    *used = is_text ? whole : len;
+    /* Many a reader of JSON has no strings with a NUL in them. */
+    return is_text && !memchr(bytes, '\0', whole) ? emit_text(events, stream, bytes, *used, err)
+                                                  : emit_base64(events, stream, bytes, *used, err);
 }
 
 bool events_output(struct events *events, enum event_stream stream, const char *bytes, size_t len,

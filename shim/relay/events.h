@@ -39,8 +39,8 @@ void events_release(struct events *events);
 bool events_emit(struct events *events, const char *type, json_t *members, struct err *err);
 
 /*
- * Output of the step: as text where it is UTF-8, else as base64, EVENT_TEXT_MAX bytes in an event
- * at the most. A character that is cut off at the end waits for its rest.
+ * Output of the step: as text where it is UTF-8 without a NUL, else as base64, EVENT_TEXT_MAX bytes
+ * in an event at the most. A character that is cut off at the end waits for its rest.
  */
 bool events_output(struct events *events, enum event_stream stream, const char *bytes, size_t len,
                    struct err *err);

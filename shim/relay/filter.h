@@ -2,6 +2,9 @@
  * What looks at one stream of a step between the cell and its sink (docs/design/relay.md): service
  * messages are found in the raw bytes, secrets are masked, and what is left is counted and becomes
  * events. `pump` is what a pump is given.
+ *
+ * A message that declares a secret passes as it is, since the orchestrator needs its value. So once
+ * there is something to mask, a message that has begun is withheld until it ends.
  */
 #ifndef STEPCELL_SHIM_RELAY_FILTER_H
 #define STEPCELL_SHIM_RELAY_FILTER_H
@@ -36,9 +39,10 @@ struct filter {
     struct digest *digest; /* NULL: nothing is counted */
     uint64_t lines;
     bool in_line;
-    const char *chunk; /* what is being scanned */
-    size_t fed;        /* bytes of it that went through the mask */
-    struct buf joined; /* what came out of the parts of a chunk that has messages in it */
+    const char *chunk;   /* what is being scanned */
+    size_t fed;          /* bytes of it that went through the mask */
+    struct buf joined;   /* what came out of the parts of a chunk that has messages in it */
+    struct buf withheld; /* of a message whose end is still to come */
 };
 
 /* `counts`: whether lines and digest are wanted. The filter must not move afterwards. */

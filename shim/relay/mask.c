@@ -11,7 +11,7 @@ struct mask {
     struct trie trie;
     struct automaton *automaton;
     size_t values;
-    bool failed; /* something that should be masked is not */
+    struct err failure; /* why something that should be masked is not; ERR_NONE: all is */
 };
 
 static bool no_memory(struct err *err)
@@ -38,9 +38,17 @@ void mask_free(struct mask *mask)
     free(mask);
 }
 
+bool mask_check(const struct mask *mask, struct err *err)
+{
+    if (mask->failure.code == ERR_NONE)
+        return true;
+    *err = mask->failure;
+    return false;
+}
+
 bool mask_is_empty(const struct mask *mask)
 {
-    return mask->trie.generation == 0 && !mask->failed;
+    return mask->trie.generation == 0 && mask->failure.code == ERR_NONE;
 }
 
 struct adding {
@@ -85,7 +93,7 @@ bool mask_add(struct mask *mask, const char *value, size_t len, bool *ignored, s
         core < MASK_CHARACTERS_MIN * 4 && mask_forms_characters(value, core) < MASK_CHARACTERS_MIN;
 
     if (!is_short && !add_forms(mask, value, len, err)) {
-        mask->failed = true;
+        mask->failure = *err;
         return false;
     }
     *ignored = is_short;
@@ -135,8 +143,8 @@ static bool prepare(struct mask_stream *stream, struct err *err)
     struct mask_regions *regions = &stream->regions;
 
     stream->held.max = stream->out.max = SIZE_MAX / 2;
-    if (mask->failed)
-        return err_set(err, ERR_ENGINE_FAILED, "the secrets cannot be masked");
+    if (mask->failure.code != ERR_NONE)
+        return err_set(err, ERR_ENGINE_FAILED, "%s", mask->failure.message);
     if (mask->automaton->generation != mask->trie.generation &&
         !automaton_build(mask->automaton, &mask->trie, err))
         return false;

@@ -19,8 +19,8 @@
  * longest form. Time is linear in the bytes, whatever they are; memory is some 30 bytes for each
  * state of the automaton, and there is at most one state for each byte of a form.
  *
- * Everything fails closed. When mask_add fails, no stream of this mask gives anything more; when a
- * stream fails, it does not. The caller ends the step.
+ * Everything fails closed. When mask_add fails, no stream of this mask gives anything more,
+ * and each says why; when a stream fails, it does not. The caller ends the step.
  */
 #ifndef STEPCELL_SHIM_RELAY_MASK_H
 #define STEPCELL_SHIM_RELAY_MASK_H
@@ -51,6 +51,9 @@ void mask_free(struct mask *mask);
  * warning. Adding is cheap: the automaton is made when it is needed next.
  */
 bool mask_add(struct mask *mask, const char *value, size_t len, bool *ignored, struct err *err);
+
+/* Whether all that was to be added is masked; if not, err says why. */
+bool mask_check(const struct mask *mask, struct err *err);
 
 /* Whether nothing is masked, so that nobody needs to look at the bytes. */
 bool mask_is_empty(const struct mask *mask);

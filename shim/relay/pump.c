@@ -446,6 +446,7 @@ void pump_close(struct pump *pump)
     if (!pump->loop)
         return;
     wait_for(pump, false, false, &ignored);
+    pump->lost += pump->held - pump->sent;
     if (pump->own_sink != pump->ends.to)
         close_fd(pump->own_sink);
     close_fd(pump->copies[0]);

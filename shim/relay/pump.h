@@ -71,6 +71,8 @@ struct pump {
  */
 bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *ends,
                 struct err *err);
+
+/* What was read and not delivered by now is lost. */
 void pump_close(struct pump *pump);
 
 /*

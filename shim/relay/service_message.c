@@ -100,6 +100,15 @@ bool service_message_check(const struct service_message *message, const char **m
     return true;
 }
 
+bool service_message_declares_secret(const struct service_message *message)
+{
+    const struct service_message_attribute *sensitive = service_message_get(message, "sensitive");
+
+    return service_message_get(message, "value") &&
+           (strcmp(message->name, "mask") == 0 ||
+            (sensitive && strcasecmp(sensitive->value, "true") == 0));
+}
+
 /* The end of the name at `at`, `at` itself when there is none. */
 static char *end_of_name(char *at)
 {
@@ -193,6 +202,7 @@ static bool deliver(struct service_message_scanner *scanner, size_t end, const c
             return no_memory(err);
         memcpy(body, text.data + BEGINNING_LEN, len);
         body[len] = '\0';
+        message.len = text.len;
         why = parse(body, len, &message);
     }
     if (why)
@@ -261,6 +271,11 @@ bool service_message_scan(struct service_message_scanner *scanner, const char *b
         }
     }
     return true;
+}
+
+size_t service_message_begun(const struct service_message_scanner *scanner)
+{
+    return scanner->matched == BEGINNING_LEN ? scanner->text.len : 0;
 }
 
 bool service_message_end(struct service_message_scanner *scanner, struct err *err)

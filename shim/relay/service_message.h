@@ -26,6 +26,7 @@
 /* Valid while the callback runs. */
 struct service_message {
     const char *name;
+    size_t len; /* bytes from the first # to the ] */
     size_t count;
     struct service_message_attribute {
         const char *key;
@@ -48,6 +49,9 @@ bool service_message_known(const struct service_message *message);
  */
 bool service_message_check(const struct service_message *message, const char **missing);
 
+/* Whether its value is a secret from now on: `mask`, and whatever is sensitive. */
+bool service_message_declares_secret(const struct service_message *message);
+
 struct service_message_scanner {
     /*
      * A message, whatever its name. `end` bytes of the current chunk reach up to and including its
@@ -69,6 +73,9 @@ struct service_message_scanner {
  */
 bool service_message_scan(struct service_message_scanner *scanner, const char *bytes, size_t len,
                           struct err *err);
+
+/* Bytes of the message that has begun and not ended, from its first #; 0 outside of one. */
+size_t service_message_begun(const struct service_message_scanner *scanner);
 
 /* The stream is at its end. The scanner is empty afterwards, and ready for another stream. */
 bool service_message_end(struct service_message_scanner *scanner, struct err *err);

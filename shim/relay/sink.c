@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/num.h"
 
 static bool cannot_use(const char *text, struct err *err)
@@ -37,7 +36,6 @@ bool sink_open_fd(int fd, struct sink *sink, struct err *err)
     if (fstat(fd, &st) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
     made.queue.max = SINK_QUEUE_MAX;
-    made.is_file = S_ISREG(st.st_mode);
     made.is_socket = S_ISSOCK(st.st_mode);
     if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
         made.fd = reopen(fd);
@@ -56,9 +54,8 @@ static bool open_descriptor(const char *text, const char *number, struct sink *s
     if (!num_parse(number, INT32_MAX, &fd))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no descriptor for events", text);
     flags = fcntl((int)fd, F_GETFL);
-    if (flags < 0)
-        return cannot_use(text, err);
-    if ((flags & O_ACCMODE) == O_RDONLY) {
+    /* What closes on exec was not handed to this process: it is one of its own. */
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fcntl((int)fd, F_GETFD) & FD_CLOEXEC) {
         errno = EBADF;
         return cannot_use(text, err);
     }
@@ -67,14 +64,9 @@ static bool open_descriptor(const char *text, const char *number, struct sink *s
 
 static bool open_file(const char *text, const char *path, struct sink *sink, struct err *err)
 {
-    struct stat st;
-
     /* A FIFO without a reader is refused (ENXIO), not waited for. */
     sink->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
-    if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
-        return cannot_use(text, err);
-    sink->is_file = S_ISREG(st.st_mode);
-    return true;
+    return sink->fd >= 0 || cannot_use(text, err);
 }
 
 static bool open_socket(const char *text, const char *path, struct sink *sink, struct err *err)
@@ -145,23 +137,33 @@ void sink_abandon(struct sink *sink)
     sink->sent = 0;
 }
 
-/* Writes what the receiver takes now. */
-static void write_some(struct sink *sink)
+/* Writes what the receiver takes now; returns how much that is. */
+static size_t write_now(struct sink *sink, const char *bytes, size_t len)
 {
-    while (!sink->gone && sink->sent < sink->queue.len) {
-        const char *bytes = sink->queue.data + sink->sent;
-        size_t len = sink->queue.len - sink->sent;
-        ssize_t n = sink->is_socket ? send(sink->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                    : write(sink->fd, bytes, len);
+    size_t done = 0;
+
+    while (!sink->gone && done < len) {
+        ssize_t n = sink->is_socket
+                        ? send(sink->fd, bytes + done, len - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                        : write(sink->fd, bytes + done, len - done);
 
         if (n >= 0)
-            sink->sent += (size_t)n;
+            done += (size_t)n;
         else if (errno == EAGAIN)
-            return;
+            break;
         else if (errno != EINTR)
-            sink_abandon(sink);
+            sink->gone = true;
     }
-    sink->queue.len = sink->sent = 0;
+    return done;
+}
+
+static void write_queue(struct sink *sink)
+{
+    sink->sent += write_now(sink, sink->queue.data + sink->sent, sink->queue.len - sink->sent);
+    if (sink->gone)
+        sink_abandon(sink);
+    else if (sink->sent == sink->queue.len)
+        sink->queue.len = sink->sent = 0;
 }
 
 static bool watch(struct sink *sink, struct err *err)
@@ -184,20 +186,21 @@ static bool ready(void *data, uint32_t events, struct err *err)
     bool was_full = sink_is_full(sink);
 
     (void)events;
-    write_some(sink);
+    write_queue(sink);
     if (!watch(sink, err))
         return false;
     return (was_full && !sink_is_full(sink)) || sink_is_empty(sink) ? sink->drained(sink->data, err)
                                                                     : true;
 }
 
-void sink_attach(struct sink *sink, struct loop *loop, bool (*drained)(void *data, struct err *err),
-                 void *data)
+bool sink_attach(struct sink *sink, struct loop *loop, bool (*drained)(void *data, struct err *err),
+                 void *data, struct err *err)
 {
     sink->loop = loop;
     sink->drained = drained;
     sink->data = data;
     sink->io = (struct loop_io){sink->fd, ready, sink};
+    return watch(sink, err);
 }
 
 /* What is written moves out of the way once it is more than what is not. */
@@ -212,20 +215,22 @@ static void make_room(struct sink *sink)
 
 bool sink_write(struct sink *sink, const char *bytes, size_t len, struct err *err)
 {
+    size_t done = 0;
+
     if (sink->fd < 0)
         return true;
+    if (sink->queue.len == 0)
+        done = write_now(sink, bytes, len);
     if (sink->gone) {
-        sink->lost += len;
+        sink->lost += len - done;
         return true;
     }
-    if (sink->is_file)
-        return file_write_all(sink->fd, bytes, len) ||
-               err_errno(err, ERR_ENGINE_FAILED, "cannot write to a file");
+    if (done == len)
+        return true;
     if (sink->sent > 0)
         make_room(sink);
-    if (!buf_append(&sink->queue, bytes, len))
+    if (!buf_append(&sink->queue, bytes + done, len - done))
         return err_set(err, ERR_ENGINE_FAILED, "what is to be written does not fit into the queue");
-    write_some(sink);
     return watch(sink, err);
 }
 
@@ -247,7 +252,7 @@ void sink_flush(struct sink *sink, int ms)
         if (poll(&poll_fd, 1, ms) <= 0)
             sink_abandon(sink);
         else
-            write_some(sink);
+            write_queue(sink);
     }
     stop_watching(sink);
 }

@@ -2,9 +2,10 @@
  * A sink takes bytes for somebody who may be slow, or go away: a receiver of events (`fd:N`,
  * `file:PATH`, `unix:PATH`), or the reader of stdout.
  *
- * A file takes them at once. A pipe, terminal or socket that is full keeps them in a queue; who
+ * A file takes them at once. For a pipe, terminal or socket that is full they wait in a queue; who
  * writes asks sink_is_full first and waits until `drained` is called, so that whoever produces the
- * bytes waits too. For a receiver that is gone they are counted as lost.
+ * bytes waits too. For a receiver that is gone they are counted as lost, and for a file that takes
+ * no more: nothing of a step depends on who listens.
  */
 #ifndef STEPCELL_SHIM_RELAY_SINK_H
 #define STEPCELL_SHIM_RELAY_SINK_H
@@ -19,7 +20,7 @@
 
 struct sink {
     int fd; /* -1: none; what is written to it vanishes */
-    bool is_file, is_socket;
+    bool is_socket;
     bool gone;
     uint64_t lost; /* bytes that a receiver that is gone did not get */
     struct buf queue;
@@ -37,8 +38,8 @@ struct sink {
 bool sink_is_http(const char *target);
 
 /*
- * Opens what `target` names. A file is made or emptied; the descriptor of `fd:N` must be open for
- * writing; something must listen at the socket. Fails with option.invalid.
+ * Opens what `target` names. A file is made or emptied; the descriptor of `fd:N` must be the
+ * caller's, and open for writing; something must listen at the socket. Fails with option.invalid.
  */
 bool sink_open(const char *target, struct sink *sink, struct err *err);
 
@@ -49,10 +50,10 @@ void sink_close(struct sink *sink);
 
 /* From now on the queue empties by the loop; `drained` is called when it is not full any more, and
  * when it is empty. */
-void sink_attach(struct sink *sink, struct loop *loop, bool (*drained)(void *data, struct err *err),
-                 void *data);
+bool sink_attach(struct sink *sink, struct loop *loop, bool (*drained)(void *data, struct err *err),
+                 void *data, struct err *err);
 
-/* Takes all of `len` bytes. Fails only for a file that cannot be written to. */
+/* Takes all of `len` bytes. Fails only when they do not fit into the queue. */
 bool sink_write(struct sink *sink, const char *bytes, size_t len, struct err *err);
 bool sink_is_full(const struct sink *sink);
 bool sink_is_empty(const struct sink *sink);

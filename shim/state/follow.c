@@ -226,13 +226,14 @@ static bool open_follower(struct follower *follower, const struct step_dir *step
         !sink_open_fd(STDOUT_FILENO, &follower->out, err) ||
         !sink_open_fd(STDERR_FILENO, &follower->err, err))
         return false;
-    sink_attach(&follower->out, &follower->loop, reader_drained, follower);
-    sink_attach(&follower->err, &follower->loop, reader_drained, follower);
-    if (request->target)
-        sink_attach(request->target, &follower->loop, reader_drained, follower);
+    if (!sink_attach(&follower->out, &follower->loop, reader_drained, follower, err) ||
+        !sink_attach(&follower->err, &follower->loop, reader_drained, follower, err) ||
+        (request->target &&
+         !sink_attach(request->target, &follower->loop, reader_drained, follower, err)))
+        return false;
     follower->changed = (struct loop_io){follower->inotify, log_changed, follower};
-    follower->look_after = (struct loop_timer){0, time_to_look, follower};
-    follower->timeout = (struct loop_timer){0, time_is_up, follower};
+    follower->look_after = (struct loop_timer){.fire = time_to_look, .data = follower};
+    follower->timeout = (struct loop_timer){.fire = time_is_up, .data = follower};
     return true;
 }
 

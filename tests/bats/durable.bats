@@ -350,6 +350,15 @@ killed_after() {
     each_caller gone
 }
 
+@test "a NUL in what is text otherwise is replayed" {
+    nul() {
+        new_id
+        durable printf 'a\000b\n' >../out
+        assert_equal bytes "$(od -An -c ../out | tr -d ' \n')" 'a\0b\n'
+    }
+    each_caller nul
+}
+
 @test "binary output is replayed byte for byte" {
     binary() {
         new_id

@@ -40,6 +40,24 @@ load ../lib/common
     each_caller signals
 }
 
+@test "every signal that ends a command is told by its number" {
+    every() {
+        local signal
+        musl-gcc -O1 -static -o die "$TESTS/lib/die.c"
+        for signal in $(seq 1 64); do
+            case $signal in
+            17 | 18 | 23 | 28) continue ;; # nothing happens: CHLD, CONT, URG, WINCH
+            19 | 20 | 21 | 22) continue ;; # it is stopped: STOP, TSTP, TTIN, TTOU
+            esac
+            run -$((128 + signal)) "$STEPCELL_RELEASE" run --result "$RESULT" -w "$WORK" --store "$TEST_DIR/store/root" \
+                "$IMAGE" ./die "$signal"
+            assert_equal outcome "$(result_field '.outcome, .signal, .exit_code' | paste -sd' ')" \
+                "signaled $signal $((128 + signal))"
+        done
+    }
+    as_caller every
+}
+
 @test "a command that is not there is 127, one that cannot be executed 126" {
     cannot() {
         run -127 --separate-stderr cell -- no-such-command

@@ -56,17 +56,92 @@ bytes() { result_field ".output.$1.bytes"; }
     each_caller prompt
 }
 
+@test "a line takes five milliseconds at the most, whatever looks at it" {
+    STEPCELL=$STEPCELL_RELEASE
+    make_ticker() { musl-gcc -O1 -static -o "$1" "$TESTS/lib/ticker.c"; }
+    # late WHAT COMMAND...: the median of 300 lines, alone and in a pipe
+    late() {
+        local us
+        us=$("${@:2}" 7>/dev/null | python3 "$TESTS/lib/line_latency.py")
+        echo "# $1: $us µs" >&3
+        [ "$us" -le 5000 ]
+    }
+    latency() {
+        local -x TOKEN=a-secret-value
+        make_ticker ticker
+        chmod 755 ticker
+        run -0 cell -- true
+        late "a bare pipe" ./ticker 300
+        late "nothing looks" stepcell run -w "$WORK" "$IMAGE" ./ticker 300
+        late "a result" cell -- ./ticker 300
+        late "a result, events and a secret" cell --events fd:7 --secret-env TOKEN -- ./ticker 300
+    }
+    as_caller latency
+}
+
 @test "the step goes on when its reader goes away, and says what was lost" {
+    # gone OPTION...: 5,000,000 bytes for a reader that takes ten of them
     gone() {
         (
             set +e -o pipefail
-            cell -- sh -c 'yes | head -c 5000000; echo finished >finished' | head -c 10 >/dev/null
+            cell "$@" -- sh -c 'yes | head -c 5000000; echo finished >finished' | head -c 10 >/dev/null
         ) || true
         assert_equal finished "$(cat finished)" finished
+        rm finished
         assert_equal outcome "$(result_field .outcome)" exited
         assert_equal exit_code "$(result_field .exit_code)" 0
+        assert_equal "delivered and lost" "$(result_field '.output.stdout | .bytes + .lost_bytes')" 5000000
+        [ "$(result_field .output.stdout.lost_bytes)" -gt 4000000 ]
     }
-    each_caller gone
+    either() {
+        gone
+        # What is counted is what there was to deliver.
+        gone --events file:../events
+        assert_equal lines "$(result_field .output.stdout.lines)" 2500000
+        assert_equal sha256 "$(result_field .output.stdout.sha256)" "$(yes | head -c 5000000 | sha256sum | cut -c1-64)"
+        assert_equal events "$(jq -j 'select(.type == "output").text' ../events | wc -c)" 5000000
+    }
+    each_caller either
+}
+
+@test "who holds the output open does not hold up the end, and what was written before it arrives" {
+    held() {
+        local start=$EPOCHREALTIME
+        cell "$@" -- sh -c 'sleep 100 & (sleep 100 &) ; setsid sleep 100 & yes 0123456789 | head -c 60000; exit 5' | (
+            sleep 0.5
+            cat >../out
+        ) || true
+        assert_equal exit_code "$(result_field .exit_code)" 5
+        assert_equal bytes "$(stat -c %s ../out)" 60000
+        [ $((${EPOCHREALTIME/./} - ${start/./})) -lt 20000000 ]
+        # The end of the command is the end: who is left writes nothing more.
+        cell "$@" -- sh -c '(sleep 1; echo late) & sleep 0.1; echo in time' >../out
+        assert_equal out "$(cat ../out)" "in time"
+    }
+    either() {
+        held
+        held --events file:../events
+    }
+    each_caller either
+}
+
+@test "10,000 lines on each stream at once arrive in order on each" {
+    order() {
+        cell "$@" -- sh -c 'lines() { seq -w 1 10000 | sed "s/^/$1 /"; }
+            lines out & lines err >&2 & wait' >../out 2>../err
+        cmp ../out <(seq -f "out %05g" 10000)
+        cmp ../err <(seq -f "err %05g" 10000)
+        assert_equal bytes "$(bytes stdout) $(bytes stderr)" "100000 100000"
+    }
+    either() {
+        local -x TOKEN=a-secret-value
+        order
+        order --events file:../events --secret-env TOKEN
+        assert_equal lines "$(result_field '.output | [.stdout.lines, .stderr.lines] | join(" ")')" "10000 10000"
+        cmp ../out <(jq -j 'select(.stream == "stdout").text' ../events)
+        cmp ../err <(jq -j 'select(.stream == "stderr").text' ../events)
+    }
+    each_caller either
 }
 
 @test "a slow reader loses nothing" {

@@ -204,6 +204,39 @@ static void utf8_is_strict(void **state)
     }
 }
 
+static void cut_utf8_is_known_from_wrong_utf8(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t whole;
+        bool is_cut; /* the rest */
+    } table[] = {
+        {"", 0, false},
+        {"plain", 5, false},
+        {"12345678\xc3", 8, true},
+        {"1234567\xc3\xa9", 9, false},
+        {"a\xc3", 1, true},
+        {"a\xc3x", 1, false},
+        {"\xe2\x82", 0, true},
+        {"\xe2\x82\xac", 3, false},
+        {"\xf0\x9f\x98", 0, true},
+        {"\xe0\x80", 0, false}, /* overlong */
+        {"\xed\xa0", 0, false}, /* a surrogate */
+        {"\xf4\x90", 0, false}, /* behind the last character */
+        {"\xf5", 0, false},
+        {"\x80", 0, false},
+        {"\xe2\x82\xe2", 0, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        size_t len = strlen(table[i].bytes), whole = utf8_whole(table[i].bytes, len);
+
+        assert_int_equal(whole, table[i].whole);
+        assert_int_equal(utf8_is_cut(table[i].bytes + whole, len - whole), table[i].is_cut);
+    }
+}
+
 static void base64_is_strict(void **state)
 {
     static const struct {
@@ -423,6 +456,51 @@ static void the_loop_serves_signals_and_timers(void **state)
     loop_close(&counter.loop);
 }
 
+/* Notes its number, and ends with the last one. */
+struct numbered {
+    struct loop_timer timer;
+    struct loop *loop;
+    int *fired, number;
+};
+
+static bool note_number(void *data, struct err *err)
+{
+    struct numbered *numbered = data;
+
+    (void)err;
+    /* In the order of their deadlines; each third was taken back. */
+    while (*numbered->fired % 3 == 2)
+        ++*numbered->fired;
+    assert_int_equal(numbered->number, *numbered->fired);
+    ++*numbered->fired;
+    if (numbered->number == 48)
+        loop_stop(numbered->loop);
+    return true;
+}
+
+static void any_number_of_timers_fires_in_order(void **state)
+{
+    struct numbered many[50];
+    struct loop loop;
+    struct err err;
+    int fired = 0;
+
+    (void)state;
+    assert_ok(loop_open(&loop, &err));
+    for (int i = 49; i >= 0; i--) {
+        many[i] = (struct numbered){{.fire = note_number, .data = &many[i]}, &loop, &fired, i};
+        loop_set_timer(&loop, &many[i].timer, 5000);
+    }
+    for (int i = 0; i < 50; i++) {
+        loop_set_timer(&loop, &many[i].timer, (uint64_t)i * 2);
+        if (i % 3 == 2)
+            loop_clear_timer(&loop, &many[i].timer);
+    }
+    assert_ok(loop_run(&loop, &err));
+    assert_int_equal(fired, 49);
+    loop_close(&loop);
+}
+
 static void programs_are_found_in_fixed_folders(void **state)
 {
     char path[PROGRAM_PATH_MAX];
@@ -444,6 +522,7 @@ int main(void)
         cmocka_unit_test(json_from_outside_is_checked),
         cmocka_unit_test(bytes_become_json_text),
         cmocka_unit_test(utf8_is_strict),
+        cmocka_unit_test(cut_utf8_is_known_from_wrong_utf8),
         cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(deep_trees_are_removed),
@@ -451,6 +530,7 @@ int main(void)
         cmocka_unit_test(children_are_waited_for),
         cmocka_unit_test(a_child_keeps_what_it_is_told),
         cmocka_unit_test(the_loop_serves_signals_and_timers),
+        cmocka_unit_test(any_number_of_timers_fires_in_order),
         cmocka_unit_test(programs_are_found_in_fixed_folders),
     };
 
