@@ -65,6 +65,36 @@ bool file_write_all(int fd, const void *bytes, size_t len)
     return true;
 }
 
+/* Where the last whole line ends, or -1. */
+static off_t end_of_lines(int fd, off_t size)
+{
+    char chunk[READ_CHUNK];
+
+    while (size > 0) {
+        off_t start = size > READ_CHUNK ? size - READ_CHUNK : 0;
+        ssize_t n = pread(fd, chunk, (size_t)(size - start), start);
+        const char *end = n > 0 ? memrchr(chunk, '\n', (size_t)n) : NULL;
+
+        if (n <= 0)
+            return -1;
+        if (end)
+            return start + (end - chunk) + 1;
+        size = start;
+    }
+    return 0;
+}
+
+bool file_cut_line(int fd)
+{
+    struct stat st;
+    off_t end;
+
+    if (fstat(fd, &st) < 0)
+        return false;
+    end = end_of_lines(fd, st.st_size);
+    return end >= 0 && (end == st.st_size || ftruncate(fd, end) == 0);
+}
+
 int file_create_beside(int dirfd, const char *path, mode_t mode, char **temporary)
 {
     unsigned int random = 0;

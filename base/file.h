@@ -30,6 +30,12 @@ int file_create_beside(int dirfd, const char *path, mode_t mode, char **temporar
 bool file_is_temporary(const char *name);
 
 /*
+ * Cuts off the last line of a file when it has no end: whoever was writing it was killed, or had no
+ * room. `fd` is open for reading and appending; false with errno set.
+ */
+bool file_cut_line(int fd);
+
+/*
  * Replaces `path` by `len` bytes: a temporary file beside it is written, flushed to the disk and
  * renamed over it.
  */

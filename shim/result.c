@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "shim/command.h"
 
 static const char *const outcomes[] = {
     [OUTCOME_EXITED] = "exited",       [OUTCOME_SIGNALED] = "signaled",
@@ -184,4 +185,12 @@ bool result_write(const struct result *result, const struct result_place *place,
     autojson *json = result_json(result);
 
     return result_write_json(json, place, err);
+}
+
+int result_status(const json_t *result)
+{
+    const json_t *status = json_object_get(result, "exit_code");
+    json_int_t value = json_integer_value(status);
+
+    return json_is_integer(status) && value >= 0 && value <= UINT8_MAX ? (int)value : STATUS_FAILED;
 }

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "shim/phases.h"
-#include "shim/relay/filter.h"
+#include "shim/relay/counter.h"
 
 enum outcome {
     OUTCOME_EXITED,
@@ -24,7 +24,7 @@ struct stream_count {
     uint64_t bytes; /* delivered */
     uint64_t lost;
     bool counted; /* lines and sha256, of all that was there to be delivered */
-    struct filter_counts counts;
+    struct counts counts;
 };
 
 struct result {
@@ -76,5 +76,8 @@ bool result_write(const struct result *result, const struct result_place *place,
 
 /* The same for a result that is known as JSON. */
 bool result_write_json(const json_t *json, const struct result_place *place, struct err *err);
+
+/* The exit status in a result that was read: that of a failure when there is none in it. */
+int result_status(const json_t *result);
 
 #endif

@@ -58,8 +58,12 @@ static bool end_line(struct events *events, struct err *err)
 {
     if (!buf_append(&events->line, "}\n", 2))
         return no_memory(err);
-    if (events->log >= 0 && !file_write_all(events->log, events->line.data, events->line.len))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot write the event log");
+    if (events->log >= 0 && !file_write_all(events->log, events->line.data, events->line.len)) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot write the event log");
+        /* A disk that is full takes a part of it, and the next event begins a line. */
+        file_cut_line(events->log);
+        return false;
+    }
     events->next++;
     return !events->target || sink_write(events->target, events->line.data, events->line.len, err);
 }
@@ -256,4 +260,25 @@ bool events_output_end(struct events *events, enum event_stream stream, struct e
     if (!events_are_wanted(events) || events->cut[stream].len == 0)
         return true;
     return emit_base64(events, stream, "", 0, err);
+}
+
+bool event_read_output(const json_t *event, struct event_output *output, struct err *err)
+{
+    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
+    const json_t *text = json_object_get(event, "text");
+
+    *output = (struct event_output){
+        .stream =
+            stream && strcmp(stream, stream_names[EVENT_STDERR]) == 0 ? EVENT_STDERR : EVENT_STDOUT,
+        .bytes = json_string_value(text),
+        .len = json_string_length(text),
+    };
+    if (base64)
+        output->bytes = output->decoded = base64_decode(base64, &output->len);
+    return output->bytes || err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
+}
+
+void event_output_release(struct event_output *output)
+{
+    free(output->decoded);
 }

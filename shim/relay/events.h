@@ -3,6 +3,8 @@
  * without gaps from 0, to the event log (a file) and to a target, where there are such.
  *
  * Nothing here looks for secrets: every text comes masked.
+ *
+ * An event whose line cannot be written to the log is an error, and not in it.
  */
 #ifndef STEPCELL_SHIM_RELAY_EVENTS_H
 #define STEPCELL_SHIM_RELAY_EVENTS_H
@@ -47,6 +49,19 @@ bool events_output(struct events *events, enum event_stream stream, const char *
 
 /* The stream is at its end: no rest comes. */
 bool events_output_end(struct events *events, enum event_stream stream, struct err *err);
+
+/* What an `output` event holds; `bytes` lives as long as the event and this. */
+struct event_output {
+    enum event_stream stream;
+    const char *bytes;
+    size_t len;
+    char *decoded;
+};
+
+/* Reads one again; fails when it is none. */
+bool event_read_output(const json_t *event, struct event_output *output, struct err *err);
+void event_output_release(struct event_output *output);
+#define autooutput CLEANUP(event_output_release) struct event_output
 
 /* Whether the target has enough to do: whoever relays waits for its `drained`. */
 bool events_are_full(const struct events *events);

@@ -9,34 +9,12 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the relay");
 }
 
-/* In blocks that a byte can count, which the compiler makes one instruction for many bytes of. */
-static uint64_t count_lines(const char *bytes, size_t len)
-{
-    uint64_t lines = 0;
-
-    while (len > 0) {
-        size_t part = len < UINT8_MAX ? len : UINT8_MAX;
-        uint8_t found = 0;
-
-        for (size_t i = 0; i < part; i++)
-            found = (uint8_t)(found + (bytes[i] == '\n'));
-        lines += found;
-        bytes += part;
-        len -= part;
-    }
-    return lines;
-}
-
 /* Sees what is delivered, in front of its delivery. */
 static bool observe(struct filter *filter, const char *bytes, size_t len, struct err *err)
 {
     if (len == 0)
         return true;
-    if (filter->digest) {
-        digest_update(filter->digest, bytes, len);
-        filter->lines += count_lines(bytes, len);
-        filter->in_line = bytes[len - 1] != '\n';
-    }
+    counter_add(&filter->counter, bytes, len);
     return events_output(filter->events, filter->stream, bytes, len, err);
 }
 
@@ -180,28 +158,19 @@ bool filter_open(struct filter *filter, enum event_stream stream, const struct m
         .joined = BUF_INIT(JOINED_MAX),
         .withheld = BUF_INIT(SERVICE_MESSAGE_MAX),
     };
-    if (!counts)
-        return true;
-    filter->digest = digest_new();
-    return filter->digest || no_memory(err);
+    return !counts || counter_open(&filter->counter) || no_memory(err);
 }
 
-bool filter_count(struct filter *filter, struct filter_counts *counts)
+bool filter_count(struct filter *filter, struct counts *counts)
 {
-    if (!filter->digest)
-        return false;
-    counts->lines = filter->lines + filter->in_line;
-    digest_finish(filter->digest, counts->sha256);
-    digest_free(filter->digest);
-    filter->digest = NULL;
-    return true;
+    return counter_finish(&filter->counter, counts);
 }
 
 void filter_close(struct filter *filter)
 {
     service_message_release(&filter->scanner);
     mask_stream_release(&filter->masked);
-    digest_free(filter->digest);
+    counter_release(&filter->counter);
     buf_release(&filter->joined);
     buf_release(&filter->withheld);
     *filter = (struct filter){.fed = 0};

@@ -9,17 +9,11 @@
 #ifndef STEPCELL_SHIM_RELAY_FILTER_H
 #define STEPCELL_SHIM_RELAY_FILTER_H
 
-#include "base/digest.h"
+#include "shim/relay/counter.h"
 #include "shim/relay/events.h"
 #include "shim/relay/mask.h"
 #include "shim/relay/pump.h"
 #include "shim/relay/service_message.h"
-
-/* What a stream gave, after masking, whether or not it could be delivered. */
-struct filter_counts {
-    uint64_t lines; /* line ends, and one more for a line without */
-    char sha256[DIGEST_TEXT_MAX];
-};
 
 /* What comes out of the messages, for both streams. */
 struct filter_observer {
@@ -36,13 +30,11 @@ struct filter {
     const struct filter_observer *observer;
     struct service_message_scanner scanner;
     struct mask_stream masked;
-    struct digest *digest; /* NULL: nothing is counted */
-    uint64_t lines;
-    bool in_line;
-    const char *chunk;   /* what is being scanned */
-    size_t fed;          /* bytes of it that went through the mask */
-    struct buf joined;   /* what came out of the parts of a chunk that has messages in it */
-    struct buf withheld; /* of a message whose end is still to come */
+    struct counter counter; /* of what comes out, whether or not it can be delivered */
+    const char *chunk;      /* what is being scanned */
+    size_t fed;             /* bytes of it that went through the mask */
+    struct buf joined;      /* what came out of the parts of a chunk that has messages in it */
+    struct buf withheld;    /* of a message whose end is still to come */
 };
 
 /* `counts`: whether lines and digest are wanted. The filter must not move afterwards. */
@@ -52,6 +44,6 @@ bool filter_open(struct filter *filter, enum event_stream stream, const struct m
 void filter_close(struct filter *filter);
 
 /* Whether it counts; if so, *counts is final once the stream has ended. Once. */
-bool filter_count(struct filter *filter, struct filter_counts *counts);
+bool filter_count(struct filter *filter, struct counts *counts);
 
 #endif
