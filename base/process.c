@@ -23,7 +23,7 @@ static bool read_boot(char boot[PROCESS_BOOT_MAX])
     return true;
 }
 
-bool process_look(pid_t pid, struct process *process)
+static bool look(pid_t pid, struct process *process, char *state)
 {
     struct process found = {.pid = pid};
     autobuf text = BUF_INIT(STAT_MAX);
@@ -37,9 +37,9 @@ bool process_look(pid_t pid, struct process *process)
     /* The name, in brackets, may hold anything. */
     rest = strrchr(text.data, ')');
     if (!rest || sscanf(rest + 1,
-                        " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                        " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
                         "%*d %" SCNu64,
-                        &found.start) != 1)
+                        state, &found.start) != 2)
         return false;
     if (!read_boot(found.boot))
         return false;
@@ -47,10 +47,18 @@ bool process_look(pid_t pid, struct process *process)
     return true;
 }
 
+bool process_look(pid_t pid, struct process *process)
+{
+    char state;
+
+    return look(pid, process, &state);
+}
+
 bool process_lives(const struct process *process)
 {
     struct process now;
+    char state;
 
-    return process_look(process->pid, &now) && now.start == process->start &&
-           strcmp(now.boot, process->boot) == 0;
+    return look(process->pid, &now, &state) && state != 'Z' && state != 'X' &&
+           now.start == process->start && strcmp(now.boot, process->boot) == 0;
 }

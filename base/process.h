@@ -17,7 +17,8 @@ struct process {
 /* False when there is none, or it cannot be looked at. */
 bool process_look(pid_t pid, struct process *process);
 
-/* Whether it is still there, and be it as a zombie. */
+/* Whether it is there and has not ended: a zombie waits for nothing but its parent, for ever where
+ * pid 1 of a container is no init. */
 bool process_lives(const struct process *process);
 
 #endif

@@ -2,9 +2,9 @@
  * The engine interface: what makes cells.
  *
  * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and
- * start was called; then, whenever `poll_fd` is readable, handle, until it gives CELL_ENDED. The
- * streams in `struct cell_streams` are read to their end by the caller; an engine never reads or
- * writes them. signal may come at any time. Then clean, which ends what has not ended, and handle
+ * start was called; then, whenever `events` of its ends is readable, handle, until it gives
+ * CELL_ENDED. The streams are read to their end by the caller; an engine never reads or writes
+ * them. signal may come at any time. Then clean, which ends what has not ended, and handle
  * again until CELL_CLEAN. close comes last and always, and is the only one that frees; who does not
  * wait for CELL_CLEAN learns from it what is left.
  *
@@ -14,6 +14,8 @@
  */
 #ifndef STEPCELL_RUNTIME_ENGINE_H
 #define STEPCELL_RUNTIME_ENGINE_H
+
+#include <sys/types.h>
 
 #include "runtime/exit_record.h"
 #include "runtime/run_spec.h"
@@ -28,22 +30,27 @@ enum cell_event {
     CELL_CLEAN,  /* what could be cleaned up is */
 };
 
-/* The caller's ends; -1 where there is none. They stay the cell's, but for `in`:
- * the caller closes it when there is no more input. */
-struct cell_streams {
+/*
+ * What the caller has of a cell from its creation on; -1 where there is none. All stays the cell's,
+ * but for `in`, which is given out once: the caller closes it when there is no more input.
+ */
+struct cell_ends {
+    int events;
     int in;
     int out;
     int err;
+    pid_t leader; /* the first process, as this host numbers it; 0 for a cell on another one */
 };
+
+#define CELL_ENDS_NONE ((struct cell_ends){-1, -1, -1, -1, 0})
 
 struct engine {
     const char *name;
     bool (*create)(const struct run_spec *spec, const struct root_filesystem *root,
                    struct cell **cell, struct err *err);
     bool (*start)(struct cell *cell, struct err *err);
-    int (*poll_fd)(const struct cell *cell);
+    struct cell_ends (*ends)(struct cell *cell);
     bool (*handle)(struct cell *cell, enum cell_event *event, struct err *err);
-    void (*streams)(struct cell *cell, struct cell_streams *streams);
     const struct exit_record *(*exit_record)(const struct cell *cell);
     bool (*signal)(struct cell *cell, int signal,
                    struct err *err); /* SIGKILL ends the whole cell */

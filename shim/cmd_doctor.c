@@ -233,7 +233,7 @@ static bool check_store(struct doctor *doctor)
 static bool wait_for_cell(struct cell *cell, struct err *err)
 {
     for (;;) {
-        struct pollfd fd = {.fd = native_engine.poll_fd(cell), .events = POLLIN};
+        struct pollfd fd = {.fd = native_engine.ends(cell).events, .events = POLLIN};
         enum cell_event event;
 
         if (poll(&fd, 1, -1) < 0 && errno != EINTR)
@@ -253,7 +253,7 @@ static bool wait_for_cell(struct cell *cell, struct err *err)
 
 static void remove_cell(struct cell *cell)
 {
-    struct pollfd fd = {.fd = native_engine.poll_fd(cell), .events = POLLIN};
+    struct pollfd fd = {.fd = native_engine.ends(cell).events, .events = POLLIN};
     struct strv left = {0};
     enum cell_event event;
     struct err ignored;

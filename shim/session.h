@@ -46,6 +46,7 @@ struct session {
     struct cell_user user;
     struct strv layers; /* absolute directories, lowest first */
     json_t *helper_report;
+    bool pulls; /* the helper has said so */
     pid_t helper;
 
     struct seccomp_filter seccomp; /* of --seccomp */
@@ -87,8 +88,9 @@ struct session {
     bool durable;           /* there is a ledger */
     bool detached;          /* nobody is attached to the step: it writes its result itself */
     bool gathered;          /* session_begin was called */
+    bool attached;          /* somebody else carries the step on, and this process follows it */
 
-    struct cell_streams streams;
+    struct cell_ends ends;
     bool running, exited, ended, cleaning, timed_out;
     int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
     bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
@@ -109,7 +111,7 @@ struct session {
         .scratch = SCRATCH_INIT,                                                                   \
         .script_fd = -1,                                                                           \
         .output_fd = -1,                                                                           \
-        .streams = {-1, -1, -1},                                                                   \
+        .ends = CELL_ENDS_NONE,                                                                    \
         .events = EVENTS_INIT,                                                                     \
         .target = SINK_INIT,                                                                       \
         .dir = STEP_DIR_INIT,                                                                      \

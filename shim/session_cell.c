@@ -42,7 +42,7 @@ static void input_done(void *data)
 {
     struct session *session = data;
 
-    session->streams.in = close_fd(session->streams.in);
+    session->ends.in = close_fd(session->ends.in);
 }
 
 static const char *exit_kind_text(enum exit_kind kind)
@@ -194,6 +194,17 @@ static bool start_pump(struct session *session, struct pump *pump, int from, int
     return pump_start(pump, &session->loop, &ends, err);
 }
 
+/* With the process that dies with this one, and whose end a recovery waits for. */
+static bool record_started(struct session *session, struct err *err)
+{
+    json_t *leader = NULL;
+
+    if (session->durable && session->ends.leader > 0 &&
+        !(leader = ledger_pack_process(session->ends.leader)))
+        return err_set(err, ERR_ENGINE_FAILED, "cannot look at the first process of the cell");
+    return session_record(session, LEDGER_STARTED, leader, err);
+}
+
 /* The relay first: the command may write as soon as it runs. */
 static bool start_command(struct session *session, struct err *err)
 {
@@ -202,18 +213,14 @@ static bool start_command(struct session *session, struct err *err)
     struct pump_ends in = input;
 
     phases_enter(&session->result.phases, "start");
-    session->engine->streams(session->cell, &session->streams);
-    in.to = session->streams.in;
+    in.to = session->ends.in;
     if (!session_open_filters(session, err) ||
-        !start_pump(session, &session->out, session->streams.out, STDOUT_FILENO, EVENT_STDOUT,
-                    err) ||
-        !start_pump(session, &session->err, session->streams.err, STDERR_FILENO, EVENT_STDERR,
-                    err) ||
+        !start_pump(session, &session->out, session->ends.out, STDOUT_FILENO, EVENT_STDOUT, err) ||
+        !start_pump(session, &session->err, session->ends.err, STDERR_FILENO, EVENT_STDERR, err) ||
         (in.to >= 0 && !pump_start(&session->in, &session->loop, &in, err)))
         return false;
     return sink_attach(&session->target, &session->loop, target_drained, session, err) &&
-           session_record(session, LEDGER_STARTED, NULL, err) &&
-           session->engine->start(session->cell, err);
+           record_started(session, err) && session->engine->start(session->cell, err);
 }
 
 static bool command_runs(struct session *session, struct err *err)
@@ -254,6 +261,7 @@ static bool drive(struct session *session, struct err *err)
 {
     struct root_filesystem root = {(const char *const *)session->layers.items,
                                    session->layers.count};
+    bool created;
 
     phases_enter(&session->result.phases, "create");
     if (!session_record(session, LEDGER_CELL,
@@ -261,10 +269,13 @@ static bool drive(struct session *session, struct err *err)
                                   session->scratch.path),
                         err))
         return false;
-    if (!session->engine->create(&session->spec, &root, &session->cell, err))
+    created = session->engine->create(&session->spec, &root, &session->cell, err);
+    /* What could not be created is cleaned up all the same. */
+    if (session->cell)
+        session->ends = session->engine->ends(session->cell);
+    if (!created)
         return false;
-    session->cell_io =
-        (struct loop_io){session->engine->poll_fd(session->cell), cell_ready, session};
+    session->cell_io = (struct loop_io){session->ends.events, cell_ready, session};
     session->timeout = (struct loop_timer){.fire = time_is_up, .data = session};
     session->grace = (struct loop_timer){.fire = grace_over, .data = session};
     return start_command(session, err) &&
@@ -336,8 +347,7 @@ static bool clean_cell(struct session *session, struct err *err)
     session->cleaning = true;
     if (!session->engine->clean(session->cell, &event, err) || event == CELL_CLEAN)
         return event == CELL_CLEAN;
-    session->cell_io =
-        (struct loop_io){session->engine->poll_fd(session->cell), cell_cleaned, session};
+    session->cell_io = (struct loop_io){session->ends.events, cell_cleaned, session};
     ok = loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
     loop_remove(&session->loop, &session->cell_io);
     return ok;
@@ -409,7 +419,7 @@ void session_close(struct session *session)
 
     if (session->scratch.path)
         session_clean_up(session);
-    close_fd(session->streams.in);
+    close_fd(session->ends.in);
     close_fd(session->output_fd);
     mount_plan_release(&session->plan);
     for (size_t i = 0; session->sources && i < made + SESSION_SPECS_MADE; i++)

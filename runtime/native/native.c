@@ -68,11 +68,6 @@ static bool native_start(struct cell *cell, struct err *err)
     return true;
 }
 
-static int native_poll_fd(const struct cell *cell)
-{
-    return cell->events;
-}
-
 static void take_exec_failure(struct cell *cell, int number)
 {
     struct err *err = &cell->record.error;
@@ -171,10 +166,15 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     return false;
 }
 
-static void native_streams(struct cell *cell, struct cell_streams *streams)
+static struct cell_ends native_ends(struct cell *cell)
 {
-    *streams = (struct cell_streams){cell->pipes.in, cell->pipes.out, cell->pipes.err};
-    cell->pipes.in = -1;
+    return (struct cell_ends){
+        .events = cell->events,
+        .in = TAKE_FD(cell->pipes.in),
+        .out = cell->pipes.out,
+        .err = cell->pipes.err,
+        .leader = cell->pid,
+    };
 }
 
 static const struct exit_record *native_exit_record(const struct cell *cell)
@@ -461,9 +461,8 @@ const struct engine native_engine = {
     .name = "native",
     .create = native_create,
     .start = native_start,
-    .poll_fd = native_poll_fd,
+    .ends = native_ends,
     .handle = native_handle,
-    .streams = native_streams,
     .exit_record = native_exit_record,
     .signal = native_signal,
     .clean = native_clean,

@@ -39,7 +39,7 @@ struct cell {
     struct exit_record record;
 
     /* the end */
-    int events;     /* epoll: what poll_fd gives */
+    int events;     /* epoll: what the caller polls */
     int clock;      /* timerfd; -1 until something is waited for that may not come */
     int keeper_end; /* pidfd of the keeper */
     bool killed, awaited, ended, cleaning;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -42,25 +44,6 @@ static bool failed(struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot write the ledger of the step");
 }
 
-/*
- * A line that another one left unfinished when it was killed is cut off: what comes behind it must
- * begin a line.
- */
-static bool cut_unfinished(int fd)
-{
-    autobuf text = BUF_INIT(LEDGER_MAX);
-    struct err ignored;
-    const char *end;
-
-    if (lseek(fd, 0, SEEK_SET) < 0 ||
-        !file_read_fd(fd, "the ledger", &text, ERR_ENGINE_FAILED, &ignored))
-        return false;
-    end = text.len ? memrchr(text.data, '\n', text.len) : NULL;
-    if (text.len == 0 || end == text.data + text.len - 1)
-        return true;
-    return ftruncate(fd, end ? end + 1 - text.data : 0) == 0;
-}
-
 bool ledger_append(int stepfd, enum ledger_record record, json_t *members, struct err *err)
 {
     autojson *line = members ? members : json_object();
@@ -78,7 +61,7 @@ bool ledger_append(int stepfd, enum ledger_record record, json_t *members, struc
     if (!whole)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the ledger");
     fd = openat(stepfd, STEP_LEDGER, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return (fd >= 0 && cut_unfinished(fd) && file_write_all(fd, whole, strlen(whole)) &&
+    return (fd >= 0 && file_cut_line(fd) && file_write_all(fd, whole, strlen(whole)) &&
             fdatasync(fd) == 0) ||
            failed(err);
 }
@@ -120,4 +103,27 @@ const json_t *ledger_find(const json_t *records, enum ledger_record record)
             return item;
     }
     return NULL;
+}
+
+json_t *ledger_pack_process(pid_t pid)
+{
+    struct process process;
+
+    if (!process_look(pid, &process))
+        return NULL;
+    return json_pack("{s:i, s:I, s:s}", "pid", (int)process.pid, "start", (json_int_t)process.start,
+                     "boot", process.boot);
+}
+
+bool ledger_unpack_process(const json_t *record, struct process *process)
+{
+    const char *boot = json_text(record, "boot");
+    json_int_t pid = json_integer_value(json_object_get(record, "pid"));
+
+    if (pid <= 0 || pid > INT_MAX || !boot)
+        return false;
+    process->pid = (pid_t)pid;
+    process->start = (uint64_t)json_integer_value(json_object_get(record, "start"));
+    snprintf(process->boot, sizeof(process->boot), "%s", boot);
+    return true;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "base/json.h"
+#include "base/process.h"
 #include "shim/state/step_files.h"
 
 #define LEDGER_MAX (16 << 20) /* bytes; most of them the step as asked for */
@@ -41,5 +42,11 @@ bool ledger_read(int stepfd, enum ledger_record *last, json_t **records, struct 
 
 /* The record of that kind, borrowed; NULL when there is none. */
 const json_t *ledger_find(const json_t *records, enum ledger_record record);
+
+/* The members of a record that names a process; NULL when that cannot be looked at. */
+json_t *ledger_pack_process(pid_t pid);
+
+/* The process that a record names; false when it names none, or is NULL. */
+bool ledger_unpack_process(const json_t *record, struct process *process);
 
 #endif
