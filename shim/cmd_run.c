@@ -2,26 +2,10 @@
  * `stepcell run`: one step, from its options to its result and exit status. `stepcell start`: the
  * same step, without waiting for its end.
  */
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shim/commands.h"
 #include "shim/durable.h"
-
-/*
- * A caller may have closed a standard descriptor. Its number must not become one of ours, or the
- * step's output would go there.
- */
-static void open_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    close_fd(fd);
-}
 
 /* Reads the options and gives the step its id. The result's place is settled first: it is written
  * always, also after a bad option. */
@@ -57,7 +41,7 @@ static bool run_durable(struct session *session, int *status, struct err *err)
     if (!durable_ensure(session, err) || !durable_attach(session, &result, err))
         return false;
     durable_print_outcome(result, session->options.verbosity);
-    *status = (int)json_integer_value(json_object_get(result, "exit_code"));
+    *status = result_status(result);
     return (place->dir < 0 && place->fd < 0) || result_write_json(result, place, err);
 }
 
@@ -68,7 +52,6 @@ int cmd_run(int argc, char **argv)
     bool ready;
     int status;
 
-    open_standard_descriptors();
     ready = prepare(argc, argv, &session, &err);
     if (ready && session.options.help)
         return print_help(&session, "run");
@@ -100,7 +83,6 @@ int cmd_start(int argc, char **argv)
     int status = 0;
     bool ready;
 
-    open_standard_descriptors();
     ready = prepare(argc, argv, &session, &err);
     if (ready && session.options.help)
         return print_help(&session, "start");

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -20,6 +19,7 @@
 struct request {
     const char *id, *store_option, *since, *timeout, *result;
     bool json, follow, help;
+    bool damaged_too; /* a step of which nobody can tell what it did */
     char *store;
     struct step_dir step;
     enum ledger_record state;
@@ -59,7 +59,8 @@ static bool find_step(struct request *request, struct err *err)
         return false;
     if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return unknown_step(request, err);
-    return durable_look_after(request->store, &request->step, request->id, &request->state, err);
+    return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
+           request->damaged_too;
 }
 
 /* Reads the options that `names` has; the id may stand alone. False with status set when that was
@@ -115,7 +116,7 @@ static json_t *status_json(const struct request *request, struct err *err)
 {
     autojson *records = NULL;
     enum ledger_record last;
-    pid_t holder = step_dir_holder(&request->step);
+    pid_t holder = request->state == LEDGER_FINISHED ? 0 : step_dir_holder(&request->step);
     json_t *result = json_null();
 
     if (!ledger_read(request->step.fd, &last, &records, err))
@@ -162,21 +163,20 @@ int cmd_status(int argc, char **argv)
     return 0;
 }
 
-static bool look_after(void *data, struct err *err)
+static bool look_after(void *data, bool *finished, struct err *err)
 {
     struct request *request = data;
 
-    return durable_look_after(request->store, &request->step, request->id, &request->state, err);
+    if (!durable_look_after(request->store, &request->step, request->id, &request->state, err))
+        return false;
+    *finished = request->state == LEDGER_FINISHED;
+    return true;
 }
 
-/* Who only looks on ends, and the step goes on. */
 static bool stop_looking(void *data, int signal, struct err *err)
 {
     (void)data;
-    if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP && signal != SIGQUIT)
-        return true;
-    err_set(err, ERR_ENGINE_FAILED, "ended by SIG%s", sigabbrev_np(signal));
-    return err_hint(err, "the step goes on; 'stepcell cancel' ends it");
+    return durable_stop_looking(signal, err);
 }
 
 int cmd_logs(int argc, char **argv)
@@ -199,7 +199,6 @@ int cmd_logs(int argc, char **argv)
                                   .data = &request};
     autojson *result = NULL;
     struct err err;
-    bool timed_out;
     int status;
 
     if (!begin(argc, argv, &request, options, help, &status))
@@ -211,7 +210,7 @@ int cmd_logs(int argc, char **argv)
     what.output = !request.json;
     what.lines = request.json;
     what.to_the_end = request.follow;
-    return follow(&request.step, &what, &result, &timed_out, &err) ? 0 : command_failed(&err);
+    return follow(&request.step, &what, &result, &err) ? 0 : command_failed(&err);
 }
 
 static int give_result(const struct request *request, const json_t *result)
@@ -222,8 +221,7 @@ static int give_result(const struct request *request, const json_t *result)
                                    result_write_json(result, &place, &err));
 
     result_close(&place);
-    return ok ? (int)json_integer_value(json_object_get(result, "exit_code"))
-              : command_failed(&err);
+    return ok ? result_status(result) : command_failed(&err);
 }
 
 int cmd_wait(int argc, char **argv)
@@ -242,7 +240,6 @@ int cmd_wait(int argc, char **argv)
         .to_the_end = true, .look_after = look_after, .on_signal = stop_looking, .data = &request};
     autojson *result = NULL;
     struct err err;
-    bool timed_out = false;
     int status;
 
     if (!begin(argc, argv, &request, options, help, &status))
@@ -251,22 +248,13 @@ int cmd_wait(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "'%s' is no value for --timeout", request.timeout);
         return command_failed(&err);
     }
-    if (!follow(&request.step, &what, &result, &timed_out, &err))
+    if (!follow(&request.step, &what, &result, &err))
         return command_failed(&err);
     if (!result) {
         print_note(PRINT_NORMAL, "the step has not ended in time; it goes on");
         return 124;
     }
     return give_result(&request, result);
-}
-
-/* By a descriptor of the process, which is still that of the lock afterwards. */
-static bool signal_holder(const struct step_dir *step, pid_t holder, int signal)
-{
-    autofd process = (int)syscall(SYS_pidfd_open, holder, 0);
-
-    return process >= 0 && step_dir_holder(step) == holder &&
-           syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
 }
 
 int cmd_cancel(int argc, char **argv)
@@ -278,29 +266,43 @@ int cmd_cancel(int argc, char **argv)
         "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked again.\n"
         "Its outcome is 'canceled', its exit status 143.\n\n" ID_HELP;
     const struct timespec moment = {.tv_nsec = CANCEL_MS * 1000000L};
+    bool finished = false;
     struct err err;
     int status;
 
     if (!begin(argc, argv, &request, options, help, &status))
         return status;
     for (int i = 0; i < CANCEL_TRIES; i++) {
-        pid_t holder = step_dir_holder(&request.step);
-
-        if (request.state == LEDGER_FINISHED) {
+        if (finished || request.state == LEDGER_FINISHED) {
             print_note(PRINT_NORMAL, "the step has ended already");
             return 0;
         }
-        if (holder > 0 && signal_holder(&request.step, holder, SIGTERM))
-            return 0;
-        if (holder == 0 && request.state == LEDGER_ACCEPTED &&
-            durable_cancel(&request.step, request.id, &err))
+        if (durable_signal(&request.step, SIGTERM) ||
+            (request.state == LEDGER_ACCEPTED &&
+             durable_cancel(&request.step, request.id, SIGTERM, &err)))
             return 0;
         nanosleep(&moment, NULL);
-        if (!look_after(&request, &err))
+        if (!look_after(&request, &finished, &err))
             return command_failed(&err);
     }
     err_set(&err, ERR_STORE_BUSY, "the supervisor of step '%s' cannot be reached", request.id);
     return command_failed(&err);
+}
+
+/* Under the lock: the step may not be used again while it is removed. */
+static bool may_forget(struct request *request, struct err *err)
+{
+    autojson *records = NULL;
+
+    if (!step_dir_lock(&request->step)) {
+        if (errno != EAGAIN)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot lock step '%s'", request->id);
+    } else if (!ledger_read(request->step.fd, &request->state, &records, err) ||
+               request->state == LEDGER_FINISHED) {
+        return true;
+    }
+    err_set(err, ERR_STORE_BUSY, "step '%s' has not ended", request->id);
+    return err_hint(err, "end it with 'stepcell cancel', or wait for it with 'stepcell wait'");
 }
 
 int cmd_forget(int argc, char **argv)
@@ -313,12 +315,11 @@ int cmd_forget(int argc, char **argv)
     struct err err;
     int status;
 
+    request.damaged_too = true;
     if (!begin(argc, argv, &request, options, help, &status))
         return status;
-    if (request.state != LEDGER_FINISHED || step_dir_holder(&request.step) != 0) {
-        err_set(&err, ERR_STORE_BUSY, "step '%s' has not ended", request.id);
-        err_hint(&err, "end it with 'stepcell cancel', or wait for it with 'stepcell wait'");
+    if (!may_forget(&request, &err))
         return command_failed(&err);
-    }
-    return step_dir_remove(request.store, request.id, &err) ? 0 : command_failed(&err);
+    return step_dir_remove(request.store, request.id, &request.step, &err) ? 0
+                                                                           : command_failed(&err);
 }

@@ -4,15 +4,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/child.h"
 #include "base/process.h"
-#include "base/signals.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
 #include "shim/state/follow.h"
+
+#define SUPERVISOR_TRIES 5 /* of which each is killed before it takes charge */
 
 static bool failed(const char *what, struct err *err)
 {
@@ -48,20 +50,18 @@ static bool check_same(const json_t *records, const struct session *session, str
 /* From here on this process is the one that carries the step on; false when another one does. */
 static bool take_charge(struct session *session, struct err *err)
 {
-    struct process self;
     enum ledger_record last;
     autojson *records = NULL;
+    json_t *self;
 
     if (!step_dir_lock(&session->dir))
-        return errno != EAGAIN && errno != EACCES ? failed("lock the step", err) : false;
+        return errno == EAGAIN ? false : failed("lock the step", err);
     if (!ledger_read(session->dir.fd, &last, &records, err) || last != LEDGER_ACCEPTED)
         return false;
-    if (!process_look(getpid(), &self))
+    self = ledger_pack_process(getpid());
+    if (!self)
         return failed("look at the supervisor's own process", err);
-    return ledger_append(session->dir.fd, LEDGER_SUPERVISED,
-                         json_pack("{s:i, s:I, s:s}", "pid", (int)self.pid, "start",
-                                   (json_int_t)self.start, "boot", self.boot),
-                         err);
+    return ledger_append(session->dir.fd, LEDGER_SUPERVISED, self, err);
 }
 
 /*
@@ -75,20 +75,23 @@ _Noreturn static void supervise(struct session *session, int told)
         script && strcmp(script, "-") == 0 ? STDIN_FILENO : -1,
         session->dir.fd,
         told,
-        session->target.fd,
+        session->detached ? session->target.fd : -1,
         session->detached ? session->result_place.dir : -1,
         session->detached ? session->result_place.fd : -1,
     };
     struct err err = ERR_INIT;
+    char *store;
     bool ok;
 
     setsid();
     if (!child_keep_only(keep, ARRAY_SIZE(keep)))
         _exit(STATUS_FAILED);
-    /* Closed, with all the others. Whoever is attached writes the result where its caller wants. */
+    /* Closed, with all others; whoever is attached gives its caller the result and the events. */
     session->loop = LOOP_INIT;
-    if (!session->detached)
+    if (!session->detached) {
         session->result_place = RESULT_PLACE_INIT;
+        session->target = SINK_INIT;
+    }
     ok = take_charge(session, &err);
     if (err.code != ERR_NONE)
         (void)!write(told, &err, sizeof(err));
@@ -99,11 +102,16 @@ _Noreturn static void supervise(struct session *session, int told)
     session->result.phases = (struct phases){.count = 0};
     phases_enter(&session->result.phases, "resolve");
     session_perform(session, session_open(session, &err), &err);
+    store = store_path(session->options.store, &err);
     session_close(session);
+    /* Nobody waits for this process any more. */
+    if (store)
+        durable_sweep(store);
     _exit(0);
 }
 
-/* Forks twice: a supervisor is nobody's child. Returns when it has taken charge of the step. */
+/* Forks twice: a supervisor is nobody's child. Returns when it has taken charge of the step, or has
+ * found that it may not. */
 static bool start_supervisor(struct session *session, struct err *err)
 {
     int told[2];
@@ -132,7 +140,7 @@ static bool start_supervisor(struct session *session, struct err *err)
     return true;
 }
 
-static bool ensure_supervisor(struct session *session, struct err *err)
+static bool fork_supervisor(struct session *session, struct err *err)
 {
     if (!session->gathered && !session_begin(session, err))
         return false;
@@ -140,16 +148,31 @@ static bool ensure_supervisor(struct session *session, struct err *err)
     return start_supervisor(session, err);
 }
 
+/* Settles the step, or starts its supervisor, as is due; one that is killed at once is followed. */
+static bool carry_on(struct session *session, const char *store, enum ledger_record *state,
+                     struct err *err)
+{
+    for (int try = 0; try < SUPERVISOR_TRIES; try++) {
+        if (!durable_look_after(store, &session->dir, session->id, state, err))
+            return false;
+        if (*state != LEDGER_ACCEPTED || step_dir_holder(&session->dir) != 0)
+            return true;
+        if (!fork_supervisor(session, err))
+            return false;
+    }
+    return err_set(err, ERR_ENGINE_FAILED,
+                   "the supervisor of step '%s' ends before it takes charge of it", session->id);
+}
+
 bool durable_ensure(struct session *session, struct err *err)
 {
     autofree char *store = store_path(session->options.store, err);
-    enum ledger_record last = LEDGER_ACCEPTED;
+    enum ledger_record state;
     autojson *records = NULL;
     bool exists;
 
     if (!store)
         return false;
-    durable_sweep(store);
     if (!step_dir_open(store, session->id, &session->dir, &exists, err))
         return false;
     if (!exists) {
@@ -159,10 +182,34 @@ bool durable_ensure(struct session *session, struct err *err)
             return false;
         session->gathered = true;
     }
-    if (!ledger_read(session->dir.fd, &last, &records, err) || !check_same(records, session, err))
+    return ledger_read(session->dir.fd, &state, &records, err) &&
+           check_same(records, session, err) && carry_on(session, store, &state, err);
+}
+
+bool durable_signal(const struct step_dir *step, int signal)
+{
+    autojson *records = NULL;
+    enum ledger_record last;
+    struct process supervisor;
+    struct err ignored;
+    autofd process = -1;
+
+    /* Who settles a step holds its lock as well, and is somebody else's process. */
+    if (!ledger_read(step->fd, &last, &records, &ignored) ||
+        !ledger_unpack_process(ledger_find(records, LEDGER_SUPERVISED), &supervisor) ||
+        step_dir_holder(step) != supervisor.pid)
         return false;
-    return last != LEDGER_ACCEPTED || step_dir_holder(&session->dir) != 0 ||
-           ensure_supervisor(session, err);
+    process = (int)syscall(SYS_pidfd_open, supervisor.pid, 0);
+    return process >= 0 && process_lives(&supervisor) &&
+           syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
+}
+
+bool durable_stop_looking(int signal, struct err *err)
+{
+    if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP && signal != SIGQUIT)
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "ended by SIG%s", sigabbrev_np(signal));
+    return err_hint(err, "the step goes on; 'stepcell cancel' ends it");
 }
 
 struct attached {
@@ -171,40 +218,41 @@ struct attached {
     int wanted; /* a signal for the step, which nobody could be given yet */
 };
 
-static bool pass_signal(struct attached *attached, struct err *err)
-{
-    pid_t holder = step_dir_holder(&attached->session->dir);
-
-    if (holder <= 0)
-        return true;
-    if (kill(holder, attached->wanted) < 0 && errno != ESRCH)
-        return failed("signal the supervisor of the step", err);
-    attached->wanted = 0;
-    return true;
-}
-
 static bool on_signal(void *data, int signal, struct err *err)
 {
     struct attached *attached = data;
 
-    if (signal == SIGWINCH || signal == SIGCONT)
-        return true;
-    attached->wanted = signal;
-    return pass_signal(attached, err);
+    if (signal == SIGHUP)
+        return durable_stop_looking(signal, err);
+    if (signal != SIGWINCH && signal != SIGCONT)
+        attached->wanted = durable_signal(&attached->session->dir, signal) ? 0 : signal;
+    return true;
 }
 
-static bool look_after(void *data, struct err *err)
+/* A step that nobody has begun is not begun for the sake of its end. */
+static bool pass_wanted(struct attached *attached, struct err *err)
+{
+    struct session *session = attached->session;
+    bool ends = attached->wanted == SIGINT || attached->wanted == SIGTERM;
+
+    if (durable_signal(&session->dir, attached->wanted))
+        attached->wanted = 0;
+    else if (ends && step_dir_holder(&session->dir) == 0)
+        return durable_cancel(&session->dir, session->id, attached->wanted, err) ||
+               err->code == ERR_STORE_BUSY;
+    return true;
+}
+
+static bool look_after(void *data, bool *finished, struct err *err)
 {
     struct attached *attached = data;
-    struct session *session = attached->session;
     enum ledger_record state;
 
-    if (attached->wanted && !pass_signal(attached, err))
+    if ((attached->wanted && !pass_wanted(attached, err)) ||
+        !carry_on(attached->session, attached->store, &state, err))
         return false;
-    if (!durable_look_after(attached->store, &session->dir, session->id, &state, err))
-        return false;
-    return state != LEDGER_ACCEPTED || step_dir_holder(&session->dir) != 0 ||
-           ensure_supervisor(session, err);
+    *finished = state == LEDGER_FINISHED;
+    return true;
 }
 
 bool durable_attach(struct session *session, json_t **result, struct err *err)
@@ -220,13 +268,14 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
         .on_signal = on_signal,
         .data = &attached,
     };
-    bool ok = attached.store != NULL, timed_out;
+    bool ok = attached.store != NULL;
 
+    session->attached = true;
     if (ok && target && !sink_is_http(target)) {
         ok = sink_open(target, &session->target, err);
         request.target = &session->target;
     }
-    ok = ok && follow(&session->dir, &request, result, &timed_out, err);
+    ok = ok && follow(&session->dir, &request, result, err);
     free(attached.store);
     return ok;
 }

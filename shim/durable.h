@@ -14,15 +14,24 @@
  */
 bool durable_ensure(struct session *session, struct err *err);
 
-/* Follows the step to its end; its result is the caller's. Signals go to its supervisor. */
+/*
+ * Follows the step to its end; its result is the caller's. Signals go to its supervisor, but for
+ * HUP: a caller whose connection breaks goes, and the step goes on.
+ */
 bool durable_attach(struct session *session, json_t **result, struct err *err);
 
 /* Prints what `run` prints at the end of a step, from its result. */
 void durable_print_outcome(const json_t *result, enum verbosity verbosity);
 
-/* Settles a step as canceled that was accepted, and that nobody has taken charge of; false when
- * somebody has. */
-bool durable_cancel(struct step_dir *step, const char *id, struct err *err);
+/* Sends a signal to the supervisor of the step; false when there is none, or none yet. */
+bool durable_signal(const struct step_dir *step, int signal);
+
+/* Settles a step as canceled by `signal` that was accepted, and that nobody has taken charge of;
+ * false when somebody has. */
+bool durable_cancel(struct step_dir *step, const char *id, int signal, struct err *err);
+
+/* Ends who only looks on, with err, upon a signal that ends a process. */
+bool durable_stop_looking(int signal, struct err *err);
 
 /*
  * Looks after a step that nobody carries on: one whose supervisor was killed is settled as unknown,

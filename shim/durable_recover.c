@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
@@ -25,12 +24,10 @@
 /* What the log of a step holds, counted again. */
 struct counted {
     uint64_t next; /* the number of the next event */
-    struct {
-        uint64_t bytes, lines;
-        bool in_line;
-        struct digest *digest;
-    } streams[2];
+    uint64_t bytes[2];
+    struct counter counters[2];
     json_t *result; /* of the last event, when there is one */
+    bool damaged;   /* a line of it cannot be understood: nothing is known of lines and digests */
 };
 
 static bool no_memory(struct err *err)
@@ -38,41 +35,35 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to settle the step");
 }
 
-static bool count_output(struct counted *counted, const json_t *event)
+static void count_output(struct counted *counted, const json_t *event)
 {
-    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
-    const json_t *text = json_object_get(event, "text");
-    int which = stream && strcmp(stream, "stderr") == 0;
-    size_t len = json_string_length(text);
-    autofree char *decoded = base64 ? base64_decode(base64, &len) : NULL;
-    const char *bytes = decoded ? decoded : json_string_value(text);
+    autooutput output = {0};
+    struct err ignored;
 
-    if (!bytes)
-        return false;
-    if (!counted->streams[which].digest)
-        counted->streams[which].digest = digest_new();
-    if (!counted->streams[which].digest)
-        return false;
-    digest_update(counted->streams[which].digest, bytes, len);
-    counted->streams[which].bytes += len;
-    for (size_t i = 0; i < len; i++)
-        counted->streams[which].lines += bytes[i] == '\n';
-    if (len > 0)
-        counted->streams[which].in_line = bytes[len - 1] != '\n';
-    return true;
+    if (!event_read_output(event, &output, &ignored)) {
+        counted->damaged = true;
+        return;
+    }
+    counter_add(&counted->counters[output.stream], output.bytes, output.len);
+    counted->bytes[output.stream] += output.len;
 }
 
-static bool count_event(struct counted *counted, const char *line, size_t len, struct err *err)
+static void count_event(struct counted *counted, const char *line, size_t len)
 {
-    autojson *event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
+    struct err ignored;
+    autojson *event =
+        json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, &ignored);
     const char *type = event ? json_text(event, "type") : NULL;
 
-    if (!event)
-        return false;
+    if (!type) {
+        counted->damaged = true;
+        return;
+    }
     counted->next = (uint64_t)json_integer_value(json_object_get(event, "seq")) + 1;
-    if (type && strcmp(type, "step.finished") == 0)
+    if (strcmp(type, "step.finished") == 0 && !counted->result)
         counted->result = json_incref(json_object_get(event, "result"));
-    return !type || strcmp(type, "output") != 0 || count_output(counted, event) || no_memory(err);
+    else if (strcmp(type, "output") == 0)
+        count_output(counted, event);
 }
 
 static bool count_log(int log, struct counted *counted, struct err *err)
@@ -82,54 +73,53 @@ static bool count_log(int log, struct counted *counted, struct err *err)
     size_t size = 0;
     ssize_t n;
 
-    if (!file)
+    if (!file || !counter_open(&counted->counters[EVENT_STDOUT]) ||
+        !counter_open(&counted->counters[EVENT_STDERR]))
         return no_memory(err);
     rewind(file);
-    while ((n = getline(&line, &size, file)) > 0) {
-        if (!count_event(counted, line, (size_t)n, err))
-            return false;
-    }
+    while ((n = getline(&line, &size, file)) > 0)
+        count_event(counted, line, (size_t)n);
     return true;
 }
 
 static void counted_release(struct counted *counted)
 {
-    digest_free(counted->streams[0].digest);
-    digest_free(counted->streams[1].digest);
+    counter_release(&counted->counters[EVENT_STDOUT]);
+    counter_release(&counted->counters[EVENT_STDERR]);
     json_decref(counted->result);
 }
 
-static struct stream_count stream_count(struct counted *counted, int which)
+static struct stream_count stream_count(struct counted *counted, enum event_stream stream)
 {
-    struct stream_count count = {.bytes = counted->streams[which].bytes, .counted = true};
-    struct digest **digest = &counted->streams[which].digest;
+    struct stream_count count = {.bytes = counted->bytes[stream]};
 
-    count.counts.lines = counted->streams[which].lines + counted->streams[which].in_line;
-    if (*digest)
-        digest_finish(*digest, count.counts.sha256);
-    else
-        digest_of("", 0, count.counts.sha256);
+    count.counted = counter_finish(&counted->counters[stream], &count.counts) && !counted->damaged;
     return count;
 }
 
-/* The first process of the cell dies with its supervisor, and all others with it. */
-static bool await_cell(const json_t *records)
+/* False: it is not clean. */
+static bool name_left(struct strv *left, pid_t leader)
 {
-    const json_t *started = ledger_find(records, LEDGER_STARTED);
+    autofree char *text = text_printf(
+        "process %d, the first one of the cell, which does not end when it is killed", (int)leader);
+
+    if (text)
+        strv_add(left, text);
+    return false;
+}
+
+/* The first process of the cell dies with its supervisor, and all others with it. */
+static bool await_cell(const json_t *records, struct result *result)
+{
     const struct timespec look = {.tv_nsec = CELL_LOOK_MS * NS_PER_MS};
     int64_t deadline = clock_now() + CELL_END_MS * NS_PER_MS;
-    struct process leader = {
-        .pid = (pid_t)json_integer_value(json_object_get(started, "pid")),
-        .start = (uint64_t)json_integer_value(json_object_get(started, "start")),
-    };
-    const char *boot = json_text(started, "boot");
+    struct process leader;
 
-    if (leader.pid <= 0 || !boot)
+    if (!ledger_unpack_process(ledger_find(records, LEDGER_STARTED), &leader))
         return true;
-    snprintf(leader.boot, sizeof(leader.boot), "%s", boot);
     while (process_lives(&leader)) {
         if (clock_now() > deadline)
-            return false;
+            return name_left(&result->left, leader.pid);
         nanosleep(&look, NULL);
     }
     return true;
@@ -159,9 +149,7 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
     struct scratch scratch = SCRATCH_INIT;
     struct err err;
 
-    result->cleanup_verified = await_cell(records);
-    if (!result->cleanup_verified)
-        strv_add(&result->left, "the first process of the cell, which does not end");
+    result->cleanup_verified = await_cell(records, result);
     if (!path)
         return;
     if (scratch_take(store, &scratch, &err))
@@ -180,8 +168,8 @@ static void fill_result(struct result *result, const json_t *records, struct cou
     result->exit_code = STATUS_FAILED;
     result->engine = "native";
     result->reference = json_text(accepted, "image");
-    result->out = stream_count(counted, 0);
-    result->err = stream_count(counted, 1);
+    result->out = stream_count(counted, EVENT_STDOUT);
+    result->err = stream_count(counted, EVENT_STDERR);
     err_set(&result->error, ERR_ENGINE_FAILED,
             "the supervisor of the step was killed, so how the step ended is not known");
     err_hint(&result->error,
@@ -244,6 +232,41 @@ static bool settle(const char *store, const struct step_dir *step, const char *i
     return ok;
 }
 
+/* Whether a supervisor has written to the log: then there was one, whatever the ledger has lost. */
+static bool has_begun(const struct step_dir *step)
+{
+    struct stat st;
+
+    return fstatat(step->fd, STEP_EVENTS, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
+}
+
+static bool is_at_rest(const struct step_dir *step, enum ledger_record state)
+{
+    return state == LEDGER_FINISHED || (state == LEDGER_ACCEPTED && !has_begun(step));
+}
+
+/* Somebody else settles it, or removes it because it has ended. */
+static bool is_looked_after(enum ledger_record *state, struct err *err)
+{
+    if (errno == EAGAIN)
+        return true;
+    if (errno != ENOENT)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot settle a step whose supervisor is gone");
+    *state = LEDGER_FINISHED;
+    return true;
+}
+
+/* The receiver of the events waits for the last one, which was not there for the supervisor's
+ * deliverer. */
+static void deliver_end(const struct step_dir *step)
+{
+    struct err ignored;
+    pid_t deliverer;
+
+    if (faccessat(step->fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        deliver_start(step->path, &deliverer, &ignored);
+}
+
 bool durable_look_after(const char *store, struct step_dir *step, const char *id,
                         enum ledger_record *state, struct err *err)
 {
@@ -252,27 +275,28 @@ bool durable_look_after(const char *store, struct step_dir *step, const char *id
 
     if (!ledger_read(step->fd, state, &records, err))
         return false;
-    if (*state == LEDGER_FINISHED || *state == LEDGER_ACCEPTED || step_dir_holder(step) != 0)
+    if (is_at_rest(step, *state) || step_dir_holder(step) != 0)
         return true;
-    /* Somebody else settles it. */
     if (!step_dir_lock(step))
-        return true;
+        return is_looked_after(state, err);
     json_decref(TAKE_PTR(records));
-    ok = ledger_read(step->fd, state, &records, err) &&
-         (*state == LEDGER_FINISHED || settle(store, step, id, records, true, err));
-    step->lock = close_fd(step->lock);
-    if (ok)
-        *state = LEDGER_FINISHED;
+    ok = ledger_read(step->fd, state, &records, err);
+    if (ok && !is_at_rest(step, *state)) {
+        ok = settle(store, step, id, records, true, err);
+        *state = ok ? LEDGER_FINISHED : *state;
+        deliver_end(step);
+    }
+    step_dir_unlock(step);
     return ok;
 }
 
-bool durable_cancel(struct step_dir *step, const char *id, struct err *err)
+bool durable_cancel(struct step_dir *step, const char *id, int signal, struct err *err)
 {
     struct counted counted = {.next = 0};
     struct result result = {.id = id,
                             .engine = "native",
                             .outcome = OUTCOME_CANCELED,
-                            .exit_code = 128 + SIGTERM,
+                            .exit_code = 128 + signal,
                             .cleanup_verified = true};
     autojson *records = NULL, *json = NULL;
     enum ledger_record state;
@@ -281,16 +305,21 @@ bool durable_cancel(struct step_dir *step, const char *id, struct err *err)
 
     if (!step_dir_lock(step))
         return err_set(err, ERR_STORE_BUSY, "somebody has taken charge of step '%s'", id);
-    if (ledger_read(step->fd, &state, &records, err) && state == LEDGER_ACCEPTED &&
-        (log = step_dir_open_log(step, err)) >= 0 && count_log(log, &counted, err)) {
+    if (!ledger_read(step->fd, &state, &records, err)) {
+        step_dir_unlock(step);
+        return false;
+    }
+    if (state != LEDGER_ACCEPTED || has_begun(step)) {
+        err_set(err, ERR_STORE_BUSY, "somebody has taken charge of step '%s'", id);
+    } else if ((log = step_dir_open_log(step, err)) >= 0 && count_log(log, &counted, err)) {
         result.reference =
             json_text(json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step"), "image");
-        result.out = stream_count(&counted, 0);
-        result.err = stream_count(&counted, 1);
+        result.out = stream_count(&counted, EVENT_STDOUT);
+        result.err = stream_count(&counted, EVENT_STDERR);
         json = result_json(&result);
         ok = (json || no_memory(err)) && write_end(step, id, log, json, &counted, true, err);
     }
-    step->lock = close_fd(step->lock);
+    step_dir_unlock(step);
     counted_release(&counted);
     return ok;
 }
@@ -318,7 +347,7 @@ static bool settle_events(const struct sweep *sweep, struct step_dir *step, cons
     if (step_dir_holder(step) != 0 || !step_dir_lock(step))
         return true;
     ok = settle(sweep->store, step, id, NULL, false, &ignored);
-    step->lock = close_fd(step->lock);
+    step_dir_unlock(step);
     return ok;
 }
 
@@ -332,9 +361,8 @@ static void sweep_step(const struct sweep *sweep, struct step_dir *step, const c
     if (durable ? !durable_look_after(sweep->store, step, id, &state, &ignored)
                 : !settle_events(sweep, step, id))
         return;
-    if (step_dir_holder(step) == 0 &&
-        is_expired(sweep, step->fd, durable ? STEP_LEDGER : STEP_EVENTS)) {
-        step_dir_remove(sweep->store, id, &ignored);
+    if (is_expired(sweep, step->fd, durable ? STEP_LEDGER : STEP_EVENTS) && step_dir_lock(step)) {
+        step_dir_remove(sweep->store, id, step, &ignored);
         return;
     }
     /* A directory that is there for its events alone is removed by who delivers them. */

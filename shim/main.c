@@ -1,6 +1,8 @@
 /* stepcell: one step, one cell. This file finds the command; docs/architecture.md is a tour of the
  * rest. */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/caller.h"
 #include "base/cleanup.h"
@@ -38,11 +40,26 @@ static int cmd_help(int argc, char **argv)
     return 0;
 }
 
+/*
+ * A caller may have closed a standard descriptor. Its number must not become one of ours, or the
+ * output would go there.
+ */
+static void open_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close_fd(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     struct err err;
 
+    open_standard_descriptors();
     if (!caller_check(&err)) {
         print_err(&err);
         return STATUS_FAILED;

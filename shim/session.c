@@ -56,9 +56,9 @@ static void remove_log(struct session *session)
     autofree char *path = store_path(session->options.store, &ignored);
 
     session->events.log = close_fd(session->events.log);
-    step_dir_close(&session->dir);
     if (path)
-        step_dir_remove(path, session->id, &ignored);
+        step_dir_remove(path, session->id, &session->dir, &ignored);
+    step_dir_close(&session->dir);
 }
 
 static bool open_events(struct session *session, struct err *err)
@@ -103,7 +103,8 @@ static void settle(struct session *session, bool ran, const struct err *err)
 
     if (!ran) {
         result->error = *err;
-        result->outcome = result_outcome_of(err->code);
+        /* Contact with who carries it on was lost, which says nothing of the step. */
+        result->outcome = session->attached ? OUTCOME_UNKNOWN : result_outcome_of(err->code);
         result->exit_code = STATUS_FAILED;
     }
     if (session->timed_out) {

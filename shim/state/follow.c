@@ -6,7 +6,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/signals.h"
 #include "shim/relay/event_line.h"
@@ -14,19 +13,33 @@
 #define CHUNK         65536
 #define LINE_MAX_LEN  SINK_QUEUE_MAX /* bytes of an event */
 #define LOOK_AFTER_MS 200
+#define POLL_MS       20 /* where nobody tells that the log has grown */
 
 struct follower {
     const struct follow_request *request;
     struct loop loop;
     struct loop_io changed;
-    struct loop_timer look_after, timeout;
+    struct loop_timer timer, timeout;
+    const struct step_dir *step;
     int log, inotify;
     struct buf line; /* the beginning of the next event */
     struct buf text; /* of an event of output */
     struct sink out, err;
     json_t *result;
-    bool at_end, timed_out;
+    bool at_end, finished;
 };
+
+/* Whether anything in the log is of interest but its end. */
+static bool reads(const struct follow_request *request)
+{
+    return request->output || request->lines || request->target;
+}
+
+static bool damaged(struct err *err)
+{
+    err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
+    return err_hint(err, "'stepcell status' tells how the step has ended");
+}
 
 static bool is_full(const struct follower *follower)
 {
@@ -54,24 +67,18 @@ static bool give(struct follower *follower, enum event_stream stream, const char
 /* Output that is no UTF-8. */
 static bool give_base64(struct follower *follower, const json_t *event, struct err *err)
 {
-    const char *stream = json_text(event, "stream"), *base64 = json_text(event, "base64");
-    enum event_stream which = stream && strcmp(stream, "stderr") == 0 ? EVENT_STDERR : EVENT_STDOUT;
-    size_t len;
-    autofree char *bytes = base64 ? base64_decode(base64, &len) : NULL;
+    autooutput output = {0};
 
-    if (!bytes)
-        return err_set(err, ERR_ENGINE_FAILED, "the event log of the step is damaged");
-    return give(follower, which, bytes, len, err);
+    return event_read_output(event, &output, err) &&
+           give(follower, output.stream, output.bytes, output.len, err);
 }
 
-static bool take_event(struct follower *follower, const json_t *event, bool wanted, struct err *err)
+static bool take_event(struct follower *follower, const json_t *event, struct err *err)
 {
     const struct follow_request *request = follower->request;
     const char *type = json_text(event, "type");
 
-    if (type && strcmp(type, "step.finished") == 0)
-        follower->result = json_incref(json_object_get(event, "result"));
-    if (!wanted || !type || !request->output)
+    if (!type || !request->output)
         return true;
     if (strcmp(type, "output") == 0)
         return give_base64(follower, event, err);
@@ -93,10 +100,10 @@ static bool take_line(struct follower *follower, const char *line, size_t len, s
 {
     const struct follow_request *request = follower->request;
     struct buf *text = &follower->text;
+    autojson *event = NULL;
     enum event_stream stream;
-    json_t *event;
+    const char *type;
     uint64_t seq;
-    bool ok;
 
     if (event_line_read(line, len, &seq, &stream, text))
         return seq < request->since ||
@@ -104,12 +111,13 @@ static bool take_line(struct follower *follower, const char *line, size_t len, s
                 (!request->output || give(follower, stream, text->data, text->len, err)));
     event = json_parse(line, len, "the event log of the step", ERR_ENGINE_FAILED, err);
     if (!event)
-        return false;
-    seq = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-    ok = (seq < request->since || hand_on(follower, line, len, err)) &&
-         take_event(follower, event, seq >= request->since, err);
-    json_decref(event);
-    return ok;
+        return !reads(request) || damaged(err);
+    type = json_text(event, "type");
+    if (type && strcmp(type, "step.finished") == 0)
+        follower->result = json_incref(json_object_get(event, "result"));
+    if (json_integer_value(json_object_get(event, "seq")) < (json_int_t)request->since)
+        return true;
+    return hand_on(follower, line, len, err) && take_event(follower, event, err);
 }
 
 /* Takes the lines that are whole out of what was read. */
@@ -132,11 +140,22 @@ static bool take_lines(struct follower *follower, struct err *err)
     return true;
 }
 
+/* The step has ended, and its log has no end: the result is on the disk all the same. */
+static bool read_result(struct follower *follower, struct err *err)
+{
+    if (reads(follower->request))
+        return damaged(err);
+    follower->result =
+        json_read_file(follower->step->fd, STEP_RESULT, STEP_RESULT_MAX, ERR_ENGINE_FAILED, err);
+    return follower->result != NULL;
+}
+
 /* Reads what there is, as long as the readers take it. */
 static bool read_log(struct follower *follower, struct err *err)
 {
     char chunk[CHUNK];
 
+    follower->at_end = false;
     while (!follower->result && !is_full(follower)) {
         ssize_t n = read(follower->log, chunk, sizeof(chunk));
 
@@ -145,6 +164,8 @@ static bool read_log(struct follower *follower, struct err *err)
         if (n < 0)
             return err_errno(err, ERR_ENGINE_FAILED, "cannot read the event log of the step");
         follower->at_end = n == 0;
+        if (n == 0 && follower->finished && !read_result(follower, err))
+            return false;
         if (n == 0)
             break;
         if (!buf_append(&follower->line, chunk, (size_t)n))
@@ -172,14 +193,20 @@ static bool reader_drained(void *data, struct err *err)
     return read_log(data, err);
 }
 
+static bool look_after(struct follower *follower, struct err *err)
+{
+    const struct follow_request *request = follower->request;
+
+    return follower->finished || request->look_after(request->data, &follower->finished, err);
+}
+
 static bool time_to_look(void *data, struct err *err)
 {
     struct follower *follower = data;
 
-    loop_set_timer(&follower->loop, &follower->look_after, LOOK_AFTER_MS);
-    return (!follower->request->look_after ||
-            follower->request->look_after(follower->request->data, err)) &&
-           read_log(follower, err);
+    loop_set_timer(&follower->loop, &follower->timer,
+                   follower->inotify >= 0 ? LOOK_AFTER_MS : POLL_MS);
+    return look_after(follower, err) && read_log(follower, err);
 }
 
 /* A step that has ended needs no signal: nobody wants to wait for its readers any longer. */
@@ -187,14 +214,15 @@ static bool on_signal(void *data, int signal, struct err *err)
 {
     struct follower *follower = data;
 
-    if (!follower->result || (signal != SIGINT && signal != SIGTERM))
+    if ((signal == SIGINT || signal == SIGTERM) && !look_after(follower, err))
+        return false;
+    if (!follower->finished || (signal != SIGINT && signal != SIGTERM))
         return follower->request->on_signal(follower->request->data, signal, err);
     sink_abandon(&follower->out);
     sink_abandon(&follower->err);
     if (follower->request->target)
         sink_abandon(follower->request->target);
-    loop_stop(&follower->loop);
-    return true;
+    return read_log(follower, err);
 }
 
 static bool time_is_up(void *data, struct err *err)
@@ -202,9 +230,19 @@ static bool time_is_up(void *data, struct err *err)
     struct follower *follower = data;
 
     (void)err;
-    follower->timed_out = true;
     loop_stop(&follower->loop);
     return true;
+}
+
+/* A user may have few of them; then the log is looked at now and then. */
+static int watch_log(const struct step_dir *step)
+{
+    autofd inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    autofree char *path = text_printf("%s/%s", step->path, STEP_EVENTS);
+
+    if (inotify < 0 || !path || inotify_add_watch(inotify, path, IN_MODIFY) < 0)
+        return -1;
+    return TAKE_FD(inotify);
 }
 
 static bool open_follower(struct follower *follower, const struct step_dir *step, struct err *err)
@@ -212,15 +250,10 @@ static bool open_follower(struct follower *follower, const struct step_dir *step
     const struct follow_request *request = follower->request;
 
     follower->log = openat(step->fd, STEP_EVENTS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (follower->log < 0 || follower->inotify < 0)
+    if (follower->log < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read the event log of the step");
-    {
-        autofree char *path = text_printf("%s/%s", step->path, STEP_EVENTS);
-
-        if (!path || inotify_add_watch(follower->inotify, path, IN_MODIFY) < 0)
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot watch the event log of the step");
-    }
+    follower->step = step;
+    follower->inotify = watch_log(step);
     if (!loop_open(&follower->loop, err) ||
         !signals_watch(&follower->loop, on_signal, follower, err) ||
         !sink_open_fd(STDOUT_FILENO, &follower->out, err) ||
@@ -232,7 +265,7 @@ static bool open_follower(struct follower *follower, const struct step_dir *step
          !sink_attach(request->target, &follower->loop, reader_drained, follower, err)))
         return false;
     follower->changed = (struct loop_io){follower->inotify, log_changed, follower};
-    follower->look_after = (struct loop_timer){.fire = time_to_look, .data = follower};
+    follower->timer = (struct loop_timer){.fire = time_to_look, .data = follower};
     follower->timeout = (struct loop_timer){.fire = time_is_up, .data = follower};
     return true;
 }
@@ -253,13 +286,13 @@ static bool run(struct follower *follower, struct err *err)
 {
     if (follower->request->timeout_ms)
         loop_set_timer(&follower->loop, &follower->timeout, follower->request->timeout_ms);
-    loop_set_timer(&follower->loop, &follower->look_after, 0);
-    return loop_add(&follower->loop, &follower->changed, EPOLLIN, err) &&
+    loop_set_timer(&follower->loop, &follower->timer, 0);
+    return (follower->inotify < 0 || loop_add(&follower->loop, &follower->changed, EPOLLIN, err)) &&
            loop_run(&follower->loop, err);
 }
 
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            bool *timed_out, struct err *err)
+            struct err *err)
 {
     struct follower follower = {
         .request = request,
@@ -279,6 +312,5 @@ bool follow(const struct step_dir *step, const struct follow_request *request, j
         return false;
     }
     *result = follower.result;
-    *timed_out = follower.timed_out;
     return true;
 }

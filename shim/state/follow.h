@@ -3,6 +3,8 @@
  * relayed, until the last event. `run --id`, `logs` and `wait` are made of it.
  *
  * A signal never ends a follower by itself: it is for the step, or for the command that follows.
+ * Once the step has ended, INT and TERM mean that nobody waits for a reader of its output any
+ * longer.
  */
 #ifndef STEPCELL_SHIM_STATE_FOLLOW_H
 #define STEPCELL_SHIM_STATE_FOLLOW_H
@@ -22,19 +24,19 @@ struct follow_request {
     uint64_t timeout_ms;      /* 0: none */
     struct sink *target;      /* gets the events as well; NULL: none */
     enum verbosity verbosity; /* of what the step's stepcell had to say */
-    /* Called when nobody carries the step on although it has not ended, and now and then while
-     * somebody does; false with err ends the following. */
-    bool (*look_after)(void *data, struct err *err);
-    /* A signal came: see session.h for which. */
+    /* Called now and then until the step has ended (*finished); false with err ends following. */
+    bool (*look_after)(void *data, bool *finished, struct err *err);
+    /* A signal came (base/signals.h). */
     bool (*on_signal)(void *data, int signal, struct err *err);
     void *data;
 };
 
 /*
- * Follows. *result is the result out of the last event, owned by the caller; NULL when the log goes
- * on (without to_the_end, or *timed_out). It can be done again.
+ * Follows. *result is the result of the step, owned by the caller; NULL when the log goes on
+ * (without to_the_end, or with the timeout over). A log that cannot be understood, or that lacks
+ * its end, is an error for who wants something out of it; the result is known all the same.
  */
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            bool *timed_out, struct err *err);
+            struct err *err);
 
 #endif

@@ -13,7 +13,6 @@
 
 #define ID_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define ID_DIGITS  "0123456789"
-#define TAIL_BYTES 65536 /* of the log, looked at at once */
 
 bool step_id_is_good(const char *id)
 {
@@ -145,62 +144,47 @@ pid_t step_dir_holder(const struct step_dir *step)
 {
     struct flock lock = whole_file();
     /* Closing any descriptor of the file gives a lock up that this process has on it. */
-    autofd fd = step->lock >= 0 ? -1 : openat(step->fd, STEP_LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    autofd fd =
+        step->lock >= 0 ? -1 : openat(step->fd, STEP_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
     if (step->lock >= 0)
         return getpid();
     if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
         return 0;
-    return lock.l_pid;
+    return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
-/* Where the last whole line ends. */
-static off_t end_of_lines(int fd, off_t size)
+void step_dir_unlock(struct step_dir *step)
 {
-    char chunk[TAIL_BYTES];
-
-    while (size > 0) {
-        off_t start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
-        ssize_t n = pread(fd, chunk, (size_t)(size - start), start);
-        const char *end = n > 0 ? memrchr(chunk, '\n', (size_t)n) : NULL;
-
-        if (n <= 0)
-            return -1;
-        if (end)
-            return start + (end - chunk) + 1;
-        size = start;
-    }
-    return 0;
+    step->lock = close_fd(step->lock);
 }
 
 int step_dir_open_log(const struct step_dir *step, struct err *err)
 {
     autofd fd = openat(step->fd, STEP_EVENTS, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-    struct stat st;
-    off_t end;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
+    if (fd < 0 || !file_cut_line(fd)) {
         err_errno(err, ERR_ENGINE_FAILED, "cannot open the event log of the step");
-        return -1;
-    }
-    end = end_of_lines(fd, st.st_size);
-    if (end < 0 || (end < st.st_size && ftruncate(fd, end) < 0)) {
-        err_errno(err, ERR_ENGINE_FAILED, "cannot mend the event log of the step");
         return -1;
     }
     return TAKE_FD(fd);
 }
 
-bool step_dir_remove(const char *store, const char *id, struct err *err)
+bool step_dir_remove(const char *store, const char *id, const struct step_dir *step,
+                     struct err *err)
 {
     autofree char *path = text_printf("%s/steps", store), *away = text_printf(".old-%s", id);
     autofd steps = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct stat ours, named;
 
-    if (!path || !away || steps < 0)
+    if (!path || !away || steps < 0 || fstat(step->fd, &ours) < 0)
         return failed(id, err);
+    /* The id may be another step's by now. */
+    if (fstatat(steps, id, &named, AT_SYMLINK_NOFOLLOW) < 0 || named.st_ino != ours.st_ino)
+        return true;
     /* Under its name it is whole or gone. */
     file_remove_tree(steps, away);
-    if (renameat(steps, id, steps, away) < 0 && errno != ENOENT)
+    if (renameat(steps, id, steps, away) < 0)
         return failed(id, err);
     return file_remove_tree(steps, away) || failed(id, err);
 }

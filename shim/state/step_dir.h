@@ -39,18 +39,21 @@ void step_dir_close(struct step_dir *step);
 #define autostepdir CLEANUP(step_dir_close) struct step_dir
 
 /*
- * Takes the lock that the writer of the step holds for as long as it lives; false with errno when
- * another process has it. It is this process's alone: children do not inherit it.
+ * Takes the lock that the writer of the step holds for as long as it lives; false with errno:
+ * EAGAIN when another process has it, ENOENT when the directory has been removed. It is this
+ * process's alone: children do not inherit it.
  */
 bool step_dir_lock(struct step_dir *step);
+void step_dir_unlock(struct step_dir *step);
 
-/* The process that holds the lock; 0 when none does. */
+/* The process that holds the lock; 0 when none does, -1 for one of another pid namespace. */
 pid_t step_dir_holder(const struct step_dir *step);
 
 /* Opens the event log for appending, without the unfinished line that a killed writer left. */
 int step_dir_open_log(const struct step_dir *step, struct err *err);
 
-/* Removes the directory and all that is in it. */
-bool step_dir_remove(const char *store, const char *id, struct err *err);
+/* Removes the directory and all that is in it. Whoever removes one holds its lock. */
+bool step_dir_remove(const char *store, const char *id, const struct step_dir *step,
+                     struct err *err);
 
 #endif
