@@ -66,8 +66,8 @@ assert_unknown() {
         run -9 stepcell wait --result ../waited.json --id "$ID"
         assert_equal waited "$(jq -r .exit_code ../waited.json)" 9
         assert_equal status "$(stepcell status --id "$ID")" "finished exited 9"
-        assert_equal logs "$(stepcell logs --id "$ID")" done
-        assert_equal "ID alone" "$(stepcell logs "$ID")" done
+        assert_equal logs "$(stepcell logs --id "$ID")" "done"
+        assert_equal "ID alone" "$(stepcell logs "$ID")" "done"
         run -125 stepcell status --id nobody
         assert_match "$output" "*no step has the id 'nobody'*"
     }
@@ -227,8 +227,8 @@ killed_after() {
 @test "killed when the result is on the disk: the step has ended as it did" {
     finished() {
         local at
-        # Behind the result, behind the last event, and behind the last record.
-        for at in 5 6 7; do
+        # Before the last event is flushed, and before the last record is: the result is there.
+        for at in 6 7; do
             rm -f starts
             killed_after fdatasync "$at" ended
             run -0 --separate-stderr durable sh -c 'echo started >>starts; echo out; exit 0'
@@ -370,6 +370,10 @@ killed_after() {
         cat a b c | cmp - ../a
         cmp a ../b
         assert_equal sha256 "$(result_field .output.stdout.sha256)" "$(cat a b c | sha256sum | cut -c1-64)"
+        # A NUL is UTF-8 as well.
+        new_id
+        durable head -c 100000 /dev/zero >../a
+        head -c 100000 /dev/zero | cmp - ../a
     }
     each_caller binary
 }
@@ -391,7 +395,7 @@ killed_after() {
         local old=$ID
         new_id
         durable true
-        [ ! -e "$(step_dir)/../$old" ]
+        wait_for test ! -e "$(step_dir)/../$old"
     }
     each_caller forget
 }

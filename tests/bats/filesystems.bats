@@ -4,6 +4,7 @@
 
 load ../lib/common
 load ../lib/mounts
+load ../lib/steps
 
 setup_file() { make_deaf_fs; }
 setup() { open_mounts; }
@@ -474,4 +475,56 @@ quietly() { "$@" >/dev/null 2>&1; }
         in_mounts umount --lazy /dev
     }
     each_caller cause
+}
+
+@test "a recovery waits for the first process of the cell, and names it when that does not end" {
+    deaf_leader() {
+        local leader start=$SECONDS
+        run -0 cell -- true # the image is there
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" --package "${WORK%/*}/deaf" "$IMAGE" -- \
+            sh -c 'touch started; dd if="$1/file"' sh "${WORK%/*}/deaf"
+        wait_for test -e started
+        sleep 0.5
+        leader=$(jq -r 'select(.record == "started") | .pid' "$(step_dir)/ledger")
+        [ -d "/proc/$leader" ]
+        kill -KILL "$(supervisor)"
+        run stepcell wait --id "$ID" --result "$RESULT"
+        assert_equal status "$status" 125
+        [ $((SECONDS - start)) -ge 10 ]
+        assert_equal outcome "$(result_field .outcome)" unknown
+        assert_equal verified "$(result_field .cleanup.verified)" false
+        assert_match "$(result_field '.cleanup.left[]')" "*process $leader, the first one of the cell*"
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    CALLERS="root plain" each_caller deaf_leader
+}
+
+@test "who settles a step is not taken for its supervisor: a cancellation is not for it" {
+    innocent() {
+        local settler
+        run -0 cell -- true
+        # shellcheck disable=SC2046 # no option is no word
+        deaf "${WORK%/*}/deaf" $(deaf_options)
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" --package "${WORK%/*}/deaf" "$IMAGE" -- \
+            sh -c 'touch started; dd if="$1/file"' sh "${WORK%/*}/deaf"
+        wait_for test -e started
+        sleep 0.5
+        kill -KILL "$(supervisor)"
+        as timeout -k 5 30 "$STEPCELL" status --id "$ID" >../settled 3>&- &
+        settler=$!
+        sleep 1
+        # It has the lock for ten seconds, in which nobody can reach the supervisor that is gone.
+        run -125 stepcell cancel --id "$ID"
+        ended "$settler"
+        assert_equal status "$status" 0
+        assert_equal settled "$(cat ../settled)" "finished unknown 125"
+        end_deaf "${WORK%/*}/deaf"
+        is_let_go
+    }
+    as_caller innocent
 }

@@ -13,17 +13,18 @@ bats_require_minimum_version 1.5.0
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CALLER=root
+UNDER=()
 IMAGE=oci:$IMAGES/busybox:latest
 
-# as COMMAND...: as the caller of the moment, with a home and a store of its own
+# as COMMAND...: as the caller of the moment, with a home and a store of its own; under root's command UNDER, if any
 as() {
     local -x HOME=$TEST_DIR/home/$CALLER STEPCELL_STORE=$TEST_DIR/store/$CALLER \
         TMPDIR=$TEST_DIR/tmp/$CALLER
     case $CALLER in
-    root) "$@" ;;
+    root) "${UNDER[@]}" "$@" ;;
     *)
         local -x USER=stepcell-$CALLER LOGNAME=stepcell-$CALLER
-        setpriv --reuid="$USER" --regid="$USER" --init-groups -- "$@"
+        "${UNDER[@]}" setpriv --reuid="$USER" --regid="$USER" --init-groups -- "$@"
         ;;
     esac
 }

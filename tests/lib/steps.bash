@@ -25,11 +25,13 @@ has_record() { grep -qs "\"record\":\"$1\"" "$(step_dir)/ledger"; }
 
 # kill_at CALL N COMMAND...: runs it; whichever of its processes makes the Nth of these system calls (each counts
 # its own) dies there. A record of a ledger is whole when it is flushed by fdatasync; a step is known when the
-# directory of all steps is flushed, by the fourth fsync of who makes it.
+# directory of all steps is flushed, by the fourth fsync of who makes it. root traces, whoever calls: set-user-ID
+# programs have no rights otherwise.
 kill_at() {
     local call=$1 at=$2
+    local UNDER=(strace -qq -f -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$at")
     shift 2
-    as strace -qq -f -o /dev/null -e trace="$call" -e inject="$call":signal=KILL:when="$at" "$@"
+    as "$@"
 }
 
 # ended PID: waits for a background command and leaves its status in $status
