@@ -185,7 +185,7 @@ static void what_is_counted_is_what_comes_out(void **state)
         {"a\n" SECRET, 2,
          "sha256:bd9ce03d2dc4514a621a52687941f2a546b93e4516edc0dd188fbdebaf82f970"},
     };
-    struct filter_counts counts;
+    struct counts counts;
     struct run run;
 
     (void)state;

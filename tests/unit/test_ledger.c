@@ -154,7 +154,7 @@ static void a_step_appears_whole_and_once(void **state)
     assert_ok(step_dir_make(scratch.path, "one", accepted, &again, &exists, &err));
     assert_true(exists);
     step_dir_close(&again);
-    assert_ok(step_dir_remove(scratch.path, "one", &err));
+    assert_ok(step_dir_remove(scratch.path, "one", &step, &err));
     assert_ok(step_dir_open(scratch.path, "one", &again, &exists, &err));
     assert_false(exists);
     /* Nothing of the second try lies there. */
