@@ -9,8 +9,7 @@
 /* "hunter2" in base64. */
 #define SECRET         "hunter2"
 #define DECLARES       "##octopus[mask value='aHVudGVyMg==']"
-#define SENSITIVE                                                                                  \
-    "##octopus[setVariable name='eA==' value='aHVudGVyMg==' sensitive='VHJ1ZQ==']"
+#define SENSITIVE      "##octopus[setVariable name='eA==' value='aHVudGVyMg==' sensitive='VHJ1ZQ==']"
 #define DECLARES_NOT   "##octopus[setVariable name='eA==' value='aHVudGVyMg==']"
 #define DECLARES_NOT_M "##octopus[setVariable name='eA==' value='********']"
 
