@@ -58,7 +58,7 @@ const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
 static void report(struct progress *progress, json_t *line)
 {
     autojson *owned = line;
-    autofree char *text = line ? json_dump_line(line) : NULL;
+    autofree char *text = owned ? json_dump_line(owned) : NULL;
 
     if (text)
         (void)!(file_write_all(progress->report, text, strlen(text)) &&

@@ -75,12 +75,12 @@ bool events_emit(struct events *events, const char *type, json_t *members, struc
 
     if (!events_are_wanted(events))
         return true;
-    text = members ? json_dump_line(members) : NULL;
+    text = owned ? json_dump_line(owned) : NULL;
     if (!text || !begin_line(events, type))
         return no_memory(err);
     /* "{…}" without its braces goes behind what is there. */
-    if (json_object_size(members) > 0 && (!buf_append(&events->line, ",", 1) ||
-                                          !buf_append(&events->line, text + 1, strlen(text) - 2)))
+    if (json_object_size(owned) > 0 && (!buf_append(&events->line, ",", 1) ||
+                                        !buf_append(&events->line, text + 1, strlen(text) - 2)))
         return no_memory(err);
     return end_line(events, err);
 }
