@@ -66,16 +66,6 @@ int cmd_run(int argc, char **argv)
     return status;
 }
 
-/* The supervisor writes the result, and sends the events: nobody else waits for them. */
-static bool start(struct session *session, struct err *err)
-{
-    const char *target = session->options.events;
-
-    session->detached = true;
-    return (!target || sink_is_http(target) || sink_open(target, &session->target, err)) &&
-           durable_ensure(session, err);
-}
-
 int cmd_start(int argc, char **argv)
 {
     struct session session = SESSION_INIT;
@@ -86,7 +76,9 @@ int cmd_start(int argc, char **argv)
     ready = prepare(argc, argv, &session, &err);
     if (ready && session.options.help)
         return print_help(&session, "start");
-    if (ready && start(&session, &err)) {
+    /* The supervisor writes the result, and sends the events: nobody else waits for them. */
+    session.detached = true;
+    if (ready && durable_ensure(&session, &err)) {
         print_out("%s\n", session.id);
     } else {
         session_perform(&session, false, &err);

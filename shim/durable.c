@@ -40,11 +40,11 @@ static bool check_same(const json_t *records, const struct session *session, str
     if (!differs)
         return true;
     err_set(err, ERR_STEP_CONFLICT, "another step has the id '%s': its '%s' is not the same",
-            session->options.id, differs);
+            session->id, differs);
     return err_hint(err,
                     "give this step an id of its own; 'stepcell status --id %s' tells about "
                     "the other one",
-                    session->options.id);
+                    session->id);
 }
 
 /* From here on this process is the one that carries the step on; false when another one does. */
@@ -140,8 +140,20 @@ static bool start_supervisor(struct session *session, struct err *err)
     return true;
 }
 
+/* Where the events go of a step that nobody is attached to. Opening a file empties it: a call that
+ * finds the step there does not. */
+static bool open_target(struct session *session, struct err *err)
+{
+    const char *target = session->options.events;
+
+    return !session->detached || !target || sink_is_http(target) || session->target.fd >= 0 ||
+           sink_open(target, &session->target, err);
+}
+
 static bool fork_supervisor(struct session *session, struct err *err)
 {
+    if (!open_target(session, err))
+        return false;
     if (!session->gathered && !session_begin(session, err))
         return false;
     session->gathered = true;
@@ -177,7 +189,7 @@ bool durable_ensure(struct session *session, struct err *err)
         return false;
     if (!exists) {
         /* What the caller has to give is looked at before anything is promised. */
-        if (!session_begin(session, err) ||
+        if (!open_target(session, err) || !session_begin(session, err) ||
             !step_dir_make(store, session->id, session->options.asked, &session->dir, &exists, err))
             return false;
         session->gathered = true;

@@ -83,6 +83,12 @@ assert_unknown() {
         wait_for test -e ../r.json
         assert_equal id "$(jq -r .id ../r.json)" "$id"
         assert_equal events "$(tail -n 1 ../e.ndjson | jq -r .type)" step.finished
+        # Who starts it again finds it there, and changes nothing.
+        stepcell start --id "$id" --workdir "$WORK" --result ../r.json --events file:../e.ndjson "$IMAGE" -- echo here
+        assert_equal "events, again" "$(tail -n 1 ../e.ndjson | jq -r .type)" step.finished
+        run --separate-stderr stepcell start --id refused-target --workdir "$WORK" --events file:/nonexistent/e "$IMAGE" -- true
+        assert_equal "a bad target" "$status" 125
+        run -125 stepcell status --id refused-target
         stepcell forget --id "$id"
     }
     each_caller made_up
