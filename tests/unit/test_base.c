@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -14,6 +16,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/num.h"
+#include "base/process.h"
 #include "base/program.h"
 #include "base/utf8.h"
 
@@ -304,6 +307,64 @@ static void files_are_replaced_whole(void **state)
     assert_int_equal(access("/etc", F_OK), 0);
 }
 
+static void lines_without_an_end_are_cut_off(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } cases[] = {
+        {"", ""}, {"\n", "\n"}, {"a\n", "a\n"}, {"a", ""}, {"a\nbc", "a\n"}, {"a\n\nb", "a\n\n"},
+    };
+    autobuf text = BUF_INIT(1024);
+    char path[] = "/tmp/stepcell-unit-XXXXXX", line[150000];
+    struct err err;
+    autofd fd = mkostemp(path, O_APPEND);
+    struct stat st;
+
+    (void)state;
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_true(file_write_all(fd, cases[i].before, strlen(cases[i].before)));
+        assert_true(file_cut_line(fd));
+        text.len = 0;
+        assert_ok(file_read(AT_FDCWD, path, &text, ERR_ENGINE_FAILED, &err));
+        assert_string_equal(text.data, cases[i].after);
+    }
+    /* Longer than what is looked at at once. */
+    memset(line, 'x', sizeof(line));
+    assert_true(file_write_all(fd, "first\n", 6) && file_write_all(fd, line, sizeof(line)));
+    assert_true(file_cut_line(fd));
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, strlen(cases[COUNT(cases) - 1].after) + 6);
+    unlink(path);
+}
+
+static void a_process_that_has_ended_does_not_live(void **state)
+{
+    struct process self, child, again;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_true(process_look(getpid(), &self) && process_lives(&self));
+    assert_true(process_look(pid, &child) && process_lives(&child));
+    again = child;
+    again.start++;
+    assert_false(process_lives(&again));
+    again = child;
+    again.boot[0] ^= 1;
+    assert_false(process_lives(&again));
+    /* As a zombie, and then not at all. */
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+    assert_false(process_lives(&child));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(process_lives(&child));
+}
+
 static void deep_trees_are_removed(void **state)
 {
     char dir[] = "/tmp/stepcell-unit-XXXXXX";
@@ -529,6 +590,8 @@ int main(void)
         cmocka_unit_test(a_budget_ends_a_removal),
         cmocka_unit_test(children_are_waited_for),
         cmocka_unit_test(a_child_keeps_what_it_is_told),
+        cmocka_unit_test(lines_without_an_end_are_cut_off),
+        cmocka_unit_test(a_process_that_has_ended_does_not_live),
         cmocka_unit_test(the_loop_serves_signals_and_timers),
         cmocka_unit_test(any_number_of_timers_fires_in_order),
         cmocka_unit_test(programs_are_found_in_fixed_folders),
