@@ -4,7 +4,7 @@
 STEP_COUNT=0
 
 # new_id: an id that no other test has, as $ID
-new_id() { ID=test-$BATS_TEST_NUMBER-$CALLER-$((++STEP_COUNT)); }
+new_id() { ID=test-$BATS_SUITE_TEST_NUMBER-$CALLER-$((++STEP_COUNT)); }
 
 # durable COMMAND [ARG...]: the step $ID, as `cell`
 durable() { cell --id "$ID" -- "$@"; }
