@@ -322,8 +322,9 @@ static bool give_json(const struct forms *forms, struct bytes value)
 
 static bool give_encodings(const struct forms *forms, struct bytes value, struct bytes given)
 {
-    return give_base64(forms, value, given) && give_percent(forms, value) &&
-           give_json(forms, value);
+    return give_base64(forms, value, given) &&
+           (value.len > MASK_FORMS_ALL_MAX ||
+            (give_percent(forms, value) && give_json(forms, value)));
 }
 
 bool mask_forms(const char *value, size_t len,

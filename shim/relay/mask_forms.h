@@ -12,7 +12,9 @@
  *     also as encodeURIComponent has it; / and space in both ways (%20 and +);
  *   - as a JSON string: the shortest escapes, also with \/, with HTML's characters as \u003c, and
  *     in pure ASCII.
- * Encodings are also made of the value with \n as line end, when it has others.
+ * Encodings are also made of the value with \n as line end, when it has others. Of a value of more
+ * than MASK_FORMS_ALL_MAX bytes, which is a file and no word of a command or URL, there is neither
+ * percent-encoding nor JSON: they would take most of the memory.
  */
 #ifndef STEPCELL_SHIM_RELAY_MASK_FORMS_H
 #define STEPCELL_SHIM_RELAY_MASK_FORMS_H
@@ -20,7 +22,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MASK_FORM_MIN 4 /* bytes: shorter forms are left out */
+#define MASK_FORM_MIN      4    /* bytes: shorter forms are left out */
+#define MASK_FORMS_ALL_MAX 8192 /* bytes of a value that has all forms */
 #define MASK_CHARACTERS_MIN                                                                        \
     4 /* characters: shorter values, and lines of values, are never masked */
 

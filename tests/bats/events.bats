@@ -13,7 +13,7 @@ teardown() {
 
 # check FILE: the events in it are those of one step, whole and right, and end with the result in $RESULT
 check() {
-    python3 "$TESTS/lib/check_events.py" "$TESTS/../docs/events.md" "$1" >"$EVENTS_DIR/told" || {
+    /usr/bin/python3 "$TESTS/lib/check_events.py" "$TESTS/../docs/events.md" "$1" >"$EVENTS_DIR/told" || {
         cat "$1"
         return 1
     }
@@ -34,7 +34,7 @@ cell_events() {
 # listen HOW: a receiver at ../socket, which writes to ../events
 listen() {
     rm -f ../socket ../events
-    as python3 "$TESTS/lib/event_socket.py" "$1" ../socket ../events 3>&- &
+    as /usr/bin/python3 "$TESTS/lib/event_socket.py" "$1" ../socket ../events 3>&- &
     EVENT_PIDS+=("$!")
     LISTENER=$!
     wait_for test -S ../socket

@@ -62,7 +62,7 @@ bytes() { result_field ".output.$1.bytes"; }
     # late WHAT COMMAND...: the median of 300 lines, alone and in a pipe
     late() {
         local us
-        us=$("${@:2}" 7>/dev/null | python3 "$TESTS/lib/line_latency.py")
+        us=$("${@:2}" 7>/dev/null | /usr/bin/python3 "$TESTS/lib/line_latency.py")
         echo "# $1: $us µs" >&3
         [ "$us" -le 5000 ]
     }

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A receiver of events, with faults.
 
 usage: event_receiver.py DIRECTORY [--tls CERT KEY] [--port PORT]

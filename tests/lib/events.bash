@@ -27,7 +27,7 @@ events_teardown() {
 start_receiver() {
     rm -f "$RECEIVER/port"
     touch "$RECEIVER/requests" "$RECEIVER/received"
-    python3 "$TESTS/lib/event_receiver.py" "$RECEIVER" "$@" >"$RECEIVER/out" 2>&1 3>&- &
+    /usr/bin/python3 "$TESTS/lib/event_receiver.py" "$RECEIVER" "$@" >"$RECEIVER/out" 2>&1 3>&- &
     RECEIVER_PID=$!
     EVENT_PIDS+=("$!")
     wait_for test -s "$RECEIVER/port"
@@ -69,7 +69,7 @@ write_end() {
 # hold_lock: as the writer of the log does, by WRITER_PID
 hold_lock() {
     rm -f "$EVENTS_DIR/held"
-    python3 -c 'import fcntl, sys, time
+    /usr/bin/python3 -c 'import fcntl, sys, time
 lock = open(sys.argv[1] + "/lock", "r+")
 fcntl.lockf(lock, fcntl.LOCK_EX)
 open(sys.argv[2], "w")

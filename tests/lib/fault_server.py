@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A registry with faults: the repository's name says which one.
 
 usage: fault_server.py DIRECTORY [--tls CERT KEY] [--other URL] [--bind ADDRESS] [--upstream URL]

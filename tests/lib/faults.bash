@@ -12,7 +12,7 @@ start_faults() {
     [ -e "$directory/blob" ] || head -c 3000000 /dev/urandom >"$directory/blob"
     : >"$directory/log"
     # shellcheck disable=SC2086 # a command with its arguments
-    ${INSIDE:-} python3 "$TESTS/lib/fault_server.py" "$directory" "$@" >"$directory/out" 2>&1 3>&- &
+    ${INSIDE:-} /usr/bin/python3 "$TESTS/lib/fault_server.py" "$directory" "$@" >"$directory/out" 2>&1 3>&- &
     FAULT_PIDS+=("$!")
     wait_for test -s "$directory/port"
 }
