@@ -34,7 +34,7 @@ cell_events() {
 # listen HOW: a receiver at ../socket, which writes to ../events
 listen() {
     rm -f ../socket ../events
-    as /usr/bin/python3 "$TESTS/lib/event_socket.py" "$1" ../socket ../events 3>&- &
+    /usr/bin/python3 "$TESTS/lib/event_socket.py" "$1" ../socket ../events 3>&- &
     EVENT_PIDS+=("$!")
     LISTENER=$!
     wait_for test -S ../socket
@@ -65,6 +65,7 @@ listen() {
 
 @test "the events of all kinds of steps are right" {
     kinds() {
+        cell -- true # whose image is there from now on
         cell_events -- true
         assert_equal types "$(types)" "step.accepted image.resolved cell.started step.finished"
         cell_events -- sh -c 'echo out; echo err >&2; exit 7'
