@@ -136,7 +136,7 @@ int cmd_status(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
     const struct option_spec options[] = {
-        ID_OPTIONS, {"--json", NULL, NULL, &request.json}, {NULL}};
+        ID_OPTIONS, {"--json", NULL, NULL, &request.json}, {NULL, NULL, NULL, NULL}};
     static const char help[] = "Usage: stepcell status [--json] --id ID\n\n"
                                "Tells what is known of a durable step.\n\n" ID_HELP
                                "  --json           as JSON, with the result and the ledger\n";
@@ -186,7 +186,7 @@ int cmd_logs(int argc, char **argv)
                                           {"--json", NULL, NULL, &request.json},
                                           {"--follow", "-f", NULL, &request.follow},
                                           {"--since", NULL, &request.since, NULL},
-                                          {NULL}};
+                                          {NULL, NULL, NULL, NULL}};
     static const char help[] =
         "Usage: stepcell logs [--follow] [--since SEQ] [--json] --id ID\n\n"
         "Replays the output of a durable step: its stdout to stdout, its stderr to "
@@ -230,7 +230,7 @@ int cmd_wait(int argc, char **argv)
     const struct option_spec options[] = {ID_OPTIONS,
                                           {"--timeout", NULL, &request.timeout, NULL},
                                           {"--result", NULL, &request.result, NULL},
-                                          {NULL}};
+                                          {NULL, NULL, NULL, NULL}};
     static const char help[] =
         "Usage: stepcell wait [--timeout DUR] [--result FILE] --id ID\n\n"
         "Waits until a durable step has ended, and ends with its exit status.\n\n" ID_HELP
@@ -260,7 +260,7 @@ int cmd_wait(int argc, char **argv)
 int cmd_cancel(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS, {NULL}};
+    const struct option_spec options[] = {ID_OPTIONS, {NULL, NULL, NULL, NULL}};
     static const char help[] =
         "Usage: stepcell cancel --id ID\n\n"
         "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked again.\n"
@@ -308,7 +308,7 @@ static bool may_forget(struct request *request, struct err *err)
 int cmd_forget(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS, {NULL}};
+    const struct option_spec options[] = {ID_OPTIONS, {NULL, NULL, NULL, NULL}};
     static const char help[] = "Usage: stepcell forget --id ID\n\n"
                                "Removes what is kept of a durable step that has ended: its output, "
                                "its result, and its id,\nwhich may then be used again.\n\n" ID_HELP;
