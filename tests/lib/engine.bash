@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# The engine under test: ENGINE in the environment, native by default. Others are daemons, of Debian's own
+# packages, that are started here for one run of bats and end with it, in directories of their own below
+# $TEST_DIR/engine. For them STEPCELL and STEPCELL_RELEASE become words before the real programs: a script
+# that gives every `run` and `start` the options of the engine, so that the tests stay as they are.
+
+ENGINE_WAIT=300 # tenths of a second
+
+# wrap_program PROGRAM NAME: prints the path of the script
+wrap_program() {
+    local script=$TEST_DIR/engine/$2
+    cat >"$script" <<END
+#!/bin/sh
+case \$1 in
+run | start)
+    command=\$1
+    shift
+    exec '$1' "\$command" --engine '$ENGINE' --engine-host 'unix://$ENGINE_SOCKET' "\$@"
+    ;;
+esac
+exec '$1' "\$@"
+END
+    chmod 0755 "$script"
+    echo "$script"
+}
+
+engine_answers() { curl -sf --max-time 2 --unix-socket "$ENGINE_SOCKET" http://engine/_ping >/dev/null; }
+
+# engine_api METHOD PATH: one call to the daemon, for what a test has to see of it
+engine_api() { curl -s --max-time 60 -X "$1" --unix-socket "$ENGINE_SOCKET" "http://engine/v1.40$2"; }
+
+start_docker() {
+    local dir=$TEST_DIR/engine
+    # No network of the machine's is touched; `private` has tests of its own.
+    setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" -H "unix://$ENGINE_SOCKET" \
+        -p "$dir/docker.pid" --bridge=none --iptables=false --ip6tables=false \
+        >"$dir/log" 2>&1 </dev/null 3>&- &
+    ENGINE_PID=$!
+}
+
+start_podman() {
+    local dir=$TEST_DIR/engine
+    cat >"$dir/containers.conf" <<'END'
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+[network]
+network_backend = "netavark"
+END
+    cat >"$dir/storage.conf" <<END
+[storage]
+driver = "overlay"
+graphroot = "$dir/data"
+runroot = "$dir/exec"
+END
+    # crun refuses hybrid cgroups.
+    CONTAINERS_CONF=$dir/containers.conf CONTAINERS_STORAGE_CONF=$dir/storage.conf \
+        setsid podman --runtime runc --cgroup-manager cgroupfs system service --time=0 "unix://$ENGINE_SOCKET" \
+        >"$dir/log" 2>&1 </dev/null 3>&- &
+    ENGINE_PID=$!
+}
+
+# start_engine: once for a whole run
+start_engine() {
+    local i
+    [ "${ENGINE:=native}" != native ] || return 0
+    mkdir -p "$TEST_DIR/engine"
+    export ENGINE ENGINE_SOCKET=$TEST_DIR/engine/engine.sock ENGINE_PID
+    "start_$ENGINE"
+    for i in $(seq "$ENGINE_WAIT"); do
+        ! engine_answers || break
+        sleep 0.1
+    done
+    engine_answers || {
+        tail -n 20 "$TEST_DIR/engine/log" >&2
+        return 1
+    }
+    STEPCELL=$(wrap_program "$STEPCELL" stepcell)
+    STEPCELL_RELEASE=$(wrap_program "$STEPCELL_RELEASE" stepcell-release)
+    # A daemon of root's lets nobody else write with the ids of root: docs/engines.md.
+    export STEPCELL STEPCELL_RELEASE CALLERS=${CALLERS:-root}
+}
+
+stop_engine() {
+    local i
+    [ -n "${ENGINE_PID:-}" ] || return 0
+    kill "$ENGINE_PID" 2>/dev/null || true
+    for i in $(seq "$ENGINE_WAIT"); do
+        kill -0 "$ENGINE_PID" 2>/dev/null || break
+        sleep 0.1
+    done
+    awk -v dir="$TEST_DIR/engine/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+        while read -r point; do umount "$point" 2>/dev/null || true; done
+}
