@@ -1,27 +1,18 @@
 # shellcheck shell=bash
 # The engine under test: ENGINE in the environment, native by default. Others are daemons, of Debian's own
 # packages, that are started here for one run of bats and end with it, in directories of their own below
-# $TEST_DIR/engine. For them STEPCELL and STEPCELL_RELEASE become words before the real programs: a script
+# $TEST_DIR/engine. For them STEPCELL and STEPCELL_RELEASE become a program before the real one
 # that gives every `run` and `start` the options of the engine, so that the tests stay as they are.
 
 ENGINE_WAIT=300 # tenths of a second
+TESTS_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# wrap_program PROGRAM NAME: prints the path of the script
+# wrap_program PROGRAM NAME: prints the path of what stands before it
 wrap_program() {
-    local script=$TEST_DIR/engine/$2
-    cat >"$script" <<END
-#!/bin/sh
-case \$1 in
-run | start)
-    command=\$1
-    shift
-    exec '$1' "\$command" --engine '$ENGINE' --engine-host 'unix://$ENGINE_SOCKET' "\$@"
-    ;;
-esac
-exec '$1' "\$@"
-END
-    chmod 0755 "$script"
-    echo "$script"
+    local program=$TEST_DIR/engine/$2
+    musl-gcc -O1 -static -DENGINE="\"$ENGINE\"" -DENGINE_HOST="\"unix://$ENGINE_SOCKET\"" \
+        -DPROGRAM="\"$1\"" -o "$program" "$TESTS_LIB/engine_words.c"
+    echo "$program"
 }
 
 engine_answers() { curl -sf --max-time 2 --unix-socket "$ENGINE_SOCKET" http://engine/_ping >/dev/null; }
