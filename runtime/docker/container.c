@@ -10,7 +10,8 @@
 #include "base/process.h"
 #include "runtime/docker/join_setup.h"
 
-#define CAPABILITIES 64
+#define CAPABILITIES        64
+#define OVERLAY_OPTIONS_MAX 4000 /* bytes: mount(2) takes a page */
 
 /* By the number of capability.h: docker's default set, which is all that a step can have. */
 static const char *const capabilities[CAPABILITIES] = {
@@ -113,6 +114,47 @@ static bool add_own(const struct body *body, const struct mount *mount, struct e
     return path ? add_bind(body, path, mount->target, false, err) : no_memory(err);
 }
 
+/* What separates options and layers, as overlayfs wants it written. */
+static bool add_escaped(struct buf *options, const char *path)
+{
+    bool ok = true;
+
+    for (; ok && *path; path++)
+        ok = buf_printf(options, "%s%c", strchr(",:\\", *path) ? "\\" : "", *path);
+    return ok;
+}
+
+/*
+ * An anonymous volume that is an overlay: the daemon mounts it for this container, and forgets it
+ * with it.
+ */
+static bool add_overlay(const struct body *body, size_t index, struct err *err)
+{
+    const struct mount *mount = &body->spec->plan->mounts[index];
+    autobuf options = BUF_INIT(OVERLAY_OPTIONS_MAX);
+    json_t *target, *given;
+
+    if (!buf_append_text(&options, "lowerdir=") || !add_escaped(&options, mount->source.resolved) ||
+        !buf_append_text(&options, ",upperdir=") ||
+        !add_escaped(&options, body->request->scratch) ||
+        !buf_printf(&options, "/" CONTAINER_UPPER "%zu,workdir=", index) ||
+        !add_escaped(&options, body->request->scratch) ||
+        !buf_printf(&options, "/" CONTAINER_WORK "%zu", index))
+        return cannot(body, err, "mount a package of so long a path copy-on-write", mount->target);
+    given = text(body, options.data, err);
+    target = given ? text(body, mount->target, err) : NULL;
+    if (!target) {
+        json_decref(given);
+        return false;
+    }
+    return json_array_append_new(
+               body->mounts, json_pack("{s:s, s:o, s:{s:b, s:{s:s, s:{s:s, s:s, s:o}}}}", "Type",
+                                       "volume", "Target", target, "VolumeOptions", "NoCopy", true,
+                                       "DriverConfig", "Name", "local", "Options", "type",
+                                       "overlay", "device", "overlay", "o", given)) == 0 ||
+           no_memory(err);
+}
+
 static const struct mount *find_target(const struct mount_plan *plan, const char *target)
 {
     for (size_t i = 0; i < plan->count; i++) {
@@ -167,7 +209,7 @@ static bool add_mounts(const struct body *body, struct err *err)
         else if (mount->kind == MOUNT_OWN)
             ok = add_own(body, mount, err);
         else
-            cannot(body, err, "mount a package copy-on-write", mount->target);
+            ok = add_overlay(body, i, err);
         if (!ok)
             return false;
     }

@@ -13,6 +13,10 @@
 #define LABEL_STEP  "stepcell.step"  /* the id of the step */
 #define LABEL_OWNER "stepcell.owner" /* the process that made it: see container_owner */
 
+/* Of a package that is mounted copy-on-write, by its index in the plan: what the step changes. */
+#define CONTAINER_UPPER "upper-"
+#define CONTAINER_WORK  "work-"
+
 #define OWNER_MAX 128 /* bytes of the value of LABEL_OWNER, with the NUL */
 
 struct container_request {
@@ -20,6 +24,7 @@ struct container_request {
     const char *image_id;
     const char *hostname;
     const char *directory; /* on the host, of JOIN_DIR */
+    const char *scratch;   /* on the host, of CONTAINER_UPPER and CONTAINER_WORK */
     const char *owner;     /* value of LABEL_OWNER */
 };
 

@@ -500,8 +500,6 @@ static bool engine_close(struct cell *cell, struct strv *left, struct err *err)
     /* Stepcell-docker goes on alone, as long as it has to. */
     if (cell->helper > 0)
         leave_container(cell);
-    if (cell->scratch >= 0 && !file_remove_tree(cell->scratch, CELL_DIRECTORY) && cell->directory)
-        strv_add(&cell->left, cell->directory);
     for (size_t i = 0; i < cell->left.count; i++)
         strv_add(left, cell->left.items[i]);
     *err = cell->failure;

@@ -27,6 +27,8 @@
 #define DAEMON_BINARY "stepcell-docker"
 #define HOSTNAME_SIZE 65
 
+#define OVERLAY_NAME_SIZE 40
+
 static bool failed(struct err *err, const char *what)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
@@ -132,6 +134,41 @@ static bool listen_in_place(struct cell *cell, struct err *err)
     return docker_wait_for(cell, cell->listener, FROM_LISTENER, err);
 }
 
+static bool make_overlay_dir(const struct cell *cell, const char *prefix, size_t index)
+{
+    const struct mount_source *source = &cell->spec->plan->mounts[index].source;
+    char name[OVERLAY_NAME_SIZE];
+    autofd dir = -1;
+
+    snprintf(name, sizeof(name), "%s%zu", prefix, index);
+    if (mkdirat(cell->scratch, name, 0700) < 0)
+        return false;
+    dir = openat(cell->scratch, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return dir >= 0 && fchown(dir, source->uid, source->gid) == 0 &&
+           fchmod(dir, source->mode & 07777) == 0;
+}
+
+/* The daemon's overlays leave things behind that only root can remove. */
+static bool make_overlay_dirs(const struct cell *cell, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->mounts[i].kind != MOUNT_COW)
+            continue;
+        if (geteuid() != 0) {
+            err_set(err, ERR_OPTION_INVALID,
+                    "the engine '%s' mounts packages copy-on-write for root alone: '%s'",
+                    cell->engine, plan->mounts[i].target);
+            return err_hint(err, "use --package or --package-rw, or --engine native");
+        }
+        if (!make_overlay_dir(cell, CONTAINER_UPPER, i) ||
+            !make_overlay_dir(cell, CONTAINER_WORK, i))
+            return failed(err, "prepare the scratch directory of the cell");
+    }
+    return true;
+}
+
 static bool make_place(struct cell *cell, struct err *err)
 {
     autofd output = -1;
@@ -148,7 +185,7 @@ static bool make_place(struct cell *cell, struct err *err)
         return failed(err, "prepare the scratch directory of the cell");
     cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&
-           copy_program(cell, err) && listen_in_place(cell, err);
+           make_overlay_dirs(cell, err) && copy_program(cell, err) && listen_in_place(cell, err);
 }
 
 static bool has_deeper(const struct mount *than, const struct mount *mount)
@@ -336,6 +373,7 @@ static bool make_request(const struct cell *cell, const struct root_filesystem *
         .image_id = root->image_id,
         .hostname = cell->spec->hostname ? cell->spec->hostname : host,
         .directory = cell->directory,
+        .scratch = cell->spec->scratch,
         .owner = owner,
     };
     autojson *whole = NULL;

@@ -365,7 +365,7 @@ static void test_owners(void **state)
 
 static json_t *body_of(struct run_spec *spec, struct err *err)
 {
-    const struct container_request request = {"docker", ID, "host", "/scratch/run", "owner"};
+    const struct container_request request = {"docker", ID, "host", "/s,c/run", "/s,c", "owner"};
     json_t *body = NULL;
 
     spec->step = "s1";
@@ -418,12 +418,30 @@ static void test_body(void **state)
     assert_false(json_is_true(json_object_get(host, "AutoRemove")));
 }
 
+static void test_overlay(void **state)
+{
+    struct mount mount = {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/a:b\\c"}};
+    struct mount_plan plan = {&mount, 1};
+    struct run_spec spec = {.plan = &plan};
+    struct err err;
+    autojson *body = body_of(&spec, &err);
+    const json_t *list = json_object_get(json_object_get(body, "HostConfig"), "Mounts");
+    const json_t *volume = json_object_get(json_array_get(list, 1), "VolumeOptions");
+    const json_t *driver = json_object_get(volume, "DriverConfig");
+
+    (void)state;
+    assert_string_equal(text_at(list, 1, "Type"), "volume");
+    assert_null(text_at(list, 1, "Source"));
+    assert_string_equal(json_text(json_object_get(driver, "Options"), "o"),
+                        "lowerdir=/a\\:b\\\\c,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
+}
+
 /* What the engine cannot do names it. */
 static void test_body_refused(void **state)
 {
     struct mount bytes = {.kind = MOUNT_BIND, .target = "/\xff", .source = {.resolved = "/\xff"}};
-    struct mount cow = {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p"}};
-    struct mount *const refused[] = {&bytes, &cow};
+    struct mount alias = {.kind = MOUNT_BIND, .target = "/p", .alias_of = "/gone"};
+    struct mount *const refused[] = {&bytes, &alias};
     struct mount_plan empty = {0};
     struct run_spec odd = {.plan = &empty, .capabilities = UINT64_C(1) << 21};
     struct err err;
@@ -443,12 +461,13 @@ static void test_body_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_images),    cmocka_unit_test(test_states),
-        cmocka_unit_test(test_waits),     cmocka_unit_test(test_ids_and_messages),
-        cmocka_unit_test(test_history),   cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_files),     cmocka_unit_test(test_owners),
-        cmocka_unit_test(test_body),      cmocka_unit_test(test_body_refused),
+        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_images),       cmocka_unit_test(test_states),
+        cmocka_unit_test(test_waits),        cmocka_unit_test(test_ids_and_messages),
+        cmocka_unit_test(test_history),      cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_body),         cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_body_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
