@@ -26,7 +26,8 @@ static const char *const capabilities[CAPABILITIES] = {
 struct body {
     const struct run_spec *spec;
     const struct container_request *request;
-    json_t *mounts, *tmpfs;
+    json_t *mounts, *tmpfs, *binds;
+    bool podman; /* what differs in its API */
 };
 
 static bool no_memory(struct err *err)
@@ -93,14 +94,22 @@ static bool add_plain_tmpfs(const struct body *body, const struct mount *mount, 
     return add_tmpfs(body, mount->target, options, err);
 }
 
-/* Memory that only the step's user can see into. */
-static bool add_users_tmpfs(const struct body *body, const char *target, const char *mode,
-                            struct err *err)
+/*
+ * Memory for the step's user. Podman knows no owner of one: there whoever is in the cell may write
+ * to it, which is nobody else.
+ */
+static bool add_users_tmpfs(const struct body *body, const char *target, const char *flags,
+                            unsigned int mode, struct err *err)
 {
+    const struct run_spec *spec = body->spec;
     char options[128];
 
-    snprintf(options, sizeof(options), "rw,nosuid,nodev,%s,uid=%u,gid=%u", mode, body->spec->uid,
-             body->spec->gid);
+    if (!body->podman)
+        snprintf(options, sizeof(options), "rw,nosuid,nodev,%s,mode=%o,uid=%u,gid=%u", flags, mode,
+                 spec->uid, spec->gid);
+    else
+        snprintf(options, sizeof(options), "rw,nosuid,nodev,%s,mode=%o", flags,
+                 spec->uid == 0 ? mode : 01777);
     return add_tmpfs(body, target, options, err);
 }
 
@@ -109,7 +118,7 @@ static bool add_own(const struct body *body, const struct mount *mount, struct e
     autofree char *path = NULL;
 
     if (mount->role == MOUNT_SECRETS)
-        return add_users_tmpfs(body, mount->target, "noexec,mode=700", err);
+        return add_users_tmpfs(body, mount->target, "noexec", 0700, err);
     path = text_printf("%s/output", body->request->directory);
     return path ? add_bind(body, path, mount->target, false, err) : no_memory(err);
 }
@@ -153,6 +162,20 @@ static bool add_overlay(const struct body *body, size_t index, struct err *err)
                                        "DriverConfig", "Name", "local", "Options", "type",
                                        "overlay", "device", "overlay", "o", given)) == 0 ||
            no_memory(err);
+}
+
+/* Podman's own way: it ignores the options of such a volume without a word. */
+static bool add_podman_overlay(const struct body *body, const struct mount *mount, struct err *err)
+{
+    autofree char *bind = text_printf("%s:%s:O", mount->source.resolved, mount->target);
+    json_t *json;
+
+    if (!bind)
+        return no_memory(err);
+    if (strchr(mount->source.resolved, ':') || strchr(mount->target, ':'))
+        return cannot(body, err, "mount a path with a colon copy-on-write", mount->target);
+    json = text(body, bind, err);
+    return json && (json_array_append_new(body->binds, json) == 0 || no_memory(err));
 }
 
 static const struct mount *find_target(const struct mount_plan *plan, const char *target)
@@ -209,13 +232,13 @@ static bool add_mounts(const struct body *body, struct err *err)
         else if (mount->kind == MOUNT_OWN)
             ok = add_own(body, mount, err);
         else
-            ok = add_overlay(body, i, err);
+            ok = body->podman ? add_podman_overlay(body, mount, err) : add_overlay(body, i, err);
         if (!ok)
             return false;
     }
     /* A home that it can write to is what an image hardly ever has for an ordinary user. */
     return body->spec->uid == 0 || !body->spec->home || find_target(plan, HOME_FALLBACK) ||
-           add_users_tmpfs(body, HOME_FALLBACK, "exec,mode=755", err);
+           add_users_tmpfs(body, HOME_FALLBACK, "exec", 0755, err);
 }
 
 static bool capability_list(const struct body *body, json_t *list, struct err *err)
@@ -282,12 +305,12 @@ static json_t *host_config(const struct body *body, json_t *caps)
 {
     const struct run_spec *spec = body->spec;
     const struct limits *limits = &spec->limits;
-    json_t *host =
-        json_pack("{s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
-                  body->mounts, "Tmpfs", body->tmpfs, "NetworkMode", network_name(spec->network),
-                  "GroupAdd", group_list(spec), "CapDrop", "ALL", "CapAdd", caps, "SecurityOpt",
-                  security_list(spec), "ReadonlyRootfs", spec->read_only, "LogConfig", "Type",
-                  "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
+    json_t *host = json_pack(
+        "{s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
+        body->mounts, "Tmpfs", body->tmpfs, "Binds", body->binds, "NetworkMode",
+        network_name(spec->network), "GroupAdd", group_list(spec), "CapDrop", "ALL", "CapAdd", caps,
+        "SecurityOpt", security_list(spec), "ReadonlyRootfs", spec->read_only, "LogConfig", "Type",
+        "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
 
     if (host && limits->memory) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));
@@ -302,6 +325,12 @@ static json_t *host_config(const struct body *body, json_t *caps)
     return host;
 }
 
+/* Podman would make a timer of it that looks for nothing. */
+static json_t *no_healthcheck(const struct body *body)
+{
+    return body->podman ? NULL : json_pack("{s:[s]}", "Test", "NONE");
+}
+
 static bool make_body(const struct body *body, json_t **out, struct err *err)
 {
     const struct run_spec *spec = body->spec;
@@ -310,23 +339,28 @@ static bool make_body(const struct body *body, json_t **out, struct err *err)
     json_t *host;
 
     if (!caps || !add_mounts(body, err) || !capability_list(body, caps, err))
-        return body->mounts && body->tmpfs && caps ? false : no_memory(err);
+        return body->mounts && body->tmpfs && body->binds && caps ? false : no_memory(err);
     host = host_config(body, caps);
-    *out =
-        host ? json_pack("{s:s, s:s, s:s, s:o, s:[s], s:[], s:{s:[s]}, s:{s:s, s:s}, s:o}", "Image",
-                         request->image_id, "Hostname", request->hostname, "WorkingDir", "/",
-                         "User", json_sprintf("%u:%u", spec->uid, spec->gid), "Entrypoint",
-                         JOIN_DIR "/" JOIN_PROGRAM, "Cmd", "Healthcheck", "Test", "NONE", "Labels",
-                         LABEL_STEP, spec->step, LABEL_OWNER, request->owner, "HostConfig", host)
-             : NULL;
+    *out = host ? json_pack("{s:s, s:s, s:s, s:o, s:[s], s:[], s:o*, s:{s:s, s:s}, s:o}", "Image",
+                            request->image_id, "Hostname", request->hostname, "WorkingDir", "/",
+                            "User", json_sprintf("%u:%u", spec->uid, spec->gid), "Entrypoint",
+                            JOIN_DIR "/" JOIN_PROGRAM, "Cmd", "Healthcheck", no_healthcheck(body),
+                            "Labels", LABEL_STEP, spec->step, LABEL_OWNER, request->owner,
+                            "HostConfig", host)
+                : NULL;
     return *out || no_memory(err);
 }
 
 bool container_body(const struct run_spec *spec, const struct container_request *request,
                     json_t **body, struct err *err)
 {
-    autojson *mounts = json_array(), *tmpfs = json_object();
-    const struct body making = {spec, request, mounts, tmpfs};
+    autojson *mounts = json_array(), *tmpfs = json_object(), *binds = json_array();
+    const struct body making = {.spec = spec,
+                                .request = request,
+                                .mounts = mounts,
+                                .tmpfs = tmpfs,
+                                .binds = binds,
+                                .podman = strcmp(request->engine, "podman") == 0};
 
     return make_body(&making, body, err);
 }

@@ -1,11 +1,13 @@
 #include "runtime/docker/docker.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -237,13 +239,31 @@ static void refuse(struct cell *cell)
     give_time(cell);
 }
 
+static bool is_as_it_should(struct cell *cell, const struct shown *shown, int fd)
+{
+    struct statfs fs;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+        return false;
+    switch (shown->kind) {
+    case SHOWN_ROOT:
+        cell->root = st.st_dev;
+        return true;
+    case SHOWN_SAME:
+        return st.st_dev == shown->dev && st.st_ino == shown->ino;
+    case SHOWN_OVERLAY:
+        return fs.f_type == OVERLAYFS_SUPER_MAGIC && st.st_dev != cell->root;
+    }
+    return false;
+}
+
 static void compare(struct cell *cell, const struct message *message, int fd)
 {
     const struct shown *shown = &cell->shown[cell->shown_next];
-    struct stat st;
 
     if (cell->shown_next < cell->shown_count && message->value == (int)cell->shown_next &&
-        fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == shown->dev && st.st_ino == shown->ino) {
+        fd >= 0 && is_as_it_should(cell, shown, fd)) {
         cell->shown_next++;
         return;
     }

@@ -243,14 +243,17 @@ static bool list_shown(struct cell *cell, struct err *err)
     cell->shown = calloc(plan->count + 1, sizeof(*cell->shown));
     if (!cell->shown || fstat(cell->record.output, &output) < 0)
         return failed(err, "prepare the mounts");
+    cell->shown[cell->shown_count++] = (struct shown){SHOWN_ROOT, "/", 0, 0};
     for (size_t i = 0; i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
         struct shown *one = &cell->shown[cell->shown_count];
 
         if (mount->kind == MOUNT_BIND)
-            *one = (struct shown){mount->target, mount->source.dev, mount->source.ino};
+            *one = (struct shown){SHOWN_SAME, mount->target, mount->source.dev, mount->source.ino};
         else if (mount->kind == MOUNT_OWN && mount->role == MOUNT_OUTPUT)
-            *one = (struct shown){mount->target, output.st_dev, output.st_ino};
+            *one = (struct shown){SHOWN_SAME, mount->target, output.st_dev, output.st_ino};
+        else if (mount->kind == MOUNT_COW)
+            *one = (struct shown){SHOWN_OVERLAY, mount->target, 0, 0};
         else
             continue;
         cell->shown_count++;

@@ -17,8 +17,12 @@
 /* What struct epoll_event.data says. */
 enum docker_source { FROM_DAEMON, FROM_LISTENER, FROM_CONTROL, FROM_CLOCK };
 
-/* A target of the plan, and what has to lie there. */
+/*
+ * A target of the plan, and what has to lie there. An overlay is known by being one, and not the
+ * root's: the daemon made it. The root itself comes first.
+ */
 struct shown {
+    enum { SHOWN_ROOT, SHOWN_SAME, SHOWN_OVERLAY } kind;
     const char *target;
     dev_t dev;
     ino_t ino;
@@ -40,6 +44,7 @@ struct cell {
     int in, out, err;                  /* stepcell's ends of the streams */
     struct shown *shown;
     size_t shown_count, shown_next;
+    dev_t root;      /* of the cell */
     int status;      /* of the command, once `has_status` */
     bool has_status; /* the first process has reported it */
     bool start_asked, joined, ready, ended, killed, cleaning, removed;
