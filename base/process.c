@@ -37,9 +37,9 @@ bool process_look(pid_t pid, struct process *process)
     /* The name, in brackets, may hold anything. */
     rest = strrchr(text.data, ')');
     if (!rest || sscanf(rest + 1,
-                        " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                        " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
                         "%*d %" SCNu64,
-                        &found.start) != 1)
+                        &found.state, &found.start) != 2)
         return false;
     if (!read_boot(found.boot))
         return false;

@@ -12,6 +12,7 @@ struct process {
     pid_t pid;
     uint64_t start;              /* clock ticks since the boot (proc_pid_stat(5), field 22) */
     char boot[PROCESS_BOOT_MAX]; /* which boot (random(4), boot_id) */
+    char state;                  /* when it was looked at: 'Z' for a zombie */
 };
 
 /* False when there is none, or it cannot be looked at. */

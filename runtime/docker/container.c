@@ -389,7 +389,7 @@ bool container_owner(char owner[OWNER_MAX], struct err *err)
 
 bool container_owner_lives(const char *owner, bool running)
 {
-    struct process process, self;
+    struct process process, self, now;
     uint64_t namespace, mine;
     int pid, end = 0;
 
@@ -402,5 +402,7 @@ bool container_owner_lives(const char *owner, bool running)
     /* After another boot nothing runs; what does is another machine's. */
     if (strcmp(process.boot, self.boot) != 0)
         return running;
-    return namespace != mine || process_lives(&process);
+    /* A zombie looks after nothing, however long it waits to be reaped. */
+    return namespace != mine ||
+           (process_lives(&process) && process_look(pid, &now) && now.state != 'Z');
 }

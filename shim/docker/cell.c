@@ -227,41 +227,6 @@ static bool remove_container(struct container *container, struct err *err)
     return true;
 }
 
-static void remove_abandoned(struct container *container, const json_t *item)
-{
-    const char *id = json_text(item, "Id"), *state = json_text(item, "State");
-    const char *owner = json_text(json_object_get(item, "Labels"), LABEL_OWNER);
-    struct container other = {.engine = container->engine, .name = id};
-    struct err ignored;
-
-    if (!id || !owner || strspn(id, "0123456789abcdef") != strlen(id) ||
-        container_owner_lives(owner, state && strcmp(state, "running") == 0))
-        return;
-    other.client = container->client;
-    (void)!ask_to_remove(&other, &ignored);
-    container->client = other.client;
-}
-
-/* What calls that were killed have left, and only that, while there is nothing else to do. */
-static void sweep(struct container *container)
-{
-    static const char path[] =
-        "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22" LABEL_OWNER "%22%5D%7D";
-    const struct client_call one = {.method = "GET", .path = path};
-    autoanswer answer = {0};
-    struct err ignored;
-    json_t *item;
-    size_t i;
-
-    if (!container->client || !client_call(container->client, &one, &answer, &ignored) ||
-        answer.status != 200)
-        return;
-    json_array_foreach (answer.json, i, item) {
-        if (container->client)
-            remove_abandoned(container, item);
-    }
-}
-
 /* False when stepcell is gone. */
 static bool next_wish(struct daemon_message *message)
 {
@@ -333,7 +298,8 @@ int command_cell(int argc, char **argv)
         request = json_parse(text.data, text.len, "the request", ERR_ENGINE_FAILED, &err);
     if (request && run(&container, request, &err)) {
         tell(DAEMON_STARTED, 0, false, NULL);
-        sweep(&container);
+        /* While there is nothing else to do. */
+        sweep_containers(container.client, NULL);
     } else {
         tell(DAEMON_FAILED, 0, false, &err);
     }

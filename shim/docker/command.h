@@ -21,4 +21,14 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
 /* Hands an archive of an image to the daemon. */
 bool load_image(struct client *client, const char *engine, const char *archive, struct err *err);
 
+/* Removes the containers that one step, or any, has left: see sweep_containers. */
+int command_sweep(int argc, char **argv);
+
+/*
+ * Removes what calls that were killed have left in the daemon, and only that: containers whose
+ * label names a process that is known to be gone, and with `step` only those of that step. How many
+ * such containers are left; 1 also when the daemon does not say.
+ */
+size_t sweep_containers(struct client *client, const char *step);
+
 #endif

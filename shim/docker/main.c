@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"ensure", command_ensure},
     {"cell", command_cell},
+    {"sweep", command_sweep},
 };
 
 int main(int argc, char **argv)

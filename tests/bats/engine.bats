@@ -5,7 +5,7 @@ load ../lib/common
 . "$BATS_TEST_DIRNAME/../lib/registry.bash"
 
 # The program itself: the options of the engine are given here.
-PROGRAM=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)/build-test/bin/stepcell
+PROGRAM=${STEPCELL_PROGRAM:-}
 
 # engine_cell SOCKET [OPTION...] -- COMMAND...: as `cell`, by a socket of its own
 engine_cell() {
@@ -301,4 +301,41 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
         wait_for has_none
     }
     as_caller deaf
+}
+
+@test "a durable step whose supervisor was killed leaves no container" {
+    durable() {
+        local pid
+        run -0 as "$PROGRAM" start --engine "$ENGINE" --engine-host "unix://$ENGINE_SOCKET" --id "durable-$$" \
+            --workdir "$WORK" "$IMAGE" -- sh -c 'touch started; sleep 1000'
+        wait_for test -e started
+        pid=$(pgrep -f -- "--id durable-$$")
+        kill -9 "$pid" $(pgrep -P "$pid")
+        run -125 stepcell wait "durable-$$"
+        has_none
+        run -0 stepcell forget "durable-$$"
+    }
+    as_caller durable
+}
+
+# The last one: it ends the daemon, and starts it again.
+@test "a daemon that is killed in mid-step takes no output away, and makes no success" {
+    killed_daemon() {
+        local pid
+        cell -- sh -c 'echo first; touch started; until [ -e go ]; do sleep 0.1; done; echo second' >../out 2>../err 3>&- &
+        pid=$!
+        wait_for test -e started
+        stop_daemon KILL
+        touch go
+        status=0
+        wait "$pid" || status=$?
+        assert_equal output "$(cat ../out)" "$(printf 'first\nsecond')"
+        assert_equal status "$status" 125
+        assert_equal outcome "$(result_field .outcome)" unknown
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        start_daemon
+        run -0 cell -- true # the sweep takes what is left
+        wait_for has_none
+    }
+    as_caller killed_daemon
 }

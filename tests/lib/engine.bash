@@ -26,7 +26,7 @@ start_docker() {
     setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" -H "unix://$ENGINE_SOCKET" \
         -p "$dir/docker.pid" --bridge=none --iptables=false --ip6tables=false \
         >"$dir/log" 2>&1 </dev/null 3>&- &
-    ENGINE_PID=$!
+    echo $! >"$dir/pid"
 }
 
 start_podman() {
@@ -47,15 +47,12 @@ END
     CONTAINERS_CONF=$dir/containers.conf CONTAINERS_STORAGE_CONF=$dir/storage.conf \
         setsid podman --runtime runc --cgroup-manager cgroupfs system service --time=0 "unix://$ENGINE_SOCKET" \
         >"$dir/log" 2>&1 </dev/null 3>&- &
-    ENGINE_PID=$!
+    echo $! >"$dir/pid"
 }
 
-# start_engine: once for a whole run
-start_engine() {
+# start_daemon: and waits until it answers
+start_daemon() {
     local i
-    [ "${ENGINE:=native}" != native ] || return 0
-    mkdir -p "$TEST_DIR/engine"
-    export ENGINE ENGINE_SOCKET=$TEST_DIR/engine/engine.sock ENGINE_PID
     "start_$ENGINE"
     for i in $(seq "$ENGINE_WAIT"); do
         ! engine_answers || break
@@ -65,6 +62,27 @@ start_engine() {
         tail -n 20 "$TEST_DIR/engine/log" >&2
         return 1
     }
+}
+
+# stop_daemon [SIGNAL]: and waits until it is gone
+# shellcheck disable=SC2120 # a test gives one
+stop_daemon() {
+    local i pid
+    pid=$(cat "$TEST_DIR/engine/pid")
+    kill -"${1:-TERM}" "$pid" 2>/dev/null || true
+    for i in $(seq "$ENGINE_WAIT"); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+}
+
+# start_engine: once for a whole run
+start_engine() {
+    [ "${ENGINE:=native}" != native ] || return 0
+    mkdir -p "$TEST_DIR/engine"
+    export ENGINE ENGINE_SOCKET=$TEST_DIR/engine/engine.sock
+    start_daemon || return
+    export STEPCELL_PROGRAM=$STEPCELL
     STEPCELL=$(wrap_program "$STEPCELL" stepcell)
     STEPCELL_RELEASE=$(wrap_program "$STEPCELL_RELEASE" stepcell-release)
     # A daemon of root's lets nobody else write with the ids of root: docs/engines.md.
@@ -72,13 +90,8 @@ start_engine() {
 }
 
 stop_engine() {
-    local i
-    [ -n "${ENGINE_PID:-}" ] || return 0
-    kill "$ENGINE_PID" 2>/dev/null || true
-    for i in $(seq "$ENGINE_WAIT"); do
-        kill -0 "$ENGINE_PID" 2>/dev/null || break
-        sleep 0.1
-    done
+    [ -e "$TEST_DIR/engine/pid" ] || return 0
+    stop_daemon
     awk -v dir="$TEST_DIR/engine/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
         while read -r point; do umount "$point" 2>/dev/null || true; done
 }

@@ -363,9 +363,12 @@ static void test_owners(void **state)
     assert_false(container_owner_lives(other, true));
 }
 
+static const char *engine_of_body = "docker";
+
 static json_t *body_of(struct run_spec *spec, struct err *err)
 {
-    const struct container_request request = {"docker", ID, "host", "/s,c/run", "/s,c", "owner"};
+    const struct container_request request = {engine_of_body, ID,     "host",
+                                              "/s,c/run",     "/s,c", "owner"};
     json_t *body = NULL;
 
     spec->step = "s1";
@@ -436,6 +439,34 @@ static void test_overlay(void **state)
                         "lowerdir=/a\\:b\\\\c,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
 }
 
+/* What is written in another way for Podman. */
+static void test_podman_body(void **state)
+{
+    struct mount mounts[] = {
+        {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p"}},
+        {.kind = MOUNT_OWN, .role = MOUNT_SECRETS, .target = "/run/secrets"},
+        {.kind = MOUNT_COW, .target = "/a:b", .source = {.resolved = "/p"}},
+    };
+    struct mount_plan plan = {mounts, 2}, colon = {mounts + 2, 1};
+    struct run_spec spec = {.plan = &plan, .uid = 5}, refused = {.plan = &colon};
+    struct err err;
+    autojson *body = NULL;
+    const json_t *host;
+
+    (void)state;
+    engine_of_body = "podman";
+    body = body_of(&spec, &err);
+    host = json_object_get(body, "HostConfig");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(host, "Binds"), 0)),
+                        "/p:/p:O");
+    assert_string_equal(json_text(json_object_get(host, "Tmpfs"), "/run/secrets"),
+                        "rw,nosuid,nodev,noexec,mode=1777");
+    assert_null(json_object_get(body, "Healthcheck"));
+    assert_null(body_of(&refused, &err));
+    assert_int_equal(err.code, ERR_OPTION_INVALID);
+    engine_of_body = "docker";
+}
+
 /* What the engine cannot do names it. */
 static void test_body_refused(void **state)
 {
@@ -461,13 +492,13 @@ static void test_body_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_images),       cmocka_unit_test(test_states),
-        cmocka_unit_test(test_waits),        cmocka_unit_test(test_ids_and_messages),
-        cmocka_unit_test(test_history),      cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_owners),
-        cmocka_unit_test(test_body),         cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_body_refused),
+        cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_images),      cmocka_unit_test(test_states),
+        cmocka_unit_test(test_waits),       cmocka_unit_test(test_ids_and_messages),
+        cmocka_unit_test(test_history),     cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_files),       cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_body),        cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_podman_body), cmocka_unit_test(test_body_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
