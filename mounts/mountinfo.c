@@ -94,17 +94,28 @@ bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
     return ok;
 }
 
-bool mountinfo_has_below(const char *text, const char *path)
+static bool has_mount(const char *text, const char *path, bool itself)
 {
     while (*text) {
         char point[MOUNT_PATH_MAX];
 
-        if (!mount_point(text, point) || path_is_below(point, path))
+        if (!mount_point(text, point) ||
+            (path_is_below(point, path) && (itself || strcmp(point, path) != 0)))
             return true;
         text += strcspn(text, "\n");
         text += *text == '\n';
     }
     return false;
+}
+
+bool mountinfo_has_below(const char *text, const char *path)
+{
+    return has_mount(text, path, true);
+}
+
+bool mountinfo_has_inside(const char *text, const char *path)
+{
+    return has_mount(text, path, false);
 }
 
 static bool is_fuse(const char *type)

@@ -46,4 +46,7 @@ bool mountinfo_is_private(const struct mountinfo_entry *entry);
  */
 bool mountinfo_has_below(const char *text, const char *path);
 
+/* The same, but for a mount point that is the path itself. */
+bool mountinfo_has_inside(const char *text, const char *path);
+
 #endif

@@ -73,13 +73,16 @@ struct run_spec {
     struct limits limits;
     const struct secret_file *secrets; /* what the plan's MOUNT_SECRETS holds */
     size_t secret_count;
-    const char *scratch; /* a directory of the cell's own on the host, see scratch_take */
+    const char *scratch;     /* a directory of the cell's own on the host, see scratch_take */
+    const char *step;        /* its id */
+    const char *engine_host; /* where the engine's daemon listens; NULL: where it usually does */
 };
 
-/* An unpacked image: absolute directories, lowest first. */
+/* An image: unpacked, as absolute directories, lowest first, or one that a daemon has. */
 struct root_filesystem {
     const char *const *layers;
     size_t count;
+    const char *image_id; /* "sha256:…", or NULL */
 };
 
 #endif

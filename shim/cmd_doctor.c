@@ -278,7 +278,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
                             .home = "/root",
                             .capabilities = CAPS_DEFAULT,
                             .scratch = scratch->path};
-    struct root_filesystem root = {(const char *const *)&layer, 1};
+    struct root_filesystem root = {(const char *const *)&layer, 1, NULL};
     struct cell *cell = NULL;
     bool ok;
 

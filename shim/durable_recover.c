@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "shim/abandoned.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
 
@@ -145,11 +146,18 @@ static bool scratch_is_clean(const char *path)
 /* Undoes what is left of the cell, as every call does for cells that are gone. */
 static void undo_cell(const char *store, const json_t *records, struct result *result)
 {
-    const char *path = json_text(ledger_find(records, LEDGER_CELL), "scratch");
+    const json_t *cell = ledger_find(records, LEDGER_CELL);
+    const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
+    const char *path = json_text(cell, "scratch"), *engine = json_text(cell, "engine");
     struct scratch scratch = SCRATCH_INIT;
     struct err err;
 
     result->cleanup_verified = await_cell(records, result);
+    if (engine && strcmp(engine, "native") != 0 &&
+        !abandoned_remove(engine, json_text(accepted, "engine_host"), result->id)) {
+        result->cleanup_verified = false;
+        strv_add(&result->left, "the container of the step");
+    }
     if (!path)
         return;
     if (scratch_take(store, &scratch, &err))
@@ -160,13 +168,20 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
     }
 }
 
+static const char *engine_of(const json_t *accepted)
+{
+    const char *engine = json_text(accepted, "engine");
+
+    return engine ? engine : "native";
+}
+
 static void fill_result(struct result *result, const json_t *records, struct counted *counted)
 {
     const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
 
     result->outcome = OUTCOME_UNKNOWN;
     result->exit_code = STATUS_FAILED;
-    result->engine = "native";
+    result->engine = engine_of(accepted);
     result->reference = json_text(accepted, "image");
     result->out = stream_count(counted, EVENT_STDOUT);
     result->err = stream_count(counted, EVENT_STDERR);
@@ -293,11 +308,8 @@ bool durable_look_after(const char *store, struct step_dir *step, const char *id
 bool durable_cancel(struct step_dir *step, const char *id, int signal, struct err *err)
 {
     struct counted counted = {.next = 0};
-    struct result result = {.id = id,
-                            .engine = "native",
-                            .outcome = OUTCOME_CANCELED,
-                            .exit_code = 128 + signal,
-                            .cleanup_verified = true};
+    struct result result = {
+        .id = id, .outcome = OUTCOME_CANCELED, .exit_code = 128 + signal, .cleanup_verified = true};
     autojson *records = NULL, *json = NULL;
     enum ledger_record state;
     autofd log = -1;
@@ -312,8 +324,10 @@ bool durable_cancel(struct step_dir *step, const char *id, int signal, struct er
     if (state != LEDGER_ACCEPTED || has_begun(step)) {
         err_set(err, ERR_STORE_BUSY, "somebody has taken charge of step '%s'", id);
     } else if ((log = step_dir_open_log(step, err)) >= 0 && count_log(log, &counted, err)) {
-        result.reference =
-            json_text(json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step"), "image");
+        const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
+
+        result.engine = engine_of(accepted);
+        result.reference = json_text(accepted, "image");
         result.out = stream_count(&counted, EVENT_STDOUT);
         result.err = stream_count(&counted, EVENT_STDERR);
         json = result_json(&result);

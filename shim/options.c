@@ -415,6 +415,7 @@ void options_release(struct run_options *options)
     free(options->mounts);
     json_decref(options->asked);
     free(options->id);
+    free(options->engine_host);
     free(options->events);
     free(options->events_token_file);
     free(options->image);

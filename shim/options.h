@@ -17,6 +17,7 @@
 #include "shim/print.h"
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
+enum engine_name { ENGINE_NATIVE, ENGINE_DOCKER, ENGINE_PODMAN };
 enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 
 #define GRACE_DEFAULT_MS 10000
@@ -50,6 +51,8 @@ struct run_options {
     uint64_t caps_dropped;
     struct limits limits;
     enum entrypoint_policy entrypoint;
+    enum engine_name engine;
+    char *engine_host; /* unix:///PATH or tcp://HOST:PORT */
     char *result;
     char *events;            /* a target, see sink.h */
     char *events_token_file; /* what it holds is sent to a receiver by HTTP */

@@ -50,6 +50,7 @@ TEXT_OPTION(shell)
 TEXT_OPTION(user)
 TEXT_OPTION(platform)
 TEXT_OPTION(result)
+TEXT_OPTION(engine_host)
 TEXT_OPTION(events)
 TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
@@ -254,6 +255,18 @@ static bool set_pull(struct run_options *options, const char *name, const char *
     return true;
 }
 
+static bool set_engine(struct run_options *options, const char *name, const char *value,
+                       struct err *err)
+{
+    static const char *const words[] = {"native", "docker", "podman", NULL};
+    int index;
+
+    if (!set_word(words, name, value, &index, err))
+        return false;
+    options->engine = (enum engine_name)index;
+    return true;
+}
+
 static bool set_network(struct run_options *options, const char *name, const char *value,
                         struct err *err)
 {
@@ -410,6 +423,9 @@ static const struct option table[] = {
     {"pull", 0, "POLICY", false, set_pull, "missing (default), always or never"},
     {"platform", 0, "OS/ARCH[/VARIANT]", false, set_platform, "default this machine's"},
     {"entrypoint", 0, "POLICY", false, set_entrypoint, "refuse (default) or clear"},
+    {"engine", 0, "ENGINE", false, set_engine, "native (default), docker or podman"},
+    {"engine-host", 0, "URL", false, set_engine_host,
+     "where the engine's daemon listens: unix:///PATH or tcp://HOST:PORT"},
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
     {"events", 0, "TARGET", false, set_events,

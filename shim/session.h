@@ -45,6 +45,7 @@ struct session {
     struct image image;
     struct cell_user user;
     struct strv layers; /* absolute directories, lowest first */
+    char *image_id;     /* in the engine's daemon, where there is one */
     json_t *helper_report;
     bool pulls; /* the helper has said so */
     pid_t helper;
@@ -149,6 +150,27 @@ bool session_read_profile(struct session *session, struct err *err);
 
 /* Makes image, user and layers known and present; refuses an image that does not fit. */
 bool session_prepare(struct session *session, struct err *err);
+
+/* For session_prepare: an engine that is a daemon gets the image. */
+bool session_pull_by_daemon(struct session *session, struct err *err);
+bool session_load_into_daemon(struct session *session, struct err *err);
+
+/* Refuses what a daemon cannot do for this step; session->user is known. */
+bool session_check_daemon(struct session *session, struct err *err);
+
+/*
+ * Runs a program under libexec until it has reported; session->helper_report is what it said, and
+ * an error in it is the error. `shared` is as for helper_start.
+ */
+bool session_run_helper(struct session *session, const char *program, char *const *words,
+                        int shared, struct err *err);
+
+/* Words for a helper's options --pull and --progress. */
+const char *session_pull_word(enum pull_policy policy);
+const char *session_progress_word(const struct session *session);
+
+/* The engine of --engine. */
+const struct engine *session_engine(const struct session *session);
 
 /* Makes the mount plan, the scratch and the run spec. */
 bool session_plan(struct session *session, struct err *err);

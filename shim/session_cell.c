@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
-#include "runtime/native/native.h"
 #include "shim/environment.h"
 
 #define ONE_WISH_MS 300
@@ -260,7 +259,7 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
 static bool drive(struct session *session, struct err *err)
 {
     struct root_filesystem root = {(const char *const *)session->layers.items,
-                                   session->layers.count};
+                                   session->layers.count, session->image_id};
     bool created;
 
     phases_enter(&session->result.phases, "create");
@@ -308,6 +307,8 @@ static void take_outcome(struct session *session, const struct exit_record *reco
         result->exit_code = 125;
         if (session->timed_out || session->canceled) {
             result->signal = SIGKILL;
+        } else if (record->error.code != ERR_NONE) {
+            /* The engine knows why. */
         } else if (record->oom_killed) {
             err_set(&result->error, ERR_ENGINE_FAILED,
                     "the cell was killed for lack of memory while it was set up or ended");
@@ -395,7 +396,7 @@ bool session_run_cell(struct session *session, struct err *err)
 {
     bool ok;
 
-    session->engine = &native_engine;
+    session->engine = session_engine(session);
     ok = drive(session, err);
     if (ok) {
         take_outcome(session, session->engine->exit_record(session->cell));
@@ -438,6 +439,7 @@ void session_close(struct session *session)
     environment_wipe(&session->spec.env);
     secrets_release(&session->secrets);
     strv_release(&session->layers);
+    free(session->image_id);
     strv_release(&session->result.left);
     cell_user_release(&session->user);
     image_release(&session->image);

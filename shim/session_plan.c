@@ -263,6 +263,8 @@ static bool make_spec(struct session *session, struct err *err)
     spec->secrets = session->secrets.files;
     spec->secret_count = session->secrets.file_count;
     spec->scratch = session->scratch.path;
+    spec->step = session->id;
+    spec->engine_host = session->options.engine_host;
     return make_command(session, err);
 }
 

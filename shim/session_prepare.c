@@ -1,105 +1,30 @@
 #include "shim/session.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/child.h"
-#include "shim/helper.h"
-
 #define ENSURE_TRIES 3
-#define REPORT_MAX   (1 << 20) /* bytes of the helper's report */
 
 static bool no_memory(struct err *err)
 {
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
 }
 
-/* {"progress"} and {"warning"} on the way, and the report itself. */
-static bool take_line(struct session *session, const char *line, size_t len, struct err *err)
-{
-    autojson *json = json_parse(line, len, "the report of stepcell-image", ERR_ENGINE_FAILED, err);
-    json_t *progress = json_object_get(json, "progress");
-    const char *warning = json ? json_text(json, "warning") : NULL;
-
-    if (!json)
-        return false;
-    if (progress)
-        return events_emit(&session->events, "image.progress", json_incref(progress), err);
-    if (warning) {
-        /* Printed it is already. */
-        session_warn(session, warning);
-        return true;
-    }
-    json_decref(session->helper_report);
-    session->helper_report = TAKE_PTR(json);
-    return true;
-}
-
-static bool take_lines(struct session *session, struct err *err)
-{
-    struct buf *report = &session->report;
-    const char *end;
-
-    while (report->len > 0 && (end = memchr(report->data, '\n', report->len))) {
-        size_t len = (size_t)(end - report->data);
-
-        if (!take_line(session, report->data, len, err))
-            return false;
-        report->len -= len + 1;
-        memmove(report->data, end + 1, report->len);
-    }
-    return true;
-}
-
-static bool read_report(void *data, uint32_t events, struct err *err)
-{
-    struct session *session = data;
-    char chunk[4096];
-    ssize_t n = read(session->report_fd, chunk, sizeof(chunk));
-
-    (void)events;
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return true;
-    if (n > 0)
-        return buf_append(&session->report, chunk, (size_t)n)
-                   ? take_lines(session, err)
-                   : err_set(err, ERR_ENGINE_FAILED, "the report of stepcell-image is too long");
-    loop_remove(&session->loop, &session->report_io);
-    loop_stop(&session->loop);
-    return true;
-}
-
-/* {"error": {"code", "message", "hint"}} */
-static bool take_error(const json_t *error, struct err *err)
-{
-    const char *code = json_text(error, "code"), *message = json_text(error, "message");
-    const char *hint = json_text(error, "hint");
-    enum err_code known = code ? err_code_parse(code) : ERR_COUNT;
-
-    if (known == ERR_COUNT || !message)
-        return err_set(err, ERR_ENGINE_FAILED, "stepcell-image failed without a reason");
-    err_set(err, known, "%s", message);
-    return hint ? err_hint(err, "%s", hint) : false;
-}
-
-static bool take_report(struct session *session, int status, struct err *err)
-{
-    const json_t *error;
-
-    if (!session->helper_report)
-        return err_set(err, ERR_ENGINE_FAILED, "stepcell-image ended without a report (status %d)",
-                       status);
-    error = json_object_get(session->helper_report, "error");
-    return !json_is_object(error) || take_error(error, err);
-}
-
-static const char *pull_word(enum pull_policy policy)
+const char *session_pull_word(enum pull_policy policy)
 {
     static const char *const words[] = {"missing", "always", "never"};
 
     return words[policy];
+}
+
+const char *session_progress_word(const struct session *session)
+{
+    const struct run_options *options = &session->options;
+
+    return options->verbosity == PRINT_QUIET ? "none"
+           : options->progress               ? options->progress
+                                             : "auto";
 }
 
 /* Runs `stepcell-image ensure` until it has reported; signals are handled meanwhile. */
@@ -114,13 +39,11 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
         "--platform",
         session->platform_text,
         "--pull",
-        (char *)pull_word(policy),
+        (char *)session_pull_word(policy),
         "--user",
         options->user ? options->user : "",
         "--progress",
-        options->verbosity == PRINT_QUIET ? "none"
-        : options->progress               ? options->progress
-                                          : "auto",
+        (char *)session_progress_word(session),
         "--report",
         "3",
         "--lock",
@@ -128,24 +51,8 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
         (char *)session->reference.given,
         NULL,
     };
-    int status;
-    bool ok;
 
-    buf_release(&session->report);
-    session->report.max = REPORT_MAX;
-    json_decref(session->helper_report);
-    session->helper_report = NULL;
-    if (!helper_start("stepcell-image", words, lock, &session->helper, &session->report_fd, err))
-        return false;
-    session->report_io = (struct loop_io){session->report_fd, read_report, session};
-    ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
-         loop_run(&session->loop, err);
-    session->report_fd = close_fd(session->report_fd);
-    status = child_wait(session->helper);
-    session->helper = 0;
-    if (session_is_canceled(session, err))
-        return false;
-    return ok && take_report(session, status, err);
+    return session_run_helper(session, "stepcell-image", words, lock, err);
 }
 
 static bool not_found(const struct session *session, struct err *err)
@@ -311,6 +218,31 @@ static bool find_layers(struct session *session, struct err *err)
     return true;
 }
 
+/* Everything of the image out of the store. */
+static bool prepare_in_store(struct session *session, struct err *err)
+{
+    if (!find_image(session, err))
+        return false;
+    store_note_use(&session->image);
+    return true;
+}
+
+static bool prepare_image(struct session *session, struct err *err)
+{
+    bool daemon = session->options.engine != ENGINE_NATIVE;
+
+    if (daemon && session->reference.transport == TRANSPORT_REGISTRY)
+        return session_pull_by_daemon(session, err);
+    return prepare_in_store(session, err) && (!daemon || session_load_into_daemon(session, err));
+}
+
+static bool take_user(struct session *session, struct err *err)
+{
+    const char *user = session->options.user ? session->options.user : session->image.user;
+
+    return user_resolve(user, session->image.passwd, session->image.group, &session->user, err);
+}
+
 bool session_prepare(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
@@ -327,14 +259,14 @@ bool session_prepare(struct session *session, struct err *err)
         return false;
     session->result.reference = session->reference.name;
     path = store_path(options->store, err);
-    if (!path || !store_open(path, &session->store, err) || !find_image(session, err))
+    if (!path || !store_open(path, &session->store, err) || !prepare_image(session, err))
         return false;
-    store_note_use(&session->image);
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;
     if (!check_platform(session, err) || !check_entrypoint(session, err) ||
-        !user_resolve(options->user ? options->user : session->image.user, session->image.passwd,
-                      session->image.group, &session->user, err))
+        !take_user(session, err))
         return false;
+    if (options->engine != ENGINE_NATIVE)
+        return session_check_daemon(session, err);
     return session->image.diff_ids.count ? find_layers(session, err) : no_layers(session, err);
 }

@@ -217,6 +217,29 @@ static bool add_index(const struct exporter *exporter, json_t *entry, const char
     return text ? add_text(exporter, "index.json", text, err) : failed(exporter, err);
 }
 
+static char *blob_name(const char *digest)
+{
+    return text_printf("blobs/sha256/%s", digest_hex(digest));
+}
+
+/* What Docker reads that does not know layouts: the same files under the names of its own list. */
+static bool add_docker_list(const struct exporter *exporter, const struct manifest *manifest,
+                            struct err *err)
+{
+    autojson *layers = json_array(), *list = NULL;
+    autofree char *config = blob_name(manifest->config.digest), *text = NULL;
+
+    for (size_t i = 0; layers && i < manifest->layer_count; i++) {
+        autofree char *name = blob_name(manifest->layers[i].blob.digest);
+
+        if (!name || json_array_append_new(layers, json_string(name)) < 0)
+            return failed(exporter, err);
+    }
+    list = layers && config ? json_pack("[{s:s, s:O}]", "Config", config, "Layers", layers) : NULL;
+    text = list ? json_dump_line(list) : NULL;
+    return text ? add_text(exporter, "manifest.json", text, err) : failed(exporter, err);
+}
+
 /* What is there before the index names it. */
 static bool export_to(const struct exporter *exporter, const struct image_name *name,
                       const struct platform *platform, const char *tag, struct err *err)
@@ -241,6 +264,9 @@ static bool export_to(const struct exporter *exporter, const struct image_name *
         if (!repeated && !add_blob(exporter, manifest.layers[i].blob.digest, err))
             return false;
     }
+    /* A layout grows by further images, of which such a list would know nothing. */
+    if (exporter->archive >= 0 && !add_docker_list(exporter, &manifest, err))
+        return false;
     return add_index(exporter, store_index_entry(tag, digest, size, platform), tag, err);
 }
 

@@ -1,7 +1,7 @@
 /*
- * The messages between stepcell and the first process of a cell (stepcell's own child until it
- * executes stepcell-init), over a SOCK_SEQPACKET pair: one fixed structure per message, never
- * anything else.
+ * The messages between stepcell and the first process of a cell (stepcell's own child, or
+ * stepcell-join in a container, until it executes stepcell-init), over a SOCK_SEQPACKET pair: one
+ * fixed structure per message, never anything else.
  *
  *   stepcell → cell   TREE          with the descriptor (SCM_RIGHTS) of the source of mount `value`
  *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
@@ -81,8 +81,11 @@ struct init_config {
     uint32_t groups[INIT_GROUPS_MAX];
     uint32_t can_set_groups; /* a map with a single id has no setgroups(2) */
     uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
-    uint32_t filter_count;   /* instructions */
+    uint32_t filter_count;   /* instructions; 0: there is no filter */
     uint32_t rlimit_count;
+    /* The control socket's end is the cell's: its first process is no child of stepcell's. */
+    uint32_t ends_with_control;
+    uint32_t unused;
     uint64_t bounding; /* within CAPS_DEFAULT, which stepcell-init itself has */
     uint64_t caps;
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];

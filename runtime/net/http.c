@@ -190,6 +190,18 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
            http_is_stopped(&exchange->http->settings.stop);
 }
 
+static size_t on_upload(char *bytes, size_t size, size_t count, void *data)
+{
+    struct exchange *exchange = data;
+    size_t len;
+
+    if (exchange->request->upload(exchange->request->data, bytes, size * count, &len,
+                                  exchange->err))
+        return len;
+    exchange->failed = true;
+    return CURL_READFUNC_ABORT;
+}
+
 static bool add_line(struct curl_slist **list, const char *line)
 {
     struct curl_slist *longer;
@@ -216,6 +228,28 @@ static void cleanup_slist(struct curl_slist **list)
     curl_slist_free_all(*list);
 }
 
+/* What is sent, and how. */
+static void set_content(struct exchange *exchange)
+{
+    const struct http_request *request = exchange->request;
+    CURL *easy = exchange->http->easy;
+
+    if (request->form)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
+    if (request->content) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->content_len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->content);
+    }
+    if (request->upload) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+        curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_size);
+    }
+    if (request->method)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
 static void set_options(struct exchange *exchange, const struct url *url, const char *proxy,
                         const struct curl_slist *headers)
 {
@@ -234,17 +268,13 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, exchange);
-    if (exchange->request->body)
+    if (exchange->request->body || exchange->request->upload)
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_MAX);
     else
         curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HTTP_ANSWER_TIMEOUT_S);
-    if (exchange->request->form)
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->form);
-    if (exchange->request->content) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)exchange->request->content_len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->request->content);
-    }
+    set_content(exchange);
+    if (exchange->http->settings.unix_socket)
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, exchange->http->settings.unix_socket);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
@@ -331,7 +361,7 @@ static bool set_headers(const struct exchange *exchange, bool trusted, struct cu
             return false;
     }
     /* "Expect:" is none: a server that knows nothing of it would be waited for a second. */
-    return (!request->content || add_line(headers, "Expect:")) &&
+    return ((!request->content && !request->upload) || add_line(headers, "Expect:")) &&
            add_header(headers, "Content-Type", request->content_type) &&
            add_header(headers, "Accept", request->accept) &&
            add_header(headers, "Range", request->offset ? range : NULL) &&
@@ -342,7 +372,7 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
 {
     const struct http_request *request = exchange->request;
     CLEANUP(cleanup_slist) struct curl_slist *headers = NULL;
-    const char *proxy = proxy_for(url);
+    const char *proxy = exchange->http->settings.unix_socket ? NULL : proxy_for(url);
     CURLcode code;
 
     exchange->header_bytes = 0;
@@ -409,8 +439,8 @@ static bool exchange_send(struct exchange *exchange, struct err *err)
     for (int hops = 0; hops <= HTTP_REDIRECTS_MAX; hops++) {
         if (!perform(exchange, &url, url_same_origin(&first, &url)))
             return false;
-        if (request->no_redirects || request->form || request->content ||
-            !is_redirect(exchange->response.status))
+        if (request->no_redirects || request->form || request->content || request->upload ||
+            request->method || !is_redirect(exchange->response.status))
             return true;
         if (!follow(&exchange->response, &url, err))
             return false;

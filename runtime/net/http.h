@@ -5,7 +5,7 @@
  * kept, HTTP/2 is spoken where a server offers it over TLS. Clients share nothing: each thread may
  * have its own. Redirects are followed by hand: five at most, http and https only, never from https
  * down to http, and what is secret goes to the first origin alone. No cookies, no netrc. Proxies
- * are those of the environment (proxy.h).
+ * are those of the environment (proxy.h); none for a client that speaks to a unix socket.
  */
 #ifndef STEPCELL_RUNTIME_NET_HTTP_H
 #define STEPCELL_RUNTIME_NET_HTTP_H
@@ -52,6 +52,9 @@ struct http_settings {
     /* Finds the certificates for the origin of an https URL; asked for each hop. May be NULL. */
     bool (*tls)(const struct url *url, struct http_tls *tls, struct err *err);
     struct http_stop stop;
+    /* Where every connection goes, whatever the URL names; NULL: to the host of the URL. Borrowed
+     * for the life of the client. */
+    const char *unix_socket;
 };
 
 struct http_response {
@@ -78,6 +81,11 @@ struct http_request {
     const void *content;
     size_t content_len;
     const char *content_type;
+    /* Instead of all these a body of `upload_size` bytes, piece by piece: at most `size` bytes into
+     * `bytes`, how many into *len. With `method`. */
+    bool (*upload)(void *data, void *bytes, size_t size, size_t *len, struct err *err);
+    uint64_t upload_size;
+    const char *method; /* instead of GET, or of POST where there is something to POST; or NULL */
     /* Further headers, each "Name: value", ended by NULL, for whoever is asked; or NULL. */
     const char *const *headers;
 };
@@ -87,9 +95,9 @@ struct http *http_new(const struct http_settings *settings);
 void http_free(struct http *http);
 
 /*
- * GETs, or POSTs. True as soon as the server answered, whatever the status. An error of the
- * connection, of TLS or a time-out is registry.unreachable; a body that is too long is
- * image.corrupt; the callbacks' errors are handed on.
+ * GETs, POSTs or whatever `method` says. True as soon as the server answered, whatever the status.
+ * An error of the connection, of TLS or a time-out is registry.unreachable; a body that is too long
+ * is image.corrupt; the callbacks' errors are handed on.
  */
 bool http_send(struct http *http, const struct http_request *request,
                struct http_response *response, struct err *err);

@@ -1,15 +1,10 @@
 /* `ensure`: how `stepcell run` gets what the store lacks (docs/design/images.md). */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/num.h"
 #include "shim/image/command.h"
 #include "shim/image/obtain.h"
 #include "shim/print.h"
-
-#define FD_MAX 1023
+#include "shim/report.h"
 
 static const char help_text[] =
     "Usage: stepcell-image ensure [OPTIONS] REFERENCE\n\n"
@@ -39,32 +34,6 @@ static bool parse_policy(const char *text, enum fetch_policy *policy, struct err
                    text);
 }
 
-static bool parse_fd(const char *text, int *fd, struct err *err)
-{
-    uint64_t number;
-
-    if (!num_parse(text, FD_MAX, &number) || fcntl((int)number, F_GETFD) < 0)
-        return err_set(err, ERR_OPTION_INVALID, "'%s' is not an open descriptor", text);
-    *fd = (int)number;
-    /* Helpers of this one have no business with it. */
-    fcntl(*fd, F_SETFD, FD_CLOEXEC);
-    return true;
-}
-
-static json_t *error_json(const struct err *err)
-{
-    return json_pack("{s:{s:s, s:o, s:o}}", "error", "code", err_code_text(err->code), "message",
-                     json_bytes(err->message, strlen(err->message)), "hint",
-                     err->hint[0] ? json_bytes(err->hint, strlen(err->hint)) : json_null());
-}
-
-static bool write_report(int fd, const json_t *report)
-{
-    autofree char *line = report ? json_dump_line(report) : NULL;
-
-    return line && file_write_all(fd, line, strlen(line)) && file_write_all(fd, "\n", 1);
-}
-
 int command_ensure(int argc, char **argv)
 {
     struct obtain obtain = {0};
@@ -92,7 +61,8 @@ int command_ensure(int argc, char **argv)
         print_out("%s", help_text);
         return 0;
     }
-    if (!parse_fd(report_fd, &fd, &err) || (lock_fd && !parse_fd(lock_fd, &obtain.lock, &err)) ||
+    if (!report_parse_fd(report_fd, &fd, &err) ||
+        (lock_fd && !report_parse_fd(lock_fd, &obtain.lock, &err)) ||
         !parse_policy(pull, &obtain.policy, &err))
         return command_failed(&err);
     if (words != 1) {
@@ -103,9 +73,9 @@ int command_ensure(int argc, char **argv)
     /* A person wants one line; a program that has a descriptor for it wants all. */
     obtain.report = fd > STDERR_FILENO ? fd : 0;
     if (obtain_image(&obtain, &report, &err))
-        return write_report(fd, report) ? 0 : STATUS_FAILED;
+        return report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */
-    report = error_json(&err);
-    (void)!write_report(fd, report);
+    report = report_error(&err);
+    (void)!report_write(fd, report);
     return STATUS_FAILED;
 }

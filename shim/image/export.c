@@ -3,6 +3,7 @@
 #include "runtime/image/store_export.h"
 #include "shim/image/command.h"
 #include "shim/print.h"
+#include "shim/report.h"
 
 static const char help_text[] =
     "Usage: stepcell image export [OPTIONS] REFERENCE TARGET\n\n"
@@ -36,18 +37,29 @@ static bool export_image(const struct store *store, const char *from, const char
     return store_export(store, &name, &platform, &target, err);
 }
 
+/* For stepcell, which hands the archive to an engine. */
+static int report(int fd, bool exported, const struct err *err)
+{
+    autojson *json = exported ? json_object() : report_error(err);
+
+    return report_write(fd, json) && exported ? 0 : STATUS_FAILED;
+}
+
 int command_export(int argc, char **argv)
 {
-    const char *store_option = NULL, *platform = NULL;
+    const char *store_option = NULL, *platform = NULL, *report_fd = NULL;
     bool help = false;
     const struct option_spec options[] = {
         {"--platform", NULL, &platform, NULL},
         {"--store", NULL, &store_option, NULL},
+        {"--report", NULL, &report_fd, NULL},
         {NULL, NULL, NULL, NULL},
     };
     autostore store = STORE_INIT;
     struct err err;
+    bool exported;
     size_t words;
+    int fd = -1;
 
     if (!options_read(argc, argv, options, &help, &words, &err))
         return command_failed(&err);
@@ -59,8 +71,11 @@ int command_export(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "a reference and a target are needed");
         return command_failed(&err);
     }
-    if (!command_open_store(store_option, &store, &err) ||
-        !export_image(&store, argv[0], argv[1], platform, &err))
+    if (report_fd && !report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
-    return 0;
+    exported = command_open_store(store_option, &store, &err) &&
+               export_image(&store, argv[0], argv[1], platform, &err);
+    if (report_fd)
+        return report(fd, exported, &err);
+    return exported ? 0 : command_failed(&err);
 }

@@ -52,6 +52,7 @@ bytes() { result_field ".output.$1.bytes"; }
             read -r line
             assert_equal line "$line" second
         } < <(cell -- sh -c 'echo first; until [ -e go ]; do sleep 0.05; done; echo second' 3>&-)
+        wait "$!"
     }
     each_caller prompt
 }

@@ -6,7 +6,7 @@ SHAPE='
     .schema == "stepcell.result/1" and (.id | type == "string" and length > 0)
     and (.outcome | IN("exited", "signaled", "timed-out", "canceled", "refused", "failed", "unknown"))
     and (.exit_code | type == "number") and (.signal | type | IN("null", "number"))
-    and .engine == "native"
+    and .engine == $engine
     and (.output | all(.stdout, .stderr; (.bytes | type == "number")
         and (.lines | type | IN("number", "null")) and (.sha256 | type | IN("string", "null"))))
     and (.outputs | type == "object") and (.oom_killed | type == "boolean")
@@ -15,7 +15,7 @@ SHAPE='
         and (.start | test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$"))))
     and (.cleanup.verified | type == "boolean") and (.cleanup.left | type == "array")'
 
-shaped() { jq -e "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }; }
+shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }; }
 
 @test "the result of a step that ran has the documented shape" {
     ran() {

@@ -28,6 +28,8 @@ setup_suite() {
         . "$root/tests/lib/images.bash"
         make_images
     ) >&2
+    . "$root/tests/lib/engine.bash"
+    start_engine >&2
 }
 
 # stepcell-ranges has subordinate ids, stepcell-plain has none.
@@ -44,6 +46,8 @@ make_users() {
 }
 
 teardown_suite() {
+    . "$BATS_TEST_DIRNAME/../lib/engine.bash"
+    stop_engine
     userdel stepcell-ranges 2>/dev/null || true
     userdel stepcell-plain 2>/dev/null || true
     sed -i '/^stepcell-\(ranges\|plain\):/d' /etc/subuid /etc/subgid

@@ -94,7 +94,7 @@ _Noreturn static void run_command(const struct init_config *config,
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* Last: a profile need not allow what this program does. */
-    if (!seccomp_install(filter, config->filter_count))
+    if (config->filter_count && !seccomp_install(filter, config->filter_count))
         give_up(failure, MESSAGE_FILTER_FAILED);
     execvp(argv[0], argv);
     give_up(failure, MESSAGE_EXEC_FAILED);
@@ -162,6 +162,20 @@ static bool reap(pid_t command, int *status)
     return ended;
 }
 
+static bool control_has_ended(void)
+{
+    char byte;
+
+    return recv(INIT_CONTROL_FD, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* From now on SIGIO tells that the control socket has ended. */
+static bool watch_control(void)
+{
+    return fcntl(INIT_CONTROL_FD, F_SETOWN, getpid()) == 0 &&
+           fcntl(INIT_CONTROL_FD, F_SETFL, O_ASYNC) == 0 && !control_has_ended();
+}
+
 static int supervise(pid_t command, const volatile struct failure *failure)
 {
     sigset_t all;
@@ -173,6 +187,8 @@ static int supervise(pid_t command, const volatile struct failure *failure)
 
         if (sigwaitinfo(&all, &info) < 0)
             continue;
+        if (info.si_signo == SIGIO && control_has_ended())
+            return INIT_FAILURE;
         if (info.si_signo != SIGCHLD) {
             /*
              * The group is not there before the command's setsid(); what it gets until then waits.
@@ -187,7 +203,8 @@ static int supervise(pid_t command, const volatile struct failure *failure)
             tell(failure->kind, failure->number, NULL);
         name_left_running();
         tell(MESSAGE_EXITED, status, NULL);
-        return 0;
+        /* For who sees nothing else of it: a container's daemon. */
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
 }
 
@@ -230,6 +247,8 @@ int main(int argc, char **argv)
     umask(config.umask);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
+    if (config.ends_with_control && !watch_control())
+        return INIT_FAILURE;
     command = fork();
     if (command < 0) {
         tell(MESSAGE_INIT_FAILED, errno, NULL);

@@ -1,0 +1,406 @@
+#include "runtime/docker/container.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/process.h"
+#include "runtime/docker/join_setup.h"
+
+#define CAPABILITIES        64
+#define OVERLAY_OPTIONS_MAX 4000 /* bytes: mount(2) takes a page */
+
+/* By the number of capability.h: docker's default set, which is all that a step can have. */
+static const char *const capabilities[CAPABILITIES] = {
+    [0] = "CHOWN",        [1] = "DAC_OVERRIDE", [3] = "FOWNER",
+    [4] = "FSETID",       [5] = "KILL",         [6] = "SETGID",
+    [7] = "SETUID",       [8] = "SETPCAP",      [10] = "NET_BIND_SERVICE",
+    [13] = "NET_RAW",     [18] = "SYS_CHROOT",  [27] = "MKNOD",
+    [29] = "AUDIT_WRITE", [31] = "SETFCAP",
+};
+
+/* What is being built, and the lists that grow. */
+struct body {
+    const struct run_spec *spec;
+    const struct container_request *request;
+    json_t *mounts, *tmpfs, *binds;
+    bool podman; /* what differs in its API */
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the container");
+}
+
+static bool cannot(const struct body *body, struct err *err, const char *what, const char *subject)
+{
+    err_set(err, ERR_OPTION_INVALID, "the engine '%s' cannot %s: '%s'", body->request->engine, what,
+            subject);
+    return err_hint(err, "leave it away, or use --engine native");
+}
+
+/* A text of JSON: what is no UTF-8 has none. NULL with err. */
+static json_t *text(const struct body *body, const char *value, struct err *err)
+{
+    json_t *json = json_string(value);
+
+    if (!json)
+        cannot(body, err, "mount paths that are no UTF-8", value);
+    return json;
+}
+
+static bool add_bind(const struct body *body, const char *source, const char *target, bool readonly,
+                     struct err *err)
+{
+    json_t *from = text(body, source, err), *to = from ? text(body, target, err) : NULL;
+
+    if (!to) {
+        json_decref(from);
+        return false;
+    }
+    return json_array_append_new(body->mounts,
+                                 json_pack("{s:s, s:o, s:o, s:b, s:{s:s}}", "Type", "bind",
+                                           "Source", from, "Target", to, "ReadOnly", readonly,
+                                           "BindOptions", "Propagation", "rprivate")) == 0 ||
+           no_memory(err);
+}
+
+static bool add_tmpfs(const struct body *body, const char *target, const char *options,
+                      struct err *err)
+{
+    json_t *key = text(body, target, err);
+    int set;
+
+    if (!key)
+        return false;
+    json_decref(key);
+    /* The engine cuts an entry of Tmpfs at no sign, being a map. */
+    set = json_object_set_new(body->tmpfs, target, json_string(options));
+    return set == 0 || no_memory(err);
+}
+
+static bool add_plain_tmpfs(const struct body *body, const struct mount *mount, struct err *err)
+{
+    char size[32] = "", options[128];
+
+    if (mount->tmpfs_size)
+        snprintf(size, sizeof(size), ",size=%" PRIu64, mount->tmpfs_size);
+    snprintf(options, sizeof(options), "%s,%s,nosuid,nodev,mode=%o%s",
+             mount->readonly ? "ro" : "rw", mount->tmpfs_noexec ? "noexec" : "exec",
+             mount->tmpfs_mode, size);
+    return add_tmpfs(body, mount->target, options, err);
+}
+
+/*
+ * Memory for the step's user. Podman knows no owner of one: there whoever is in the cell may write
+ * to it, which is nobody else.
+ */
+static bool add_users_tmpfs(const struct body *body, const char *target, const char *flags,
+                            unsigned int mode, struct err *err)
+{
+    const struct run_spec *spec = body->spec;
+    char options[128];
+
+    if (!body->podman)
+        snprintf(options, sizeof(options), "rw,nosuid,nodev,%s,mode=%o,uid=%u,gid=%u", flags, mode,
+                 spec->uid, spec->gid);
+    else
+        snprintf(options, sizeof(options), "rw,nosuid,nodev,%s,mode=%o", flags,
+                 spec->uid == 0 ? mode : 01777);
+    return add_tmpfs(body, target, options, err);
+}
+
+static bool add_own(const struct body *body, const struct mount *mount, struct err *err)
+{
+    autofree char *path = NULL;
+
+    if (mount->role == MOUNT_SECRETS)
+        return add_users_tmpfs(body, mount->target, "noexec", 0700, err);
+    path = text_printf("%s/output", body->request->directory);
+    return path ? add_bind(body, path, mount->target, false, err) : no_memory(err);
+}
+
+/* What separates options and layers, as overlayfs wants it written. */
+static bool add_escaped(struct buf *options, const char *path)
+{
+    bool ok = true;
+
+    for (; ok && *path; path++)
+        ok = buf_printf(options, "%s%c", strchr(",:\\", *path) ? "\\" : "", *path);
+    return ok;
+}
+
+/*
+ * An anonymous volume that is an overlay: the daemon mounts it for this container, and forgets it
+ * with it.
+ */
+static bool add_overlay(const struct body *body, size_t index, struct err *err)
+{
+    const struct mount *mount = &body->spec->plan->mounts[index];
+    autobuf options = BUF_INIT(OVERLAY_OPTIONS_MAX);
+    json_t *target, *given;
+
+    if (!buf_append_text(&options, "lowerdir=") || !add_escaped(&options, mount->source.resolved) ||
+        !buf_append_text(&options, ",upperdir=") ||
+        !add_escaped(&options, body->request->scratch) ||
+        !buf_printf(&options, "/" CONTAINER_UPPER "%zu,workdir=", index) ||
+        !add_escaped(&options, body->request->scratch) ||
+        !buf_printf(&options, "/" CONTAINER_WORK "%zu", index))
+        return cannot(body, err, "mount a package of so long a path copy-on-write", mount->target);
+    given = text(body, options.data, err);
+    target = given ? text(body, mount->target, err) : NULL;
+    if (!target) {
+        json_decref(given);
+        return false;
+    }
+    return json_array_append_new(
+               body->mounts, json_pack("{s:s, s:o, s:{s:b, s:{s:s, s:{s:s, s:s, s:o}}}}", "Type",
+                                       "volume", "Target", target, "VolumeOptions", "NoCopy", true,
+                                       "DriverConfig", "Name", "local", "Options", "type",
+                                       "overlay", "device", "overlay", "o", given)) == 0 ||
+           no_memory(err);
+}
+
+/* Podman's own way: it ignores the options of such a volume without a word. */
+static bool add_podman_overlay(const struct body *body, const struct mount *mount, struct err *err)
+{
+    autofree char *bind = text_printf("%s:%s:O", mount->source.resolved, mount->target);
+    json_t *json;
+
+    if (!bind)
+        return no_memory(err);
+    if (strchr(mount->source.resolved, ':') || strchr(mount->target, ':'))
+        return cannot(body, err, "mount a path with a colon copy-on-write", mount->target);
+    json = text(body, bind, err);
+    return json && (json_array_append_new(body->binds, json) == 0 || no_memory(err));
+}
+
+static const struct mount *find_target(const struct mount_plan *plan, const char *target)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!plan->mounts[i].alias_of && strcmp(plan->mounts[i].target, target) == 0)
+            return &plan->mounts[i];
+    }
+    return NULL;
+}
+
+/* The same once more at another name, with whatever is mounted below. */
+static bool add_alias(const struct body *body, const struct mount *alias, struct err *err)
+{
+    const struct mount_plan *plan = body->spec->plan;
+    const struct mount *first = find_target(plan, alias->alias_of);
+    size_t len = strlen(alias->alias_of);
+
+    if (!first || first->kind != MOUNT_BIND)
+        return cannot(body, err, "give such a mount a second name", alias->target);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *below = &plan->mounts[i];
+        autofree char *target = NULL;
+
+        if (below->alias_of || !path_is_below(below->target, alias->alias_of))
+            continue;
+        if (below->kind != MOUNT_BIND)
+            return cannot(body, err, "give such a mount a second name", below->target);
+        target = text_printf("%s%s", alias->target, below->target + len);
+        if (!target)
+            return no_memory(err);
+        if (!add_bind(body, below->source.resolved, target, below->readonly, err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_mounts(const struct body *body, struct err *err)
+{
+    const struct mount_plan *plan = body->spec->plan;
+
+    if (!add_bind(body, body->request->directory, JOIN_DIR, true, err))
+        return false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+        bool ok = false;
+
+        if (mount->alias_of)
+            ok = add_alias(body, mount, err);
+        else if (mount->kind == MOUNT_BIND)
+            ok = add_bind(body, mount->source.resolved, mount->target, mount->readonly, err);
+        else if (mount->kind == MOUNT_TMPFS)
+            ok = add_plain_tmpfs(body, mount, err);
+        else if (mount->kind == MOUNT_OWN)
+            ok = add_own(body, mount, err);
+        else
+            ok = body->podman ? add_podman_overlay(body, mount, err) : add_overlay(body, i, err);
+        if (!ok)
+            return false;
+    }
+    /* A home that it can write to is what an image hardly ever has for an ordinary user. */
+    return body->spec->uid == 0 || !body->spec->home || find_target(plan, HOME_FALLBACK) ||
+           add_users_tmpfs(body, HOME_FALLBACK, "exec", 0755, err);
+}
+
+static bool capability_list(const struct body *body, json_t *list, struct err *err)
+{
+    for (unsigned int i = 0; i < CAPABILITIES; i++) {
+        if (!(body->spec->capabilities >> i & 1))
+            continue;
+        if (!capabilities[i])
+            return err_set(err, ERR_OPTION_INVALID, "the engine '%s' gives no capability %u",
+                           body->request->engine, i);
+        json_array_append_new(list, json_string(capabilities[i]));
+    }
+    return true;
+}
+
+static json_t *group_list(const struct run_spec *spec)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < spec->group_count; i++)
+        json_array_append_new(list, json_sprintf("%u", spec->groups[i]));
+    return list;
+}
+
+/* The engine's way to say that there is no limit is -1. */
+static json_int_t limit_value(uint64_t value)
+{
+    return value > INT64_MAX ? -1 : (json_int_t)value;
+}
+
+static json_t *ulimit_list(const struct limits *limits)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < limits->ulimit_count; i++) {
+        const struct ulimit *one = &limits->ulimits[i];
+
+        json_array_append_new(list,
+                              json_pack("{s:s, s:I, s:I}", "Name", one->name, "Soft",
+                                        limit_value(one->soft), "Hard", limit_value(one->hard)));
+    }
+    return list;
+}
+
+static const char *network_name(enum network_mode mode)
+{
+    static const char *const names[] = {
+        [NETWORK_HOST] = "host", [NETWORK_NONE] = "none", [NETWORK_PRIVATE] = "bridge"};
+
+    return names[mode];
+}
+
+static json_t *security_list(const struct run_spec *spec)
+{
+    json_t *list = json_pack("[s]", "no-new-privileges");
+
+    /* stepcell-init installs the filter that was asked for, in the place of the engine's. */
+    if (spec->seccomp)
+        json_array_append_new(list, json_string("seccomp=unconfined"));
+    return list;
+}
+
+static json_t *host_config(const struct body *body, json_t *caps)
+{
+    const struct run_spec *spec = body->spec;
+    const struct limits *limits = &spec->limits;
+    json_t *host = json_pack(
+        "{s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
+        body->mounts, "Tmpfs", body->tmpfs, "Binds", body->binds, "NetworkMode",
+        network_name(spec->network), "GroupAdd", group_list(spec), "CapDrop", "ALL", "CapAdd", caps,
+        "SecurityOpt", security_list(spec), "ReadonlyRootfs", spec->read_only, "LogConfig", "Type",
+        "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
+
+    if (host && limits->memory) {
+        json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));
+        json_object_set_new(host, "MemorySwap", json_integer((json_int_t)limits->memory));
+    }
+    if (host && limits->cpu) {
+        json_object_set_new(host, "CpuPeriod", json_integer(LIMITS_CPU_PERIOD));
+        json_object_set_new(host, "CpuQuota", json_integer((json_int_t)limits->cpu));
+    }
+    if (host && limits->pids)
+        json_object_set_new(host, "PidsLimit", json_integer((json_int_t)limits->pids));
+    return host;
+}
+
+/* Podman would make a timer of it that looks for nothing. */
+static json_t *no_healthcheck(const struct body *body)
+{
+    return body->podman ? NULL : json_pack("{s:[s]}", "Test", "NONE");
+}
+
+static bool make_body(const struct body *body, json_t **out, struct err *err)
+{
+    const struct run_spec *spec = body->spec;
+    const struct container_request *request = body->request;
+    autojson *caps = json_array();
+    json_t *host;
+
+    if (!caps || !add_mounts(body, err) || !capability_list(body, caps, err))
+        return body->mounts && body->tmpfs && body->binds && caps ? false : no_memory(err);
+    host = host_config(body, caps);
+    *out = host ? json_pack("{s:s, s:s, s:s, s:o, s:[s], s:[], s:o*, s:{s:s, s:s}, s:o}", "Image",
+                            request->image_id, "Hostname", request->hostname, "WorkingDir", "/",
+                            "User", json_sprintf("%u:%u", spec->uid, spec->gid), "Entrypoint",
+                            JOIN_DIR "/" JOIN_PROGRAM, "Cmd", "Healthcheck", no_healthcheck(body),
+                            "Labels", LABEL_STEP, spec->step, LABEL_OWNER, request->owner,
+                            "HostConfig", host)
+                : NULL;
+    return *out || no_memory(err);
+}
+
+bool container_body(const struct run_spec *spec, const struct container_request *request,
+                    json_t **body, struct err *err)
+{
+    autojson *mounts = json_array(), *tmpfs = json_object(), *binds = json_array();
+    const struct body making = {.spec = spec,
+                                .request = request,
+                                .mounts = mounts,
+                                .tmpfs = tmpfs,
+                                .binds = binds,
+                                .podman = strcmp(request->engine, "podman") == 0};
+
+    return make_body(&making, body, err);
+}
+
+static bool pid_namespace(uint64_t *inode)
+{
+    struct stat st;
+
+    if (stat("/proc/self/ns/pid", &st) < 0)
+        return false;
+    *inode = st.st_ino;
+    return true;
+}
+
+bool container_owner(char owner[OWNER_MAX], struct err *err)
+{
+    struct process process;
+    uint64_t namespace;
+
+    if (!process_look(getpid(), &process) || !pid_namespace(&namespace))
+        return err_set(err, ERR_ENGINE_FAILED, "cannot look at the process of stepcell itself");
+    snprintf(owner, OWNER_MAX, "%d.%" PRIu64 ".%" PRIu64 ".%.60s", (int)process.pid, process.start,
+             namespace, process.boot);
+    return true;
+}
+
+bool container_owner_lives(const char *owner, bool running)
+{
+    struct process process, self;
+    uint64_t namespace, mine;
+    int pid, end = 0;
+
+    if (strlen(owner) >= OWNER_MAX ||
+        sscanf(owner, "%d.%" SCNu64 ".%" SCNu64 ".%60[0-9a-f-]%n", &pid, &process.start, &namespace,
+               process.boot, &end) != 4 ||
+        owner[end] != '\0' || pid <= 0 || !process_look(getpid(), &self) || !pid_namespace(&mine))
+        return true;
+    process.pid = pid;
+    /* After another boot nothing runs; what does is another machine's. */
+    if (strcmp(process.boot, self.boot) != 0)
+        return running;
+    return namespace != mine || process_lives(&process);
+}

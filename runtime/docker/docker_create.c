@@ -1,0 +1,482 @@
+/* The first half of a cell: everything up to the daemon's being asked for a container. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/libexec.h"
+#include "base/path.h"
+#include "runtime/confine/seccomp_profile.h"
+#include "runtime/docker/container.h"
+#include "runtime/docker/docker_parts.h"
+#include "runtime/native/handshake.h"
+
+#define JOIN_BINARY   "stepcell-join"
+#define DAEMON_BINARY "stepcell-docker"
+#define HOSTNAME_SIZE 65
+
+#define OVERLAY_NAME_SIZE 40
+
+static bool failed(struct err *err, const char *what)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
+}
+
+static bool make_pipe(int *reader, int *writer, struct err *err)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return failed(err, "make a pipe");
+    *reader = ends[0];
+    *writer = ends[1];
+    return true;
+}
+
+/* /dev/stdout is opened anew by path: the pipe has to belong to who runs the command. */
+static bool give_to_user(const struct cell *cell, int fd)
+{
+    return geteuid() != 0 || fd < 0 || fchown(fd, cell->spec->uid, (gid_t)-1) == 0;
+}
+
+static bool make_pipes(struct cell *cell, struct err *err)
+{
+    int *descriptors = cell->descriptors;
+
+    if (!make_pipe(&cell->out, &descriptors[JOIN_OUT], err) ||
+        !make_pipe(&cell->err, &descriptors[JOIN_ERR], err) ||
+        (cell->spec->pass_stdin && !make_pipe(&descriptors[JOIN_IN], &cell->in, err)))
+        return false;
+    if (fcntl(cell->out, F_SETFL, O_NONBLOCK) < 0 || fcntl(cell->err, F_SETFL, O_NONBLOCK) < 0 ||
+        (cell->in >= 0 && fcntl(cell->in, F_SETFL, O_NONBLOCK) < 0) ||
+        !give_to_user(cell, descriptors[JOIN_OUT]) || !give_to_user(cell, descriptors[JOIN_ERR]) ||
+        !give_to_user(cell, descriptors[JOIN_IN]))
+        return failed(err, "prepare the streams");
+    return true;
+}
+
+static int make_file(const struct cell *cell, const char *name, int flags, mode_t mode)
+{
+    int fd = openat(cell->place, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+    if (fd >= 0)
+        (void)!fchmod(fd, mode);
+    return fd;
+}
+
+/* On what is mounted below JOIN_DIR, which itself is read-only, there has to be something. */
+static bool make_mount_points(struct cell *cell)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+    const char *prefix = JOIN_DIR "/";
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const char *name = plan->mounts[i].target + strlen(prefix);
+        autofd fd = -1;
+
+        if (strncmp(plan->mounts[i].target, prefix, strlen(prefix)) != 0 || strchr(name, '/') ||
+            mount_is_dir(&plan->mounts[i]) || faccessat(cell->place, name, F_OK, 0) == 0)
+            continue;
+        fd = make_file(cell, name, O_WRONLY, 0644);
+        if (fd < 0)
+            return false;
+    }
+    return true;
+}
+
+/* The program has to lie in the directory itself: a link would lead out of the container. */
+static bool copy_program(const struct cell *cell, struct err *err)
+{
+    autofree char *path = libexec_path(JOIN_BINARY, err);
+    autofd from = -1, to = -1;
+    struct stat st;
+    off_t at = 0;
+
+    if (!path)
+        return false;
+    from = open(path, O_RDONLY | O_CLOEXEC);
+    to = make_file(cell, JOIN_PROGRAM, O_WRONLY, 0555);
+    if (from < 0 || to < 0 || fstat(from, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
+    while (at < st.st_size) {
+        ssize_t n = copy_file_range(from, &at, to, NULL, (size_t)(st.st_size - at), 0);
+
+        if (n <= 0)
+            return failed(err, "prepare the scratch directory of the cell");
+    }
+    return true;
+}
+
+static bool listen_in_place(struct cell *cell, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    /* The directory's own path may be longer than an address. */
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" JOIN_SOCKET,
+             cell->place);
+    cell->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (cell->listener < 0 ||
+        bind(cell->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        fchmodat(cell->place, JOIN_SOCKET, 0666, 0) < 0 || listen(cell->listener, 1) < 0)
+        return failed(err, "make the socket of the cell");
+    return docker_wait_for(cell, cell->listener, FROM_LISTENER, err);
+}
+
+static bool make_overlay_dir(const struct cell *cell, const char *prefix, size_t index)
+{
+    const struct mount_source *source = &cell->spec->plan->mounts[index].source;
+    char name[OVERLAY_NAME_SIZE];
+    autofd dir = -1;
+
+    snprintf(name, sizeof(name), "%s%zu", prefix, index);
+    if (mkdirat(cell->scratch, name, 0700) < 0)
+        return false;
+    dir = openat(cell->scratch, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return dir >= 0 && fchown(dir, source->uid, source->gid) == 0 &&
+           fchmod(dir, source->mode & 07777) == 0;
+}
+
+/* The daemon's overlays leave things behind that only root can remove. */
+static bool make_overlay_dirs(const struct cell *cell, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->mounts[i].kind != MOUNT_COW)
+            continue;
+        if (geteuid() != 0) {
+            err_set(err, ERR_OPTION_INVALID,
+                    "the engine '%s' mounts packages copy-on-write for root alone: '%s'",
+                    cell->engine, plan->mounts[i].target);
+            return err_hint(err, "use --package or --package-rw, or --engine native");
+        }
+        if (!make_overlay_dir(cell, CONTAINER_UPPER, i) ||
+            !make_overlay_dir(cell, CONTAINER_WORK, i))
+            return failed(err, "prepare the scratch directory of the cell");
+    }
+    return true;
+}
+
+static bool make_place(struct cell *cell, struct err *err)
+{
+    autofd output = -1;
+
+    cell->directory = text_printf("%s/" CELL_DIRECTORY, cell->spec->scratch);
+    cell->scratch = open(cell->spec->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!cell->directory || cell->scratch < 0 || mkdirat(cell->scratch, CELL_DIRECTORY, 0755) < 0)
+        return failed(err, "prepare the scratch directory of the cell");
+    cell->place = openat(cell->scratch, CELL_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    output = make_file(cell, CELL_OUTPUT, O_WRONLY, 0600);
+    if (cell->place < 0 || fchmod(cell->place, 0755) < 0 || output < 0 ||
+        (geteuid() == 0 && fchown(output, cell->spec->uid, cell->spec->gid) < 0) ||
+        !make_mount_points(cell))
+        return failed(err, "prepare the scratch directory of the cell");
+    cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&
+           make_overlay_dirs(cell, err) && copy_program(cell, err) && listen_in_place(cell, err);
+}
+
+static bool has_deeper(const struct mount *than, const struct mount *mount)
+{
+    return !than || strlen(mount->target) > strlen(than->target);
+}
+
+/* The mount of the plan in which a path of the cell lies. */
+static const struct mount *find_around(const struct mount_plan *plan, const struct mount *inner)
+{
+    const struct mount *found = NULL;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *one = &plan->mounts[i];
+
+        if (one != inner && !one->alias_of && one->kind == MOUNT_BIND &&
+            path_is_below(inner->target, one->target) && has_deeper(found, one))
+            found = one;
+    }
+    return found;
+}
+
+/* A daemon makes what is missing, and be it on the host. */
+static bool check_mount_points(const struct cell *cell, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i], *around = find_around(plan, mount);
+        autofree char *path = NULL;
+        struct stat st;
+
+        if (!around || !mount->in_bind)
+            continue;
+        path = text_printf("%s%s", around->source.resolved, mount->target + strlen(around->target));
+        if (!path)
+            return failed(err, "prepare the mounts");
+        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) == mount_is_dir(mount))
+            continue;
+        err_set(err, ERR_MOUNT_CONFLICT,
+                "the mount target '%s' lies in a mounted directory of the host, which has nothing "
+                "there",
+                mount->target);
+        return err_hint(err, "create it on the host first, or choose a target outside");
+    }
+    return true;
+}
+
+/* What the container has to show: see join_setup.h. */
+static bool list_shown(struct cell *cell, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+    struct stat output;
+
+    cell->shown = calloc(plan->count + 1, sizeof(*cell->shown));
+    if (!cell->shown || fstat(cell->record.output, &output) < 0)
+        return failed(err, "prepare the mounts");
+    cell->shown[cell->shown_count++] = (struct shown){SHOWN_ROOT, "/", 0, 0};
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+        struct shown *one = &cell->shown[cell->shown_count];
+
+        if (mount->kind == MOUNT_BIND)
+            *one = (struct shown){SHOWN_SAME, mount->target, mount->source.dev, mount->source.ino};
+        else if (mount->kind == MOUNT_OWN && mount->role == MOUNT_OUTPUT)
+            *one = (struct shown){SHOWN_SAME, mount->target, output.st_dev, output.st_ino};
+        else if (mount->kind == MOUNT_COW)
+            *one = (struct shown){SHOWN_OVERLAY, mount->target, 0, 0};
+        else
+            continue;
+        cell->shown_count++;
+    }
+    return true;
+}
+
+static bool write_text(int fd, const char *text)
+{
+    return file_write_all(fd, text, strlen(text) + 1);
+}
+
+static bool write_list(int fd, const struct strv *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!write_text(fd, list->items[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool write_setup(const struct cell *cell, int fd)
+{
+    const struct run_spec *spec = cell->spec;
+    struct strv init = {.items = (char *[]){"stepcell-init", NULL}, .count = 1};
+    const struct join_setup head = {
+        .argument_count = (uint32_t)spec->argv.count + 1,
+        .environment_count = (uint32_t)spec->env.count,
+        .target_count = (uint32_t)cell->shown_count,
+        .interpreter_count = (uint32_t)spec->interpreters.count,
+        .secret_count = (uint32_t)spec->secret_count,
+    };
+    bool ok = file_write_all(fd, &head, sizeof(head));
+
+    for (size_t i = 0; ok && i < spec->secret_count; i++) {
+        uint32_t size = (uint32_t)spec->secrets[i].len;
+
+        ok = file_write_all(fd, &size, sizeof(size));
+    }
+    ok = ok && write_text(fd, spec->workdir) && write_text(fd, spec->home ? spec->home : "") &&
+         write_text(fd, HOME_FALLBACK) && write_list(fd, &init) && write_list(fd, &spec->argv) &&
+         write_list(fd, &spec->env);
+    for (size_t i = 0; ok && i < cell->shown_count; i++)
+        ok = write_text(fd, cell->shown[i].target);
+    ok = ok && write_list(fd, &spec->interpreters);
+    for (size_t i = 0; ok && i < spec->secret_count; i++)
+        ok = write_text(fd, spec->secrets[i].name);
+    for (size_t i = 0; ok && i < spec->secret_count; i++)
+        ok = file_write_all(fd, spec->secrets[i].bytes, spec->secrets[i].len);
+    return ok;
+}
+
+static int memory_file(const char *name)
+{
+    return memfd_create(name, MFD_CLOEXEC);
+}
+
+static bool rewind_file(int fd)
+{
+    return lseek(fd, 0, SEEK_SET) == 0;
+}
+
+static bool make_config(struct cell *cell)
+{
+    const struct run_spec *spec = cell->spec;
+    mode_t mask = umask(0);
+    struct init_config config = {
+        .uid = spec->uid,
+        .gid = spec->gid,
+        .umask = mask,
+        .ends_with_control = true,
+        .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
+        .bounding = spec->capabilities,
+        .caps = spec->uid == 0 ? spec->capabilities : 0,
+    };
+    int fd = cell->descriptors[JOIN_CONFIG] = memory_file("config");
+
+    umask(mask);
+    return fd >= 0 && file_write_all(fd, &config, sizeof(config)) &&
+           (!spec->seccomp ||
+            file_write_all(fd, spec->seccomp->code,
+                           spec->seccomp->count * sizeof(*spec->seccomp->code))) &&
+           rewind_file(fd);
+}
+
+/* Everything that is handed to the container's first program. */
+static bool make_descriptors(struct cell *cell, struct err *err)
+{
+    autofree char *init = libexec_path("stepcell-init", err);
+
+    if (!init)
+        return false;
+    cell->descriptors[JOIN_INIT] = open(init, O_RDONLY | O_CLOEXEC);
+    cell->descriptors[JOIN_SETUP] = memory_file("setup");
+    if (cell->descriptors[JOIN_INIT] < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", init);
+    return (cell->descriptors[JOIN_SETUP] >= 0 &&
+            write_setup(cell, cell->descriptors[JOIN_SETUP]) && make_config(cell)) ||
+           failed(err, "hand the step to its container");
+}
+
+static bool make_name(struct cell *cell, struct err *err)
+{
+    unsigned char random[12];
+    char *at = cell->name + snprintf(cell->name, sizeof(cell->name), "stepcell-");
+
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return failed(err, "make a name for the container");
+    for (size_t i = 0; i < sizeof(random); i++)
+        at += sprintf(at, "%02x", random[i]);
+    return true;
+}
+
+static bool make_request(const struct cell *cell, const struct root_filesystem *root, int *fd,
+                         struct err *err)
+{
+    char host[HOSTNAME_SIZE] = "", owner[OWNER_MAX];
+    const struct container_request request = {
+        .engine = cell->engine,
+        .image_id = root->image_id,
+        .hostname = cell->spec->hostname ? cell->spec->hostname : host,
+        .directory = cell->directory,
+        .scratch = cell->spec->scratch,
+        .owner = owner,
+    };
+    autojson *whole = NULL;
+    autofree char *text = NULL;
+    json_t *body;
+
+    gethostname(host, sizeof(host) - 1);
+    if (!container_owner(owner, err) || !container_body(cell->spec, &request, &body, err))
+        return false;
+    whole = json_pack("{s:s, s:s?, s:s, s:o}", "engine", cell->engine, "host",
+                      cell->spec->engine_host, "name", cell->name, "body", body);
+    text = whole ? json_dump_line(whole) : NULL;
+    *fd = memory_file("request");
+    return (text && *fd >= 0 && file_write_all(*fd, text, strlen(text)) && rewind_file(*fd)) ||
+           failed(err, "hand the step to the engine");
+}
+
+/*
+ * Not killed with stepcell: it removes the container then. A terminal's signals are for stepcell,
+ * which says what they mean.
+ */
+_Noreturn static void become_daemon_client(const char *path, int control, int request)
+{
+    int high_control = fcntl(control, F_DUPFD, DAEMON_REQUEST_FD + 1);
+    int high_request = fcntl(request, F_DUPFD, DAEMON_REQUEST_FD + 1);
+    const int keep[] = {DAEMON_CONTROL_FD, DAEMON_REQUEST_FD};
+    sigset_t none;
+
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    if (dup2(high_control, DAEMON_CONTROL_FD) == DAEMON_CONTROL_FD &&
+        dup2(high_request, DAEMON_REQUEST_FD) == DAEMON_REQUEST_FD &&
+        child_keep_only(keep, ARRAY_SIZE(keep)))
+        execl(path, DAEMON_BINARY, "cell", NULL);
+    _exit(127);
+}
+
+static bool start_daemon_client(struct cell *cell, int request, struct err *err)
+{
+    autofree char *path = libexec_path(DAEMON_BINARY, err);
+    autofd other = -1;
+    int ends[2];
+
+    if (!path)
+        return false;
+    if (access(path, X_OK) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return failed(err, "make a control socket");
+    cell->daemon = ends[0];
+    other = ends[1];
+    cell->helper = fork();
+    if (cell->helper == 0)
+        become_daemon_client(path, other, request);
+    if (cell->helper < 0) {
+        cell->helper = 0;
+        return failed(err, "start stepcell-docker");
+    }
+    return docker_wait_for(cell, cell->daemon, FROM_DAEMON, err);
+}
+
+static void set_nothing(struct cell *cell)
+{
+    cell->scratch = cell->place = cell->events = cell->clock = -1;
+    cell->daemon = cell->listener = cell->control = -1;
+    cell->in = cell->out = cell->err = cell->record.output = -1;
+    for (size_t i = 0; i < JOIN_DESCRIPTORS; i++)
+        cell->descriptors[i] = -1;
+}
+
+static bool make_clock(struct cell *cell, struct err *err)
+{
+    const struct itimerspec every = {.it_value.tv_sec = CELL_TICK_S,
+                                     .it_interval.tv_sec = CELL_TICK_S};
+
+    cell->clock = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return (cell->clock >= 0 && timerfd_settime(cell->clock, 0, &every, NULL) == 0 &&
+            docker_wait_for(cell, cell->clock, FROM_CLOCK, err)) ||
+           failed(err, "set a clock");
+}
+
+bool docker_create(const char *engine, const struct run_spec *spec,
+                   const struct root_filesystem *root, struct cell **out, struct err *err)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+    autofd request = -1;
+
+    if (!cell)
+        return failed(err, "make a cell");
+    set_nothing(cell);
+    cell->spec = spec;
+    cell->engine = engine;
+    *out = cell; /* also after a failure: clean cleans up */
+    cell->events = epoll_create1(EPOLL_CLOEXEC);
+    if (cell->events < 0)
+        return failed(err, "make a cell");
+    return make_name(cell, err) && make_pipes(cell, err) && make_place(cell, err) &&
+           check_mount_points(cell, err) && list_shown(cell, err) && make_descriptors(cell, err) &&
+           make_clock(cell, err) && make_request(cell, root, &request, err) &&
+           start_daemon_client(cell, request, err);
+}

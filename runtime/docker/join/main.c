@@ -1,0 +1,312 @@
+/*
+ * stepcell-join: see join_setup.h. A static program, run as the step's user, that shows stepcell
+ * what is mounted, prepares what only the inside can prepare, and becomes stepcell-init.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "runtime/docker/join_setup.h"
+#include "runtime/native/handshake.h"
+
+#define SECRETS_DIR  "/run/secrets"
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PATH_SIZE    4096
+#define INIT_FAILURE 125
+#define HIGH_FD      32 /* above every number that has a meaning */
+
+struct join {
+    int control;
+    int descriptors[JOIN_DESCRIPTORS];
+    const struct join_setup *setup;
+    const char *at, *end; /* the texts that have not been read */
+    const char *workdir, *home, *spare_home;
+    char **arguments, **environment;
+};
+
+_Noreturn static void refuse(const struct join *join, enum err_code code, const char *hint,
+                             const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+_Noreturn static void refuse(const struct join *join, enum err_code code, const char *hint,
+                             const char *format, ...)
+{
+    struct err err = {.code = code};
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(err.message, sizeof(err.message), format, list);
+    va_end(list);
+    snprintf(err.hint, sizeof(err.hint), "%s", hint);
+    handshake_fail(join->control, &err);
+    _exit(INIT_FAILURE);
+}
+
+_Noreturn static void broken(const struct join *join, const char *what)
+{
+    refuse(join, ERR_ENGINE_FAILED, "", "cannot %s: %s", what, strerror(errno));
+}
+
+static bool open_control(struct join *join)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOIN_DIR "/" JOIN_SOCKET};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    join->control = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    close(fd);
+    return connect(join->control, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* One message, with its descriptor out of the way; stepcell is gone when there is none. */
+static struct message receive(const struct join *join, int *fd)
+{
+    struct message message;
+    int received;
+
+    if (handshake_receive(join->control, &message, sizeof(message), 0, &received) !=
+        (ssize_t)sizeof(message))
+        _exit(INIT_FAILURE);
+    *fd = received < 0 ? -1 : fcntl(received, F_DUPFD_CLOEXEC, HIGH_FD);
+    if (received >= 0)
+        close(received);
+    return message;
+}
+
+static void take_descriptors(struct join *join)
+{
+    struct message message;
+    int fd;
+
+    for (size_t i = 0; i < JOIN_DESCRIPTORS; i++)
+        join->descriptors[i] = -1;
+    while ((message = receive(join, &fd)).kind == MESSAGE_TREE) {
+        if (message.value < 0 || message.value >= JOIN_DESCRIPTORS || fd < 0)
+            _exit(INIT_FAILURE);
+        join->descriptors[message.value] = fd;
+    }
+    if (message.kind != MESSAGE_MAPPED || join->descriptors[JOIN_SETUP] < 0)
+        _exit(INIT_FAILURE);
+}
+
+static const char *next_text(struct join *join)
+{
+    const char *text = join->at;
+    const char *end = memchr(text, '\0', (size_t)(join->end - text));
+
+    if (!end)
+        _exit(INIT_FAILURE);
+    join->at = end + 1;
+    return text;
+}
+
+/* A NULL-ended list, with room for one more. */
+static char **next_list(struct join *join, uint32_t count)
+{
+    char **list = calloc((size_t)count + 2, sizeof(*list));
+
+    for (uint32_t i = 0; list && i < count; i++)
+        list[i] = (char *)next_text(join);
+    if (!list)
+        broken(join, "read what is to be run");
+    return list;
+}
+
+static void take_setup(struct join *join)
+{
+    int fd = join->descriptors[JOIN_SETUP];
+    struct stat st;
+    size_t head;
+
+    if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(*join->setup))
+        _exit(INIT_FAILURE);
+    join->setup = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    if (join->setup == MAP_FAILED)
+        broken(join, "read what is to be run");
+    head = sizeof(*join->setup) + join->setup->secret_count * sizeof(*join->setup->secret_sizes);
+    join->at = (const char *)join->setup + head;
+    join->end = (const char *)join->setup + st.st_size;
+    join->workdir = next_text(join);
+    join->home = next_text(join);
+    join->spare_home = next_text(join);
+    join->arguments = next_list(join, join->setup->argument_count);
+    join->environment = next_list(join, join->setup->environment_count);
+}
+
+/* Stepcell compares; what is not there at all shows itself by a message without descriptor. */
+static void show_targets(struct join *join)
+{
+    for (uint32_t i = 0; i < join->setup->target_count; i++) {
+        const char *target = next_text(join);
+        int fd = open(target, O_PATH | O_CLOEXEC);
+
+        if (!handshake_send(join->control, MESSAGE_TREE, (int)i, fd))
+            _exit(INIT_FAILURE);
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
+static const char *environment_get(const struct join *join, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (char **entry = join->environment; *entry; entry++) {
+        if (strncmp(*entry, name, len) == 0 && (*entry)[len] == '=')
+            return *entry + len + 1;
+    }
+    return NULL;
+}
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static bool is_on_path(const char *path, const char *name)
+{
+    char full[PATH_SIZE];
+
+    if (strchr(name, '/'))
+        return is_program(name);
+    while (*path) {
+        size_t len = strcspn(path, ":");
+
+        if (snprintf(full, sizeof(full), "%.*s/%s", (int)len, len ? path : ".", name) <
+                (int)sizeof(full) &&
+            is_program(full))
+            return true;
+        path += len + (path[len] == ':');
+    }
+    return false;
+}
+
+static void check_interpreters(struct join *join)
+{
+    const char *path = environment_get(join, "PATH");
+
+    for (uint32_t i = 0; i < join->setup->interpreter_count; i++) {
+        const char *name = next_text(join);
+
+        if (!is_on_path(path ? path : PATH_DEFAULT, name))
+            refuse(join, ERR_IMAGE_SHELL_MISSING,
+                   "use an image that has it, or choose another "
+                   "interpreter with --shell",
+                   "the image has no '%s', which the script needs", name);
+    }
+}
+
+static void make_secrets(struct join *join)
+{
+    const struct join_setup *setup = join->setup;
+    char **names = next_list(join, setup->secret_count);
+    int dir = setup->secret_count ? open(SECRETS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    for (uint32_t i = 0; i < setup->secret_count; i++) {
+        uint32_t size = setup->secret_sizes[i];
+        int fd = openat(dir, names[i], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+
+        if ((size_t)(join->end - join->at) < size)
+            _exit(INIT_FAILURE);
+        if (fd < 0 || write(fd, join->at, size) != (ssize_t)size || fchmod(fd, 0400) < 0)
+            broken(join, "make the secrets of the cell");
+        close(fd);
+        join->at += size;
+    }
+    if (dir >= 0)
+        close(dir);
+}
+
+/* The directory is there, or can be made, and the user can write to it. */
+static bool is_home(const char *home)
+{
+    char path[PATH_SIZE];
+    struct stat st;
+
+    if (home[0] != '/' || (home[1] == '\0' && geteuid() != 0) || strlen(home) >= sizeof(path))
+        return false;
+    strcpy(path, home);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0755);
+        *slash = '/';
+    }
+    mkdir(path, 0755);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0;
+}
+
+static void choose_home(const struct join *join)
+{
+    const char *home = join->home;
+    char *entry;
+
+    if (!*home)
+        return;
+    if (!is_home(home))
+        home = join->spare_home;
+    entry = malloc(sizeof("HOME=") + strlen(home));
+    if (!entry)
+        broken(join, "name the home of the user");
+    stpcpy(stpcpy(entry, "HOME="), home);
+    join->environment[join->setup->environment_count] = entry;
+}
+
+static void enter_workdir(const struct join *join)
+{
+    if (chdir(join->workdir) < 0)
+        refuse(join, ERR_ENGINE_FAILED, "check its permissions for the user of the step",
+               "cannot enter the working directory '%s': %s", join->workdir, strerror(errno));
+}
+
+/* Moves everything to the numbers that stepcell-init knows. */
+static void place(const struct join *join)
+{
+    const int *have = join->descriptors;
+    int null = have[JOIN_IN] >= 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int in = have[JOIN_IN] >= 0 ? have[JOIN_IN] : fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
+    const int order[] = {in, have[JOIN_OUT], have[JOIN_ERR], join->control, have[JOIN_CONFIG]};
+
+    for (int i = 0; i < (int)(sizeof(order) / sizeof(order[0])); i++) {
+        if (order[i] < 0 || dup2(order[i], i) != i)
+            broken(join, "place the streams of the command");
+    }
+    syscall(SYS_close_range, INIT_CONFIG_FD + 1, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
+}
+
+int main(void)
+{
+    struct join join = {.control = -1};
+    struct message message;
+    int fd;
+
+    prctl(PR_SET_DUMPABLE, 0);
+    if (!open_control(&join))
+        return INIT_FAILURE;
+    take_descriptors(&join);
+    take_setup(&join);
+    show_targets(&join);
+    check_interpreters(&join);
+    make_secrets(&join);
+    choose_home(&join);
+    enter_workdir(&join);
+    if (!handshake_send(join.control, MESSAGE_READY, 0, -1))
+        return INIT_FAILURE;
+    message = receive(&join, &fd);
+    if (message.kind != MESSAGE_START)
+        return INIT_FAILURE;
+    place(&join);
+    join.control = INIT_CONTROL_FD;
+    syscall(SYS_execveat, join.descriptors[JOIN_INIT], "", join.arguments, join.environment,
+            0x1000 /* AT_EMPTY_PATH */);
+    broken(&join, "execute stepcell-init");
+}

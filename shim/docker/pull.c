@@ -1,0 +1,248 @@
+/* Images on their way into a daemon. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/base64.h"
+#include "runtime/image/credentials.h"
+#include "shim/docker/command.h"
+#include "shim/image/progress.h"
+#include "shim/print.h"
+
+#define LINE_MAX_BYTES 65536 /* of what a daemon says at once */
+#define LAYERS_MAX     128
+
+struct layer_progress {
+    char id[sizeof(((struct daemon_progress *)0)->layer)];
+    uint64_t current, total;
+    bool complete;
+};
+
+/* What a daemon says meanwhile, line by line. */
+struct talk {
+    struct buf line;
+    struct progress progress;
+    struct fetch_progress show;
+    struct layer_progress layers[LAYERS_MAX];
+    size_t layer_count;
+    char error[ANSWER_MESSAGE_MAX];
+    int archive; /* that is sent */
+};
+
+static void show(struct talk *talk, const struct daemon_progress *line)
+{
+    uint64_t current = 0, total = 0;
+    size_t i = 0, complete = 0;
+
+    while (i < talk->layer_count && strcmp(talk->layers[i].id, line->layer) != 0)
+        i++;
+    if (i == LAYERS_MAX)
+        return;
+    if (i == talk->layer_count) {
+        strcpy(talk->layers[i].id, line->layer);
+        talk->layer_count++;
+    }
+    if (line->what == PROGRESS_DOWNLOADING) {
+        talk->layers[i].current = line->current;
+        talk->layers[i].total = line->total;
+    }
+    talk->layers[i].complete = talk->layers[i].complete || line->what == PROGRESS_COMPLETE;
+    for (size_t k = 0; k < talk->layer_count; k++) {
+        current += talk->layers[k].complete ? talk->layers[k].total : talk->layers[k].current;
+        total += talk->layers[k].total;
+        complete += talk->layers[k].complete;
+    }
+    if (line->what == PROGRESS_DOWNLOADING)
+        talk->show.bytes(talk->show.data, current, total);
+    else
+        talk->show.layer(talk->show.data, complete, talk->layer_count);
+}
+
+static void take_line(struct talk *talk)
+{
+    struct daemon_progress line;
+
+    if (talk->line.len && answer_progress(talk->line.data, talk->line.len, &line)) {
+        if (line.error[0])
+            strcpy(talk->error, line.error);
+        else if (line.layer[0] && line.what != PROGRESS_OTHER)
+            show(talk, &line);
+    }
+    talk->line.len = 0;
+}
+
+static bool take_bytes(void *data, const void *bytes, size_t len, struct err *err)
+{
+    struct talk *talk = data;
+    const char *at = bytes, *end = at + len;
+
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t part = (size_t)((newline ? newline : end) - at);
+
+        if (!buf_append(&talk->line, at, part))
+            return err_set(err, ERR_ENGINE_FAILED, "the engine says more than %d bytes at once",
+                           LINE_MAX_BYTES);
+        if (newline)
+            take_line(talk);
+        at += part + (newline != NULL);
+    }
+    return true;
+}
+
+/* Daemons hand on what a registry, or the way to it, had to say. */
+static bool pull_failed(const char *engine, const struct reference *reference, const char *message,
+                        struct err *err)
+{
+    static const struct {
+        const char *text;
+        enum err_code code;
+    } causes[] = {
+        {"toomanyrequests", ERR_REGISTRY_RATE_LIMITED},
+        {"unauthorized", ERR_REGISTRY_AUTH},
+        {"no basic auth credentials", ERR_REGISTRY_AUTH},
+        {"denied", ERR_IMAGE_DENIED},
+        {"no matching manifest", ERR_IMAGE_PLATFORM},
+        {"not found", ERR_IMAGE_NOT_FOUND},
+        {"manifest unknown", ERR_IMAGE_NOT_FOUND},
+        {"name unknown", ERR_IMAGE_NOT_FOUND},
+        {"does not exist", ERR_IMAGE_NOT_FOUND},
+        {"no space left on device", ERR_STORE_FULL},
+        {"dial tcp", ERR_REGISTRY_UNREACHABLE},
+        {"timeout", ERR_REGISTRY_UNREACHABLE},
+        {"EOF", ERR_REGISTRY_UNREACHABLE},
+    };
+    enum err_code code = ERR_ENGINE_FAILED;
+
+    for (size_t i = 0; i < ARRAY_SIZE(causes) && code == ERR_ENGINE_FAILED; i++) {
+        if (strstr(message, causes[i].text))
+            code = causes[i].code;
+    }
+    return err_set(err, code, "%s cannot pull '%s': %s", engine, reference->name, message);
+}
+
+/* The value of X-Registry-Auth, in base64 of RFC 4648, section 5; NULL where there is none. */
+static bool find_auth(const struct reference *reference, char **auth, struct err *err)
+{
+    autocredentials credentials = {0};
+    autojson *json = NULL;
+    char *text = NULL, *colon;
+    size_t len;
+
+    if (!credentials_find(reference->host, reference->path, &credentials, err))
+        return false;
+    if (credentials.identity) {
+        json = json_pack("{s:s, s:s}", "identitytoken", credentials.identity, "serveraddress",
+                         reference->host);
+    } else if (credentials.registry) {
+        json = json_pack("{s:s, s:s}", "registrytoken", credentials.registry, "serveraddress",
+                         reference->host);
+    } else if (credentials.basic && (text = base64_decode(credentials.basic, &len)) &&
+               (colon = strchr(text, ':'))) {
+        *colon = '\0';
+        json = json_pack("{s:s, s:s, s:s}", "username", text, "password", colon + 1,
+                         "serveraddress", reference->host);
+    }
+    if (text)
+        explicit_bzero(text, len);
+    free(text);
+    text = json ? json_dump_line(json) : NULL;
+    *auth = text ? base64_encode(text, strlen(text)) : NULL;
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+    for (char *at = *auth; at && *at; at++)
+        *at = *at == '+' ? '-' : *at == '/' ? '_' : *at;
+    return !json || *auth || err_set(err, ERR_ENGINE_FAILED, "not enough memory");
+}
+
+static char *pull_path(const struct reference *reference, const char *platform)
+{
+    autofree char *name =
+        reference->digest
+            ? text_printf("%s/%s@%s", reference->host, reference->path, reference->digest)
+            : text_printf("%s/%s", reference->host, reference->path);
+    autofree char *image = name ? client_escape(name) : NULL;
+    autofree char *tag = reference->digest ? NULL : client_escape(reference->tag);
+    autofree char *wanted = platform ? client_escape(platform) : NULL;
+
+    if (!image || (!tag && !reference->digest) || (platform && !wanted))
+        return NULL;
+    return text_printf("/images/create?fromImage=%s%s%s%s%s", image, tag ? "&tag=" : "",
+                       tag ? tag : "", wanted ? "&platform=" : "", wanted ? wanted : "");
+}
+
+bool pull_image(struct client *client, const char *engine, const struct reference *reference,
+                const char *platform, const char *progress, struct err *err)
+{
+    struct talk talk = {.line = BUF_INIT(LINE_MAX_BYTES), .archive = -1};
+    autofree char *path = pull_path(reference, platform);
+    autofree char *auth = NULL;
+    autoanswer answer = {0};
+    struct client_call call = {.method = "POST", .path = path, .body = take_bytes, .data = &talk};
+    bool answered;
+
+    if (!path)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory");
+    if (!progress_init(progress, &talk.progress, err) || !find_auth(reference, &auth, err))
+        return false;
+    call.auth = auth;
+    talk.show = progress_callbacks(&talk.progress);
+    if (talk.progress.mode != PROGRESS_NONE)
+        print_note(PRINT_NORMAL, "%s pulls '%s'", engine, reference->name);
+    answered = client_call(client, &call, &answer, err);
+    take_line(&talk);
+    progress_end(&talk.progress);
+    buf_release(&talk.line);
+    if (auth)
+        explicit_bzero(auth, strlen(auth));
+    if (!answered)
+        return false;
+    if (answer.status != 200)
+        answer_message(answer.json, talk.error);
+    if (answer.status != 200 && !talk.error[0])
+        return client_refused(client, &answer, ERR_ENGINE_FAILED, "pull an image", err);
+    return !talk.error[0] || pull_failed(engine, reference, talk.error, err);
+}
+
+static bool send_archive(void *data, void *bytes, size_t size, size_t *len, struct err *err)
+{
+    const struct talk *talk = data;
+    ssize_t n;
+
+    do
+        n = read(talk->archive, bytes, size);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot read the archive of the image");
+    *len = (size_t)n;
+    return true;
+}
+
+bool load_image(struct client *client, const char *engine, const char *archive, struct err *err)
+{
+    struct talk talk = {.line = BUF_INIT(LINE_MAX_BYTES), .archive = -1};
+    struct client_call call = {.method = "POST",
+                               .path = "/images/load?quiet=1",
+                               .body = take_bytes,
+                               .upload = send_archive,
+                               .data = &talk};
+    autofd file = open(archive, O_RDONLY | O_CLOEXEC);
+    autoanswer answer = {0};
+    struct stat st;
+    bool answered;
+
+    if (file < 0 || fstat(file, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot read the archive of the image");
+    talk.archive = file;
+    call.upload_size = (uint64_t)st.st_size;
+    answered = client_call(client, &call, &answer, err);
+    take_line(&talk);
+    buf_release(&talk.line);
+    if (!answered)
+        return false;
+    if (answer.status != 200)
+        return client_refused(client, &answer, ERR_ENGINE_FAILED, "load an image", err);
+    return !talk.error[0] ||
+           err_set(err, ERR_ENGINE_FAILED, "%s cannot load an image: %s", engine, talk.error);
+}

@@ -1,0 +1,113 @@
+/* A helper of the session's, which is waited for while signals are handled. */
+#include "shim/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "shim/helper.h"
+
+#define REPORT_MAX (4 << 20) /* bytes of a helper's report */
+
+/* {"progress"} and {"warning"} on the way, and the report itself. */
+static bool take_line(struct session *session, const char *line, size_t len, struct err *err)
+{
+    autojson *json = json_parse(line, len, "the report of a helper", ERR_ENGINE_FAILED, err);
+    json_t *progress = json_object_get(json, "progress");
+    const char *warning = json ? json_text(json, "warning") : NULL;
+
+    if (!json)
+        return false;
+    if (progress)
+        return events_emit(&session->events, "image.progress", json_incref(progress), err);
+    if (warning) {
+        /* Printed it is already. */
+        session_warn(session, warning);
+        return true;
+    }
+    json_decref(session->helper_report);
+    session->helper_report = TAKE_PTR(json);
+    return true;
+}
+
+static bool take_lines(struct session *session, struct err *err)
+{
+    struct buf *report = &session->report;
+    const char *end;
+
+    while (report->len > 0 && (end = memchr(report->data, '\n', report->len))) {
+        size_t len = (size_t)(end - report->data);
+
+        if (!take_line(session, report->data, len, err))
+            return false;
+        report->len -= len + 1;
+        memmove(report->data, end + 1, report->len);
+    }
+    return true;
+}
+
+static bool read_report(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    char chunk[4096];
+    ssize_t n = read(session->report_fd, chunk, sizeof(chunk));
+
+    (void)events;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n > 0)
+        return buf_append(&session->report, chunk, (size_t)n)
+                   ? take_lines(session, err)
+                   : err_set(err, ERR_ENGINE_FAILED, "the report of a helper is too long");
+    loop_remove(&session->loop, &session->report_io);
+    loop_stop(&session->loop);
+    return true;
+}
+
+/* {"error": {"code", "message", "hint"}} */
+static bool take_error(const json_t *error, struct err *err)
+{
+    const char *code = json_text(error, "code"), *message = json_text(error, "message");
+    const char *hint = json_text(error, "hint");
+    enum err_code known = code ? err_code_parse(code) : ERR_COUNT;
+
+    if (known == ERR_COUNT || !message)
+        return err_set(err, ERR_ENGINE_FAILED, "a helper of stepcell failed without a reason");
+    err_set(err, known, "%s", message);
+    return hint ? err_hint(err, "%s", hint) : false;
+}
+
+static bool take_report(struct session *session, const char *program, int status, struct err *err)
+{
+    const json_t *error;
+
+    if (!session->helper_report)
+        return err_set(err, ERR_ENGINE_FAILED, "%s ended without a report (status %d)", program,
+                       status);
+    error = json_object_get(session->helper_report, "error");
+    return !json_is_object(error) || take_error(error, err);
+}
+
+bool session_run_helper(struct session *session, const char *program, char *const *words,
+                        int shared, struct err *err)
+{
+    int status;
+    bool ok;
+
+    buf_release(&session->report);
+    session->report.max = REPORT_MAX;
+    json_decref(session->helper_report);
+    session->helper_report = NULL;
+    if (!helper_start(program, words, shared, &session->helper, &session->report_fd, err))
+        return false;
+    session->report_io = (struct loop_io){session->report_fd, read_report, session};
+    ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
+         loop_run(&session->loop, err);
+    session->report_fd = close_fd(session->report_fd);
+    status = child_wait(session->helper);
+    session->helper = 0;
+    if (session_is_canceled(session, err))
+        return false;
+    return ok && take_report(session, program, status, err);
+}

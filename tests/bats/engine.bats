@@ -1,0 +1,341 @@
+# What only an engine that is a daemon can get wrong: run by `scripts/test --engine ENGINE` alone.
+
+load ../lib/common
+. "$BATS_TEST_DIRNAME/../lib/engine.bash"
+. "$BATS_TEST_DIRNAME/../lib/registry.bash"
+
+# The program itself: the options of the engine are given here.
+PROGRAM=${STEPCELL_PROGRAM:-}
+
+# engine_cell SOCKET [OPTION...] -- COMMAND...: as `cell`, by a socket of its own
+engine_cell() {
+    local socket=$1 options=()
+    shift
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    as timeout 100 "$PROGRAM" run --engine "$ENGINE" --engine-host "unix://$socket" --result "$RESULT" \
+        --workdir "$WORK" --progress none "${options[@]}" "$IMAGE" -- "$@"
+}
+
+# start_faulty METHOD:PATTERN FAULT [TIMES]: $FAULTY is the socket of a daemon that spoils these answers
+start_faulty() {
+    FAULTY=${WORK%/*}/faulty
+    python3 "$TESTS/lib/fault_engine.py" "$FAULTY" "$ENGINE_SOCKET" "$@" 3>&- &
+    FAULTY_PID=$!
+    wait_for test -S "$FAULTY"
+}
+
+stop_faulty() {
+    kill "$FAULTY_PID"
+    wait "$FAULTY_PID" 2>/dev/null || true
+    rm -f "$FAULTY"
+}
+
+teardown() {
+    [ -z "${FAULTY_PID:-}" ] || kill "$FAULTY_PID" 2>/dev/null || true
+    stop_registry
+}
+
+# our_containers: how many containers of steps the daemon has
+our_containers() {
+    engine_api GET '/containers/json?all=1&filters=%7B%22label%22%3A%5B%22stepcell.step%22%5D%7D' | jq length
+}
+has_none() { [ "$(our_containers)" = 0 ]; }
+has_one() { [ "$(our_containers)" = 1 ]; }
+
+@test "the result names the engine" {
+    named() {
+        run -0 cell -- true
+        assert_equal engine "$(result_field .engine)" "$ENGINE"
+    }
+    as_caller named
+}
+
+@test "a daemon that is not there is engine.unavailable, and the message names engine and host" {
+    gone() {
+        run --separate-stderr engine_cell "$WORK/none.sock" -- touch started
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        assert_match "$stderr" "*$ENGINE at 'unix://$WORK/none.sock'*"
+        [ ! -e started ]
+    }
+    as_caller gone
+}
+
+@test "a socket that is no daemon's is engine.unavailable" {
+    other() {
+        local pid
+        python3 -c 'import socketserver, sys
+class H(socketserver.StreamRequestHandler):
+    def handle(self): self.request.recv(4096); self.wfile.write(b"220 mail ready\r\n")
+socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail" 3>&- &
+        pid=$!
+        wait_for test -S "${WORK%/*}/mail"
+        run engine_cell "${WORK%/*}/mail" -- true
+        kill "$pid"
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+    }
+    as_caller other
+}
+
+@test "the daemon sees neither arguments, nor environment, nor secrets" {
+    hidden() {
+        local id pid
+        printf top-secret-file >../secret
+        export TOKEN=top-secret-token
+        cell --secret-env TOKEN --secret-file "key=${WORK%/*}/secret" -e PLAIN=top-plain -- \
+            sh -c 'until [ -e go ]; do sleep 0.1; done; cat /run/secrets/key | wc -c; : top-argument' >../out 3>&- &
+        pid=$!
+        wait_for has_one
+        id=$(engine_api GET '/containers/json?filters=%7B%22label%22%3A%5B%22stepcell.step%22%5D%7D' | jq -r '.[0].Id')
+        run ! grep top- <<<"$(engine_api GET "/containers/$id/json")"
+        touch go
+        wait "$pid"
+        assert_equal bytes "$(cat ../out)" 15
+    }
+    as_caller hidden
+}
+
+@test "a step whose files would belong to somebody else is refused with the way out" {
+    owner() {
+        run --separate-stderr cell --user 1234 -- touch started
+        assert_refused option.invalid
+        assert_match "$stderr" "*'$ENGINE'*1234*--user 0:0*"
+        chown 1234:1234 .
+        run -0 cell --user 1234:1234 -- touch mine
+        assert_equal owner "$(stat -c %u mine)" 1234
+        chown 0:0 .
+    }
+    as_caller owner
+}
+
+@test "a user by name is the image's" {
+    named_user() {
+        chown 1000:1000 .
+        run -0 cell --user app -- sh -c 'id -un; id -G; echo "$HOME"'
+        assert_equal lines "${lines[*]}" "app 1000 20 /home/app"
+        run --separate-stderr cell --user nobody-knows -- true
+        assert_refused user.unknown
+        chown 0:0 .
+    }
+    as_caller named_user
+}
+
+@test "the daemon pulls with the caller's credentials, and what it has pulled is checked" {
+    pulled() {
+        local -x DOCKER_CONFIG=${WORK%/*}/docker
+        htpasswd -Bbc ../htpasswd me word 2>/dev/null
+        start_registry "${WORK%/*}/htpasswd"
+        push "oci:$IMAGES/busybox:latest" tools/box:1 --dest-creds me:word
+        push "oci:$IMAGES/busybox:entrypoint" tools/entered:1 --dest-creds me:word
+        IMAGE=$REGISTRY/tools/box:1
+        run --separate-stderr cell -- touch started
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" registry.auth
+        mkdir "$DOCKER_CONFIG"
+        jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
+        run -125 cell --pull never -- true
+        assert_equal code "$(result_field .error.code)" image.not-found
+        run -7 --separate-stderr cell --progress plain -- sh -c 'exit 7'
+        assert_match "$stderr" "*$ENGINE pulls '$REGISTRY/tools/box:1'*"
+        assert_match "$(result_field .image.digest)" "sha256:*"
+        rm "$DOCKER_CONFIG/config.json" # it is there by now
+        run -8 cell -- sh -c 'exit 8'
+        run -125 cell --pull always -- true
+        jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
+        IMAGE=$REGISTRY/tools/none:1
+        run -125 cell -- true
+        assert_equal code "$(result_field .error.code)" image.not-found
+        IMAGE=$REGISTRY/tools/entered:1
+        run --separate-stderr cell -- touch started
+        assert_refused image.entrypoint
+        assert_match "$stderr" '*"/bin/echo"*ENTRYPOINT \["/bin/echo"*'
+        run -0 cell --entrypoint clear -- true
+        stop_registry
+        [ ! -e started ]
+    }
+    as_caller pulled
+}
+
+@test "when stepcell is killed its container ends and goes" {
+    killed() {
+        cell -- sh -c 'touch started; sleep 1000' 3>&- &
+        wait_for test -e started
+        pkill_children_of "$!"
+        wait_for has_none
+        run -0 cell -- true
+    }
+    # The process that `as` made.
+    pkill_children_of() { kill -9 "$(pgrep -P "$1" | head -n 1)" 2>/dev/null || kill -9 "$1"; }
+    as_caller killed
+}
+
+@test "what two killed programs leave is removed by the next step, and only that" {
+    swept() {
+        local other pid pids
+        other=$(curl -s --unix-socket "$ENGINE_SOCKET" -H 'Content-Type: application/json' -d \
+            "{\"Image\":\"$(engine_api GET /images/json | jq -r '.[0].Id')\",\"Entrypoint\":[\"/x\"]}" \
+            http://engine/v1.40/containers/create | jq -r .Id)
+        cell -- sh -c 'touch started; sleep 1000' 3>&- &
+        pid=$!
+        wait_for test -e started
+        pids=$(pgrep -f -- "--workdir $WORK")
+        # Stepcell-docker is its child, in a session of its own.
+        kill -9 $(for pid in $pids; do pgrep -P "$pid"; done) $pids 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+        has_one
+        run -0 cell -- true
+        wait_for has_none
+        assert_equal other "$(engine_api GET "/containers/$other/json" | jq -r .Id)" "$other"
+        engine_api DELETE "/containers/$other"
+    }
+    as_caller swept
+}
+
+@test "an image that was removed in the daemon is loaded again" {
+    again() {
+        local id
+        run -0 cell -- true
+        for id in $(engine_api GET /images/json | jq -r '.[].Id'); do
+            engine_api DELETE "/images/$id?force=1" >/dev/null
+        done
+        run -5 cell -- sh -c 'exit 5'
+    }
+    as_caller again
+}
+
+@test "a daemon that breaks before the start ends in an error, with nothing left" {
+    before() {
+        local fault call
+        for call in 'POST:/containers/create' 'POST:/start$' 'GET:/images/.*/json'; do
+            for fault in close cut nonsense empty error; do
+                # The answer to a start has no body that could be wrong.
+                [[ $call != *start* || $fault = close || $fault = error ]] || continue
+                start_faulty "$call" "$fault"
+                run engine_cell "$FAULTY" -- touch started
+                assert_equal "status of $call $fault" "$status" 125
+                assert_match "$(result_field .error.code)" "engine.*"
+                stop_faulty
+                rm -f started
+                has_none
+            done
+        done
+    }
+    as_caller before
+}
+
+@test "an answer without end or bytes one by one is no reason to hang" {
+    odd() {
+        start_faulty 'GET:/images/.*/json' huge
+        run engine_cell "$FAULTY" -- true
+        assert_equal status "$status" 125
+        stop_faulty
+        start_faulty 'GET:/images/.*/json' slow
+        run -4 engine_cell "$FAULTY" -- sh -c 'exit 4'
+        stop_faulty
+    }
+    as_caller odd
+}
+
+@test "an exit code that the daemon does not confirm is unknown, never success" {
+    unconfirmed() {
+        local fault
+        for fault in close cut nonsense empty error code; do
+            start_faulty 'POST:/wait' "$fault"
+            run engine_cell "$FAULTY" -- true
+            assert_equal "status of $fault" "$status" 125
+            assert_equal "outcome of $fault" "$(result_field .outcome)" unknown
+            stop_faulty
+            has_none
+        done
+        start_faulty 'GET:/containers/stepcell.*/json' code
+        run engine_cell "$FAULTY" -- true
+        assert_equal outcome "$(result_field .outcome)" unknown
+        stop_faulty
+    }
+    as_caller unconfirmed
+}
+
+@test "a daemon that says nothing at the end is waited for, but not for ever" {
+    silent() {
+        start_faulty 'POST:/wait' silent
+        run engine_cell "$FAULTY" -- true
+        assert_equal outcome "$(result_field .outcome)" unknown
+        assert_equal cleanup "$(result_field .cleanup.verified)" false
+        stop_faulty
+        run -0 cell -- true # the sweep takes it
+        wait_for has_none
+    }
+    as_caller silent
+}
+
+@test "a container that is not removed is named, and cleanup is not verified" {
+    left() {
+        start_faulty 'DELETE:/containers' refuse
+        run --separate-stderr engine_cell "$FAULTY" -- true
+        assert_equal cleanup "$(result_field .cleanup.verified)" false
+        assert_match "$(result_field '.cleanup.left[0]')" "container 'stepcell-*"
+        stop_faulty
+        run -0 cell -- true # the sweep takes it
+        wait_for has_none
+    }
+    as_caller left
+}
+
+@test "a cancellation works while the daemon does not answer" {
+    deaf() {
+        local pid
+        start_faulty 'POST:/kill' silent
+        engine_cell "$FAULTY" --grace 1 -- sh -c 'trap "" TERM; touch started; while :; do sleep 0.1; done' 3>&- &
+        pid=$!
+        wait_for test -e started
+        kill -TERM "$(pgrep -f -- "^$PROGRAM.*--workdir $WORK" | head -n 1)"
+        status=0
+        wait "$pid" || status=$?
+        assert_equal status "$status" 143
+        stop_faulty
+        run -0 cell -- true # the sweep takes it
+        wait_for has_none
+    }
+    as_caller deaf
+}
+
+@test "a durable step whose supervisor was killed leaves no container" {
+    durable() {
+        local pid
+        run -0 as "$PROGRAM" start --engine "$ENGINE" --engine-host "unix://$ENGINE_SOCKET" --id "durable-$$" \
+            --workdir "$WORK" "$IMAGE" -- sh -c 'touch started; sleep 1000'
+        wait_for test -e started
+        pid=$(pgrep -f -- "--id durable-$$")
+        kill -9 "$pid" $(pgrep -P "$pid")
+        run -125 stepcell wait "durable-$$"
+        has_none
+        run -0 stepcell forget "durable-$$"
+    }
+    as_caller durable
+}
+
+# The last one: it ends the daemon, and starts it again.
+@test "a daemon that is killed in mid-step takes no output away, and makes no success" {
+    killed_daemon() {
+        local pid
+        cell -- sh -c 'echo first; touch started; until [ -e go ]; do sleep 0.1; done; echo second' >../out 2>../err 3>&- &
+        pid=$!
+        wait_for test -e started
+        stop_daemon KILL
+        touch go
+        status=0
+        wait "$pid" || status=$?
+        assert_equal output "$(cat ../out)" "$(printf 'first\nsecond')"
+        assert_equal status "$status" 125
+        assert_equal outcome "$(result_field .outcome)" unknown
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        start_daemon
+        run -0 cell -- true # the sweep takes what is left
+        wait_for has_none
+    }
+    as_caller killed_daemon
+}
