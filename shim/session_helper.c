@@ -2,6 +2,7 @@
 #include "shim/session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,8 +20,12 @@ static bool take_line(struct session *session, const char *line, size_t len, str
 
     if (!json)
         return false;
-    if (progress)
+    if (progress) {
+        if (!session->pulls)
+            phases_enter(&session->result.phases, "pull");
+        session->pulls = true;
         return events_emit(&session->events, "image.progress", json_incref(progress), err);
+    }
     if (warning) {
         /* Printed it is already. */
         session_warn(session, warning);
@@ -92,9 +97,11 @@ static bool take_report(struct session *session, const char *program, int status
 bool session_run_helper(struct session *session, const char *program, char *const *words,
                         int shared, struct err *err)
 {
+    struct phases before = session->result.phases;
     int status;
     bool ok;
 
+    session->pulls = false;
     buf_release(&session->report);
     session->report.max = REPORT_MAX;
     json_decref(session->helper_report);
@@ -105,9 +112,15 @@ bool session_run_helper(struct session *session, const char *program, char *cons
     ok = loop_add(&session->loop, &session->report_io, EPOLLIN, err) &&
          loop_run(&session->loop, err);
     session->report_fd = close_fd(session->report_fd);
+    if (!ok)
+        kill(session->helper, SIGTERM);
     status = child_wait(session->helper);
     session->helper = 0;
     if (session_is_canceled(session, err))
         return false;
-    return ok && take_report(session, program, status, err);
+    if (!ok || !take_report(session, program, status, err))
+        return false;
+    /* The helper knows better than its lines when its pull began. */
+    session->result.phases = before;
+    return true;
 }

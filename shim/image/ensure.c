@@ -8,14 +8,16 @@
 
 static const char help_text[] =
     "Usage: stepcell-image ensure [OPTIONS] REFERENCE\n\n"
-    "Makes an image and its layers present, and writes one line of JSON about it.\n\n"
+    "Makes an image and its layers present, and writes a line of JSON about it, and before it "
+    "lines\n"
+    "about the progress of a pull.\n\n"
     "  --store DIR       the image store\n"
     "  --platform P      OS/ARCH[/VARIANT]\n"
     "  --pull POLICY     missing, always or never\n"
     "  --user U          the step's USER[:GROUP]; the image's by default\n"
     "  --map-user IDS    UID:GID of the step, or 'config' to look them up\n"
     "  --progress MODE   auto, plain or none\n"
-    "  --report FD       the descriptor for the line; stdout by default\n"
+    "  --report FD       the descriptor for the lines; stdout by default\n"
     "  --lock FD         the store's lock, opened, which the caller shares: what this has made\n"
     "                    stays as long as the caller keeps it\n";
 
@@ -36,7 +38,7 @@ static bool parse_policy(const char *text, enum fetch_policy *policy, struct err
 
 int command_ensure(int argc, char **argv)
 {
-    struct obtain obtain = {0};
+    struct obtain obtain = OBTAIN_INIT;
     const char *pull = NULL, *report_fd = "1", *lock_fd = NULL;
     bool help = false;
     const struct option_spec options[] = {
@@ -71,7 +73,7 @@ int command_ensure(int argc, char **argv)
     }
     obtain.reference = argv[0];
     /* A person wants one line; a program that has a descriptor for it wants all. */
-    obtain.report = fd > STDERR_FILENO ? fd : 0;
+    obtain.report = fd > STDERR_FILENO ? fd : -1;
     if (obtain_image(&obtain, &report, &err))
         return report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */

@@ -18,7 +18,7 @@ static const char help_text[] =
 
 int command_import(int argc, char **argv)
 {
-    struct obtain obtain = {.policy = FETCH_ALWAYS};
+    struct obtain obtain = OBTAIN_INIT;
     bool help = false, quiet = false;
     const struct option_spec options[] = {
         {"--platform", NULL, &obtain.platform, NULL},
@@ -41,6 +41,7 @@ int command_import(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "a source and a name are needed");
         return command_failed(&err);
     }
+    obtain.policy = FETCH_ALWAYS;
     obtain.reference = argv[0];
     obtain.name_as = argv[1];
     if (quiet)

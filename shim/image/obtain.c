@@ -101,7 +101,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     autofetch fetch = FETCH_INIT;
     autostore store = STORE_INIT;
     autoreference reference = {0}, name_as = {0};
-    struct progress progress = {.report = obtain->report};
+    struct progress progress = PROGRESS_INIT;
     struct platform platform;
 
     if (!command_parse_reference(obtain->reference, &reference, err) ||
@@ -118,11 +118,13 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.policy = obtain->policy;
     fetch.lock = obtain->lock ? obtain->lock : -1;
     fetch.remover = &mapped_remover;
+    progress.report = obtain->report;
     fetch.progress = progress_callbacks(&progress);
     if (!fetch_resolve(&fetch, err) || !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err)) {
         progress_end(&progress);
         return false;
     }
+    progress_complete(&progress);
     *report = json_pack("{s:s, s:s, s:o}", "digest", fetch.name.digest, "manifest_digest",
                         fetch.name.manifest_digest, "phases", phases_json(&fetch));
     return *report || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");

@@ -8,14 +8,16 @@ struct obtain {
     const char *store;    /* as given, or NULL */
     const char *platform; /* as given, or NULL */
     const char *progress; /* "auto", "plain", "none", or NULL */
-    int report;           /* gets lines about the progress (progress.h); 0: none */
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
     const char *reference;
     const char *name_as; /* the name in the store, or NULL for the reference */
     enum fetch_policy policy;
-    int lock; /* the store's, opened, which the caller shares; 0 when there is none */
+    int lock;   /* the store's, opened, which the caller shares; 0 when there is none */
+    int report; /* a descriptor for lines about the progress (progress.h), or -1 */
 };
+
+#define OBTAIN_INIT ((struct obtain){.report = -1})
 
 /*
  * Makes the image and its layers for the step's user present. *report, owned by the caller, is what

@@ -55,26 +55,30 @@ const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
     return text;
 }
 
-static void report(struct progress *progress, json_t *line)
+/* Whoever does not read it any more learns the end by the report, or not at all. */
+static void report(struct progress *progress)
 {
-    autojson *owned = line;
-    autofree char *text = owned ? json_dump_line(owned) : NULL;
-
-    if (text)
-        (void)!(file_write_all(progress->report, text, strlen(text)) &&
-                file_write_all(progress->report, "\n", 1));
+    if (progress->report >= 0)
+        dprintf(progress->report,
+                "{\"progress\":{\"bytes\":%" PRIu64 ",\"total\":%" PRIu64
+                ",\"layers\":%zu,\"layers_total\":%zu}}\n",
+                progress->done, progress->total, progress->complete, progress->layers);
+    progress->reported = clock_now();
 }
 
-static void report_bytes(struct progress *progress, uint64_t done, uint64_t size)
+static void report_warning(const struct progress *progress, const char *message)
 {
-    int64_t now = clock_now();
+    autojson *line = json_pack("{s:o}", "warning", json_bytes(message, strlen(message)));
+    autofree char *text = line && progress->report >= 0 ? json_dump_line(line) : NULL;
 
-    if (!progress->report || (progress->reported && now - progress->reported < REPORT_NS))
-        return;
-    progress->reported = now;
-    report(progress, json_pack("{s:{s:I, s:I, s:I, s:I}}", "progress", "bytes", (json_int_t)done,
-                               "total", (json_int_t)size, "layers", (json_int_t)progress->complete,
-                               "layers_total", (json_int_t)progress->layers));
+    if (text)
+        dprintf(progress->report, "%s\n", text);
+}
+
+static void report_now_and_then(struct progress *progress)
+{
+    if (clock_now() - progress->reported >= REPORT_NS)
+        report(progress);
 }
 
 static void begin(void *data, size_t layers, uint64_t bytes)
@@ -83,11 +87,14 @@ static void begin(void *data, size_t layers, uint64_t bytes)
     char size[PROGRESS_SIZE_MAX];
 
     progress->layers = layers;
+    progress->complete = 0;
+    progress->done = 0;
+    progress->total = bytes;
     progress->last = clock_now();
+    report(progress);
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
                    progress_size(bytes, size));
-    report_bytes(progress, 0, bytes);
 }
 
 /* A line that replaces itself: the one thing that is not printed by lines. */
@@ -119,6 +126,8 @@ static void bytes(void *data, uint64_t done, uint64_t size)
     int64_t now = clock_now();
     char text[PROGRESS_SIZE_MAX], all[PROGRESS_SIZE_MAX];
 
+    progress->done = done < size ? done : size;
+    report_now_and_then(progress);
     if (progress->mode == PROGRESS_BAR && now - progress->last >= REDRAW_NS) {
         progress->last = now;
         draw_bar(progress, done, size);
@@ -126,7 +135,6 @@ static void bytes(void *data, uint64_t done, uint64_t size)
         progress->last = now;
         print_note(PRINT_NORMAL, "%s of %s", progress_size(done, text), progress_size(size, all));
     }
-    report_bytes(progress, done, size);
 }
 
 static void layer(void *data, size_t count, size_t layers)
@@ -138,6 +146,15 @@ static void layer(void *data, size_t count, size_t layers)
         return;
     progress->last = clock_now();
     print_note(PRINT_NORMAL, "layer %zu/%zu is ready", count, layers);
+}
+
+void progress_complete(struct progress *progress)
+{
+    if (progress->layers == 0)
+        return;
+    progress->done = progress->total;
+    progress->complete = progress->layers;
+    report(progress);
 }
 
 void progress_end(void *data)
@@ -159,8 +176,7 @@ static void warning(void *data, const char *registry, const char *text)
     progress_end(progress);
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "%s", message);
-    if (progress->report)
-        report(progress, json_pack("{s:o}", "warning", json_bytes(message, strlen(message))));
+    report_warning(progress, message);
 }
 
 struct fetch_progress progress_callbacks(struct progress *progress)

@@ -1,7 +1,10 @@
 /*
- * What is shown of a pull, on stderr: lines, or one line that changes where that is a terminal.
- * Whoever has started this program may want to know it, too: {"progress": {"bytes", "total",
- * "layers", "layers_total"}} at most twice a second, and {"warning"}.
+ * What is told of a pull: on stderr in lines, or in one line that changes where that is a terminal;
+ * and to whoever asked for the image, as JSON:
+ *
+ *     {"progress": {"bytes", "total", "layers", "layers_total"}}
+ *
+ * when the pull begins, twice a second at the most, and when everything is there; and {"warning"}.
  */
 #ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
 #define STEPCELL_SHIM_IMAGE_PROGRESS_H
@@ -15,9 +18,12 @@ struct progress {
     int64_t last;            /* clock_now() of the last change of the bar, or of the last line */
     size_t layers, complete; /* of those that were missing */
     bool line_open;          /* the bar stands in a line that is not ended */
-    int report;              /* gets a line of JSON now and then, and for each warning; 0: none */
-    int64_t reported;        /* clock_now() of the last line of progress */
+    int report;              /* where the JSON goes, or -1; borrowed */
+    uint64_t done, total;    /* bytes */
+    int64_t reported;        /* clock_now() of the last line of JSON */
 };
+
+#define PROGRESS_INIT ((struct progress){.report = -1})
 
 /* `mode` is "auto", "plain", "none", or NULL for "auto". */
 bool progress_init(const char *mode, struct progress *progress, struct err *err);
@@ -27,6 +33,9 @@ struct fetch_progress progress_callbacks(struct progress *progress);
 
 /* "129 MB", in powers of ten as registries show them. */
 const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX]);
+
+/* Reports the end of a pull, when there was anything to pull. */
+void progress_complete(struct progress *progress);
 
 /* Ends the line of a bar, so that a message can follow. */
 void progress_end(void *data);

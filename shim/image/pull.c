@@ -16,7 +16,7 @@ static const char help_text[] =
 
 int command_pull(int argc, char **argv)
 {
-    struct obtain obtain = {.policy = FETCH_ALWAYS};
+    struct obtain obtain = OBTAIN_INIT;
     bool help = false, quiet = false;
     const struct option_spec options[] = {
         {"--platform", NULL, &obtain.platform, NULL},
@@ -39,6 +39,7 @@ int command_pull(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
         return command_failed(&err);
     }
+    obtain.policy = FETCH_ALWAYS;
     obtain.reference = argv[0];
     if (quiet)
         obtain.progress = "none";

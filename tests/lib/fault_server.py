@@ -7,7 +7,7 @@ Serves the blob DIRECTORY/blob under any digest. Writes its port to DIRECTORY/po
 one JSON line for each request to DIRECTORY/log. URL is another origin, to which redirects lead. With an
 upstream it hands on what that registry answers, with the faults that DIRECTORY/faults names: `flip` of a
 byte of blobs, `flip-first` of one layer, with 429 for all others, `break` of the first answer for each,
-`limit` and `away` of the first request for each, `warn`.
+`limit` and `away` of the first request for each, `slow` of blobs that are not small, `warn`.
 """
 import base64, email.utils, hashlib, http.server, json, os, socket, ssl, sys, threading, time
 import urllib.error, urllib.parse, urllib.request
@@ -198,6 +198,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body[:len(body) * 2 // 3])
             self.cut(False)
+        if is_blob and "slow" in faults and len(body) > 10000:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            for i in range(0, len(body), 1000):
+                self.wfile.write(body[i:i + 1000])
+                self.wfile.flush()
+                time.sleep(0.1)
+            return
         self.answer(status, body, **headers)
 
     def normal(self):
