@@ -10,7 +10,7 @@ setup() {
     FAULTS_DIR=$(mktemp -d "$TEST_DIR/faults.XXXXXX")
     unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY
     start_registry
-    push "oci:$IMAGES/layers:latest" layers:1
+    push "$IMAGE" busybox:1
 }
 
 teardown() {
@@ -24,7 +24,7 @@ progress() { jq -rs "[.[] | select(.type == \"image.progress\")] | $1" ../events
 # assert_pulled: the progress of a whole pull
 assert_pulled() {
     assert_equal "has events" "$(progress 'length >= 2')" true
-    assert_equal first "$(progress '.[0] | .bytes == 0 and .total > 0 and .layers == 0 and .layers_total > 1')" true
+    assert_equal first "$(progress '.[0] | .bytes == 0 and .total > 0 and .layers == 0 and .layers_total == 1')" true
     assert_equal last "$(progress 'last | .bytes == .total and .layers == .layers_total')" true
     assert_equal "only rises" "$(progress '[.[].bytes] | . == sort')" true
     assert_equal "stands before" "$(jq -rs '([.[] | select(.type == "image.progress") | .seq] | max) <
@@ -33,7 +33,7 @@ assert_pulled() {
 
 # pulling OPTION...: a step with a store of its own
 pulling() {
-    stepcell run --store "${WORK%/*}/store" --workdir "$WORK" --progress none "$@" "$REGISTRY/layers:1" -- true
+    stepcell run --store "${WORK%/*}/store" --workdir "$WORK" --progress none "$@" "$REGISTRY/busybox:1" -- true
 }
 
 @test "a pull tells how far it is, to its end; an image that is there tells nothing" {
@@ -61,7 +61,7 @@ pulling() {
     start_before slow slow
     slowly() {
         as timeout 4 "$STEPCELL" run --store "${WORK%/*}/store" --workdir "$WORK" --progress none --events file:../events \
-            "$(faults slow)/layers:1" -- true || true
+            "$(faults slow)/busybox:1" -- true || true
         [ "$(progress length)" -ge 3 ]
         [ "$(progress length)" -le 10 ]
         assert_equal "some of it" "$(progress 'last | .bytes > 0 and .bytes < .total')" true
