@@ -98,7 +98,9 @@ canceled() {
         assert_equal "who asks" "$(stepcell status --store "$STORE" --id "$ID")" "finished $5 $4"
         assert_equal supervisor "$(stepcell status --json --store "$STORE" --id "$ID" | jq .supervisor)" null
     fi
-    assert_equal "left in the store" "$(written_to_scratch "$STORE"; find "$STORE" -name '*.part')" ""
+    assert_equal "left in the scratch" "$(written_to_scratch "$STORE")" ""
+    # Who asks twice does not wait until a layer that is half unpacked is removed: the next call does that.
+    [[ $how == *-* ]] || assert_equal "left in the store" "$(find "$STORE" -name '*.part')" ""
     [ -z "$READER" ] || kill "$READER"
     READER=''
 }
