@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "runtime/docker/join_setup.h"
 
+#define CSV_SIGNS           ",\"\r\n"
 #define CAPABILITIES        64
 #define OVERLAY_OPTIONS_MAX 4000 /* bytes: mount(2) takes a page */
 
@@ -52,11 +53,35 @@ static json_t *text(const struct body *body, const char *value, struct err *err)
     return json;
 }
 
+/*
+ * Podman makes a line of CSV of each mount, and quotes nothing: what would not come out of it as it
+ * went in is given in the older way, which cuts at colons.
+ */
+static bool add_podman_bind(const struct body *body, const char *source, const char *target,
+                            bool readonly, struct err *err)
+{
+    autofree char *bind = text_printf("%s:%s:%s,rprivate", source, target, readonly ? "ro" : "rw");
+    json_t *json = bind ? text(body, bind, err) : NULL;
+
+    if (!bind)
+        return no_memory(err);
+    if (json && (strchr(source, ':') || strchr(target, ':'))) {
+        json_decref(json);
+        return cannot(body, err, "mount a path with both a colon and a quote, comma or newline",
+                      target);
+    }
+    return json && (json_array_append_new(body->binds, json) == 0 || no_memory(err));
+}
+
 static bool add_bind(const struct body *body, const char *source, const char *target, bool readonly,
                      struct err *err)
 {
-    json_t *from = text(body, source, err), *to = from ? text(body, target, err) : NULL;
+    json_t *from, *to;
 
+    if (body->podman && (strpbrk(source, CSV_SIGNS) || strpbrk(target, CSV_SIGNS)))
+        return add_podman_bind(body, source, target, readonly, err);
+    from = text(body, source, err);
+    to = from ? text(body, target, err) : NULL;
     if (!to) {
         json_decref(from);
         return false;

@@ -76,26 +76,6 @@ static int make_file(const struct cell *cell, const char *name, int flags, mode_
     return fd;
 }
 
-/* On what is mounted below JOIN_DIR, which itself is read-only, there has to be something. */
-static bool make_mount_points(struct cell *cell)
-{
-    const struct mount_plan *plan = cell->spec->plan;
-    const char *prefix = JOIN_DIR "/";
-
-    for (size_t i = 0; i < plan->count; i++) {
-        const char *name = plan->mounts[i].target + strlen(prefix);
-        autofd fd = -1;
-
-        if (strncmp(plan->mounts[i].target, prefix, strlen(prefix)) != 0 || strchr(name, '/') ||
-            mount_is_dir(&plan->mounts[i]) || faccessat(cell->place, name, F_OK, 0) == 0)
-            continue;
-        fd = make_file(cell, name, O_WRONLY, 0644);
-        if (fd < 0)
-            return false;
-    }
-    return true;
-}
-
 /* The program has to lie in the directory itself: a link would lead out of the container. */
 static bool copy_program(const struct cell *cell, struct err *err)
 {
@@ -180,8 +160,7 @@ static bool make_place(struct cell *cell, struct err *err)
     cell->place = openat(cell->scratch, CELL_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     output = make_file(cell, CELL_OUTPUT, O_WRONLY, 0600);
     if (cell->place < 0 || fchmod(cell->place, 0755) < 0 || output < 0 ||
-        (geteuid() == 0 && fchown(output, cell->spec->uid, cell->spec->gid) < 0) ||
-        !make_mount_points(cell))
+        (geteuid() == 0 && fchown(output, cell->spec->uid, cell->spec->gid) < 0))
         return failed(err, "prepare the scratch directory of the cell");
     cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&

@@ -21,7 +21,8 @@
 
 #include <stdint.h>
 
-#define JOIN_DIR     "/run/stepcell"
+/* Right below the root, where no mount of a plan can cover it but by its own name. */
+#define JOIN_DIR     "/.stepcell"
 #define JOIN_PROGRAM "join"
 #define JOIN_SOCKET  "control"
 

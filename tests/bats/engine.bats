@@ -160,6 +160,51 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
     as_caller pulled
 }
 
+# sign NAME SUBJECT [EXTENSION]: a key and a certificate of the authority in the directory of the moment
+sign() {
+    openssl req -newkey rsa:2048 -nodes -keyout "$1-key.pem" -subj "$2" -out "$1.csr" 2>/dev/null
+    openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 1 -out "$1.pem" \
+        ${3:+-extfile <(echo "$3")} 2>/dev/null
+}
+
+# stepcell by TCP: the client of Docker has these variables, that of Podman has none for TLS
+tcp_cell() {
+    as timeout 60 "$PROGRAM" run --engine docker --engine-host "tcp://127.0.0.1:$1" --result "$RESULT" \
+        --workdir "$WORK" --progress none "$IMAGE" -- "${@:2}"
+}
+
+@test "TCP with certificates: both sides have to prove themselves" {
+    certified() {
+        local port=$((20000 + RANDOM % 20000)) pid dir=${WORK%/*}/certificates
+        local -x DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$dir
+        mkdir "$dir" "$dir/other"
+        cd "$dir"
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -subj /CN=authority -days 1 -out ca.pem 2>/dev/null
+        sign server /CN=engine subjectAltName=IP:127.0.0.1
+        sign client /CN=me
+        cp client.pem cert.pem
+        cp client-key.pem key.pem
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout other/key.pem -subj /CN=nobody -days 1 -out other/cert.pem 2>/dev/null
+        cp other/cert.pem other/ca.pem
+        cd "$WORK"
+        python3 "$TESTS/lib/tls_engine.py" "$dir" "$port" "$ENGINE_SOCKET" 3>&- &
+        pid=$! FAULTY_PID=$!
+        listens() { (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+        wait_for listens
+        run -6 tcp_cell "$port" sh -c 'exit 6'
+        DOCKER_CERT_PATH=$dir/other run tcp_cell "$port" true # it does not know the daemon
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        cp "$dir/ca.pem" "$dir/other"
+        DOCKER_CERT_PATH=$dir/other run tcp_cell "$port" true # the daemon does not know it
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        DOCKER_TLS_VERIFY='' run tcp_cell "$port" true
+        assert_equal code "$(result_field .error.code)" engine.unavailable
+        kill "$pid"
+        wait "$pid" 2>/dev/null || true
+    }
+    as_caller certified
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &

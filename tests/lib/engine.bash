@@ -85,6 +85,9 @@ start_engine() {
     export STEPCELL_PROGRAM=$STEPCELL
     STEPCELL=$(wrap_program "$STEPCELL" stepcell)
     STEPCELL_RELEASE=$(wrap_program "$STEPCELL_RELEASE" stepcell-release)
+    # With its first container a daemon makes mounts that stay as long as it does.
+    STEPCELL_STORE=$TEST_DIR/store/root "$STEPCELL" run --quiet --workdir "$TEST_DIR/work" \
+        "oci:$IMAGES/busybox:latest" -- true || return
     # A daemon of root's lets nobody else write with the ids of root: docs/engines.md.
     export STEPCELL STEPCELL_RELEASE CALLERS=${CALLERS:-root}
 }

@@ -367,8 +367,10 @@ static const char *engine_of_body = "docker";
 
 static json_t *body_of(struct run_spec *spec, struct err *err)
 {
-    const struct container_request request = {engine_of_body, ID,     "host",
-                                              "/s,c/run",     "/s,c", "owner"};
+    bool docker = strcmp(engine_of_body, "docker") == 0;
+    const struct container_request request = {
+        engine_of_body,         ID,     "host", docker ? "/s,c/run" : "/s/run",
+        docker ? "/s,c" : "/s", "owner"};
     json_t *body = NULL;
 
     spec->step = "s1";
@@ -447,8 +449,12 @@ static void test_podman_body(void **state)
         {.kind = MOUNT_OWN, .role = MOUNT_SECRETS, .target = "/run/secrets"},
         {.kind = MOUNT_COW, .target = "/a:b", .source = {.resolved = "/p"}},
     };
-    struct mount_plan plan = {mounts, 2}, colon = {mounts + 2, 1};
+    struct mount quote = {.kind = MOUNT_BIND, .target = "/a,\"", .source = {.resolved = "/b"}};
+    struct mount both = {.kind = MOUNT_BIND, .target = "/a,:", .source = {.resolved = "/b"}};
+    struct mount_plan plan = {mounts, 2}, colon = {mounts + 2, 1}, quoted = {&quote, 1};
+    struct mount_plan impossible = {&both, 1};
     struct run_spec spec = {.plan = &plan, .uid = 5}, refused = {.plan = &colon};
+    struct run_spec with_quote = {.plan = &quoted}, without_way = {.plan = &impossible};
     struct err err;
     autojson *body = NULL;
     const json_t *host;
@@ -462,8 +468,15 @@ static void test_podman_body(void **state)
     assert_string_equal(json_text(json_object_get(host, "Tmpfs"), "/run/secrets"),
                         "rw,nosuid,nodev,noexec,mode=1777");
     assert_null(json_object_get(body, "Healthcheck"));
+    json_decref(body);
+    body = body_of(&with_quote, &err);
+    host = json_object_get(body, "HostConfig");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(host, "Binds"), 0)),
+                        "/b:/a,\":rw,rprivate");
+    assert_int_equal(json_array_size(json_object_get(host, "Mounts")), 1);
     assert_null(body_of(&refused, &err));
     assert_int_equal(err.code, ERR_OPTION_INVALID);
+    assert_null(body_of(&without_way, &err));
     engine_of_body = "docker";
 }
 
