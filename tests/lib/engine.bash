@@ -23,7 +23,7 @@ engine_api() { curl -s --max-time 60 -X "$1" --unix-socket "$ENGINE_SOCKET" "htt
 start_docker() {
     local dir=$TEST_DIR/engine
     # No network of the machine's is touched; `private` has tests of its own.
-    setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" -H "unix://$ENGINE_SOCKET" \
+    env -C / setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" -H "unix://$ENGINE_SOCKET" \
         -p "$dir/docker.pid" --bridge=none --iptables=false --ip6tables=false \
         >"$dir/log" 2>&1 </dev/null 3>&- &
     echo $! >"$dir/pid"
@@ -45,7 +45,7 @@ runroot = "$dir/exec"
 END
     # crun refuses hybrid cgroups.
     CONTAINERS_CONF=$dir/containers.conf CONTAINERS_STORAGE_CONF=$dir/storage.conf \
-        setsid podman --runtime runc --cgroup-manager cgroupfs system service --time=0 "unix://$ENGINE_SOCKET" \
+        env -C / setsid podman --runtime runc --cgroup-manager cgroupfs system service --time=0 "unix://$ENGINE_SOCKET" \
         >"$dir/log" 2>&1 </dev/null 3>&- &
     echo $! >"$dir/pid"
 }
