@@ -9,11 +9,13 @@
 #include "base/num.h"
 #include "runtime/image/store.h"
 #include "shim/commands.h"
+#include "shim/deliver.h"
 #include "shim/durable.h"
 #include "shim/state/follow.h"
 
-#define CANCEL_TRIES 50 /* to find the supervisor of a step that is about to be taken charge of */
-#define CANCEL_MS    20
+#define CANCEL_TRIES   50 /* to find the supervisor of a step that is about to be taken charge of */
+#define DELIVERY_TRIES 250 /* of CANCEL_MS, that the last events may take */
+#define CANCEL_MS      20
 
 /* What all five begin with. */
 struct request {
@@ -59,6 +61,7 @@ static bool find_step(struct request *request, struct err *err)
         return false;
     if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return unknown_step(request, err);
+    durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
            request->damaged_too;
 }
@@ -298,27 +301,48 @@ static bool may_forget(struct request *request, struct err *err)
         if (errno != EAGAIN)
             return err_errno(err, ERR_ENGINE_FAILED, "cannot lock step '%s'", request->id);
     } else if (!ledger_read(request->step.fd, &request->state, &records, err) ||
-               request->state == LEDGER_FINISHED) {
+               request->state > LEDGER_ACCEPTED) {
+        /* Nobody carries it on, and it has ended, or could not be settled: on a full disk, say. */
         return true;
     }
     err_set(err, ERR_STORE_BUSY, "step '%s' has not ended", request->id);
     return err_hint(err, "end it with 'stepcell cancel', or wait for it with 'stepcell wait'");
 }
 
+/* Events that the receiver has not confirmed would be lost. */
+static bool is_delivered(const struct request *request, struct err *err)
+{
+    const struct timespec moment = {.tv_nsec = CANCEL_MS * 1000000L};
+
+    if (faccessat(request->step.fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return true;
+    for (int i = 0; i < DELIVERY_TRIES; i++) {
+        if (deliver_is_done(request->step.fd))
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    err_set(err, ERR_STORE_BUSY, "events of step '%s' have not reached their receiver yet",
+            request->id);
+    return err_hint(err, "forget it later, or lose them with --force");
+}
+
 int cmd_forget(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS, {NULL, NULL, NULL, NULL}};
-    static const char help[] = "Usage: stepcell forget --id ID\n\n"
+    bool force = false;
+    const struct option_spec options[] = {
+        ID_OPTIONS, {"--force", NULL, NULL, &force}, {NULL, NULL, NULL, NULL}};
+    static const char help[] = "Usage: stepcell forget [--force] --id ID\n\n"
                                "Removes what is kept of a durable step that has ended: its output, "
-                               "its result, and its id,\nwhich may then be used again.\n\n" ID_HELP;
+                               "its result, and its id,\nwhich may then be used again.\n\n" ID_HELP
+                               "  --force          also events that no receiver has confirmed\n";
     struct err err;
     int status;
 
     request.damaged_too = true;
     if (!begin(argc, argv, &request, options, help, &status))
         return status;
-    if (!may_forget(&request, &err))
+    if (!may_forget(&request, &err) || (!force && !is_delivered(&request, &err)))
         return command_failed(&err);
     return step_dir_remove(request.store, request.id, &request.step, &err) ? 0
                                                                            : command_failed(&err);

@@ -9,12 +9,17 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/digest.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
 #include "shim/state/follow.h"
 
-#define SUPERVISOR_TRIES 5 /* of which each is killed before it takes charge */
+#define SCRIPT_DIGEST       "script_sha256" /* in the record of what was asked for */
+#define SCRIPT_COMPARED_MAX (64 << 20)      /* bytes */
+#define TARGET_MAX          65536           /* bytes of target.json */
+#define SUPERVISOR_TRIES    5               /* of which each is killed before it takes charge */
 
 static bool failed(const char *what, struct err *err)
 {
@@ -30,11 +35,13 @@ static bool check_same(const json_t *records, const struct session *session, str
     json_t *value;
 
     json_object_foreach ((json_t *)now, key, value) {
-        if (!differs && !json_equal(value, json_object_get(then, key)))
+        bool is_known = json_object_get(then, key) || strcmp(key, SCRIPT_DIGEST) != 0;
+
+        if (!differs && is_known && !json_equal(value, json_object_get(then, key)))
             differs = key;
     }
     json_object_foreach ((json_t *)then, key, value) {
-        if (!differs && !json_object_get(now, key))
+        if (!differs && !json_object_get(now, key) && strcmp(key, SCRIPT_DIGEST) != 0)
             differs = key;
     }
     if (!differs)
@@ -176,6 +183,43 @@ static bool carry_on(struct session *session, const char *store, enum ledger_rec
                    "the supervisor of step '%s' ends before it takes charge of it", session->id);
 }
 
+/* The receiver by HTTP gets the log from its beginning, whenever it is named; there is one. */
+static bool name_receiver(const struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    autojson *there = NULL;
+    const char *url;
+    struct err none;
+
+    if (!options->events || !sink_is_http(options->events))
+        return true;
+    there = json_read_file(session->dir.fd, STEP_TARGET, TARGET_MAX, ERR_ENGINE_FAILED, &none);
+    url = there ? json_text(there, "url") : NULL;
+    if (url && strcmp(url, options->events) != 0) {
+        err_set(err, ERR_OPTION_INVALID, "the events of step '%s' go to another receiver already",
+                session->id);
+        return err_hint(err, "they go to '%s'; leave --events out, or name a file", url);
+    }
+    return url ||
+           deliver_write_target(session->dir.fd, options->events, options->events_token_file, err);
+}
+
+/* The script as it is now; what cannot be read (any more) is not compared. */
+static bool note_script(struct session *session, struct err *err)
+{
+    const char *script = session->options.script;
+    autobuf text = BUF_INIT(SCRIPT_COMPARED_MAX);
+    char digest[DIGEST_TEXT_MAX];
+    struct err ignored;
+
+    if (!script || strcmp(script, "-") == 0 ||
+        !file_read(AT_FDCWD, script, &text, ERR_SCRIPT_MISSING, &ignored))
+        return true;
+    digest_of(text.data ? text.data : "", text.len, digest);
+    return json_object_set_new(session->options.asked, SCRIPT_DIGEST, json_string(digest)) == 0 ||
+           err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+}
+
 bool durable_ensure(struct session *session, struct err *err)
 {
     autofree char *store = store_path(session->options.store, err);
@@ -183,7 +227,7 @@ bool durable_ensure(struct session *session, struct err *err)
     autojson *records = NULL;
     bool exists;
 
-    if (!store)
+    if (!store || !note_script(session, err))
         return false;
     if (!step_dir_open(store, session->id, &session->dir, &exists, err))
         return false;
@@ -194,8 +238,12 @@ bool durable_ensure(struct session *session, struct err *err)
             return false;
         session->gathered = true;
     }
-    return ledger_read(session->dir.fd, &state, &records, err) &&
-           check_same(records, session, err) && carry_on(session, store, &state, err);
+    if (!ledger_read(session->dir.fd, &state, &records, err) ||
+        !check_same(records, session, err) || !name_receiver(session, err) ||
+        !carry_on(session, store, &state, err))
+        return false;
+    durable_resume_delivery(&session->dir);
+    return true;
 }
 
 bool durable_signal(const struct step_dir *step, int signal)

@@ -40,6 +40,9 @@ bool durable_stop_looking(int signal, struct err *err);
 bool durable_look_after(const char *store, struct step_dir *step, const char *id,
                         enum ledger_record *state, struct err *err);
 
+/* Starts the delivery of the events by HTTP again, if it was interrupted. */
+void durable_resume_delivery(const struct step_dir *step);
+
 /* Settles steps whose supervisor was killed, starts deliveries that were interrupted, and removes
  * what has expired. Looks once in a while at the most. */
 void durable_sweep(const char *store);

@@ -365,6 +365,16 @@ static bool settle_events(const struct sweep *sweep, struct step_dir *step, cons
     return ok;
 }
 
+void durable_resume_delivery(const struct step_dir *step)
+{
+    struct err ignored;
+    pid_t deliverer;
+
+    if (faccessat(step->fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !deliver_is_done(step->fd))
+        deliver_start(step->path, &deliverer, &ignored);
+}
+
 static void sweep_step(const struct sweep *sweep, struct step_dir *step, const char *id)
 {
     bool durable = faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

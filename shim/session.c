@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
+#include "shim/durable.h"
 
 #define DELIVERY_WAIT_MS 5000 /* that the end of a step waits for its last events to arrive */
 #define DELIVERY_LOOK_MS 5
@@ -224,4 +225,7 @@ void session_perform(struct session *session, bool ready, struct err *err)
         session_clean_up(session);
     settle(session, ran, err);
     report(session);
+    /* What other steps have left is looked at when nobody waits for this one any more. */
+    if (!session->durable && session->store.path)
+        durable_sweep(session->store.path);
 }

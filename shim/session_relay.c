@@ -183,22 +183,27 @@ static bool hide(struct session *session, const struct service_message_attribute
     return true;
 }
 
-static bool take_variable(struct session *session, const struct service_message *message,
-                          struct err *err)
-{
-    const struct service_message_attribute *name = service_message_get(message, "name");
-    const struct service_message_attribute *value = service_message_get(message, "value");
-
-    return set_output(session, name->value, name->len, value->value, value->len,
-                      service_message_declares_secret(message), err);
-}
-
 /* Something is wrong with a service message: said so often at the most that nobody drowns in it. */
 static bool may_complain(struct session *session)
 {
     if (session->complaints == COMPLAINTS_MAX)
         session_note(session, "further malformed service messages are not reported");
     return session->complaints++ < COMPLAINTS_MAX;
+}
+
+static bool take_variable(struct session *session, const struct service_message *message,
+                          struct err *err)
+{
+    const struct service_message_attribute *name = service_message_get(message, "name");
+    const struct service_message_attribute *value = service_message_get(message, "value");
+
+    if (name->len == 0) {
+        if (may_complain(session))
+            session_note(session, "the service message 'setVariable' has an empty name");
+        return true;
+    }
+    return set_output(session, name->value, name->len, value->value, value->len,
+                      service_message_declares_secret(message), err);
 }
 
 struct member {

@@ -153,6 +153,13 @@ bool log_wait(struct log *log, uint64_t ms)
     return true;
 }
 
+bool log_is_removed(const struct log *log)
+{
+    struct stat st;
+
+    return fstat(log->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 bool log_is_written(const struct log *log)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

@@ -42,6 +42,9 @@ void log_drop(struct log *log, size_t len);
 /* Waits until the log is longer or shorter than it was seen, `ms` at the most; whether it is. */
 bool log_wait(struct log *log, uint64_t ms);
 
+/* Whether somebody has removed it: nobody wants what is left of it any more. */
+bool log_is_removed(const struct log *log);
+
 /* Whether a process holds the writer's lock. */
 bool log_is_written(const struct log *log);
 

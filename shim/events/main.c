@@ -61,7 +61,8 @@ static bool wait_after_failure(struct delivery *delivery, uint64_t asked_ms, con
         print_note(PRINT_NORMAL, "%s; trying again", err->message);
     }
     (void)!getrandom(&random, sizeof(random), 0);
-    if (!backoff_next(&delivery->backoff, clock_now(), asked_ms, random, &ms))
+    if (log_is_removed(&delivery->log) ||
+        !backoff_next(&delivery->backoff, clock_now(), asked_ms, random, &ms))
         return false;
     nap(ms);
     return true;

@@ -116,7 +116,7 @@ rows() {
 }
 
 @test "a step is canceled in each of its phases by INT and TERM" {
-    each_caller rows "plain pull INT 130 canceled pull
+    CALLERS="root plain" each_caller rows "plain pull INT 130 canceled pull
         plain pull TERM 143 canceled pull
         plain unpack INT 130 canceled pull
         plain unpack TERM 143 canceled pull
@@ -130,7 +130,7 @@ rows() {
 }
 
 @test "who asks twice does not wait" {
-    CALLERS='root plain' each_caller rows "plain pull TERM-TERM 143 canceled pull
+    CALLERS=root each_caller rows "plain pull TERM-TERM 143 canceled pull
         plain unpack INT-INT 130 canceled pull
         plain stubborn TERM-TERM 143 canceled run
         plain stubborn INT-TERM 130 canceled run
@@ -141,7 +141,7 @@ rows() {
 }
 
 @test "stepcell cancel ends a step in each of its phases, twice at once" {
-    each_caller rows "durable pull cancel 143 canceled pull
+    CALLERS=root each_caller rows "durable pull cancel 143 canceled pull
         durable unpack cancel 143 canceled pull
         durable create cancel 143 canceled start
         durable run cancel 143 canceled run

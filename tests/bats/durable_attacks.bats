@@ -338,6 +338,103 @@ small_disk() {
     each_caller receiver
 }
 
+@test "a receiver that is named later gets the events from the first one, another one is refused" {
+    later() {
+        events_setup
+        start_receiver
+        new_id
+        durable sh -c 'echo out'
+        cell --id "$ID" --events "http://127.0.0.1:$PORT/" -- sh -c 'echo out' >/dev/null
+        wait_for grep -qs step.finished "$RECEIVER/received"
+        assert_equal events "$(cat "$RECEIVER/received")" "$(stepcell logs --json --id "$ID")"
+        run --separate-stderr cell --id "$ID" --events "http://127.0.0.1:$PORT/other" -- sh -c 'echo out'
+        assert_refused option.invalid
+        events_teardown
+        EVENTS_DIR=''
+    }
+    each_caller later
+}
+
+@test "forget keeps events that nobody has confirmed, unless it is forced" {
+    undelivered() {
+        local url
+        events_setup
+        start_receiver
+        url=http://127.0.0.1:$PORT/
+        kill "$RECEIVER_PID" && wait "$RECEIVER_PID" || true
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" --events "$url" "$IMAGE" -- echo out
+        stepcell wait --id "$ID"
+        run -125 stepcell forget --id "$ID"
+        assert_match "$output" "*have not reached their receiver yet*--force*"
+        # Whoever asks starts a delivery again that was killed.
+        pkill -KILL -f "stepcell-events .*steps/$ID\$" || true
+        start_receiver --port "$PORT"
+        stepcell status --id "$ID"
+        wait_for grep -qs step.finished "$RECEIVER/received"
+        wait_for stepcell forget --id "$ID"
+        kill "$RECEIVER_PID" && wait "$RECEIVER_PID" || true
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" --events "$url" "$IMAGE" -- echo out
+        stepcell wait --id "$ID"
+        stepcell forget --force --id "$ID"
+        [ ! -e "$(step_dir)" ]
+        events_teardown
+        EVENTS_DIR=''
+    }
+    each_caller undelivered
+}
+
+@test "the end of a killed step that was not durable is told by a later call" {
+    later_call() {
+        local pid
+        events_setup
+        start_receiver
+        stepcell run -q --workdir "$WORK" --events "http://127.0.0.1:$PORT/" "$IMAGE" -- sh -c 'touch started; sleep 60' &
+        pid=$!
+        wait_for test -e started
+        pkill -KILL -P "$pid" -x stepcell || kill -KILL "$pid"
+        wait "$pid" || true
+        rm -f "$TEST_DIR/store/$CALLER/steps/.swept"
+        stepcell run -q --workdir "$WORK" "$IMAGE" -- true
+        wait_for grep -qs step.finished "$RECEIVER/received"
+        assert_equal outcome "$(jq -r 'select(.type == "step.finished") | .result.outcome' "$RECEIVER/received" | sort -u)" unknown
+        events_teardown
+        EVENTS_DIR=''
+    }
+    each_caller later_call
+}
+
+@test "another script under the same name is another step, one that is gone is not compared" {
+    script() {
+        new_id
+        echo 'echo one' | as tee script.sh >/dev/null
+        assert_equal first "$(stepcell run --id "$ID" -w "$WORK" --script script.sh "$IMAGE")" one
+        echo 'echo two' | as tee script.sh >/dev/null
+        run --separate-stderr stepcell run --result "$RESULT" --id "$ID" -w "$WORK" --script script.sh "$IMAGE"
+        assert_refused step.conflict
+        rm script.sh
+        assert_equal again "$(stepcell run --id "$ID" -w "$WORK" --script script.sh "$IMAGE")" one
+    }
+    each_caller script
+}
+
+@test "a step that a full disk does not let settle can be forgotten" {
+    full() {
+        local mount=${WORK%/*}/small
+        mkdir "$mount"
+        mount -t tmpfs -o size=8m,mode=700 none "$mount"
+        chown "$(caller_name):" "$mount"
+        stepcell run -q --store "$mount" -w "$WORK" "$IMAGE" -- true
+        new_id
+        stepcell run --store "$mount" --id "$ID" -w "$WORK" "$IMAGE" -- sh -c 'seq 1 3000000' >/dev/null 2>&1 || true
+        stepcell forget --store "$mount" --id "$ID"
+        stepcell run --store "$mount" --id "$ID" -w "$WORK" "$IMAGE" -- true
+        umount "$mount"
+    }
+    as_caller full
+}
+
 @test "an id of another user's store is unknown" {
     elses() {
         new_id
