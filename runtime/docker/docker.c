@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runtime/docker/docker_parts.h"
+#include "runtime/exec_failure.h"
 #include "runtime/native/handshake.h"
 
 #define OTHER_FILES                                                                                \
@@ -291,26 +292,6 @@ static void take_ready(struct cell *cell, enum cell_event *event)
     *event = CELL_READY;
 }
 
-static void take_exec_failure(struct cell *cell, int number)
-{
-    struct err *err = &cell->record.error;
-    const char *command = cell->spec->argv.items[0];
-    bool missing = number == ENOENT || number == ENOTDIR;
-
-    cell->record.kind = EXIT_STATUS;
-    cell->record.value = missing ? 127 : 126;
-    errno = number;
-    if (missing) {
-        err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
-        err_hint(err,
-                 "it, or the interpreter that its first line names, was not found on the PATH of "
-                 "the cell");
-    } else {
-        err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
-        err_hint(err, "check its execute permission for the user of the step, and its format");
-    }
-}
-
 static void take_init_failure(struct cell *cell, const struct message *message)
 {
     cell->record.kind = EXIT_FAILED;
@@ -347,7 +328,8 @@ static bool from_control(struct cell *cell, enum cell_event *event)
         handshake_take_failure(&packet.failure, &cell->record.error);
         return true;
     case MESSAGE_EXEC_FAILED:
-        take_exec_failure(cell, message->value);
+        exec_failure_take(cell->spec->argv.items[0], message->value, cell->spec->seccomp != NULL,
+                          &cell->record);
         return true;
     case MESSAGE_INIT_FAILED:
     case MESSAGE_FILTER_FAILED:

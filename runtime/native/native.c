@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "mounts/mountinfo.h"
+#include "runtime/exec_failure.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/native_parts.h"
 #include "runtime/native/network.h"
@@ -68,30 +69,6 @@ static bool native_start(struct cell *cell, struct err *err)
     return true;
 }
 
-static void take_exec_failure(struct cell *cell, int number)
-{
-    struct err *err = &cell->record.error;
-    const char *command = cell->spec->argv.items[0];
-    bool missing = number == ENOENT || number == ENOTDIR;
-
-    cell->record.kind = EXIT_STATUS;
-    cell->record.value = missing ? 127 : 126;
-    errno = number;
-    if (missing) {
-        err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
-        err_hint(err,
-                 "it, or the interpreter that its first line names, was not found on the PATH of "
-                 "the cell");
-    } else {
-        err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
-        err_hint(err,
-                 cell->spec->seccomp
-                     ? "check that the seccomp profile allows execve, its execute permission "
-                       "for the user of the step, and its format"
-                     : "check its execute permission for the user of the step, and its format");
-    }
-}
-
 static void take_exit(struct cell *cell, int status)
 {
     /* The process that could not become the command has a status, too. */
@@ -134,7 +111,8 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         handshake_take_failure(&packet.failure, &cell->record.error);
         return true;
     case MESSAGE_EXEC_FAILED:
-        take_exec_failure(cell, message.value);
+        exec_failure_take(cell->spec->argv.items[0], message.value, cell->spec->seccomp != NULL,
+                          &cell->record);
         return true;
     case MESSAGE_INIT_FAILED:
         cell->record.kind = EXIT_FAILED;
