@@ -202,6 +202,7 @@ int cmd_logs(int argc, char **argv)
                                   .data = &request};
     autojson *result = NULL;
     struct err err;
+    uint64_t lost;
     int status;
 
     if (!begin(argc, argv, &request, options, help, &status))
@@ -213,7 +214,13 @@ int cmd_logs(int argc, char **argv)
     what.output = !request.json;
     what.lines = request.json;
     what.to_the_end = request.follow;
-    return follow(&request.step, &what, &result, &err) ? 0 : command_failed(&err);
+    if (!follow(&request.step, &what, &result, &lost, &err))
+        return command_failed(&err);
+    if (lost == 0)
+        return 0;
+    err_set(&err, ERR_ENGINE_FAILED,
+            "%" PRIu64 " bytes of the logs were not taken by who reads them", lost);
+    return command_failed(&err);
 }
 
 static int give_result(const struct request *request, const json_t *result)
@@ -243,6 +250,7 @@ int cmd_wait(int argc, char **argv)
         .to_the_end = true, .look_after = look_after, .on_signal = stop_looking, .data = &request};
     autojson *result = NULL;
     struct err err;
+    uint64_t lost;
     int status;
 
     if (!begin(argc, argv, &request, options, help, &status))
@@ -251,7 +259,7 @@ int cmd_wait(int argc, char **argv)
         err_set(&err, ERR_OPTION_INVALID, "'%s' is no value for --timeout", request.timeout);
         return command_failed(&err);
     }
-    if (!follow(&request.step, &what, &result, &err))
+    if (!follow(&request.step, &what, &result, &lost, &err))
         return command_failed(&err);
     if (!result) {
         print_note(PRINT_NORMAL, "the step has not ended in time; it goes on");

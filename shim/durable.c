@@ -328,6 +328,7 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
         .on_signal = on_signal,
         .data = &attached,
     };
+    uint64_t lost;
     bool ok = attached.store != NULL;
 
     session->attached = true;
@@ -335,7 +336,7 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
         ok = sink_open(target, &session->target, err);
         request.target = &session->target;
     }
-    ok = ok && follow(&session->dir, &request, result, err);
+    ok = ok && follow(&session->dir, &request, result, &lost, err);
     free(attached.store);
     return ok;
 }

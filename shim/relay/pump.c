@@ -181,8 +181,11 @@ static bool filter_some(struct pump *pump, size_t len, struct err *err)
 
     pump->out = seen;
     pump->held = len;
-    if (filter && !filter->pass(filter->data, seen, len, &pump->out, &pump->held, err))
+    if (filter && !filter->pass(filter->data, seen, len, &pump->out, &pump->held, err)) {
+        /* What did not pass is nothing that there was to deliver. */
+        pump->held = 0;
         return false;
+    }
     if (!pump->in_source || (pump->out == seen && pump->held == len))
         return true;
     return take_seen(pump, 0, len) || err_errno(err, ERR_ENGINE_FAILED, "cannot read the output");

@@ -292,7 +292,7 @@ static bool run(struct follower *follower, struct err *err)
 }
 
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            struct err *err)
+            uint64_t *lost, struct err *err)
 {
     struct follower follower = {
         .request = request,
@@ -306,6 +306,7 @@ bool follow(const struct step_dir *step, const struct follow_request *request, j
     };
     bool ok = open_follower(&follower, step, err) && run(&follower, err);
 
+    *lost = follower.out.lost + follower.err.lost;
     close_follower(&follower);
     if (!ok) {
         json_decref(follower.result);

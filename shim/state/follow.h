@@ -34,9 +34,10 @@ struct follow_request {
 /*
  * Follows. *result is the result of the step, owned by the caller; NULL when the log goes on
  * (without to_the_end, or with the timeout over). A log that cannot be understood, or that lacks
- * its end, is an error for who wants something out of it; the result is known all the same.
+ * its end, is an error for who wants something out of it; the result is known all the same. *lost
+ * is how many bytes the readers of stdout and stderr did not take.
  */
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            struct err *err);
+            uint64_t *lost, struct err *err);
 
 #endif
