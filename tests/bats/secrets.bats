@@ -178,10 +178,10 @@ processes_in_namespaces_with_secrets() {
         jq -n --arg image "$IMAGE" '{image: $image, secret_env: ["TOKEN"], secret_file: {"one": "../one"}, mask_file: "../mask",
             command: ["sh", "-c", "test -n \"$TOKEN\" && cat /run/secrets/*"]}' >../step.json
         run -0 --separate-stderr stepcell run --workdir "$WORK" --secret-file two=../two --step ../step.json
-        assert_equal output "$output" "$(printf 'one\ntwo\n' | sha256sum | cut -c1-64)  /run/secrets/a"
+        assert_equal output "$output" $'one\ntwo'
         jq '.secret_file = ["one=../one", "three=../two"]' ../step.json >../list.json
         run -0 --separate-stderr stepcell run --workdir "$WORK" --step ../list.json
-        assert_equal output "$output" "$(printf 'one\ntwo\n' | sha256sum | cut -c1-64)  /run/secrets/a"
+        assert_equal output "$output" $'one\ntwo'
         for change in '.secret_env = {"TOKEN": "value of it"}' '.secret_env = ["TOKEN=value of it"]' '.secret_file = {"a": 1}' \
             '.secret_file = {"a": null}' '.mask_file = 7 | .mask_file = [true]'; do
             jq "$change" ../step.json >../bad.json
