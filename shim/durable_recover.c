@@ -340,7 +340,6 @@ bool durable_cancel(struct step_dir *step, const char *id, int signal, struct er
 
 struct sweep {
     const char *store;
-    int steps;
     time_t now;
 };
 
@@ -367,11 +366,13 @@ static bool settle_events(const struct sweep *sweep, struct step_dir *step, cons
 
 void durable_resume_delivery(const struct step_dir *step)
 {
+    bool durable = faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     struct err ignored;
     pid_t deliverer;
 
+    /* A directory that is there for its events alone is removed by who delivers them. */
     if (faccessat(step->fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !deliver_is_done(step->fd))
+        (!durable || !deliver_is_done(step->fd)))
         deliver_start(step->path, &deliverer, &ignored);
 }
 
@@ -380,7 +381,6 @@ static void sweep_step(const struct sweep *sweep, struct step_dir *step, const c
     bool durable = faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     enum ledger_record state = LEDGER_NONE;
     struct err ignored;
-    pid_t deliverer;
 
     if (durable ? !durable_look_after(sweep->store, step, id, &state, &ignored)
                 : !settle_events(sweep, step, id))
@@ -389,10 +389,7 @@ static void sweep_step(const struct sweep *sweep, struct step_dir *step, const c
         step_dir_remove(sweep->store, id, step, &ignored);
         return;
     }
-    /* A directory that is there for its events alone is removed by who delivers them. */
-    if (faccessat(step->fd, STEP_TARGET, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (!durable || !deliver_is_done(step->fd)))
-        deliver_start(step->path, &deliverer, &ignored);
+    durable_resume_delivery(step);
 }
 
 static bool sweep_entry(void *data, int dirfd, const char *name)
@@ -427,6 +424,5 @@ void durable_sweep(const char *store)
     if (swept < 0 || fstat(swept, &st) < 0 || (!new &&sweep.now - st.st_mtime < SWEEP_S) ||
         futimens(swept, NULL) < 0)
         return;
-    sweep.steps = steps;
     file_each_entry(steps, ".", sweep_entry, &sweep);
 }

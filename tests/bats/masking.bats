@@ -1,6 +1,7 @@
 # Secrets in what a step prints, and in everything that is said of it.
 
 load ../lib/common
+load ../lib/messages
 
 # Every form of it that is masked has more than three characters.
 SECRET='hunter2/of+this test'
@@ -22,17 +23,6 @@ nowhere() {
             return 1
         fi
     done
-}
-
-message() {
-    local name=$1
-    shift
-    printf '##octopus[%s' "$name"
-    while [ $# -gt 0 ]; do
-        printf " %s='%s'" "$1" "$(printf %s "$2" | base64 -w0)"
-        shift 2
-    done
-    echo ']'
 }
 
 @test "a secret is masked on both streams, however it is written" {

@@ -1,6 +1,7 @@
 # What a step gives to whoever runs it: $STEPCELL_OUTPUT and service messages, in the result and in events.
 
 load ../lib/common
+load ../lib/messages
 
 outputs() { result_field '.outputs | tojson'; }
 events() { jq -c "$1" ../events; }
@@ -10,18 +11,6 @@ warnings() { jq -r 'select(.type == "warning").message' ../events; }
 output_cell() {
     status=0
     cell --events file:../events -- "$@" >../out 2>../err || status=$?
-}
-
-# message NAME [KEY VALUE]...
-message() {
-    local name=$1
-    shift
-    printf '##octopus[%s' "$name"
-    while [ $# -gt 0 ]; do
-        printf " %s='%s'" "$1" "$(printf %s "$2" | base64 -w0)"
-        shift 2
-    done
-    echo ']'
 }
 
 @test "the output file gives outputs: one line, several lines, the last value of a name" {
