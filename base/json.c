@@ -61,3 +61,22 @@ char *json_dump_page(const json_t *value)
 
     return text ? text_printf("%s\n", text) : NULL;
 }
+
+json_t *json_pairs(const json_t *texts)
+{
+    json_t *object = json_object();
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (texts, i, item) {
+        const char *text = json_is_string(item) ? json_string_value(item) : "";
+        const char *equals = strchrnul(text, '=');
+
+        if (json_object_setn_new(object, text, (size_t)(equals - text),
+                                 json_string(*equals ? equals + 1 : "")) < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}

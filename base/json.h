@@ -45,4 +45,7 @@ char *json_dump_line(const json_t *value);
 /* As json_dump_line, indented, with a final newline. */
 char *json_dump_page(const json_t *value);
 
+/* An object out of an array of texts "KEY=VALUE"; the last of a key wins. NULL without memory. */
+json_t *json_pairs(const json_t *texts);
+
 #endif

@@ -17,7 +17,7 @@ struct apply {
     const struct mount_plan *plan;
     int root;
     const struct apply_scratch *scratch;
-    dev_t own[MOUNT_PLAN_MAX + 1]; /* devices of the file systems that belong to the cell */
+    dev_t own[MOUNT_PLAN_MAX + 2]; /* devices of the file systems that belong to the cell */
     size_t own_count;
 };
 
@@ -118,7 +118,7 @@ static bool check_place(const struct apply *apply, const struct mount *mount, in
 
     if (!path_of_fd(apply->root, target, place))
         return target_failed(mount, err);
-    return mount_rules_check_target(place, err) ||
+    return mount_rules_check_target(place, mount->role, err) ||
            err_context(err, "the image has a symbolic link at '%s'", mount->target);
 }
 
@@ -270,7 +270,9 @@ bool apply_plan(const struct mount_plan *plan, const int *trees, int root,
 {
     struct apply apply = {.plan = plan, .root = root, .scratch = scratch};
 
-    if (!add_own(&apply, root))
+    autofd dev = path_open_in_nofollow(root, "dev", O_PATH | O_DIRECTORY, 0);
+
+    if (dev < 0 || !add_own(&apply, root) || !add_own(&apply, dev))
         return err_errno(err, ERR_ENGINE_FAILED, "cannot look at the root of the cell");
     for (size_t i = 0; i < plan->count; i++) {
         if (!attach(&apply, i, trees[i], err))

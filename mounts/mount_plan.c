@@ -59,7 +59,12 @@ bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mo
     found.resolved = resolve(joined, &st);
     if (!found.resolved)
         return source_missing(spec, err);
-    if (spec->role != MOUNT_VOLUME && spec->role != MOUNT_SCRIPT && !S_ISDIR(st.st_mode)) {
+    if (spec->role == MOUNT_DEVICE && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) {
+        free(found.resolved);
+        err_set(err, ERR_MOUNT_DENIED, "'%s' is no device", spec->source);
+        return err_hint(err, "--device takes a device node; mount files with --volume");
+    }
+    if ((spec->role == MOUNT_WORKDIR || spec->role == MOUNT_PACKAGE) && !S_ISDIR(st.st_mode)) {
         free(found.resolved);
         errno = ENOTDIR;
         return source_missing(spec, err);
@@ -135,7 +140,7 @@ static bool add(struct mount_plan *plan, struct mount *mount, struct err *err)
         mount_release(mount);
         return true;
     }
-    if (!mount_rules_check_target(mount->target, err)) {
+    if (!mount_rules_check_target(mount->target, mount->role, err)) {
         mount_release(mount);
         return false;
     }

@@ -337,6 +337,33 @@ bool mount_spec_tmpfs(const char *text, struct mount_spec *spec, struct err *err
     return true;
 }
 
+bool mount_spec_device(const char *text, struct mount_spec *spec, struct err *err)
+{
+    struct mount_spec made = {.kind = MOUNT_BIND, .role = MOUNT_DEVICE};
+    autofree char *copy = strdup(text);
+    char *rest = copy;
+    const char *source = strsep(&rest, ":"), *target = strsep(&rest, ":");
+
+    if (!copy)
+        return no_memory(err);
+    if (rest && strcmp(rest, "rwm") != 0 && strcmp(rest, "rw") != 0) {
+        err_set(err, ERR_OPTION_INVALID, "the permissions '%s' of device '%s' cannot be enforced",
+                rest, text);
+        return err_hint(err, "leave them out: the device's own owner and mode decide who may read "
+                             "and write");
+    }
+    if (!check_source(text, source, err) || (target && !check_target(text, target, err)))
+        return false;
+    made.source = strdup(source);
+    made.target = strdup(target ? target : source);
+    if (!made.source || !made.target) {
+        mount_spec_release(&made);
+        return no_memory(err);
+    }
+    *spec = made;
+    return true;
+}
+
 void mount_spec_release(struct mount_spec *spec)
 {
     free(spec->source);

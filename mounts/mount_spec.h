@@ -4,6 +4,7 @@
  *   --package [NAME=]DIR       NAME is what stands before the first '=' unless it holds a '/'
  *   --volume SRC:DST[:ro|rw]   docker's grammar, without named volumes
  *   --tmpfs PATH[:OPTION,…]    docker's grammar: size=, mode=, ro, rw, exec, noexec, nosuid, nodev
+ *   --device SRC[:DST[:rwm]]   docker's grammar; less than rwm could not be enforced
  *   --mount KEY=VALUE,…        docker's grammar: CSV fields (RFC 4180 quoting), so any path can be
  * given
  */
@@ -29,6 +30,7 @@ enum mount_role {
     MOUNT_PACKAGE,
     MOUNT_VOLUME,
     MOUNT_SCRIPT,
+    MOUNT_DEVICE,  /* a device node, below /dev */
     MOUNT_SECRETS, /* MOUNT_OWN: a directory */
     MOUNT_OUTPUT,  /* MOUNT_OWN: a file */
 };
@@ -52,6 +54,7 @@ bool mount_spec_package(const char *text, enum mount_kind kind, bool readonly,
 bool mount_spec_volume(const char *text, struct mount_spec *spec, struct err *err);
 bool mount_spec_mount(const char *text, struct mount_spec *spec, struct err *err);
 bool mount_spec_tmpfs(const char *text, struct mount_spec *spec, struct err *err);
+bool mount_spec_device(const char *text, struct mount_spec *spec, struct err *err);
 void mount_spec_release(struct mount_spec *spec);
 
 #endif

@@ -29,13 +29,18 @@ int tree_clone(const char *path, uint64_t attributes, int userns)
 
 int tree_clone_source(const struct mount *mount, int userns, struct err *err)
 {
-    uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    uint64_t attributes = MOUNT_ATTR_NOSUID;
     const char *source = mount->source.resolved;
     struct stat st;
     autofd tree = -1;
 
     if (mount->readonly || mount->kind == MOUNT_COW)
         attributes |= MOUNT_ATTR_RDONLY;
+    /* A device node is not written to, and keeps its owner. */
+    if (mount->role == MOUNT_DEVICE)
+        userns = -1;
+    else
+        attributes |= MOUNT_ATTR_NODEV;
     tree = tree_clone(source, attributes, userns);
     if (tree < 0 && userns >= 0 && (errno == EINVAL || errno == EPERM)) {
         if (!unmapped_is_allowed(mount, userns, err))

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "mounts/mount_plan.h"
 
 struct seccomp_filter; /* runtime/confine/seccomp_profile.h */
@@ -64,6 +65,7 @@ struct run_spec {
     const char *home; /* HOME, made when it is missing; HOME_FALLBACK when it is not writable.
                          NULL: the caller set HOME and it stays as it is */
     enum network_mode network;
+    const json_t *labels;  /* an array of "KEY=VALUE", for an engine that keeps them; or NULL */
     const char *hostname;  /* NULL: the host's */
     bool read_only;        /* the root; what is mounted in it is as the plan says */
     uint64_t capabilities; /* of the bounding set, and of a command that is root in the cell */

@@ -182,6 +182,7 @@ static void fill_result(struct result *result, const json_t *records, struct cou
     result->outcome = OUTCOME_UNKNOWN;
     result->exit_code = STATUS_FAILED;
     result->engine = engine_of(accepted);
+    result->labels = json_object_get(accepted, "label");
     result->reference = json_text(accepted, "image");
     result->out = stream_count(counted, EVENT_STDOUT);
     result->err = stream_count(counted, EVENT_STDERR);
@@ -327,6 +328,7 @@ bool durable_cancel(struct step_dir *step, const char *id, int signal, struct er
         const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
 
         result.engine = engine_of(accepted);
+        result.labels = json_object_get(accepted, "label");
         result.reference = json_text(accepted, "image");
         result.out = stream_count(&counted, EVENT_STDOUT);
         result.err = stream_count(&counted, EVENT_STDERR);

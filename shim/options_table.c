@@ -1,12 +1,17 @@
 #include "shim/options_table.h"
 
 #include "base/num.h"
+#include "base/utf8.h"
 #include "runtime/confine/caps.h"
 #include "runtime/confine/caps_names.h"
 #include "shim/limits.h"
 #include "shim/state/step_dir.h"
 
 #define MOUNT_SPECS_MAX   256 /* mount options of one step */
+#define LABELS_MAX        100
+#define LABEL_MAX         4096 /* bytes of KEY=VALUE */
+#define LABEL_KEY_MAX     255
+#define LABEL_OWN         "stepcell."
 #define HOSTNAME_MAX      64  /* the kernel's */
 #define SECRET_NAME_MAX   255 /* the kernel's, of a file */
 #define SECRET_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -124,6 +129,33 @@ static bool set_tmpfs(struct run_options *options, const char *name, const char 
 
     (void)name;
     return mount_spec_tmpfs(value, &spec, err) && add_mount(options, &spec, err);
+}
+
+static bool set_device(struct run_options *options, const char *name, const char *value,
+                       struct err *err)
+{
+    struct mount_spec spec;
+
+    (void)name;
+    return mount_spec_device(value, &spec, err) && add_mount(options, &spec, err);
+}
+
+/* It stays among what was asked for, where the result and the engine find it. As docker: KEY alone
+ * has an empty value. */
+static bool set_label(struct run_options *options, const char *name, const char *value,
+                      struct err *err)
+{
+    size_t len = strcspn(value, "=");
+
+    if (len == 0 || len > LABEL_KEY_MAX || strlen(value) > LABEL_MAX ||
+        !utf8_valid(value, strlen(value)))
+        return bad_value(name, value, "give KEY=VALUE, as UTF-8", err);
+    if (strncmp(value, LABEL_OWN, strlen(LABEL_OWN)) == 0)
+        return bad_value(name, value, "keys that begin with '" LABEL_OWN "' are stepcell's own",
+                         err);
+    if (json_array_size(json_object_get(options->asked, "label")) >= LABELS_MAX)
+        return err_set(err, ERR_OPTION_INVALID, "more than %d labels", LABELS_MAX);
+    return true;
 }
 
 static bool set_hostname(struct run_options *options, const char *name, const char *value,
@@ -409,6 +441,10 @@ static const struct option table[] = {
     {"user", 'u', "USER[:GROUP]", false, set_user, "the step's user, default the image's"},
     {"network", 0, "MODE", false, set_network,
      "host (default), none, or private: outgoing access alone"},
+    {"device", 0, "SRC[:DST]", true, set_device,
+     "a device of the host's below /dev; its own owner and mode decide who may use it"},
+    {"label", 0, "KEY[=VALUE]", true, set_label,
+     "kept in the result, and on the container of another engine"},
     {"hostname", 0, "NAME", false, set_hostname, "in the cell, default the host's"},
     {"cap-drop", 0, "CAPABILITY", true, set_cap_drop, "take one of docker's defaults away, or ALL"},
     {"cap-add", 0, "CAPABILITY", true, set_cap_add, "give one of docker's defaults back"},

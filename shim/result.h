@@ -40,6 +40,7 @@ struct result {
     struct stream_count out, err;
     struct phases phases;
     json_t *helper_phases; /* borrowed, may be NULL */
+    const json_t *labels;  /* borrowed: an array of "KEY=VALUE"; NULL: none */
     const json_t *outputs; /* borrowed: an object of names and values; NULL: none */
     bool cleanup_verified;
     bool oom_killed;

@@ -84,6 +84,7 @@ static bool open_events(struct session *session, struct err *err)
 bool session_begin(struct session *session, struct err *err)
 {
     session->result.engine = session_engine(session)->name;
+    session->result.labels = json_object_get(session->options.asked, "label");
     phases_enter(&session->result.phases, "resolve");
     return session_open(session, err) &&
            secrets_gather(&session->secrets, &session->options, environ, &session->loop, err);

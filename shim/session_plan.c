@@ -254,6 +254,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->user_listed = user->listed;
     spec->network = session->options.network;
     spec->hostname = session->options.hostname;
+    spec->labels = json_object_get(session->options.asked, "label");
     spec->read_only = session->options.read_only;
     spec->capabilities = capabilities(&session->options);
     spec->with_32_bits = platform_has_32_bits(&session->image.platform);

@@ -27,7 +27,7 @@ static const char *const capabilities[CAPABILITIES] = {
 struct body {
     const struct run_spec *spec;
     const struct container_request *request;
-    json_t *mounts, *tmpfs, *binds;
+    json_t *mounts, *tmpfs, *binds, *devices;
     bool podman; /* what differs in its API */
 };
 
@@ -238,6 +238,21 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
     return true;
 }
 
+static bool add_device(const struct body *body, const struct mount *mount, struct err *err)
+{
+    json_t *source = text(body, mount->source.resolved, err);
+    json_t *target = source ? text(body, mount->target, err) : NULL;
+
+    if (!target) {
+        json_decref(source);
+        return false;
+    }
+    return json_array_append_new(body->devices, json_pack("{s:o, s:o, s:s}", "PathOnHost", source,
+                                                          "PathInContainer", target,
+                                                          "CgroupPermissions", "rwm")) == 0 ||
+           no_memory(err);
+}
+
 static bool add_mounts(const struct body *body, struct err *err)
 {
     const struct mount_plan *plan = body->spec->plan;
@@ -248,7 +263,9 @@ static bool add_mounts(const struct body *body, struct err *err)
         const struct mount *mount = &plan->mounts[i];
         bool ok = false;
 
-        if (mount->alias_of)
+        if (mount->role == MOUNT_DEVICE)
+            ok = add_device(body, mount, err);
+        else if (mount->alias_of)
             ok = add_alias(body, mount, err);
         else if (mount->kind == MOUNT_BIND)
             ok = add_bind(body, mount->source.resolved, mount->target, mount->readonly, err);
@@ -331,11 +348,11 @@ static json_t *host_config(const struct body *body, json_t *caps)
     const struct run_spec *spec = body->spec;
     const struct limits *limits = &spec->limits;
     json_t *host = json_pack(
-        "{s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
-        body->mounts, "Tmpfs", body->tmpfs, "Binds", body->binds, "NetworkMode",
-        network_name(spec->network), "GroupAdd", group_list(spec), "CapDrop", "ALL", "CapAdd", caps,
-        "SecurityOpt", security_list(spec), "ReadonlyRootfs", spec->read_only, "LogConfig", "Type",
-        "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
+        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
+        body->mounts, "Devices", body->devices, "Tmpfs", body->tmpfs, "Binds", body->binds,
+        "NetworkMode", network_name(spec->network), "GroupAdd", group_list(spec), "CapDrop", "ALL",
+        "CapAdd", caps, "SecurityOpt", security_list(spec), "ReadonlyRootfs", spec->read_only,
+        "LogConfig", "Type", "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
 
     if (host && limits->memory) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));
@@ -356,6 +373,16 @@ static json_t *no_healthcheck(const struct body *body)
     return body->podman ? NULL : json_pack("{s:[s]}", "Test", "NONE");
 }
 
+/* Stepcell's own win. */
+static json_t *label_object(const struct body *body)
+{
+    json_t *labels = json_pairs(body->spec->labels);
+
+    json_object_set_new(labels, LABEL_STEP, json_string(body->spec->step));
+    json_object_set_new(labels, LABEL_OWNER, json_string(body->request->owner));
+    return labels;
+}
+
 static bool make_body(const struct body *body, json_t **out, struct err *err)
 {
     const struct run_spec *spec = body->spec;
@@ -364,14 +391,14 @@ static bool make_body(const struct body *body, json_t **out, struct err *err)
     json_t *host;
 
     if (!caps || !add_mounts(body, err) || !capability_list(body, caps, err))
-        return body->mounts && body->tmpfs && body->binds && caps ? false : no_memory(err);
+        return body->mounts && body->tmpfs && body->binds && body->devices && caps ? false
+                                                                                   : no_memory(err);
     host = host_config(body, caps);
-    *out = host ? json_pack("{s:s, s:s, s:s, s:o, s:[s], s:[], s:o*, s:{s:s, s:s}, s:o}", "Image",
+    *out = host ? json_pack("{s:s, s:s, s:s, s:o, s:[s], s:[], s:o*, s:o, s:o}", "Image",
                             request->image_id, "Hostname", request->hostname, "WorkingDir", "/",
                             "User", json_sprintf("%u:%u", spec->uid, spec->gid), "Entrypoint",
                             JOIN_DIR "/" JOIN_PROGRAM, "Cmd", "Healthcheck", no_healthcheck(body),
-                            "Labels", LABEL_STEP, spec->step, LABEL_OWNER, request->owner,
-                            "HostConfig", host)
+                            "Labels", label_object(body), "HostConfig", host)
                 : NULL;
     return *out || no_memory(err);
 }
@@ -379,12 +406,14 @@ static bool make_body(const struct body *body, json_t **out, struct err *err)
 bool container_body(const struct run_spec *spec, const struct container_request *request,
                     json_t **body, struct err *err)
 {
-    autojson *mounts = json_array(), *tmpfs = json_object(), *binds = json_array();
+    autojson *mounts = json_array(), *tmpfs = json_object(), *binds = json_array(),
+             *devices = json_array();
     const struct body making = {.spec = spec,
                                 .request = request,
                                 .mounts = mounts,
                                 .tmpfs = tmpfs,
                                 .binds = binds,
+                                .devices = devices,
                                 .podman = strcmp(request->engine, "podman") == 0};
 
     return make_body(&making, body, err);

@@ -227,6 +227,8 @@ static bool list_shown(struct cell *cell, struct err *err)
         const struct mount *mount = &plan->mounts[i];
         struct shown *one = &cell->shown[cell->shown_count];
 
+        if (mount->role == MOUNT_DEVICE)
+            continue; /* a node of the container's own */
         if (mount->kind == MOUNT_BIND)
             *one = (struct shown){SHOWN_SAME, mount->target, mount->source.dev, mount->source.ino};
         else if (mount->kind == MOUNT_OWN && mount->role == MOUNT_OUTPUT)

@@ -158,6 +158,38 @@ package() {
     CALLER=plain as_caller denied
 }
 
+@test "--device shows a device of the host below /dev" {
+    device() {
+        run -0 cell --device /dev/random:/dev/deep/er/entropy -- sh -c '
+            head -c 8 /dev/deep/er/entropy | wc -c'
+        assert_equal output "$output" 8
+        local bad
+        for bad in "/etc/passwd:/dev/p" "/dev/random:/tmp/r" "/dev/random:/dev/null" "/dev/random:/dev/pts/0" /dev/tty; do
+            run --separate-stderr cell --device "$bad" -- touch started
+            assert_refused mount.denied
+        done
+        run --separate-stderr cell --device /dev/random:/dev/r:r -- touch started
+        assert_refused option.invalid
+        run --separate-stderr cell --device /dev/stepcell-none -- touch started
+        assert_refused mount.source-missing
+        [ ! -e started ]
+    }
+    each_caller device
+}
+
+@test "a device that only root of the host may open stays closed to the cell's root" {
+    closed() {
+        run -0 cell --device "$CLOSED:/dev/closed" -- sh -c '
+            head -c 8 /dev/closed 2>/dev/null && echo opened
+            stat -c %F /dev/closed'
+        assert_equal output "$output" "character special file"
+    }
+    CLOSED=$(mktemp -d "$TEST_DIR/device.XXXXXX")/closed
+    chmod 0755 "${CLOSED%/*}"
+    mknod -m 0600 "$CLOSED" c 1 5 # another /dev/zero
+    each_caller closed
+}
+
 @test "--volume and --mount follow docker's grammar" {
     grammar() {
         package

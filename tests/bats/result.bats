@@ -6,7 +6,7 @@ SHAPE='
     .schema == "stepcell.result/1" and (.id | type == "string" and length > 0)
     and (.outcome | IN("exited", "signaled", "timed-out", "canceled", "refused", "failed", "unknown"))
     and (.exit_code | type == "number") and (.signal | type | IN("null", "number"))
-    and .engine == $engine
+    and .engine == $engine and (.labels | type == "object")
     and (.output | all(.stdout, .stderr; (.bytes | type == "number")
         and (.lines | type | IN("number", "null")) and (.sha256 | type | IN("string", "null"))))
     and (.outputs | type == "object") and (.oom_killed | type == "boolean")
@@ -35,6 +35,22 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         done
     }
     each_caller ran
+}
+
+@test "--label is kept in the result" {
+    labeled() {
+        run -0 cell --label team=build --label "note=a = b" --label flag --label team=deploy -- true
+        assert_equal labels "$(result_field '.labels | tojson')" '{"team":"deploy","note":"a = b","flag":""}'
+        local bad
+        for bad in "" "=x" stepcell.step=1 $'k=\xff'; do
+            run --separate-stderr cell --label "$bad" -- true
+            assert_refused option.invalid
+        done
+        run -0 cell -- true
+        assert_equal labels "$(result_field '.labels | tojson')" '{}'
+    }
+    as_caller labeled
+    CALLER=plain as_caller labeled
 }
 
 @test "the result of a refusal has the documented shape and the error" {

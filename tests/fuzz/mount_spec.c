@@ -1,4 +1,4 @@
-/* --package, --volume, --mount and --tmpfs: the first byte chooses the grammar. */
+/* --package, --volume, --mount, --tmpfs and --device: the first byte chooses the grammar. */
 #include "tests/fuzz/fuzz.h"
 
 #include "mounts/mount_spec.h"
@@ -11,7 +11,7 @@ static bool package(const char *text, struct mount_spec *spec, struct err *err)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool (*const grammars[])(const char *, struct mount_spec *, struct err *) = {
-        package, mount_spec_volume, mount_spec_mount, mount_spec_tmpfs};
+        package, mount_spec_volume, mount_spec_mount, mount_spec_tmpfs, mount_spec_device};
     uint8_t choice = fuzz_choice(&data, &size) % ARRAY_SIZE(grammars);
     autofree char *text = fuzz_text(&data, &size);
     struct mount_spec spec = {0};

@@ -441,6 +441,28 @@ static void test_overlay(void **state)
                         "lowerdir=/a\\:b\\\\c,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
 }
 
+static void test_body_devices_and_labels(void **state)
+{
+    struct mount device = {.kind = MOUNT_BIND,
+                           .role = MOUNT_DEVICE,
+                           .target = "/dev/f",
+                           .source = {.resolved = "/dev/fuse"}};
+    struct mount_plan plan = {&device, 1};
+    autojson *labels = json_pack("[s, s]", "a=b", "stepcell.step=lie");
+    struct run_spec spec = {.plan = &plan, .labels = labels};
+    struct err err;
+    autojson *body = body_of(&spec, &err);
+    const json_t *host = json_object_get(body, "HostConfig");
+    const json_t *one = json_array_get(json_object_get(host, "Devices"), 0);
+
+    (void)state;
+    assert_string_equal(json_text(one, "PathOnHost"), "/dev/fuse");
+    assert_string_equal(json_text(one, "PathInContainer"), "/dev/f");
+    assert_int_equal(json_array_size(json_object_get(host, "Mounts")), 1); /* stepcell's own */
+    assert_string_equal(json_text(json_object_get(body, "Labels"), "a"), "b");
+    assert_string_equal(json_text(json_object_get(body, "Labels"), "stepcell.step"), "s1");
+}
+
 /* What is written in another way for Podman. */
 static void test_podman_body(void **state)
 {
@@ -505,13 +527,21 @@ static void test_body_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_images),      cmocka_unit_test(test_states),
-        cmocka_unit_test(test_waits),       cmocka_unit_test(test_ids_and_messages),
-        cmocka_unit_test(test_history),     cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_files),       cmocka_unit_test(test_owners),
-        cmocka_unit_test(test_body),        cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_podman_body), cmocka_unit_test(test_body_refused),
+        cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_ids_and_messages),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_body_devices_and_labels),
+        cmocka_unit_test(test_podman_body),
+        cmocka_unit_test(test_body_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

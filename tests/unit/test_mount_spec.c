@@ -125,6 +125,42 @@ static void mounts_take_csv(void **state)
     }
 }
 
+static void devices_have_dockers_grammar(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *source; /* NULL: refused */
+        const char *target;
+    } table[] = {
+        {"/dev/fuse", "/dev/fuse", "/dev/fuse"},
+        {"/dev/fuse:/dev/f", "/dev/fuse", "/dev/f"},
+        {"/dev/fuse:/dev/f:rwm", "/dev/fuse", "/dev/f"},
+        {"/dev/fuse:/dev/f:rw", "/dev/fuse", "/dev/f"},
+        {"", NULL, NULL},
+        {":/dev/f", NULL, NULL},
+        {"/dev/fuse:", NULL, NULL},
+        {"/dev/fuse:f", NULL, NULL},
+        {"/dev/fuse:/dev/f:", NULL, NULL},
+        {"/dev/fuse:/dev/f:r", NULL, NULL},
+        {"/dev/fuse:/dev/f:rwm:x", NULL, NULL},
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mount_spec spec = {0};
+
+        if (!table[i].source) {
+            assert_refused(mount_spec_device(table[i].text, &spec, &err), ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_ok(mount_spec_device(table[i].text, &spec, &err));
+        assert_string_equal(spec.source, table[i].source);
+        assert_string_equal(spec.target, table[i].target);
+        mount_spec_release(&spec);
+    }
+}
+
 static void tmpfs_has_docker_s_options(void **state)
 {
     static const struct {
@@ -196,9 +232,23 @@ static void targets_of_the_cell_itself_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(refused); i++)
-        assert_refused(mount_rules_check_target(refused[i], &err), ERR_MOUNT_DENIED);
+        assert_refused(mount_rules_check_target(refused[i], MOUNT_VOLUME, &err), ERR_MOUNT_DENIED);
     for (size_t i = 0; i < COUNT(allowed); i++)
-        assert_ok(mount_rules_check_target(allowed[i], &err));
+        assert_ok(mount_rules_check_target(allowed[i], MOUNT_VOLUME, &err));
+}
+
+static void devices_go_below_dev(void **state)
+{
+    static const char *const refused[] = {"/",         "/dev",       "/device",    "/tmp/x",
+                                          "/dev/null", "/dev/pts/0", "/dev/shm/x", "/dev/fd"};
+    static const char *const allowed[] = {"/dev/fuse", "/dev/net/tun", "/dev/nullx"};
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(refused); i++)
+        assert_refused(mount_rules_check_target(refused[i], MOUNT_DEVICE, &err), ERR_MOUNT_DENIED);
+    for (size_t i = 0; i < COUNT(allowed); i++)
+        assert_ok(mount_rules_check_target(allowed[i], MOUNT_DEVICE, &err));
 }
 
 int main(void)
@@ -207,6 +257,8 @@ int main(void)
         cmocka_unit_test(packages_have_names),
         cmocka_unit_test(volumes_have_dockers_grammar),
         cmocka_unit_test(mounts_take_csv),
+        cmocka_unit_test(devices_have_dockers_grammar),
+        cmocka_unit_test(devices_go_below_dev),
         cmocka_unit_test(tmpfs_has_size_and_mode),
         cmocka_unit_test(tmpfs_has_docker_s_options),
         cmocka_unit_test(targets_of_the_cell_itself_are_refused),
