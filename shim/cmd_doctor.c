@@ -374,41 +374,27 @@ static void print_findings(const struct doctor *doctor)
     print_out("%s\n", doctor->ready ? "Steps can run here." : "Steps cannot run here.");
 }
 
-static bool parse(int argc, char **argv, struct doctor *doctor, bool *json, bool *help,
-                  struct err *err)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            *json = true;
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            *help = true;
-        else if (strcmp(argv[i], "--store") == 0 && i + 1 < argc)
-            doctor->store = argv[++i];
-        else if (strncmp(argv[i], "--store=", 8) == 0)
-            doctor->store = argv[i] + 8;
-        else
-            return err_set(err, ERR_OPTION_INVALID, "unknown option '%s'", argv[i]);
-    }
-    return true;
-}
-
 int cmd_doctor(int argc, char **argv)
 {
     struct doctor doctor = {.opened = STORE_INIT, .temporary_path = TEMPORARY_STORE, .ready = true};
     autojson *findings = json_array();
-    bool json = false, help = false;
-    struct err err;
+    bool json = false;
+    const struct option_spec options[] = {
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--store", "DIR", &doctor.store, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell doctor [OPTIONS]",
+        .about = "Tells what this host can do, one line a finding, with the fix. Ends with 0 when\n"
+                 "steps can run here, else with 1.",
+        .options = options,
+    };
+    size_t words;
+    int status;
 
-    if (!findings || !parse(argc, argv, &doctor, &json, &help, &err)) {
-        print_err(&err);
-        return STATUS_FAILED;
-    }
-    if (help) {
-        print_out("Usage: stepcell doctor [--json] [--store DIR]\n\nTells what this host can do, "
-                  "one line "
-                  "a finding, with the fix.\nExits with 0 when steps can run here, else with 1.\n");
-        return 0;
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     doctor.findings = findings;
     check_kernel(&doctor);
     check_settings(&doctor);

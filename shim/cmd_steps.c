@@ -20,7 +20,7 @@
 /* What all five begin with. */
 struct request {
     const char *id, *store_option, *since, *timeout, *result;
-    bool json, follow, help;
+    bool json, follow;
     bool damaged_too; /* a step of which nobody can tell what it did */
     char *store;
     struct step_dir step;
@@ -66,42 +66,29 @@ static bool find_step(struct request *request, struct err *err)
            request->damaged_too;
 }
 
-/* Reads the options that `names` has; the id may stand alone. False with status set when that was
- * all: help, or an error. */
-static bool begin(int argc, char **argv, struct request *request, const struct option_spec *options,
-                  const char *help, int *status)
+/* Reads the options; the id may stand alone. False with *status when that was all: help, or an
+ * error. */
+static bool begin(int argc, char **argv, struct request *request, const struct command *command,
+                  int *status)
 {
-    size_t words = 0;
     struct err err;
+    size_t words;
 
-    if (!options_read(argc, argv, options, &request->help, &words, &err)) {
-        *status = command_failed(&err);
+    if (!command_begin(argc, argv, command, &words, status))
         return false;
-    }
-    if (request->help) {
-        print_out("%s", help);
-        *status = 0;
-        return false;
-    }
     if (words == 1 && !request->id)
         request->id = argv[0];
     else if (words > 0)
         err_set(&err, ERR_OPTION_INVALID, "'%s' is one word too many", argv[words - 1]);
-    if ((words > 0 && request->id != argv[0]) || !find_step(request, &err)) {
-        *status = command_failed(&err);
-        return false;
-    }
-    return true;
+    if ((words == 0 || request->id == argv[0]) && find_step(request, &err))
+        return true;
+    *status = command_failed(&err);
+    return false;
 }
 
 #define ID_OPTIONS                                                                                 \
-    {"--id", NULL, &request.id, NULL},                                                             \
-    {                                                                                              \
-        "--store", NULL, &request.store_option, NULL                                               \
-    }
-#define ID_HELP                                                                                    \
-    "  --id ID          the step; its id may also stand alone\n"                                   \
-    "  --store DIR      the store that it was started with\n"
+    OPTION("--id", "ID", &request.id, "the step; its id may also stand alone"),                    \
+        OPTION("--store", "DIR", &request.store_option, "the store that it was started with")
 
 static const char *state_text(const struct request *request)
 {
@@ -139,16 +126,22 @@ int cmd_status(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
     const struct option_spec options[] = {
-        ID_OPTIONS, {"--json", NULL, NULL, &request.json}, {NULL, NULL, NULL, NULL}};
-    static const char help[] = "Usage: stepcell status [--json] --id ID\n\n"
-                               "Tells what is known of a durable step.\n\n" ID_HELP
-                               "  --json           as JSON, with the result and the ledger\n";
+        ID_OPTIONS,
+        FLAG("--json", &request.json, "as JSON, with the result and the ledger"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell status [OPTIONS] --id ID",
+        .about = "Tells what is known of a durable step.",
+        .words_max = 1,
+        .options = options,
+    };
     const char *outcome;
     json_t *status;
     struct err err;
     int ended;
 
-    if (!begin(argc, argv, &request, options, help, &ended))
+    if (!begin(argc, argv, &request, &command, &ended))
         return ended;
     status = status_json(&request, &err);
     if (!status)
@@ -185,17 +178,23 @@ static bool stop_looking(void *data, int signal, struct err *err)
 int cmd_logs(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS,
-                                          {"--json", NULL, NULL, &request.json},
-                                          {"--follow", "-f", NULL, &request.follow},
-                                          {"--since", NULL, &request.since, NULL},
-                                          {NULL, NULL, NULL, NULL}};
-    static const char help[] =
-        "Usage: stepcell logs [--follow] [--since SEQ] [--json] --id ID\n\n"
-        "Replays the output of a durable step: its stdout to stdout, its stderr to "
-        "stderr.\n\n" ID_HELP "  --since SEQ      begin with the event of this number\n"
-        "  --json           the events instead, one JSON object on each line\n"
-        "  -f, --follow     wait for what is still to come, until the step has ended\n";
+    const struct option_spec options[] = {
+        ID_OPTIONS,
+        OPTION("--since", "SEQ", &request.since, "begin with the event of this number"),
+        FLAG("--json", &request.json, "the events instead, one JSON object on each line"),
+        {.name = "--follow",
+         .shorthand = "-f",
+         .flag = &request.follow,
+         .help = "wait for what is still to come, until the step has ended"},
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell logs [OPTIONS] --id ID",
+        .about =
+            "Replays the output of a durable step: its stdout to stdout, its stderr to stderr.",
+        .words_max = 1,
+        .options = options,
+    };
     struct follow_request what = {.look_after = look_after,
                                   .on_signal = stop_looking,
                                   .verbosity = PRINT_NORMAL,
@@ -205,7 +204,7 @@ int cmd_logs(int argc, char **argv)
     uint64_t lost;
     int status;
 
-    if (!begin(argc, argv, &request, options, help, &status))
+    if (!begin(argc, argv, &request, &command, &status))
         return status;
     if (request.since && !num_parse(request.since, INT64_MAX, &what.since)) {
         err_set(&err, ERR_OPTION_INVALID, "'%s' is no number of an event", request.since);
@@ -237,15 +236,18 @@ static int give_result(const struct request *request, const json_t *result)
 int cmd_wait(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS,
-                                          {"--timeout", NULL, &request.timeout, NULL},
-                                          {"--result", NULL, &request.result, NULL},
-                                          {NULL, NULL, NULL, NULL}};
-    static const char help[] =
-        "Usage: stepcell wait [--timeout DUR] [--result FILE] --id ID\n\n"
-        "Waits until a durable step has ended, and ends with its exit status.\n\n" ID_HELP
-        "  --timeout DUR    wait no longer: 124, and the step goes on\n"
-        "  --result FILE    write the result of the step there\n";
+    const struct option_spec options[] = {
+        ID_OPTIONS,
+        OPTION("--timeout", "DUR", &request.timeout, "wait no longer: 124, and the step goes on"),
+        OPTION("--result", "FILE", &request.result, "write the result of the step there"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell wait [OPTIONS] --id ID",
+        .about = "Waits until a durable step has ended, and ends with its exit status.",
+        .words_max = 1,
+        .options = options,
+    };
     struct follow_request what = {
         .to_the_end = true, .look_after = look_after, .on_signal = stop_looking, .data = &request};
     autojson *result = NULL;
@@ -253,7 +255,7 @@ int cmd_wait(int argc, char **argv)
     uint64_t lost;
     int status;
 
-    if (!begin(argc, argv, &request, options, help, &status))
+    if (!begin(argc, argv, &request, &command, &status))
         return status;
     if (request.timeout && !num_parse_duration(request.timeout, &what.timeout_ms)) {
         err_set(&err, ERR_OPTION_INVALID, "'%s' is no value for --timeout", request.timeout);
@@ -271,17 +273,24 @@ int cmd_wait(int argc, char **argv)
 int cmd_cancel(int argc, char **argv)
 {
     autorequest request = REQUEST_INIT;
-    const struct option_spec options[] = {ID_OPTIONS, {NULL, NULL, NULL, NULL}};
-    static const char help[] =
-        "Usage: stepcell cancel --id ID\n\n"
-        "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked again.\n"
-        "Its outcome is 'canceled', its exit status 143.\n\n" ID_HELP;
+    const struct option_spec options[] = {
+        ID_OPTIONS,
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell cancel [OPTIONS] --id ID",
+        .about =
+            "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked\n"
+            "again. Its outcome is 'canceled', its exit status 143.",
+        .words_max = 1,
+        .options = options,
+    };
     const struct timespec moment = {.tv_nsec = CANCEL_MS * 1000000L};
     bool finished = false;
     struct err err;
     int status;
 
-    if (!begin(argc, argv, &request, options, help, &status))
+    if (!begin(argc, argv, &request, &command, &status))
         return status;
     for (int i = 0; i < CANCEL_TRIES; i++) {
         if (finished || request.state == LEDGER_FINISHED) {
@@ -339,16 +348,23 @@ int cmd_forget(int argc, char **argv)
     autorequest request = REQUEST_INIT;
     bool force = false;
     const struct option_spec options[] = {
-        ID_OPTIONS, {"--force", NULL, NULL, &force}, {NULL, NULL, NULL, NULL}};
-    static const char help[] = "Usage: stepcell forget [--force] --id ID\n\n"
-                               "Removes what is kept of a durable step that has ended: its output, "
-                               "its result, and its id,\nwhich may then be used again.\n\n" ID_HELP
-                               "  --force          also events that no receiver has confirmed\n";
+        ID_OPTIONS,
+        FLAG("--force", &force, "also events that no receiver has confirmed"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell forget [OPTIONS] --id ID",
+        .about =
+            "Removes what is kept of a durable step that has ended: its output, its result, and\n"
+            "its id, which may then be used again.",
+        .words_max = 1,
+        .options = options,
+    };
     struct err err;
     int status;
 
     request.damaged_too = true;
-    if (!begin(argc, argv, &request, options, help, &status))
+    if (!begin(argc, argv, &request, &command, &status))
         return status;
     if (!may_forget(&request, &err) || (!force && !is_delivered(&request, &err)))
         return command_failed(&err);

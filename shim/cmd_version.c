@@ -1,26 +1,24 @@
-#include <string.h>
-
-#include "base/err.h"
+#include "shim/command.h"
 #include "shim/commands.h"
 #include "shim/print.h"
 
 int cmd_version(int argc, char **argv)
 {
-    if (argc > 0 && strcmp(argv[0], "--json") == 0) {
-        print_out("{\"schema\": \"stepcell.version/1\", \"version\": \"%s\"}\n", STEPCELL_VERSION);
-        return 0;
-    }
-    if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
-        print_out("Usage: stepcell version [--json]\n\nPrints the version of stepcell.\n");
-        return 0;
-    }
-    if (argc > 0) {
-        struct err err;
+    bool json = false;
+    const struct option_spec options[] = {FLAG("--json", &json, "as JSON"), OPTIONS_END};
+    const struct command command = {
+        .usage = "stepcell version [OPTIONS]",
+        .about = "Prints the version of stepcell.",
+        .options = options,
+    };
+    size_t words;
+    int status;
 
-        err_set(&err, ERR_OPTION_INVALID, "unknown option '%s'", argv[0]);
-        print_err(&err);
-        return STATUS_FAILED;
-    }
-    print_out("stepcell %s\n", STEPCELL_VERSION);
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    if (json)
+        print_out("{\"schema\": \"stepcell.version/1\", \"version\": \"%s\"}\n", STEPCELL_VERSION);
+    else
+        print_out("stepcell %s\n", STEPCELL_VERSION);
     return 0;
 }

@@ -42,8 +42,8 @@ static bool read_option(int argc, char **argv, int *i, const struct option_spec 
     return true;
 }
 
-bool options_read(int argc, char **argv, const struct option_spec *options, bool *help,
-                  size_t *word_count, struct err *err)
+static bool read_options(int argc, char **argv, const struct command *command, bool *help,
+                         size_t *word_count, struct err *err)
 {
     size_t words = 0;
     bool only_words = false;
@@ -55,12 +55,63 @@ bool options_read(int argc, char **argv, const struct option_spec *options, bool
             only_words = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             *help = true;
-        } else if (!read_option(argc, argv, &i, options, err)) {
+        } else if (!read_option(argc, argv, &i, command->options, err)) {
             return false;
         }
     }
     *word_count = words;
-    return true;
+    if (*help || (words >= command->words_min && words <= command->words_max))
+        return true;
+    if (command->missing)
+        err_set(err, ERR_OPTION_INVALID, "%s", command->missing);
+    else
+        err_set(err, ERR_OPTION_INVALID, "'%s' is one word too many", argv[words - 1]);
+    return err_hint(err, "--help tells how the command is used");
+}
+
+bool command_add_option_help(struct buf *text, const char *shorthand, const char *name,
+                             const char *argument, const char *help)
+{
+    autofree char *left =
+        text_printf("%s%s%s", name, argument ? " " : "", argument ? argument : "");
+
+    return left && buf_printf(text, "  %s%s%-30s %s\n", shorthand ? shorthand : "  ",
+                              shorthand ? ", " : "  ", left, help);
+}
+
+static void print_help(const struct command *command)
+{
+    autobuf text = BUF_INIT(65536);
+    const char *form = command->usage;
+
+    for (const char *lead = "Usage:"; *form; lead = "      ") {
+        size_t len = strcspn(form, "\n");
+
+        buf_printf(&text, "%s %.*s\n", lead, (int)len, form);
+        form += len + (form[len] == '\n');
+    }
+    buf_printf(&text, "\n%s\n\n", command->about);
+    for (const struct option_spec *option = command->options; option->name; option++)
+        command_add_option_help(&text, option->shorthand, option->name, option->argument,
+                                option->help);
+    command_add_option_help(&text, "-h", "--help", NULL, "this text");
+    print_out("%s", text.data);
+}
+
+bool command_begin(int argc, char **argv, const struct command *command, size_t *words, int *status)
+{
+    bool help = false;
+    struct err err;
+
+    if (!read_options(argc, argv, command, &help, words, &err)) {
+        *status = command_failed(&err);
+        return false;
+    }
+    if (help) {
+        print_help(command);
+        *status = 0;
+    }
+    return !help;
 }
 
 int command_failed(const struct err *err)

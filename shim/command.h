@@ -1,29 +1,63 @@
-/* What the commands have in common that are not `run`: options without a table of their own, and
- * how they fail and print. */
+/* What the commands have in common that are not `run`: options, help, and how they fail and print.
+ */
 #ifndef STEPCELL_SHIM_COMMAND_H
 #define STEPCELL_SHIM_COMMAND_H
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 
 /* What stepcell exits with when it or an engine failed, or nothing was started. */
 #define STATUS_FAILED 125
 
-/* One option of a command: where its value goes, or where `true` goes when it takes none. */
+/* One option of a command, as the parser, the help text, the manual pages and the completion of
+ * shells know it. Its value goes to *value; a flag has none, and sets *flag. */
 struct option_spec {
     const char *name;      /* "--platform" */
     const char *shorthand; /* "-q", or NULL */
+    const char *argument;  /* the name of its value, "FILE", or its words, "auto|none" */
     const char **value;
     bool *flag;
+    const char *help; /* one line */
+};
+
+#define OPTION(name_, argument_, value_, help_)                                                    \
+    {                                                                                              \
+        .name = (name_), .argument = (argument_), .value = (value_), .help = (help_)               \
+    }
+#define FLAG(name_, flag_, help_)                                                                  \
+    {                                                                                              \
+        .name = (name_), .flag = (flag_), .help = (help_)                                          \
+    }
+#define OPTION_QUIET(flag_)                                                                        \
+    {                                                                                              \
+        .name = "--quiet", .shorthand = "-q", .flag = (flag_), .help = "no messages but errors"    \
+    }
+#define OPTIONS_END                                                                                \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
+
+/* A command that is not `run`. */
+struct command {
+    const char *usage;   /* "stepcell image pull [OPTIONS] REFERENCE"; a line for each form */
+    const char *about;   /* whole sentences; lines of 80 characters at the most */
+    const char *missing; /* what is said unless the words that are no options are as many as: */
+    size_t words_min, words_max;
+    const struct option_spec *options; /* end with OPTIONS_END */
 };
 
 /*
- * Reads options until "--" or the end; *words are what is left over, in order, inside argv.
- * `options` ends with a nameless one. `--help` sets *help.
+ * Reads options until "--" or the end; what is left over, *words, stands at the beginning of argv.
+ * False when that was all, with the exit status: --help was printed, or an error.
  */
-bool options_read(int argc, char **argv, const struct option_spec *options, bool *help,
-                  size_t *word_count, struct err *err);
+bool command_begin(int argc, char **argv, const struct command *command, size_t *words,
+                   int *status);
+
+/* Adds the line of an option to a help text. */
+bool command_add_option_help(struct buf *text, const char *shorthand, const char *name,
+                             const char *argument, const char *help);
 
 /* Prints the error; the exit status. */
 int command_failed(const struct err *err);

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "shim/command.h"
 #include "shim/options_table.h"
 #include "shim/relay/sink.h"
 
@@ -456,13 +457,11 @@ char *options_help(const char *command)
             : "Starts one step in a cell made of IMAGE, prints its id, and returns once it is\n"
               "recorded. 'stepcell wait', 'logs', 'status' and 'cancel' take the id.");
     for (size_t i = 0; i < count; i++) {
-        autofree char *left = text_printf("--%s%s%s", table[i].name, table[i].value ? " " : "",
-                                          table[i].value ? table[i].value : "");
-        char letter[5] = "    ";
+        autofree char *name = text_printf("--%s", table[i].name);
+        char letter[] = {'-', table[i].letter, '\0'};
 
-        if (table[i].letter)
-            snprintf(letter, sizeof(letter), "-%c, ", table[i].letter);
-        buf_printf(&text, "  %s%-30s %s\n", letter, left ? left : "", table[i].help);
+        command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
+                                table[i].value, table[i].help);
     }
     return buf_take(&text);
 }

@@ -275,27 +275,35 @@ int command_ensure(int argc, char **argv)
 {
     CLEANUP(ensure_release) struct ensure ensure = {.engine = "docker", .pull = "missing"};
     const char *report_fd = "1";
-    bool help = false;
     const struct option_spec options[] = {
-        {"--engine", NULL, &ensure.engine, NULL},     {"--host", NULL, &ensure.host, NULL},
-        {"--platform", NULL, &ensure.platform, NULL}, {"--pull", NULL, &ensure.pull, NULL},
-        {"--user", NULL, &ensure.user, NULL},         {"--progress", NULL, &ensure.progress, NULL},
-        {"--report", NULL, &report_fd, NULL},         {"--id", NULL, &ensure.id, NULL},
-        {"--load", NULL, &ensure.load, NULL},         {NULL, NULL, NULL, NULL},
+        OPTION("--engine", "docker|podman", &ensure.engine, "whose daemon"),
+        OPTION("--host", "URL", &ensure.host, "where it listens"),
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &ensure.platform, "of the image"),
+        OPTION("--pull", "missing|always|never", &ensure.pull, "when to ask the registry"),
+        OPTION("--user", "USER[:GROUP]", &ensure.user, "of the step, default the image's"),
+        OPTION("--progress", "auto|plain|none", &ensure.progress, "of a pull, on stderr"),
+        OPTION("--report", "FD", &report_fd, "the descriptor for the lines, default stdout"),
+        OPTION("--id", "ID", &ensure.id, "the image's, known already"),
+        OPTION("--load", "FILE", &ensure.load, "an archive that the daemon takes over first"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell-docker ensure [OPTIONS] REFERENCE",
+        .about = "Makes an image present in a daemon, and writes a line of JSON about it.",
+        .missing = "one image reference is needed",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
     };
     autojson *report = NULL;
     struct err err;
     size_t words;
-    int fd = -1;
+    int status, fd = -1;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     if (!report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
-    if (help || words != 1) {
-        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
-        return command_failed(&err);
-    }
     ensure.given = argv[0];
     if (ensure_image(&ensure, &report, &err))
         return report_write(fd, report) ? 0 : STATUS_FAILED;

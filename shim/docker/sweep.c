@@ -48,20 +48,26 @@ int command_sweep(int argc, char **argv)
 {
     const struct endpoint_caller caller = endpoint_caller_now();
     const char *engine = "docker", *host = NULL, *step = NULL;
-    bool help = false;
     const struct option_spec options[] = {
-        {"--engine", NULL, &engine, NULL},
-        {"--host", NULL, &host, NULL},
-        {"--step", NULL, &step, NULL},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--engine", "docker|podman", &engine, "whose daemon"),
+        OPTION("--host", "URL", &host, "where it listens"),
+        OPTION("--step", "ID", &step, "of this step alone, default of all that are abandoned"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell-docker sweep [OPTIONS]",
+        .about = "Removes containers whose stepcell is gone.",
+        .options = options,
     };
     autoendpoint endpoint = {0};
     autoclient *client = NULL;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err) ||
-        !endpoint_find(engine, host, &caller, &endpoint, &err) ||
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    if (!endpoint_find(engine, host, &caller, &endpoint, &err) ||
         !client_open(engine, &endpoint, &client, &err))
         return STATUS_FAILED;
     return sweep_containers(client, step) == 0 ? 0 : STATUS_FAILED;

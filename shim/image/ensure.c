@@ -6,21 +6,6 @@
 #include "shim/print.h"
 #include "shim/report.h"
 
-static const char help_text[] =
-    "Usage: stepcell-image ensure [OPTIONS] REFERENCE\n\n"
-    "Makes an image and its layers present, and writes a line of JSON about it, and before it "
-    "lines\n"
-    "about the progress of a pull.\n\n"
-    "  --store DIR       the image store\n"
-    "  --platform P      OS/ARCH[/VARIANT]\n"
-    "  --pull POLICY     missing, always or never\n"
-    "  --user U          the step's USER[:GROUP]; the image's by default\n"
-    "  --map-user IDS    UID:GID of the step, or 'config' to look them up\n"
-    "  --progress MODE   auto, plain or none\n"
-    "  --report FD       the descriptor for the lines; stdout by default\n"
-    "  --lock FD         the store's lock, opened, which the caller shares: what this has made\n"
-    "                    stays as long as the caller keeps it\n";
-
 static bool parse_policy(const char *text, enum fetch_policy *policy, struct err *err)
 {
     static const char *const names[] = {
@@ -40,37 +25,40 @@ int command_ensure(int argc, char **argv)
 {
     struct obtain obtain = OBTAIN_INIT;
     const char *pull = NULL, *report_fd = "1", *lock_fd = NULL;
-    bool help = false;
     const struct option_spec options[] = {
-        {"--store", NULL, &obtain.store, NULL},
-        {"--platform", NULL, &obtain.platform, NULL},
-        {"--pull", NULL, &pull, NULL},
-        {"--user", NULL, &obtain.user, NULL},
-        {"--map-user", NULL, &obtain.map_user, NULL},
-        {"--progress", NULL, &obtain.progress, NULL},
-        {"--report", NULL, &report_fd, NULL},
-        {"--lock", NULL, &lock_fd, NULL},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--store", "DIR", &obtain.store, "the image store"),
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &obtain.platform, "default this machine's"),
+        OPTION("--pull", "missing|always|never", &pull, "when to ask the registry"),
+        OPTION("--user", "USER[:GROUP]", &obtain.user, "of the step, default the image's"),
+        OPTION("--map-user", "UID:GID", &obtain.map_user,
+               "of the step, or 'config' to look them up"),
+        OPTION("--progress", "auto|plain|none", &obtain.progress,
+               "of a pull, on stderr; auto by default"),
+        OPTION("--report", "FD", &report_fd, "the descriptor for the lines, default stdout"),
+        OPTION("--lock", "FD", &lock_fd, "the store's lock, opened, which the caller shares"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell-image ensure [OPTIONS] REFERENCE",
+        .about = "Makes an image and its layers present, and writes a line of JSON about it, and\n"
+                 "before it lines about the progress of a pull.",
+        .missing = "one image reference is needed",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
     };
     autojson *report = NULL;
     struct err err;
     size_t words;
+    int status;
     int fd = -1;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     if (!report_parse_fd(report_fd, &fd, &err) ||
         (lock_fd && !report_parse_fd(lock_fd, &obtain.lock, &err)) ||
         !parse_policy(pull, &obtain.policy, &err))
         return command_failed(&err);
-    if (words != 1) {
-        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
-        return command_failed(&err);
-    }
     obtain.reference = argv[0];
     /* A person wants one line; a program that has a descriptor for it wants all. */
     obtain.report = fd > STDERR_FILENO ? fd : -1;

@@ -5,13 +5,6 @@
 #include "shim/print.h"
 #include "shim/report.h"
 
-static const char help_text[] =
-    "Usage: stepcell image export [OPTIONS] REFERENCE TARGET\n\n"
-    "Writes an image of the store as an OCI image layout.\n\n"
-    "  TARGET        oci:DIR[:TAG] or oci-archive:FILE[:TAG]; the tag is 'latest' by default\n"
-    "  --platform P  OS/ARCH[/VARIANT]; this machine's by default\n"
-    "  --store DIR   the image store\n";
-
 static bool export_image(const struct store *store, const char *from, const char *to,
                          const char *platform_text, struct err *err)
 {
@@ -48,29 +41,31 @@ static int report(int fd, bool exported, const struct err *err)
 int command_export(int argc, char **argv)
 {
     const char *store_option = NULL, *platform = NULL, *report_fd = NULL;
-    bool help = false;
     const struct option_spec options[] = {
-        {"--platform", NULL, &platform, NULL},
-        {"--store", NULL, &store_option, NULL},
-        {"--report", NULL, &report_fd, NULL},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &platform, "default this machine's"),
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTION("--report", "FD", &report_fd,
+               "a line of JSON to this descriptor, also of a failure"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image export [OPTIONS] REFERENCE TARGET",
+        .about = "Writes an image of the store as an OCI image layout. TARGET is oci:DIR[:TAG] or\n"
+                 "oci-archive:FILE[:TAG]; the tag is 'latest' by default.",
+        .missing = "a reference and a target are needed",
+        .words_min = 2,
+        .words_max = 2,
+        .options = options,
     };
     autostore store = STORE_INIT;
     struct err err;
     bool exported;
     size_t words;
+    int status;
     int fd = -1;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words != 2) {
-        err_set(&err, ERR_OPTION_INVALID, "a reference and a target are needed");
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     if (report_fd && !report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
     exported = command_open_store(store_option, &store, &err) &&

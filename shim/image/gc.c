@@ -8,19 +8,6 @@
 #include "shim/image/progress.h"
 #include "shim/print.h"
 
-static const char help_text[] =
-    "Usage: stepcell image gc [OPTIONS]\n\n"
-    "Removes what no image needs any more, and with these options images too, never one that a "
-    "cell\n"
-    "runs:\n\n"
-    "  --unused-for DUR  images that were not used for so long: 90s, 12h, 30d\n"
-    "  --max-size SIZE   then those that were not used for longest, until blobs and layers "
-    "together\n"
-    "                    take so much at most: 500M, 20G\n"
-    "  --dry-run         says what would go, and removes nothing\n"
-    "  --json            as JSON\n"
-    "  --store DIR       the image store\n";
-
 struct listing {
     bool json, dry_run;
     json_t *removed;
@@ -114,26 +101,29 @@ int command_gc(int argc, char **argv)
     struct listing listing = {0};
     struct gc_options gc = {.removed = removed, .data = &listing};
     struct gc_result result;
-    bool help = false;
     const struct option_spec options[] = {
-        {"--unused-for", NULL, &age, NULL},          {"--max-size", NULL, &size, NULL},
-        {"--dry-run", NULL, NULL, &listing.dry_run}, {"--json", NULL, NULL, &listing.json},
-        {"--store", NULL, &store_option, NULL},      {NULL, NULL, NULL, NULL},
+        OPTION("--unused-for", "DUR", &age, "images that were not used for so long: 90s, 12h, 30d"),
+        OPTION("--max-size", "SIZE", &size,
+               "then those not used for longest, until all takes 500M, 20G"),
+        FLAG("--dry-run", &listing.dry_run, "says what would go, and removes nothing"),
+        FLAG("--json", &listing.json, "as JSON"),
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image gc [OPTIONS]",
+        .about =
+            "Removes what no image needs any more, and with --unused-for and --max-size images\n"
+            "too, never one that a cell runs.",
+        .options = options,
     };
     autostore store = STORE_INIT;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words) {
-        err_set(&err, ERR_OPTION_INVALID, "'%s' is too much: 'gc' takes options only", argv[0]);
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     gc.dry_run = listing.dry_run;
     listing.removed = json_array();
     if (!parse(age, size, &gc, &err) || !command_open_store(store_option, &store, &err) ||

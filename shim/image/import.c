@@ -4,43 +4,37 @@
 #include "shim/image/obtain.h"
 #include "shim/print.h"
 
-static const char help_text[] =
-    "Usage: stepcell image import [OPTIONS] SOURCE NAME\n\n"
-    "Gets an image out of a layout or an archive into the store, as if it had come from a "
-    "registry\n"
-    "under NAME, and prints the digest of its manifest.\n\n"
-    "  SOURCE           oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]\n"
-    "  NAME             [HOST/]PATH[:TAG]\n"
-    "  --platform P     OS/ARCH[/VARIANT]; this machine's by default\n"
-    "  --store DIR      the image store\n"
-    "  --progress MODE  auto, plain or none\n"
-    "  -q, --quiet      no progress\n";
-
 int command_import(int argc, char **argv)
 {
     struct obtain obtain = OBTAIN_INIT;
-    bool help = false, quiet = false;
+    bool quiet = false;
     const struct option_spec options[] = {
-        {"--platform", NULL, &obtain.platform, NULL},
-        {"--store", NULL, &obtain.store, NULL},
-        {"--progress", NULL, &obtain.progress, NULL},
-        {"--quiet", "-q", NULL, &quiet},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &obtain.platform, "default this machine's"),
+        OPTION("--store", "DIR", &obtain.store, "the image store"),
+        OPTION("--progress", "auto|plain|none", &obtain.progress,
+               "of a pull, on stderr; auto by default"),
+        OPTION_QUIET(&quiet),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image import [OPTIONS] SOURCE NAME",
+        .about =
+            "Gets an image out of a layout or an archive into the store, as if it had come from\n"
+            "a registry under NAME, and prints the digest of its manifest. SOURCE is\n"
+            "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF], and NAME\n"
+            "[HOST/]PATH[:TAG].",
+        .missing = "a source and a name are needed",
+        .words_min = 2,
+        .words_max = 2,
+        .options = options,
     };
     autojson *report = NULL;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words != 2) {
-        err_set(&err, ERR_OPTION_INVALID, "a source and a name are needed");
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     obtain.policy = FETCH_ALWAYS;
     obtain.reference = argv[0];
     obtain.name_as = argv[1];

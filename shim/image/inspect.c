@@ -5,12 +5,6 @@
 #include "shim/image/command.h"
 #include "shim/print.h"
 
-static const char help_text[] = "Usage: stepcell image inspect [OPTIONS] REFERENCE\n\n"
-                                "Shows an image of the store.\n\n"
-                                "  --json        as JSON\n"
-                                "  --platform P  OS/ARCH[/VARIANT]; this machine's by default\n"
-                                "  --store DIR   the image store\n";
-
 /* What is known of the image. */
 struct facts {
     struct image_name name;
@@ -134,12 +128,20 @@ static void print_facts(const struct facts *facts)
 int command_inspect(int argc, char **argv)
 {
     const char *store_option = NULL, *platform_option = NULL;
-    bool help = false, json = false;
+    bool json = false;
     const struct option_spec options[] = {
-        {"--store", NULL, &store_option, NULL},
-        {"--platform", NULL, &platform_option, NULL},
-        {"--json", NULL, NULL, &json},
-        {NULL, NULL, NULL, NULL},
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &platform_option, "default this machine's"),
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image inspect [OPTIONS] REFERENCE",
+        .about = "Shows an image of the store.",
+        .missing = "one image reference is needed",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
     };
     CLEANUP(facts_release) struct facts facts = {.image = IMAGE_INIT};
     autostore store = STORE_INIT;
@@ -147,17 +149,10 @@ int command_inspect(int argc, char **argv)
     struct platform platform;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words != 1) {
-        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     if (!command_parse_reference(argv[0], &reference, &err) ||
         !command_parse_platform(platform_option, &platform, &err) ||
         !command_open_store(store_option, &store, &err) ||

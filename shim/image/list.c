@@ -7,12 +7,6 @@
 #include "shim/image/progress.h"
 #include "shim/print.h"
 
-static const char help_text[] = "Usage: stepcell image list [OPTIONS]\n\n"
-                                "Lists the images in the store: reference, platform, digest, size "
-                                "with all layers, last use.\n\n"
-                                "  --json       as JSON\n"
-                                "  --store DIR  the image store\n";
-
 static void use_text(time_t time, char text[CLOCK_TEXT_MAX])
 {
     const struct timespec when = {.tv_sec = time};
@@ -69,27 +63,27 @@ static bool list(const struct store *store, json_t *images, struct err *err)
 int command_list(int argc, char **argv)
 {
     const char *store_option = NULL;
-    bool help = false, json = false;
+    bool json = false;
     const struct option_spec options[] = {
-        {"--store", NULL, &store_option, NULL},
-        {"--json", NULL, NULL, &json},
-        {NULL, NULL, NULL, NULL},
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image list [OPTIONS]",
+        .about =
+            "Lists the images in the store: reference, platform, digest, size with all layers,\n"
+            "last use.",
+        .options = options,
     };
     autostore store = STORE_INIT;
     autojson *images = NULL;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words) {
-        err_set(&err, ERR_OPTION_INVALID, "'%s' is too much: 'list' takes options only", argv[0]);
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     images = json ? json_array() : NULL;
     if (!command_open_store(store_option, &store, &err) || !list(&store, images, &err))
         return command_failed(&err);

@@ -4,41 +4,36 @@
 #include "shim/image/obtain.h"
 #include "shim/print.h"
 
-static const char help_text[] =
-    "Usage: stepcell image pull [OPTIONS] REFERENCE\n\n"
-    "Gets an image into the store and prints the digest of its manifest.\n\n"
-    "  REFERENCE        [HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG], docker-archive:FILE[:REF]\n"
-    "                   or oci-archive:FILE[:TAG]\n"
-    "  --platform P     OS/ARCH[/VARIANT]; this machine's by default\n"
-    "  --store DIR      the image store\n"
-    "  --progress MODE  auto, plain or none\n"
-    "  -q, --quiet      no progress\n";
-
 int command_pull(int argc, char **argv)
 {
     struct obtain obtain = OBTAIN_INIT;
-    bool help = false, quiet = false;
+    bool quiet = false;
     const struct option_spec options[] = {
-        {"--platform", NULL, &obtain.platform, NULL},
-        {"--store", NULL, &obtain.store, NULL},
-        {"--progress", NULL, &obtain.progress, NULL},
-        {"--quiet", "-q", NULL, &quiet},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &obtain.platform, "default this machine's"),
+        OPTION("--store", "DIR", &obtain.store, "the image store"),
+        OPTION("--progress", "auto|plain|none", &obtain.progress,
+               "of a pull, on stderr; auto by default"),
+        OPTION_QUIET(&quiet),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image pull [OPTIONS] REFERENCE",
+        .about =
+            "Gets an image into the store and prints the digest of its manifest. REFERENCE is\n"
+            "[HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG], docker-archive:FILE[:REF] or\n"
+            "oci-archive:FILE[:TAG].",
+        .missing = "one image reference is needed",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
     };
     autojson *report = NULL;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words != 1) {
-        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     obtain.policy = FETCH_ALWAYS;
     obtain.reference = argv[0];
     if (quiet)

@@ -3,11 +3,6 @@
 #include "shim/image/mapped.h"
 #include "shim/print.h"
 
-static const char help_text[] =
-    "Usage: stepcell image remove [OPTIONS] REFERENCE...\n\n"
-    "Removes references from the store, and what nothing else in it needs.\n\n"
-    "  --store DIR  the image store\n";
-
 static bool remove_one(const struct store *store, const char *text, struct err *err)
 {
     autoreference reference = {0};
@@ -19,28 +14,28 @@ static bool remove_one(const struct store *store, const char *text, struct err *
 int command_remove(int argc, char **argv)
 {
     const char *store_option = NULL;
-    bool help = false;
     const struct option_spec options[] = {
-        {"--store", NULL, &store_option, NULL},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image remove [OPTIONS] REFERENCE...",
+        .about = "Removes references from the store, and what nothing else in it needs.",
+        .missing = "an image reference is needed",
+        .words_min = 1,
+        .words_max = SIZE_MAX,
+        .options = options,
     };
     autostore store = STORE_INIT;
     struct err err;
-    int status = 0;
+    int status;
     size_t words;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (!words) {
-        err_set(&err, ERR_OPTION_INVALID, "an image reference is needed");
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     if (!command_open_store(store_option, &store, &err))
         return command_failed(&err);
+    status = 0;
     for (size_t i = 0; i < words; i++) {
         if (!remove_one(&store, argv[i], &err))
             status = command_failed(&err);

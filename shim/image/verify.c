@@ -10,19 +10,6 @@
 #define STATUS_FOUND 2
 #define ID_MAX       INT32_MAX
 
-static const char help_text[] =
-    "Usage: stepcell image verify [OPTIONS]\n\n"
-    "Compares everything in the store with the digests that name it: blobs by their content, "
-    "unpacked\n"
-    "layers with what their blobs hold. Removes damaged blobs, which the next pull gets again, "
-    "and\n"
-    "replaces damaged layers, unless a cell uses them, and what makes the store an OCI layout. "
-    "Ends "
-    "with\n"
-    "2 when something was wrong.\n\n"
-    "  --json       as JSON\n"
-    "  --store DIR  the image store\n";
-
 struct verify {
     bool json;
     json_t *findings;
@@ -105,26 +92,27 @@ int command_verify(int argc, char **argv)
     struct verify verify = {0};
     struct store_check check = {
         .remover = &mapped_remover, .map_for = map_for, .found = found, .data = &verify};
-    bool help = false;
     const struct option_spec options[] = {
-        {"--store", NULL, &store_option, NULL},
-        {"--json", NULL, NULL, &verify.json},
-        {NULL, NULL, NULL, NULL},
+        FLAG("--json", &verify.json, "as JSON"),
+        OPTION("--store", "DIR", &store_option, "the image store"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell image verify [OPTIONS]",
+        .about =
+            "Compares everything in the store with the digests that name it: blobs by their\n"
+            "content, unpacked layers with what their blobs hold. Removes damaged blobs, which\n"
+            "the next pull gets again, and replaces damaged layers, unless a cell uses them,\n"
+            "and what makes the store an OCI layout. Ends with 2 when something was wrong.",
+        .options = options,
     };
     autostore store = STORE_INIT;
     struct err err;
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (words) {
-        err_set(&err, ERR_OPTION_INVALID, "'%s' is too much: 'verify' takes options only", argv[0]);
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     verify.findings = json_array();
     if (!command_open_store(store_option, &store, &err) || !store_verify(&store, &check, &err))
         return command_failed(&err);
