@@ -275,7 +275,8 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
             return step_type(key, "true or false", err);
         return json_is_false(value) || take(options, option, NULL, err);
     }
-    if (json_is_object(value) && (option_is(option, "env") || option_is(option, "secret-file")))
+    if (json_is_object(value) && (option_is(option, "env") || option_is(option, "label") ||
+                                  option_is(option, "secret-file")))
         return step_object(options, option, value, err);
     if (!json_is_array(value) || !option->repeatable)
         return step_value(options, option, value, err);

@@ -465,7 +465,7 @@ static const struct option table[] = {
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
     {"events", 0, "TARGET", false, set_events,
-     "one JSON line for each event to fd:N, file:PATH, unix:PATH or http(s)://…"},
+     "one JSON line for each event to fd:N, file:PATH, unix:PATH or http(s)://HOST/..."},
     {"events-token-file", 0, "FILE", false, set_events_token_file,
      "a bearer token for a receiver by HTTP"},
     {"result", 0, "FILE", false, set_result, "write the result, a JSON record, to FILE"},
