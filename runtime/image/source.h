@@ -33,6 +33,7 @@ static inline void source_top_release(struct source_top *top)
 #define autotop CLEANUP(source_top_release) struct source_top
 
 struct source;
+struct store;
 
 /*
  * `blob` gives its sink every byte once and in order, whatever it takes: a registry goes on after
@@ -78,6 +79,10 @@ struct source *registry_open(const struct reference *reference, struct err *err)
 struct source *oci_layout_open(const struct reference *reference, const struct platform *platform,
                                struct err *err);
 struct source *docker_archive_open(const struct reference *reference, struct err *err);
+
+/* What the store has of a reference; the caller says for which platform before each `top`. */
+struct source *store_source_open(const struct store *store, const struct reference *reference,
+                                 struct err *err);
 
 /* Opens the source of a reference, of whatever kind. */
 struct source *source_open(const struct reference *reference, const struct platform *platform,
