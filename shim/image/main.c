@@ -20,6 +20,7 @@ static const struct {
     {"pull", command_pull, true, "get an image into the store"},
     {"list", command_list, false, "list the images in the store"},
     {"inspect", command_inspect, false, "show an image of the store"},
+    {"check", command_check, false, "tell whether an image is fit to be an execution container"},
     {"remove", command_remove, false, "remove images from the store"},
     {"import", command_import, true, "get an image out of a layout or an archive"},
     {"export", command_export, false, "write an image as a layout or an archive"},

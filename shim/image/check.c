@@ -1,0 +1,234 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "runtime/image/check_subject.h"
+#include "shim/image/check_report.h"
+#include "shim/image/command.h"
+#include "shim/image/mapped.h"
+#include "shim/print.h"
+
+static const char help_text[] =
+    "Usage: stepcell image check [OPTIONS] REFERENCE\n\n"
+    "Tells whether an image is fit to be an execution container, without running or storing it.\n"
+    "Exit status: 0 fit, 2 unfit, 1 unknown because something could not be read.\n\n"
+    "  REFERENCE            [HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG], docker-archive:FILE[:REF]\n"
+    "                       or oci-archive:FILE[:TAG]\n"
+    "  --profile P          octopus (default), plain, or the path of a file, with a '/' in it\n"
+    "  --platform P[,P...]  of the workers: OS/ARCH[/VARIANT], windows(BUILD)/ARCH; this "
+    "machine's\n"
+    "                       by default\n"
+    "  --fail-on LEVEL      what makes an image unfit: error (default), warning or info\n"
+    "  --ignore ID[,ID...]  rules that are not asked\n"
+    "  --all-layers         read every layer, also for rules that cannot change the verdict\n"
+    "  --format FORMAT      text (default), json, junit or sarif; --json is short for one\n"
+    "  --pull POLICY        missing (default): the store's image, or the registry's; always, "
+    "never\n"
+    "  --store DIR          the image store\n"
+    "  --list-rules         the rules, and their levels in the profile\n";
+
+/* What the command line says. */
+struct request {
+    const char *store, *platforms, *profile, *fail_on, *ignore, *format, *pull;
+    bool json, all_layers, list_rules;
+};
+
+/* What that means. */
+struct request_meant {
+    struct check_profile profile;
+    struct reference reference;
+    struct platform platforms[CHECK_PLATFORMS_MAX];
+    size_t platform_count;
+    enum check_level fail_on;
+    enum fetch_policy policy;
+    check_writer *writer;
+};
+
+static void request_meant_release(struct request_meant *meant)
+{
+    check_profile_release(&meant->profile);
+    reference_release(&meant->reference);
+}
+
+static bool bad_value(const char *option, const char *value, const char *hint, struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID, "'%s' is no value for %s", value, option);
+    return err_hint(err, "%s", hint);
+}
+
+/* A word with a '/' in it is a file. */
+static bool read_profile(const char *name, struct check_profile *profile, struct err *err)
+{
+    autobuf text = BUF_INIT(CHECK_PROFILE_MAX);
+
+    if (!strchr(name, '/'))
+        return check_profile_builtin(name, profile, err);
+    return file_read(AT_FDCWD, name, &text, ERR_CONFIG_INVALID, err) &&
+           check_profile_parse(text.data ? text.data : "", text.len, name, profile, err);
+}
+
+/* Calls `each` for every word between commas. */
+static bool each_word(const char *list, bool (*each)(void *data, const char *word, struct err *err),
+                      void *data, struct err *err)
+{
+    autofree char *copy = strdup(list);
+    char *rest = copy, *word;
+    bool ok = copy || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+
+    while (ok && (word = strsep(&rest, ",")))
+        ok = each(data, word, err);
+    return ok;
+}
+
+static bool ignore_rule(void *data, const char *word, struct err *err)
+{
+    struct check_profile *profile = data;
+    int rule = check_rule_find(word);
+
+    if (rule < 0)
+        return bad_value("--ignore", word, "--list-rules lists the rules", err);
+    profile->levels[rule] = CHECK_OFF;
+    return true;
+}
+
+static bool add_platform(void *data, const char *word, struct err *err)
+{
+    struct request_meant *meant = data;
+
+    if (meant->platform_count == CHECK_PLATFORMS_MAX)
+        return err_set(err, ERR_OPTION_INVALID, "more than %d platforms", CHECK_PLATFORMS_MAX);
+    return platform_parse(word, &meant->platforms[meant->platform_count++], err);
+}
+
+static bool read_platforms(const char *list, struct request_meant *meant, struct err *err)
+{
+    if (list)
+        return each_word(list, add_platform, meant, err);
+    platform_host(&meant->platforms[0]);
+    meant->platform_count = 1;
+    return true;
+}
+
+static bool read_policy(const char *text, enum fetch_policy *policy, struct err *err)
+{
+    static const struct {
+        const char *text;
+        enum fetch_policy policy;
+    } policies[] = {{"missing", FETCH_MISSING}, {"always", FETCH_ALWAYS}, {"never", FETCH_NEVER}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
+        if (strcmp(policies[i].text, text) == 0) {
+            *policy = policies[i].policy;
+            return true;
+        }
+    }
+    return bad_value("--pull", text, "give missing, always or never", err);
+}
+
+static bool understand(const struct request *request, struct request_meant *meant, struct err *err)
+{
+    const char *format = request->json ? "json" : request->format;
+
+    meant->writer = check_report_writer(format);
+    if (!meant->writer)
+        return bad_value("--format", format, "give text, json, junit or sarif", err);
+    if (!check_level_parse(request->fail_on, &meant->fail_on) || meant->fail_on == CHECK_OFF)
+        return bad_value("--fail-on", request->fail_on, "give error, warning or info", err);
+    return read_profile(request->profile, &meant->profile, err) &&
+           (!request->ignore || each_word(request->ignore, ignore_rule, &meant->profile, err)) &&
+           read_platforms(request->platforms, meant, err) &&
+           read_policy(request->pull, &meant->policy, err);
+}
+
+static int list_rules(const struct check_profile *profile, bool json)
+{
+    json_t *list = json ? json_array() : NULL;
+    const struct check_rule *rules;
+    size_t count;
+
+    rules = check_rules(&count);
+    for (size_t i = 0; i < count; i++) {
+        const char *level = check_level_text(profile->levels[i]);
+
+        if (json)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "id", rules[i].id, "level",
+                                                  level, "what", rules[i].what));
+        else
+            print_out("%-16s %-8s %s\n", rules[i].id, level, rules[i].what);
+    }
+    return json ? command_print_json(
+                      json_pack("{s:s, s:o}", "schema", "stepcell.image-rules/1", "rules", list))
+                : 0;
+}
+
+static int check_image(const struct request *request, const struct request_meant *meant,
+                       struct err *err)
+{
+    static const int statuses[] = {[CHECK_FIT] = 0, [CHECK_UNFIT] = 2, [CHECK_UNKNOWN] = 1};
+    autostore store = STORE_INIT;
+    autocheckfacts facts = {0};
+    autocheckresults results = {0};
+    struct check_report report = {.facts = &facts, .profile = &meant->profile, .results = &results};
+    struct mapped mapped;
+    struct layer_map map;
+
+    if (!command_open_store(request->store, &store, err) || !mapped_for(0, 0, &mapped, err))
+        return command_failed(err);
+    map = mapped_layers(&mapped);
+    if (!check_collect(&(struct check_subject){.store = &store,
+                                               .reference = &meant->reference,
+                                               .platforms = meant->platforms,
+                                               .platform_count = meant->platform_count,
+                                               .policy = meant->policy,
+                                               .map = &map,
+                                               .profile = &meant->profile,
+                                               .fail_on = meant->fail_on,
+                                               .all_layers = request->all_layers},
+                       &facts, err) ||
+        !check_evaluate(&facts, &meant->profile, &results, err))
+        return command_failed(err);
+    report.verdict = check_verdict(&facts, &results);
+    meant->writer(&report);
+    return statuses[report.verdict];
+}
+
+int command_check(int argc, char **argv)
+{
+    struct request request = {
+        .profile = "octopus", .fail_on = "error", .format = "text", .pull = "missing"};
+    bool help = false;
+    const struct option_spec options[] = {
+        {"--profile", NULL, &request.profile, NULL},
+        {"--platform", NULL, &request.platforms, NULL},
+        {"--fail-on", NULL, &request.fail_on, NULL},
+        {"--ignore", NULL, &request.ignore, NULL},
+        {"--all-layers", NULL, NULL, &request.all_layers},
+        {"--format", NULL, &request.format, NULL},
+        {"--json", NULL, NULL, &request.json},
+        {"--pull", NULL, &request.pull, NULL},
+        {"--store", NULL, &request.store, NULL},
+        {"--list-rules", NULL, NULL, &request.list_rules},
+        {NULL, NULL, NULL, NULL},
+    };
+    CLEANUP(request_meant_release) struct request_meant meant = {0};
+    struct err err;
+    size_t words;
+
+    if (!options_read(argc, argv, options, &help, &words, &err))
+        return command_failed(&err);
+    if (help) {
+        print_out("%s", help_text);
+        return 0;
+    }
+    if (!understand(&request, &meant, &err))
+        return command_failed(&err);
+    if (request.list_rules)
+        return list_rules(&meant.profile, request.json);
+    if (words != 1) {
+        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
+        return command_failed(&err);
+    }
+    if (!command_parse_reference(argv[0], &meant.reference, &err))
+        return command_failed(&err);
+    return check_image(&request, &meant, &err);
+}

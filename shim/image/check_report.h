@@ -1,0 +1,37 @@
+/* The result of `stepcell image check`, for people and for machines, on stdout. */
+#ifndef STEPCELL_SHIM_IMAGE_CHECK_REPORT_H
+#define STEPCELL_SHIM_IMAGE_CHECK_REPORT_H
+
+#include "base/json.h"
+#include "runtime/image/check.h"
+
+struct check_report {
+    const struct check_facts *facts;
+    const struct check_profile *profile;
+    const struct check_results *results;
+    enum check_verdict verdict;
+};
+
+/* "text", "json", "junit" or "sarif"; NULL when there is no such format. */
+typedef void check_writer(const struct check_report *report);
+check_writer *check_report_writer(const char *format);
+
+/* The words for a finding: "error", "warning", "info" or "skipped"; why it was skipped, or NULL. */
+const char *check_report_level(const struct check_finding *finding);
+const char *check_report_reason(const struct check_finding *finding);
+const char *check_report_verdict(enum check_verdict verdict);
+
+/* Whether the finding makes the image unfit. */
+bool check_report_counts(const struct check_report *report, const struct check_finding *finding);
+
+/* "linux/amd64", or "" where the finding needs none beside the reference. */
+void check_report_platform(const struct check_report *report, const struct check_finding *finding,
+                           char text[PLATFORM_TEXT_MAX]);
+
+/* Of check_formats.c. */
+json_t *check_report_json(const struct check_report *report);
+json_t *check_report_sarif(const struct check_report *report);
+/* The page (owned), or NULL without memory. */
+char *check_report_junit(const struct check_report *report);
+
+#endif
