@@ -133,7 +133,8 @@ struct stanza {
 
 static bool add_package(struct check_packages *packages, const struct stanza *stanza)
 {
-    struct span version = is_version(stanza->version) ? stanza->version : (struct span){"", 0};
+    struct span version =
+        stanza->version.len && is_version(stanza->version) ? stanza->version : (struct span){"", 0};
 
     if (!is_name(stanza->name))
         return true;

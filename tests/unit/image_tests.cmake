@@ -15,6 +15,12 @@ find_library(ZSTD_LIBRARY zstd REQUIRED)
 stepcell_unit_test(test_unpack image_fetch unit_image ${ZLIB} ${ZSTD_LIBRARY})
 stepcell_unit_test(test_inflate image_fetch ${ZLIB})
 stepcell_unit_test(test_walls image_walls unit_image)
+stepcell_unit_test(test_check image_fetch)
+target_sources(test_check PRIVATE check_script.c)
+stepcell_unit_test(test_check_scan image_fetch unit_image)
+stepcell_unit_test(test_check_text image_fetch)
+stepcell_unit_test(test_check_tree image_fetch)
+target_sources(test_check_tree PRIVATE check_script.c)
 
 # Not a test: tests/bats/registry.bats asks faulty servers with it.
 add_executable(registry-probe registry_probe.c)
