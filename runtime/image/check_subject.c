@@ -223,10 +223,6 @@ static bool collect_image(const struct check_subject *subject, struct search *se
 static bool is_stored(const struct check_subject *subject, struct check_facts *facts,
                       struct err *err)
 {
-    if (!subject->store || subject->policy == FETCH_ALWAYS)
-        return false;
-    if (subject->reference->transport != TRANSPORT_REGISTRY && subject->policy != FETCH_NEVER)
-        return false;
     for (size_t i = 0; i < subject->platform_count; i++) {
         autoname name = {0};
         bool found;
@@ -244,10 +240,10 @@ static bool is_stored(const struct check_subject *subject, struct check_facts *f
 static struct source *open_source(const struct check_subject *subject, struct check_facts *facts,
                                   struct err *err)
 {
-    if (is_stored(subject, facts, err))
+    if (subject->store && is_stored(subject, facts, err))
         return store_source_open(subject->store, subject->reference, err);
     free(TAKE_PTR(facts->digest));
-    if (subject->policy != FETCH_NEVER)
+    if (!subject->only_store)
         return source_open(subject->reference, &subject->platforms[0], err);
     err_set(err, ERR_IMAGE_NOT_FOUND, "the image '%s' is not in the store",
             subject->reference->given);

@@ -9,11 +9,11 @@
 #include "runtime/image/fetch.h"
 
 struct check_subject {
-    const struct store *store; /* asked first for what a registry has; NULL for none */
+    const struct store *store; /* asked first; NULL for none */
+    bool only_store;           /* and nothing else */
     const struct reference *reference;
     const struct platform *platforms;
-    size_t platform_count; /* 1 to CHECK_PLATFORMS_MAX */
-    enum fetch_policy policy;
+    size_t platform_count;       /* 1 to CHECK_PLATFORMS_MAX */
     const struct layer_map *map; /* what stands around the child that reads a layer */
     const struct check_profile *profile;
     enum check_level fail_on;

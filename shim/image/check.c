@@ -161,6 +161,13 @@ static int list_rules(const struct check_profile *profile, bool json)
                 : 0;
 }
 
+/* What is not looked for in a store need not have one. */
+static bool uses_store(const struct request_meant *meant)
+{
+    return meant->policy == FETCH_NEVER ||
+           (meant->policy == FETCH_MISSING && meant->reference.transport == TRANSPORT_REGISTRY);
+}
+
 static int check_image(const struct request *request, const struct request_meant *meant,
                        struct err *err)
 {
@@ -172,14 +179,15 @@ static int check_image(const struct request *request, const struct request_meant
     struct mapped mapped;
     struct layer_map map;
 
-    if (!command_open_store(request->store, &store, err) || !mapped_for(0, 0, &mapped, err))
+    if ((uses_store(meant) && !command_open_store(request->store, &store, err)) ||
+        !mapped_for(0, 0, &mapped, err))
         return command_failed(err);
     map = mapped_layers(&mapped);
-    if (!check_collect(&(struct check_subject){.store = &store,
+    if (!check_collect(&(struct check_subject){.store = uses_store(meant) ? &store : NULL,
                                                .reference = &meant->reference,
                                                .platforms = meant->platforms,
                                                .platform_count = meant->platform_count,
-                                               .policy = meant->policy,
+                                               .only_store = meant->policy == FETCH_NEVER,
                                                .map = &map,
                                                .profile = &meant->profile,
                                                .fail_on = meant->fail_on,
@@ -188,8 +196,7 @@ static int check_image(const struct request *request, const struct request_meant
         !check_evaluate(&facts, &meant->profile, &results, err))
         return command_failed(err);
     report.verdict = check_verdict(&facts, &results);
-    meant->writer(&report);
-    return statuses[report.verdict];
+    return meant->writer(&report) ? statuses[report.verdict] : STATUS_FAILED;
 }
 
 int command_check(int argc, char **argv)

@@ -203,7 +203,7 @@ static bool append_xml(struct buf *page, const char *text)
     static const struct {
         char c;
         const char *entity;
-    } entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}};
+    } entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'#', "&#35;"}};
     autojson *clean = text_json(text);
     const char *p = json_string_value(clean);
     bool ok = p;
@@ -219,7 +219,7 @@ static bool append_xml(struct buf *page, const char *text)
             ok = buf_append_text(page, entity);
         else if ((unsigned char)*p < 0x20 || *p == 0x7f)
             ok = buf_printf(page, "\\x%02x", (unsigned char)*p);
-        else if (memcmp(p, "\xef\xbf\xbe", 3) == 0 || memcmp(p, "\xef\xbf\xbf", 3) == 0)
+        else if (strncmp(p, "\xef\xbf\xbe", 3) == 0 || strncmp(p, "\xef\xbf\xbf", 3) == 0)
             ok = buf_append_text(page, "\\u"), p += 2; /* U+FFFE, U+FFFF */
         else
             ok = buf_append(page, p, 1);

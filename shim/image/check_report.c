@@ -47,13 +47,23 @@ void check_report_platform(const struct check_report *report, const struct check
 
 /* ---- text ---- */
 
-/* A text of an image: in one line, and no order ("##octopus[…") to whoever reads the output. */
+/* "##octopus[…" and the like are orders to the orchestrator that reads the output. */
+static void print_unordered(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if ((p[0] == '#' && p[1] == '#') || *p == 0x7f)
+            print_out("\\u%04x", (unsigned int)*p);
+        else
+            print_out("%c", *p);
+    }
+}
+
+/* A text of an image: in one line, and nothing in it that drives a terminal. */
 static void print_escaped(const char *text)
 {
     autofree char *escaped = command_escape(text);
 
-    for (const char *p = escaped ? escaped : ""; *p; p++)
-        print_out("%s%c", p[0] == '#' && p[1] == '#' ? "\\" : "", *p);
+    print_unordered(escaped ? escaped : "");
 }
 
 static void print_finding(const struct check_report *report, const struct check_finding *finding)
@@ -130,7 +140,7 @@ static void print_image(const struct check_image *image)
               image->manifest.layer_count, (double)read / MIB, (double)all / MIB);
 }
 
-static void write_text(const struct check_report *report)
+static bool write_text(const struct check_report *report)
 {
     const struct check_facts *facts = report->facts;
 
@@ -146,42 +156,53 @@ static void write_text(const struct check_report *report)
         if (!facts->images[i].missing && !facts->unreadable)
             print_image(&facts->images[i]);
     }
+    return true;
 }
 
 /* ---- the others ---- */
 
-static void print_page(char *text)
+static bool print_page(const char *text, void (*print)(const char *text))
 {
     struct err err;
 
     if (text) {
-        print_out("%s", text);
-    } else {
-        err_set(&err, ERR_ENGINE_FAILED, "there is not enough memory");
-        print_err(&err);
+        print(text);
+        return true;
     }
-    free(text);
+    err_set(&err, ERR_ENGINE_FAILED, "there is not enough memory");
+    print_err(&err);
+    return false;
 }
 
-static void print_json(json_t *json)
+/* Outside of strings JSON has no '#'. */
+static bool print_json(json_t *json)
 {
-    print_page(json ? json_dump_page(json) : NULL);
+    autofree char *text = json ? json_dump_page(json) : NULL;
+
     json_decref(json);
+    return print_page(text, print_unordered);
 }
 
-static void write_json(const struct check_report *report)
+static bool write_json(const struct check_report *report)
 {
-    print_json(check_report_json(report));
+    return print_json(check_report_json(report));
 }
 
-static void write_sarif(const struct check_report *report)
+static bool write_sarif(const struct check_report *report)
 {
-    print_json(check_report_sarif(report));
+    return print_json(check_report_sarif(report));
 }
 
-static void write_junit(const struct check_report *report)
+static void print_plain(const char *text)
 {
-    print_page(check_report_junit(report));
+    print_out("%s", text);
+}
+
+static bool write_junit(const struct check_report *report)
+{
+    autofree char *text = check_report_junit(report);
+
+    return print_page(text, print_plain);
 }
 
 check_writer *check_report_writer(const char *format)

@@ -12,8 +12,9 @@ struct check_report {
     enum check_verdict verdict;
 };
 
-/* "text", "json", "junit" or "sarif"; NULL when there is no such format. */
-typedef void check_writer(const struct check_report *report);
+/* "text", "json", "junit" or "sarif"; NULL when there is no such format. A writer is false without
+ * memory, and has said so. */
+typedef bool check_writer(const struct check_report *report);
 check_writer *check_report_writer(const char *format);
 
 /* The words for a finding: "error", "warning", "info" or "skipped"; why it was skipped, or NULL. */
