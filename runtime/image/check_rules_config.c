@@ -36,7 +36,7 @@ void check_ask_entrypoint(struct check_run *run)
         return;
     entrypoint = joined(&image->entrypoint);
     check_find(run, "rebuild the image with ENTRYPOINT []",
-               "the image has the entrypoint '%s'%s%s%s", entrypoint ? entrypoint : "",
+               "the image has the entrypoint '%s'%s%.500s%s", entrypoint ? entrypoint : "",
                image->entrypoint_history ? ", set by '" : "",
                image->entrypoint_history ? image->entrypoint_history : "",
                image->entrypoint_history ? "'" : "");

@@ -46,6 +46,7 @@ struct check_tree {
     uint32_t content_count, content_room;
     size_t content_bytes;
     uint32_t layer;
+    uint32_t followed; /* links, by entries whose path goes through them */
     bool ended;
     uint64_t seed[2]; /* names are hostile: nobody can know which of them collide */
     struct check_waste waste;
@@ -315,6 +316,10 @@ static enum walk walk(struct check_tree *tree, char path[CHECK_PATH_MAX], uint32
             if (node->layer != tree->layer)
                 return WALK_HIDDEN;
             if (node->kind == CHECK_SYMLINK) {
+                if (++tree->followed > CHECK_FOLLOWED_MAX) {
+                    beyond("paths through links", CHECK_FOLLOWED_MAX, err);
+                    return WALK_FAILED;
+                }
                 if (++links > CHECK_LINKS_MAX ||
                     !splice(path, (size_t)(part - path), tree->names.data + node->link, slash + 1))
                     return WALK_HIDDEN;

@@ -26,6 +26,7 @@
 #define CHECK_NAMES_MAX    (64 << 20) /* bytes of them and of links */
 #define CHECK_CONTENTS_MAX (64 << 20) /* bytes of texts */
 #define CHECK_LINKS_MAX    40         /* that are followed in one search, as Linux does */
+#define CHECK_FOLLOWED_MAX (1 << 20)  /* on the way to where entries lie, of all layers */
 
 enum check_kind {
     CHECK_DIRECTORY,

@@ -8,25 +8,6 @@
 #include "shim/image/mapped.h"
 #include "shim/print.h"
 
-static const char help_text[] =
-    "Usage: stepcell image check [OPTIONS] REFERENCE\n\n"
-    "Tells whether an image is fit to be an execution container, without running or storing it.\n"
-    "Exit status: 0 fit, 2 unfit, 1 unknown because something could not be read.\n\n"
-    "  REFERENCE            [HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG], docker-archive:FILE[:REF]\n"
-    "                       or oci-archive:FILE[:TAG]\n"
-    "  --profile P          octopus (default), plain, or the path of a file, with a '/' in it\n"
-    "  --platform P[,P...]  of the workers: OS/ARCH[/VARIANT], windows(BUILD)/ARCH; this "
-    "machine's\n"
-    "                       by default\n"
-    "  --fail-on LEVEL      what makes an image unfit: error (default), warning or info\n"
-    "  --ignore ID[,ID...]  rules that are not asked\n"
-    "  --all-layers         read every layer, also for rules that cannot change the verdict\n"
-    "  --format FORMAT      text (default), json, junit or sarif; --json is short for one\n"
-    "  --pull POLICY        missing (default): the store's image, or the registry's; always, "
-    "never\n"
-    "  --store DIR          the image store\n"
-    "  --list-rules         the rules, and their levels in the profile\n";
-
 /* What the command line says. */
 struct request {
     const char *store, *platforms, *profile, *fail_on, *ignore, *format, *pull;
@@ -199,43 +180,61 @@ static int check_image(const struct request *request, const struct request_meant
     return meant->writer(&report) ? statuses[report.verdict] : STATUS_FAILED;
 }
 
+static int run(const struct request *request, const char *reference)
+{
+    CLEANUP(request_meant_release) struct request_meant meant = {0};
+    struct err err;
+
+    if (!understand(request, &meant, &err))
+        return command_failed(&err);
+    if (request->list_rules)
+        return list_rules(&meant.profile, request->json);
+    if (!reference) {
+        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
+        return command_failed(&err);
+    }
+    if (!command_parse_reference(reference, &meant.reference, &err))
+        return command_failed(&err);
+    return check_image(request, &meant, &err);
+}
+
 int command_check(int argc, char **argv)
 {
     struct request request = {
         .profile = "octopus", .fail_on = "error", .format = "text", .pull = "missing"};
-    bool help = false;
     const struct option_spec options[] = {
-        {"--profile", NULL, &request.profile, NULL},
-        {"--platform", NULL, &request.platforms, NULL},
-        {"--fail-on", NULL, &request.fail_on, NULL},
-        {"--ignore", NULL, &request.ignore, NULL},
-        {"--all-layers", NULL, NULL, &request.all_layers},
-        {"--format", NULL, &request.format, NULL},
-        {"--json", NULL, NULL, &request.json},
-        {"--pull", NULL, &request.pull, NULL},
-        {"--store", NULL, &request.store, NULL},
-        {"--list-rules", NULL, NULL, &request.list_rules},
-        {NULL, NULL, NULL, NULL},
+        OPTION("--profile", "octopus|plain|FILE", &request.profile,
+               "default octopus; a file's path has a '/' in it"),
+        OPTION("--platform", "P[,P...]", &request.platforms,
+               "of the workers, default this machine's; windows(BUILD)/ARCH"),
+        OPTION("--fail-on", "error|warning|info", &request.fail_on,
+               "what makes an image unfit; error by default"),
+        OPTION("--ignore", "ID[,ID...]", &request.ignore, "rules that are not asked"),
+        FLAG("--all-layers", &request.all_layers,
+             "read every layer, also for rules that cannot change the verdict"),
+        OPTION("--format", "text|json|junit|sarif", &request.format, "text by default"),
+        FLAG("--json", &request.json, "as JSON"),
+        OPTION("--pull", "missing|always|never", &request.pull,
+               "the store's image, or else the registry's; always: the registry's"),
+        OPTION("--store", "DIR", &request.store, "the image store"),
+        FLAG("--list-rules", &request.list_rules, "the rules, and their levels in the profile"),
+        OPTIONS_END,
     };
-    CLEANUP(request_meant_release) struct request_meant meant = {0};
-    struct err err;
+    const struct command command = {
+        .usage = "stepcell image check [OPTIONS] REFERENCE",
+        .about =
+            "Tells whether an image is fit to be an execution container, without running or\n"
+            "storing it. REFERENCE is [HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG],\n"
+            "docker-archive:FILE[:REF] or oci-archive:FILE[:TAG]. Exit status: 0 fit, 2 unfit,\n"
+            "1 unknown because something could not be read.",
+        .missing = "one image reference is needed",
+        .words_max = 1,
+        .options = options,
+    };
     size_t words;
+    int status;
 
-    if (!options_read(argc, argv, options, &help, &words, &err))
-        return command_failed(&err);
-    if (help) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (!understand(&request, &meant, &err))
-        return command_failed(&err);
-    if (request.list_rules)
-        return list_rules(&meant.profile, request.json);
-    if (words != 1) {
-        err_set(&err, ERR_OPTION_INVALID, "one image reference is needed");
-        return command_failed(&err);
-    }
-    if (!command_parse_reference(argv[0], &meant.reference, &err))
-        return command_failed(&err);
-    return check_image(&request, &meant, &err);
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    return run(&request, words ? argv[0] : NULL);
 }

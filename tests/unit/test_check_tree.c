@@ -216,6 +216,29 @@ static void many_names_stay_findable(void **state)
     }
 }
 
+/* Each of these would cost time for every entry, and memory for every name. */
+static void what_grows_without_end_is_refused(void **state)
+{
+    static const char *const lines[] = {"l a b", ""};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct err err = ERR_INIT;
+        autochecktree *tree = check_script(lines[i], &err);
+        const struct check_entry file = {.kind = CHECK_FILE};
+        char path[64] = "a/file";
+        int count = 0;
+
+        assert_non_null(tree);
+        do {
+            if (i == 1)
+                snprintf(path, sizeof(path), "%d", count);
+        } while (check_tree_add(tree, path, &file, &err) && ++count < 2 * CHECK_NODES_MAX);
+        assert_true(count <= CHECK_NODES_MAX);
+        assert_int_equal(err.code, ERR_IMAGE_CORRUPT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_upper_layers_hide_is_waste),
         cmocka_unit_test(paths_that_are_too_long_or_too_deep_are_refused),
         cmocka_unit_test(many_names_stay_findable),
+        cmocka_unit_test(what_grows_without_end_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
