@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Whether a report of `stepcell image check` has the shape that others expect.
 
-usage: check_report.py json|sarif|junit <REPORT
+usage: check_report.py json REPORT...
+       check_report.py sarif|junit <REPORT
 
 Ends with 1, and says why, when it has not. Prints for each finding: id, level or outcome.
 """
@@ -96,7 +97,10 @@ def junit(text):
 
 
 kind = sys.argv[1]
-if kind == "junit":
-    junit(sys.stdin.buffer.read())
+if kind == "json":
+    for file in sys.argv[2:]:
+        own(json.load(open(file)))
+elif kind == "sarif":
+    sarif(json.load(sys.stdin))
 else:
-    {"json": own, "sarif": sarif}[kind](json.load(sys.stdin))
+    junit(sys.stdin.buffer.read())
