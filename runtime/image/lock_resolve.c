@@ -37,7 +37,8 @@ static bool add_platform(struct resolve *resolve, const struct platform *platfor
 
 static bool take_bytes(void *data, const void *bytes, size_t len, struct err *err)
 {
-    return buf_append(data, bytes, len) || err_set(err, ERR_IMAGE_CORRUPT, "a configuration is larger than 4 MiB");
+    return buf_append(data, bytes, len) ||
+           err_set(err, ERR_IMAGE_CORRUPT, "a configuration is larger than 4 MiB");
 }
 
 /* Where the index does not say it, the configuration does. */
@@ -139,8 +140,7 @@ json_t *lock_resolve(const struct reference *reference, struct err *err)
 {
     autojson *platforms = json_object();
     autosource *source = registry_open(reference, err);
-    struct resolve resolve = {
-        .source = source, .what = reference->given, .platforms = platforms};
+    struct resolve resolve = {.source = source, .what = reference->given, .platforms = platforms};
     autotop top = SOURCE_TOP_INIT;
     char digest[DIGEST_TEXT_MAX];
     const char *media_type;
@@ -149,8 +149,7 @@ json_t *lock_resolve(const struct reference *reference, struct err *err)
     if (!source || !get_top(reference, source, &top, digest, err))
         return NULL;
     media_type = media_type_of(&top, reference->given, err);
-    if (!media_type ||
-        !add_manifest(&resolve, &top.text, top.media_type, digest, NULL, 0, err))
+    if (!media_type || !add_manifest(&resolve, &top.text, top.media_type, digest, NULL, 0, err))
         return NULL;
     if (json_object_size(platforms) == 0) {
         err_set(err, ERR_IMAGE_PLATFORM, "'%s' has an image for no platform", reference->given);
