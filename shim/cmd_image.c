@@ -1,6 +1,6 @@
 /*
- * `stepcell image` and `stepcell lock`: what hashes, inflates or fetches lives in stepcell-image, with the libraries
- * that it needs; this program becomes it, as git becomes git-remote-https.
+ * `stepcell image` and `stepcell lock`: what hashes, inflates or fetches lives in stepcell-image,
+ * with the libraries that it needs; this program becomes it, as git becomes git-remote-https.
  */
 #include <stdlib.h>
 #include <string.h>

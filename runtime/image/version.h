@@ -1,11 +1,11 @@
 /*
  * Versions as people write them, in tags and in upstream feeds (pure).
  *
- *   docker    tags: prefix, numbers, pre-release, variant: "v1.2.3", "6.5.3-ubuntu.24.04", "3.12.0b3"
+ *   docker    tags: prefix, numbers, pre-release, variant: "v1.2.3", "6.5.3-ubuntu.24.04"
  *   semver    Semantic Versioning 2.0.0, strictly
  *   loose     runs of digits, compared as numbers, between whatever else there is
  *   numeric   one number of any length
- *   date      one day, with or without a time: "2024-05-01", "20240501", "RELEASE.2024-05-01T10-00-00Z"
+ *   date      a day, with or without a time: "2024-05-01", "20240501", "RELEASE.2024-05-01T10-00Z"
  *   alpha     by bytes
  *   deb       Debian's policy, as dpkg compares
  *   maven     the version order of Maven's POM reference

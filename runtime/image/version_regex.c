@@ -1,7 +1,8 @@
 /*
- * Versions by an expression: POSIX's extended ones, with \d for a digit and named groups (?<NAME>…).
- * It has to match the whole text. The names: major, minor, patch, build and revision are numbers,
- * compared in this order; prerelease is what it says; compatibility has to be the same.
+ * Versions by an expression: POSIX's extended ones, with \d for a digit and named groups
+ * (?<NAME>…). It has to match the whole text. The names: major, minor, patch, build and revision
+ * are numbers, compared in this order; prerelease is what it says; compatibility has to be the
+ * same.
  */
 #include "runtime/image/version_schemes.h"
 

@@ -3,6 +3,7 @@
 load ../lib/common
 load ../lib/registry
 load ../lib/images
+load ../lib/faults
 
 setup_file() {
     export VERSIONS=$TEST_DIR/versions
@@ -13,11 +14,16 @@ setup_file() {
 }
 
 setup() {
+    FAULT_PIDS=()
+    FAULTS_DIR=$(mktemp -d "$TEST_DIR/faults.XXXXXX")
     start_registry
     IMAGE=$REGISTRY/team/tools
 }
 
-teardown() { stop_registry; }
+teardown() {
+    stop_faults
+    stop_registry
+}
 
 # version TAG CONTENT [windows BUILD]: an index of a linux/amd64, a linux/arm64 and, if so, a windows/amd64 image
 # that no other content has, in the registry as team/tools:TAG
@@ -112,7 +118,8 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
     push "oci:$IMAGES/busybox:user-app" team/single:2
     run -1 lock add "$REGISTRY/team/single:2" --name 'Bad name'
     run -0 lock add "$REGISTRY/team/single:2"
-    run -1 lock add "$REGISTRY/team/single:2" --name one --to 1
+    run -1 lock add "$REGISTRY/team/single:3" --name one --to 1
+    assert_match "$output" "*has an entry 'one' already*"
     assert_equal entries "$(jq -r '.images | keys | join(" ")' stepcell.lock)" "one single"
 }
 
@@ -393,15 +400,18 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
     local tag tags=()
     cd "$(mktemp -d "$TEST_DIR/work/lock.XXXXXX")"
     version 1.0.0 one
-    version 1.9.1000 two
-    lock add "$IMAGE:1.0.0"
-    # The newest is the last of all by bytes: on the third page.
-    for tag in $(seq 1100); do
-        tags+=("0.$tag.0" "1.0.$tag-alpine")
+    version 1.10.0 two
+    for tag in $(seq 200); do
+        tags+=("0.$tag.0" "2.0.$tag-alpine")
     done
     also 1.0.0 "${tags[@]}"
+    # In front of the registry, with 100 tags on a page and the last ones first.
+    start_before front pages
+    IMAGE=$(faults front)/team/tools
+    lock add "$IMAGE:1.0.0"
     assert_status newer 2
-    assert_equal newer "$(jq -r '.images[0].newer' <<<"$output")" 1.9.1000
+    assert_equal newer "$(jq -r '.images[0].newer' <<<"$output")" 1.10.0
+    assert_equal pages "$(requests front .path | grep -c /tags/list)" 5
 }
 
 @test "many at once lose nothing, and nobody sees half a file" {
