@@ -34,6 +34,8 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
     char *words[] = {
         "stepcell-image",
         "ensure",
+        "--manifest",
+        session->locked_manifest ? session->locked_manifest : "",
         "--store",
         session->store.path,
         "--platform",

@@ -67,16 +67,15 @@ static bool choose_name(const struct lock_call *call, const struct reference *re
     return true;
 }
 
-/* The reference itself, with the tag of --to. */
-static bool parse_wanted(const struct lock_call *call, const char *text,
-                         struct reference *reference, struct err *err)
+/* What steps are going to ask for. */
+static bool parse_wanted(const char *text, struct reference *reference, struct err *err)
 {
     if (!command_parse_reference(text, reference, err))
         return false;
     if (reference->transport == TRANSPORT_REGISTRY && !reference->digest)
         return true;
     err_set(err, ERR_OPTION_INVALID, "'%s' is no tag of a registry's image", text);
-    return err_hint(err, call->options.to ? "give HOST/PATH:TAG" : "a digest needs no lock");
+    return err_hint(err, "give [HOST/]PATH:TAG; a digest needs no lock");
 }
 
 static bool add_one(struct lock_call *call, const char *text, struct err *err)
@@ -86,7 +85,7 @@ static bool add_one(struct lock_call *call, const char *text, struct err *err)
     autofree char *image = NULL;
     const char *name, *tag;
 
-    if (!parse_wanted(call, text, &want, err))
+    if (!parse_wanted(text, &want, err))
         return false;
     name = lock_find(&call->lock, &want);
     if (name) {

@@ -52,7 +52,12 @@ bool lock_reference(const json_t *entry, const char *tag, const char *digest,
     autofree char *text =
         text_printf("%s%s%s", json_text(entry, "image"), digest ? "@" : ":", digest ? digest : tag);
 
-    return text ? reference_parse(text, "/", reference, err) : no_memory(err);
+    if (!text || !reference_parse(text, "/", reference, err))
+        return text ? false : no_memory(err);
+    if (digest || !reference->digest)
+        return true;
+    reference_release(reference);
+    return err_set(err, ERR_OPTION_INVALID, "'%s' is not a tag", tag);
 }
 
 static void set_text(json_t *object, const char *key, const char *text)

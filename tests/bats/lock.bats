@@ -10,6 +10,8 @@ setup_file() {
     mkdir -p "$VERSIONS"
     tar -C "$(dirname "$(command -v busybox)")" --numeric-owner --owner=0 --group=0 \
         --transform 's,^,bin/,' -cf "$VERSIONS/busybox.tar" busybox
+    echo small >"$VERSIONS/file"
+    tar -C "$VERSIONS" --numeric-owner --owner=0 --group=0 -cf "$VERSIONS/small.tar" file
     new_layout "$VERSIONS/layout"
 }
 
@@ -17,7 +19,7 @@ setup() {
     FAULT_PIDS=()
     FAULTS_DIR=$(mktemp -d "$TEST_DIR/faults.XXXXXX")
     start_registry
-    IMAGE=$REGISTRY/team/tools
+    IMAGE=$REGISTRY/team/tools LAYER=$VERSIONS/small.tar
 }
 
 teardown() {
@@ -26,16 +28,16 @@ teardown() {
 }
 
 # version TAG CONTENT [windows BUILD]: an index of a linux/amd64, a linux/arm64 and, if so, a windows/amd64 image
-# that no other content has, in the registry as team/tools:TAG
+# that no other content has, in the registry as team/tools:TAG. With $LAYER, or nothing that runs
 version() {
     local layout=$VERSIONS/layout images=() arch
     for arch in amd64 arm64; do
         images+=("$(put_image "$layout" \
             "{\"architecture\":\"$arch\",\"config\":{\"Env\":[\"CONTENT=$2\",\"PATH=/bin\"]}}" \
-            "$VERSIONS/busybox.tar" | on_platform linux $arch)")
+            "$LAYER" | on_platform linux $arch)")
     done
     [ -z "${3:-}" ] || images+=("$(put_image "$layout" "{\"os\":\"windows\",\"os.version\":\"$3\",
-            \"config\":{\"Env\":[\"CONTENT=$2\"]}}" "$VERSIONS/busybox.tar" | on_platform windows amd64 |
+            \"config\":{\"Env\":[\"CONTENT=$2\"]}}" "$LAYER" | on_platform windows amd64 |
         jq -c --arg build "$3" '.platform["os.version"] = $build')")
     echo "$EMPTY_LAYOUT" >"$layout/index.json"
     put_index "$layout" "${images[@]}" | name_image "$layout" image
@@ -101,7 +103,7 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
         run -0 lock list
         assert_match "$output" "tools*7.7.2*by ann*because the first one*"
     }
-    each_caller locks
+    CALLERS=plain each_caller locks
 }
 
 @test "a single manifest is locked with the platform of its configuration" {
@@ -124,6 +126,7 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
 }
 
 @test "a step runs what is locked, and says by which entry" {
+    LAYER=$VERSIONS/busybox.tar
     version 7.7.2 one
     runs() {
         local digest
@@ -180,10 +183,11 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
         version 7.7.2 one
         gone 7.7.3
     }
-    each_caller runs
+    CALLERS=ranges each_caller runs
 }
 
 @test "what is locked and in the store by its tag runs without a registry" {
+    LAYER=$VERSIONS/busybox.tar
     version 1 offline
     offline() {
         lock add "$IMAGE:1"
@@ -193,6 +197,9 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
         run -0 --separate-stderr cell --locked --pull never -- busybox sh -c 'echo $CONTENT'
         assert_equal output "$output" offline
         assert_equal lock "$(result_field .image.lock)" tools
+        # For the ids of another user, too.
+        [ $CALLER = plain ] || run -0 --separate-stderr cell --locked --pull never --user 1234 -- busybox id -u
+        [ $CALLER = plain ] || assert_equal output "$output" 1234
         kill -STOP "$REGISTRY_PID"
         run -0 --separate-stderr cell --locked --pull missing -- busybox sh -c 'echo $CONTENT'
         kill -CONT "$REGISTRY_PID"
