@@ -31,19 +31,32 @@ static const struct {
     unsigned int bit;
     lock_command *run;
     size_t words_min, words_max;
-    const char *words, *help;
+    const char *words, *help, *about;
 } commands[] = {
-    {"add", ADD, lock_add, 1, SIZE_MAX, "REFERENCE...", "lock what tags stand for now"},
-    {"update", UPDATE, lock_update, 0, SIZE_MAX, "[NAME...]", "take newer versions"},
-    {"verify", VERIFY, lock_verify, 0, SIZE_MAX, "[NAME...]", "check the file, and what it names"},
+    {"add", ADD, lock_add, 1, SIZE_MAX, "REFERENCE...", "lock what tags stand for now",
+     "Locks what the tags stand for now: the digest of the index and of every platform. What\n"
+     "is locked already stays as it is."},
+    {"update", UPDATE, lock_update, 0, SIZE_MAX, "[NAME...]", "take newer versions",
+     "Takes the newest version of the same flavour that the rules of an entry let in, or with\n"
+     "--to any tag. Rules that are given are kept in the entries."},
+    {"verify", VERIFY, lock_verify, 0, SIZE_MAX, "[NAME...]", "check the file, and what it names",
+     "Reads the file strictly, and with --online and --tags compares it with registries."},
     {"outdated", OUTDATED, lock_outdated, 0, SIZE_MAX, "[NAME...]",
-     "look for newer versions and for tags that moved"},
-    {"diff", DIFF, lock_diff, 1, 2, "OLD [NEW]", "compare two lock files; - is stdin"},
-    {"rollback", ROLLBACK, lock_rollback, 1, 1, "NAME", "take the version before, and hold it"},
-    {"hold", HOLD, lock_hold, 1, SIZE_MAX, "NAME...", "keep updates away"},
-    {"release", RELEASE, lock_free, 1, SIZE_MAX, "NAME...", "let updates in again"},
-    {"remove", REMOVE, lock_remove, 1, SIZE_MAX, "NAME...", "take entries out"},
-    {"list", LIST, lock_list, 0, SIZE_MAX, "[NAME...]", "show what is locked, by whom and why"},
+     "look for newer versions and for tags that moved",
+     "Looks for newer versions of the same flavour, and for tags that moved or are gone. When\n"
+     "a newer tag was first seen is noted in the file, for entries with a --min-age."},
+    {"diff", DIFF, lock_diff, 1, 2, "OLD [NEW]", "compare two lock files",
+     "Compares a lock file with another one, or with the one of --lock; - is stdin."},
+    {"rollback", ROLLBACK, lock_rollback, 1, 1, "NAME", "take the version before, and hold it",
+     "Takes the version that was locked before, without asking a registry, and holds it."},
+    {"hold", HOLD, lock_hold, 1, SIZE_MAX, "NAME...", "keep updates away",
+     "Keeps updates away from entries, until a time or until they are released."},
+    {"release", RELEASE, lock_end_hold, 1, SIZE_MAX, "NAME...", "let updates in again",
+     "Ends the holds of entries."},
+    {"remove", REMOVE, lock_remove, 1, SIZE_MAX, "NAME...", "take entries out",
+     "Takes entries out of the file."},
+    {"list", LIST, lock_list, 0, SIZE_MAX, "[NAME...]", "show what is locked, by whom and why",
+     "Shows what is locked: image, digest, when, by whom and why, and who holds it."},
 };
 
 static const struct {
@@ -52,34 +65,38 @@ static const struct {
     unsigned int commands;
     const char *help;
 } options[] = {
-#define OPTION(name, value, member, commands, help)                                                \
+#define LOCK_OPTION(name, value, member, commands, help)                                           \
     {                                                                                              \
         name, value, offsetof(struct lock_options, member), commands, help                         \
     }
-    OPTION("--lock", "FILE", file, ~0u, "the lock file, default stepcell.lock"),
-    OPTION("--name", "NAME", name, ADD, "of the entry, default the last part of the image's name"),
-    OPTION("--to", "TAG", to, ADD | UPDATE, "the tag that is locked"),
-    OPTION("--moved", NULL, moved, UPDATE, "take the new image of a tag that moved"),
-    OPTION("--why", "TEXT", why, ADD | UPDATE | ROLLBACK | HOLD, "the reason, for who asks later"),
-    OPTION("--by", "NAME", by, ADD | UPDATE | ROLLBACK | HOLD, "who does it, default the user"),
-    OPTION("--until", "TIME", until, ROLLBACK | HOLD,
-           "when the hold ends: 2026-12-24 or 2026-12-24T05:00:00Z"),
-    OPTION("--scheme", "SCHEME", scheme, RULES,
-           "how versions are read: docker (default), semver, loose, numeric, date, alpha, deb, "
-           "maven, pep440, regex"),
-    OPTION("--constraint", "RANGE", constraint, RULES, "versions that may follow, '>=7.7 <8' say"),
-    OPTION("--include", "GLOB", include, RULES, "tags that may follow"),
-    OPTION("--exclude", "GLOB", exclude, RULES, "tags that may not"),
-    OPTION("--expression", "REGEX", expression, RULES, "of the scheme regex"),
-    OPTION("--prereleases", "RULE", prereleases, RULES, "same (default), no or yes"),
-    OPTION("--min-age", "AGE", min_age, RULES, "how long a newer tag has to be known, 3d say"),
-    OPTION("--any-precision", NULL, any_precision, RULES, "12.15.0 may follow 12.14"),
-    OPTION("--revisions", NULL, revisions, RULES, "7.7.2-4 may follow 7.7.2-3"),
-    OPTION("--online", NULL, online, VERIFY, "what is locked can still be had"),
-    OPTION("--tags", NULL, tags, VERIFY, "tags still stand for what is locked"),
-    OPTION("--dry-run", NULL, dry_run, UPDATE | OUTDATED, "the file stays as it is"),
-    OPTION("--json", NULL, json, REPORTS, "as JSON"),
-#undef OPTION
+    LOCK_OPTION("--lock", "FILE", file, ~0u, "the lock file, default stepcell.lock"),
+    LOCK_OPTION("--name", "NAME", name, ADD,
+                "of the entry, default the last part of the image's name"),
+    LOCK_OPTION("--to", "TAG", to, ADD | UPDATE, "the tag that is locked"),
+    LOCK_OPTION("--moved", NULL, moved, UPDATE, "take the new image of a tag that moved"),
+    LOCK_OPTION("--why", "TEXT", why, ADD | UPDATE | ROLLBACK | HOLD,
+                "the reason, for who asks later"),
+    LOCK_OPTION("--by", "NAME", by, ADD | UPDATE | ROLLBACK | HOLD,
+                "who does it, default the user"),
+    LOCK_OPTION("--until", "TIME", until, ROLLBACK | HOLD,
+                "when the hold ends: 2026-12-24 or 2026-12-24T05:00:00Z"),
+    LOCK_OPTION("--scheme", "docker|semver|loose|numeric|date|alpha|deb|maven|pep440|regex", scheme,
+                RULES, "how versions are read; docker by default"),
+    LOCK_OPTION("--constraint", "RANGE", constraint, RULES,
+                "versions that may follow, '>=7.7 <8' say"),
+    LOCK_OPTION("--include", "GLOB", include, RULES, "tags that may follow"),
+    LOCK_OPTION("--exclude", "GLOB", exclude, RULES, "tags that may not"),
+    LOCK_OPTION("--expression", "REGEX", expression, RULES, "of the scheme regex"),
+    LOCK_OPTION("--prereleases", "same|no|yes", prereleases, RULES,
+                "which may follow; same by default"),
+    LOCK_OPTION("--min-age", "AGE", min_age, RULES, "how long a newer tag has to be known, 3d say"),
+    LOCK_OPTION("--any-precision", NULL, any_precision, RULES, "12.15.0 may follow 12.14"),
+    LOCK_OPTION("--revisions", NULL, revisions, RULES, "7.7.2-4 may follow 7.7.2-3"),
+    LOCK_OPTION("--online", NULL, online, VERIFY, "what is locked can still be had"),
+    LOCK_OPTION("--tags", NULL, tags, VERIFY, "tags still stand for what is locked"),
+    LOCK_OPTION("--dry-run", NULL, dry_run, UPDATE | OUTDATED, "the file stays as it is"),
+    LOCK_OPTION("--json", NULL, json, REPORTS, "as JSON"),
+#undef LOCK_OPTION
 };
 
 static int failed(const struct err *err)
@@ -99,47 +116,42 @@ static int print_commands(void)
     return LOCK_EXIT_SAME;
 }
 
-static int print_help(size_t command)
+/* Reads the words behind a command; false when that was all, with the exit status. */
+static bool read_words(int argc, char **argv, size_t index, struct lock_call *call, int *status)
 {
-    print_out("Usage: stepcell lock %s [OPTIONS] %s\n\n%s.\n\n", commands[command].name,
-              commands[command].words, commands[command].help);
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-        autofree char *left = text_printf("%s%s%s", options[i].name, options[i].value ? " " : "",
-                                          options[i].value ? options[i].value : "");
-
-        if (options[i].commands & commands[command].bit)
-            print_out("  %-20s %s\n", left ? left : "", options[i].help);
-    }
-    return LOCK_EXIT_SAME;
-}
-
-static bool read_words(int argc, char **argv, size_t command, struct lock_call *call,
-                       struct err *err)
-{
-    struct option_spec specs[OPTIONS_MAX] = {{0}};
+    struct option_spec specs[OPTIONS_MAX] = {OPTIONS_END};
+    autofree char *usage =
+        text_printf("stepcell lock %s [OPTIONS] %s", commands[index].name, commands[index].words);
+    autofree char *missing = text_printf("the words behind 'lock %s' are %s", commands[index].name,
+                                         commands[index].words);
+    const struct command command = {
+        .usage = usage ? usage : "",
+        .about = commands[index].about,
+        .missing = missing,
+        .words_min = commands[index].words_min,
+        .words_max = commands[index].words_max,
+        .options = specs,
+    };
     size_t count = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         char *member = (char *)&call->options + options[i].place;
 
-        if (!(options[i].commands & commands[command].bit))
+        if (!(options[i].commands & commands[index].bit))
             continue;
         specs[count++] = (struct option_spec){
             .name = options[i].name,
+            .argument = options[i].value,
             .value = options[i].value ? (const char **)member : NULL,
             .flag = options[i].value ? NULL : (bool *)member,
+            .help = options[i].help,
         };
     }
-    if (!options_read(argc, argv, specs, &call->options.help, &call->count, err))
-        return false;
     call->words = argv;
-    if (call->options.help ||
-        (call->count >= commands[command].words_min && call->count <= commands[command].words_max))
+    if (command_begin(argc, argv, &command, &call->count, status))
         return true;
-    err_set(err, ERR_OPTION_INVALID, "'lock %s' takes other words than these",
-            commands[command].name);
-    return err_hint(err, "stepcell lock %s [OPTIONS] %s", commands[command].name,
-                    commands[command].words);
+    *status = *status ? LOCK_EXIT_FAILED : LOCK_EXIT_SAME;
+    return false;
 }
 
 /* Who it was, where nobody says so. */
@@ -208,10 +220,8 @@ int command_lock(int argc, char **argv)
         err_hint(&err, "'stepcell lock --help' lists the commands");
         return failed(&err);
     }
-    if (!read_words(argc - 1, argv + 1, command, &call, &err))
-        return failed(&err);
-    if (call.options.help)
-        return print_help(command);
+    if (!read_words(argc - 1, argv + 1, command, &call, &status))
+        return status;
     if (!prepare(&call, &err) || !commands[command].run(&call, &status, &err))
         return failed(&err);
     return status;

@@ -20,7 +20,7 @@ struct lock_options {
     const char *file, *by, *why, *until, *name, *to;
     const char *scheme, *constraint, *include, *exclude, *expression, *prereleases, *min_age;
     bool any_precision, revisions;
-    bool json, dry_run, moved, online, tags, help;
+    bool json, dry_run, moved, online, tags;
 };
 
 struct lock_call {
@@ -36,7 +36,7 @@ struct lock_call {
 
 /* Each command gives the exit status, or fails with err. */
 typedef bool lock_command(struct lock_call *call, int *status, struct err *err);
-lock_command lock_add, lock_update, lock_rollback, lock_hold, lock_free, lock_remove;
+lock_command lock_add, lock_update, lock_rollback, lock_hold, lock_end_hold, lock_remove;
 lock_command lock_list, lock_outdated, lock_verify, lock_diff;
 
 /* The worse of two exit statuses. */

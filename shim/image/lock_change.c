@@ -288,7 +288,7 @@ bool lock_hold(struct lock_call *call, int *status, struct err *err)
     return true;
 }
 
-bool lock_free(struct lock_call *call, int *status, struct err *err)
+bool lock_end_hold(struct lock_call *call, int *status, struct err *err)
 {
     (void)status;
     if (!open_for_names(call, err))
