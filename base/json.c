@@ -26,6 +26,51 @@ json_t *json_read_file(int dirfd, const char *path, size_t max, enum err_code co
     return json_parse(buf.data, buf.len, path, code, err);
 }
 
+/* Behind the string that begins at `i`. */
+static size_t skip_string(const char *text, size_t len, size_t i)
+{
+    for (i++; i < len && text[i] != '"'; i++)
+        i += text[i] == '\\' ? 1 : 0;
+    return i + 1;
+}
+
+size_t json_line(const char *text, size_t len, const size_t *path, size_t depth)
+{
+    size_t line = 1, level = 0, inside = 0, item = 0;
+    bool begins = false; /* whatever comes next is the beginning of an item */
+
+    for (size_t i = 0; i < len;) {
+        char c = text[i];
+
+        if (strchr(" \t\r\n:", c)) {
+            line += c == '\n' ? 1 : 0;
+            i++;
+            continue;
+        }
+        if (c == ',') {
+            begins = level == inside + 1;
+            item += begins ? 1 : 0;
+            i++;
+            continue;
+        }
+        if (begins && item == path[inside]) {
+            if (++inside == depth)
+                return line;
+        }
+        begins = false;
+        if (strchr("[{", c)) {
+            if (level++ == inside) {
+                begins = true;
+                item = 0;
+            }
+        } else if (strchr("]}", c)) {
+            level--;
+        }
+        i = c == '"' ? skip_string(text, len, i) : i + 1;
+    }
+    return line;
+}
+
 const char *json_text(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
@@ -54,12 +99,22 @@ char *json_dump_line(const json_t *value)
     return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 }
 
-char *json_dump_page(const json_t *value)
+static char *dump_page(const json_t *value, size_t flags)
 {
     autofree char *text =
-        json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        json_dumps(value, flags | JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 
     return text ? text_printf("%s\n", text) : NULL;
+}
+
+char *json_dump_page(const json_t *value)
+{
+    return dump_page(value, 0);
+}
+
+char *json_dump_sorted(const json_t *value)
+{
+    return dump_page(value, JSON_SORT_KEYS);
 }
 
 json_t *json_pairs(const json_t *texts)

@@ -32,6 +32,12 @@ json_t *json_parse(const char *text, size_t len, const char *what, enum err_code
 json_t *json_read_file(int dirfd, const char *path, size_t max, enum err_code code,
                        struct err *err);
 
+/*
+ * The line, from 1 on, of a value in a text that json_parse has accepted: `path` has the number of
+ * an item, in the order of the text, for each level from the outermost on.
+ */
+size_t json_line(const char *text, size_t len, const size_t *path, size_t depth);
+
 /* The string member, or NULL when it is absent, null or no string. */
 const char *json_text(const json_t *object, const char *key);
 
@@ -44,6 +50,9 @@ char *json_dump_line(const json_t *value);
 
 /* As json_dump_line, indented, with a final newline. */
 char *json_dump_page(const json_t *value);
+
+/* As json_dump_page, with the keys sorted: the same for equal values. */
+char *json_dump_sorted(const json_t *value);
 
 /* An object out of an array of texts "KEY=VALUE"; the last of a key wins. NULL without memory. */
 json_t *json_pairs(const json_t *texts);

@@ -68,3 +68,18 @@ bool num_parse_duration(const char *text, uint64_t *ms)
     *ms = total;
     return true;
 }
+
+bool num_parse_age(const char *text, uint64_t *seconds)
+{
+    const char *rest = text;
+    uint64_t days, ms;
+
+    if (digits(&rest, AGE_DAYS_MAX, &days) && strcmp(rest, "d") == 0) {
+        *seconds = days * 24 * 3600;
+        return true;
+    }
+    if (!num_parse_duration(text, &ms))
+        return false;
+    *seconds = ms / 1000;
+    return true;
+}

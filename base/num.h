@@ -19,4 +19,8 @@ bool num_parse(const char *text, uint64_t max, uint64_t *out);
 #define DURATION_MAX_MS (UINT64_C(366) * 24 * 3600 * 1000)
 bool num_parse_duration(const char *text, uint64_t *ms);
 
+/* An age in seconds: a number of days, "30d", or a duration. */
+#define AGE_DAYS_MAX 36500
+bool num_parse_age(const char *text, uint64_t *seconds);
+
 #endif

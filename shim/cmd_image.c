@@ -1,6 +1,6 @@
 /*
- * `stepcell image`: what hashes, inflates or fetches lives in stepcell-image, with the libraries
- * that it needs; this program becomes it, as git becomes git-remote-https.
+ * `stepcell image` and `stepcell lock`: what hashes, inflates or fetches lives in stepcell-image,
+ * with the libraries that it needs; this program becomes it, as git becomes git-remote-https.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +11,30 @@
 #include "shim/commands.h"
 #include "shim/print.h"
 
-int cmd_image(int argc, char **argv)
+/* Becomes the program, with `command` in front of the words unless it is NULL. */
+static int become_image(const char *command, int argc, char **argv)
 {
     struct err err;
     autofree char *path = libexec_path("stepcell-image", &err);
-    autofree char **words = calloc((size_t)argc + 2, sizeof(*words));
+    autofree char **words = calloc((size_t)argc + 3, sizeof(*words));
 
     if (path && words) {
         words[0] = "stepcell-image";
-        memcpy(words + 1, argv, (size_t)argc * sizeof(*words));
+        words[1] = (char *)command;
+        memcpy(words + (command ? 2 : 1), argv, (size_t)argc * sizeof(*words));
         execv(path, words);
         err_errno(&err, ERR_ENGINE_FAILED, "cannot start '%s'", path);
     }
     print_err(&err);
     return STATUS_FAILED;
+}
+
+int cmd_image(int argc, char **argv)
+{
+    return become_image(NULL, argc, argv);
+}
+
+int cmd_lock(int argc, char **argv)
+{
+    return become_image("lock", argc, argv);
 }

@@ -438,6 +438,7 @@ void options_release(struct run_options *options)
     free(options->progress);
     free(options->store);
     free(options->step);
+    free(options->lock);
     *options = RUN_OPTIONS_INIT;
 }
 

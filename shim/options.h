@@ -43,6 +43,8 @@ struct run_options {
     char *shell;
     char *user;
     enum pull_policy pull;
+    char *lock;  /* a file */
+    bool locked; /* what it lacks is refused */
     char *platform;
     enum network_mode network;
     char *hostname;

@@ -60,6 +60,7 @@ TEXT_OPTION(events)
 TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
 TEXT_OPTION(step)
+TEXT_OPTION(lock)
 
 static bool add_mount(struct run_options *options, const struct mount_spec *spec, struct err *err)
 {
@@ -402,6 +403,7 @@ static bool set_grace(struct run_options *options, const char *name, const char 
         return true;                                                                               \
     }
 FLAG_OPTION(set_no_proxy_env, no_proxy_env = true)
+FLAG_OPTION(set_locked, locked = true)
 FLAG_OPTION(set_interactive, interactive = true)
 FLAG_OPTION(set_read_only, read_only = true)
 FLAG_OPTION(set_quiet, verbosity = PRINT_QUIET)
@@ -458,6 +460,9 @@ static const struct option table[] = {
     {"grace", 0, "DUR", false, set_grace, "KILL this long after TERM, default 10s"},
     {"pull", 0, "missing|always|never", false, set_pull, "missing (default), always or never"},
     {"platform", 0, "OS/ARCH[/VARIANT]", false, set_platform, "default this machine's"},
+    {"lock", 0, "FILE", false, set_lock, "a lock file: tags become the digests that it has"},
+    {"locked", 0, NULL, false, set_locked,
+     "refuse what the lock file lacks; default file stepcell.lock"},
     {"entrypoint", 0, "refuse|clear", false, set_entrypoint, "refuse (default) or clear"},
     {"engine", 0, "native|docker|podman", false, set_engine, "native (default), docker or podman"},
     {"engine-host", 0, "URL", false, set_engine_host,

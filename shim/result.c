@@ -28,6 +28,7 @@ enum outcome result_outcome_of(enum err_code code)
     case ERR_IMAGE_PLATFORM:
     case ERR_IMAGE_SHELL_MISSING:
     case ERR_IMAGE_DENIED:
+    case ERR_IMAGE_UNPINNED:
     case ERR_MOUNT_SOURCE_MISSING:
     case ERR_MOUNT_CONFLICT:
     case ERR_MOUNT_DENIED:
@@ -65,10 +66,10 @@ static json_t *image_json(const struct result *result)
 {
     if (!result->reference)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o}", "reference", text_or_null(result->reference), "digest",
-                     text_or_null(result->digest), "manifest_digest",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "reference", text_or_null(result->reference),
+                     "digest", text_or_null(result->digest), "manifest_digest",
                      text_or_null(result->manifest_digest), "platform",
-                     text_or_null(result->platform));
+                     text_or_null(result->platform), "lock", text_or_null(result->lock));
 }
 
 static json_t *error_json(const struct err *err)

@@ -37,6 +37,7 @@ struct result {
     const char *digest;
     const char *manifest_digest;
     const char *platform;
+    const char *lock; /* the entry of the lock file, or NULL */
     struct stream_count out, err;
     struct phases phases;
     json_t *helper_phases; /* borrowed, may be NULL */

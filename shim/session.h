@@ -38,6 +38,8 @@ struct session {
 
     /* prepare */
     struct reference reference;
+    char *lock_entry;      /* that decided what the reference is, or NULL */
+    char *locked_manifest; /* the digest that it has for the platform, or NULL */
     struct platform platform;
     char platform_text[PLATFORM_TEXT_MAX];
     struct store store;
@@ -84,6 +86,7 @@ struct session {
     bool outputs_full, looks;
     size_t short_secrets;   /* of the caller's, which are not masked */
     char *masked_reference; /* of the image, for the result */
+    char *masked_lock;      /* the same of the entry of the lock file */
     struct step_dir dir;    /* where the event log goes, if there is one */
     bool followed;          /* others read the log: it is what takes the output, and the events */
     bool durable;           /* there is a ledger */
@@ -150,6 +153,13 @@ bool session_read_profile(struct session *session, struct err *err);
 
 /* Makes image, user and layers known and present; refuses an image that does not fit. */
 bool session_prepare(struct session *session, struct err *err);
+
+/*
+ * For session_prepare: with --lock or --locked the reference becomes the digest that is locked.
+ * Then what the store knows of it: whatever name it came by, if it is locked.
+ */
+bool session_apply_lock(struct session *session, struct err *err);
+bool session_look_up(struct session *session, bool *found, struct err *err);
 
 /* For session_prepare: an engine that is a daemon gets the image. */
 bool session_pull_by_daemon(struct session *session, struct err *err);

@@ -440,6 +440,8 @@ void session_close(struct session *session)
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);
+    free(session->lock_entry);
+    free(session->locked_manifest);
     strv_release(&session->result.left);
     cell_user_release(&session->user);
     image_release(&session->image);

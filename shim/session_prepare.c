@@ -34,6 +34,8 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
     char *words[] = {
         "stepcell-image",
         "ensure",
+        "--manifest",
+        session->locked_manifest ? session->locked_manifest : "",
         "--store",
         session->store.path,
         "--platform",
@@ -67,8 +69,7 @@ static bool load(struct session *session, bool *found, struct err *err)
     image_name_release(&session->name);
     image_release(&session->image);
     session->image = IMAGE_INIT;
-    return store_lookup(&session->store, &session->reference, &session->platform, found,
-                        &session->name, err) &&
+    return session_look_up(session, found, err) &&
            (!*found || store_load_image(&session->store, session->name.manifest_digest, found,
                                         &session->image, err));
 }
@@ -256,6 +257,9 @@ bool session_prepare(struct session *session, struct err *err)
     }
     platform_text(&session->platform, session->platform_text);
     if (!reference_parse(options->image, session->cwd, &session->reference, err))
+        return false;
+    session->result.reference = session->reference.name;
+    if (!session_apply_lock(session, err))
         return false;
     session->result.reference = session->reference.name;
     path = store_path(options->store, err);

@@ -376,10 +376,11 @@ bool session_open_relay(struct session *session, struct err *err)
 bool session_emit_image(struct session *session, struct err *err)
 {
     return events_emit(&session->events, "image.resolved",
-                       json_pack("{s:o, s:s?, s:s?, s:s}", "reference",
+                       json_pack("{s:o, s:s?, s:s?, s:s, s:o}", "reference",
                                  hidden_json(session, session->reference.name), "digest",
                                  session->name.digest, "manifest_digest",
-                                 session->name.manifest_digest, "platform", session->platform_text),
+                                 session->name.manifest_digest, "platform", session->platform_text,
+                                 "lock", hidden_json(session, session->lock_entry)),
                        err);
 }
 
@@ -453,6 +454,9 @@ void session_mask_result(struct session *session)
     free(session->masked_reference);
     session->masked_reference = session_masked(session, session->reference.name);
     result->reference = session->masked_reference;
+    free(session->masked_lock);
+    session->masked_lock = session_masked(session, session->lock_entry);
+    result->lock = session->masked_lock;
     for (size_t i = 0; i < result->left.count; i++) {
         char *masked = session_masked(session, result->left.items[i]);
 
@@ -490,4 +494,5 @@ void session_close_relay(struct session *session)
     mask_free(session->mask);
     json_decref(session->outputs);
     free(session->masked_reference);
+    free(session->masked_lock);
 }

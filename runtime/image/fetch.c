@@ -156,6 +156,24 @@ static bool check_platform(const struct fetch *fetch, struct err *err)
     return err_hint(err, "choose an image that is built for %s", wanted);
 }
 
+/* What the store says the reference stands for, or the caller. */
+static bool look_up_name(struct fetch *fetch, struct err *err)
+{
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
+                      &fetch->name, err))
+        return false;
+    if (fetch->has_name || !digest_is_valid(fetch->known_manifest) || !fetch->reference->digest)
+        return true;
+    fetch->has_name = true;
+    fetch->name = (struct image_name){
+        .reference = strdup(stored_as(fetch)->name),
+        .digest = strdup(fetch->reference->digest),
+        .manifest_digest = strdup(fetch->known_manifest),
+    };
+    return (fetch->name.reference && fetch->name.digest && fetch->name.manifest_digest) ||
+           no_memory(err);
+}
+
 /* Looks for the manifest in the store alone; what is damaged there counts as missing. */
 static bool resolve_in_store(struct fetch *fetch, struct err *err)
 {
@@ -163,8 +181,7 @@ static bool resolve_in_store(struct fetch *fetch, struct err *err)
     char digest[DIGEST_TEXT_MAX];
     struct err ignored;
 
-    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
-                      &fetch->name, err))
+    if (!look_up_name(fetch, err))
         return false;
     if (fetch->has_name &&
         store_read_blob(fetch->store, fetch->name.manifest_digest, &text, &ignored) &&

@@ -75,6 +75,9 @@ struct fetch {
     const struct reference *reference;
     const struct reference *name_as; /* the name in the store, where that is another; or NULL */
     const struct platform *platform;
+    /* What the digest of the reference stands for on the platform, where the caller knows it: then
+     * the store needs no name for it. Or NULL. */
+    const char *known_manifest;
     enum fetch_policy policy;
     const struct tree_remover *remover;
     struct fetch_progress progress;

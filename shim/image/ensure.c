@@ -28,6 +28,8 @@ int command_ensure(int argc, char **argv)
     const struct option_spec options[] = {
         OPTION("--store", "DIR", &obtain.store, "the image store"),
         OPTION("--platform", "OS/ARCH[/VARIANT]", &obtain.platform, "default this machine's"),
+        OPTION("--manifest", "DIGEST", &obtain.manifest,
+               "of the platform, where it is known what the digest of REFERENCE stands for"),
         OPTION("--pull", "missing|always|never", &pull, "when to ask the registry"),
         OPTION("--user", "USER[:GROUP]", &obtain.user, "of the step, default the image's"),
         OPTION("--map-user", "UID:GID", &obtain.map_user,

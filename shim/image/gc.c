@@ -46,19 +46,6 @@ static bool parse_unit(const char *text, const struct unit *units, uint64_t *val
     return false;
 }
 
-static bool parse_age(const char *text, uint64_t *seconds)
-{
-    static const struct unit days[] = {{'d', 24 * 3600}, {0, 0}};
-    uint64_t ms;
-
-    if (parse_unit(text, days, seconds))
-        return true;
-    if (!num_parse_duration(text, &ms))
-        return false;
-    *seconds = ms / 1000;
-    return true;
-}
-
 static bool parse_size(const char *text, uint64_t *bytes)
 {
     static const struct unit sizes[] = {
@@ -71,7 +58,7 @@ static bool parse(const char *age, const char *size, struct gc_options *options,
 {
     options->has_age = age;
     options->has_size = size;
-    if (age && !parse_age(age, &options->age_s))
+    if (age && !num_parse_age(age, &options->age_s))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is not a duration such as 12h or 30d", age);
     if (size && !parse_size(size, &options->size_max))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is not a size such as 500M or 20G", size);

@@ -27,6 +27,7 @@ static const struct {
     {"gc", command_gc, true, "remove what is not needed, or not used any more"},
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
+    {"lock", command_lock, false, NULL}, /* stepcell lock */
 };
 
 static int print_help(void)

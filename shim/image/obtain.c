@@ -116,6 +116,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.reference = &reference;
     fetch.platform = &platform;
     fetch.policy = obtain->policy;
+    fetch.known_manifest = obtain->manifest;
     fetch.lock = obtain->lock ? obtain->lock : -1;
     fetch.remover = &mapped_remover;
     progress.report = obtain->report;

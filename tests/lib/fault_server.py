@@ -7,7 +7,8 @@ Serves the blob DIRECTORY/blob under any digest. Writes its port to DIRECTORY/po
 one JSON line for each request to DIRECTORY/log. URL is another origin, to which redirects lead. With an
 upstream it hands on what that registry answers, with the faults that DIRECTORY/faults names: `flip` of a
 byte of blobs, `flip-first` of one layer, with 429 for all others, `break` of the first answer for each,
-`limit` and `away` of the first request for each, `slow` of blobs that are not small, `warn`.
+`limit` and `away` of the first request for each, `slow` of blobs that are not small, `warn`, `pages` of
+100 tags.
 """
 import base64, email.utils, hashlib, http.server, json, os, socket, ssl, sys, threading, time
 import urllib.error, urllib.parse, urllib.request
@@ -190,6 +191,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                    if name in given}
         if is_blob and ("flip" in faults or "flip-first" in faults) and len(body) > 10000:
             body = body[:len(body) // 2] + bytes([body[len(body) // 2] ^ 255]) + body[len(body) // 2 + 1:]
+        if "pages" in faults and "/tags/list" in self.path:
+            tags = sorted(json.loads(body)["tags"], reverse=True)
+            path, _, query = self.path.partition("?")
+            last = urllib.parse.parse_qs(query).get("last", [None])[0]
+            start = tags.index(last) + 1 if last else 0
+            page = tags[start:start + 100]
+            body = json.dumps({"tags": page}).encode()
+            if start + 100 < len(tags):
+                headers["Link"] = '<%s?last=%s>; rel="next"' % (path, page[-1])
         if not is_blob and "warn" in faults:
             headers["Warning"] = ['299 - "this registry \x1b[31mends soon"', '110 x "not for users"']
         if is_blob and "break" in faults and not self.headers.get("Range") and len(body) > 1000:

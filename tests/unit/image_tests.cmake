@@ -4,6 +4,8 @@ target_link_libraries(unit_image PUBLIC base PkgConfig::CMOCKA)
 
 stepcell_unit_test(test_reference image_core)
 stepcell_unit_test(test_platform image_core)
+stepcell_unit_test(test_version image_core)
+stepcell_unit_test(test_lock image_core)
 stepcell_unit_test(test_challenge net)
 stepcell_unit_test(test_fields net)
 stepcell_unit_test(test_registry_config image_fetch)

@@ -77,6 +77,29 @@ static void durations_have_units(void **state)
     }
 }
 
+static void ages_may_be_days(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t seconds;
+    } table[] = {
+        {"3d", true, 259200}, {"0d", true, 0},
+        {"12h", true, 43200}, {"90", true, 90},
+        {"1d12h", false, 0},  {"36501d", false, 0},
+        {"d", false, 0},      {"-1d", false, 0},
+        {"1.5d", false, 0},   {"99999999999999999999d", false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        uint64_t seconds = 42;
+
+        assert_int_equal(num_parse_age(table[i].text, &seconds), table[i].ok);
+        assert_int_equal(seconds, table[i].ok ? table[i].seconds : 42);
+    }
+}
+
 static void buffers_keep_their_limit(void **state)
 {
     autobuf buf = BUF_INIT(10);
@@ -150,6 +173,27 @@ static void json_from_outside_is_checked(void **state)
     assert_string_equal(json_text(json, "a"), "b");
     assert_null(json_text(json, "n"));
     assert_null(json_text(json, "x"));
+}
+
+static void places_in_json_have_lines(void **state)
+{
+    static const char text[] = "{\n \"a\": [1,\n {\"x\\\"{[\": 2,\n \"y\": [[],\n {}]}],\n"
+                               " \"b\\\\\":\n{\"c\": \"]}\",\n\"d\": true}\n}\n";
+    static const struct {
+        size_t path[4], depth, line;
+    } table[] = {
+        {{0}, 1, 2},       {{0, 0}, 2, 2}, {{0, 1}, 2, 3},       {{0, 1, 0}, 3, 3},
+        {{0, 1, 1}, 3, 4}, {{1}, 1, 6},    {{0, 1, 1, 0}, 4, 4}, {{0, 1, 1, 1}, 4, 5},
+        {{1, 0}, 2, 7},    {{1, 1}, 2, 8},
+    };
+    struct err err;
+    autojson *json = json_parse(text, strlen(text), "it", ERR_CONFIG_INVALID, &err);
+
+    (void)state;
+    assert_non_null(json);
+    for (size_t i = 0; i < COUNT(table); i++)
+        assert_int_equal(json_line(text, strlen(text), table[i].path, table[i].depth),
+                         table[i].line);
 }
 
 static void bytes_become_json_text(void **state)
@@ -577,10 +621,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(ages_may_be_days),
         cmocka_unit_test(buffers_keep_their_limit),
         cmocka_unit_test(string_lists_end_with_null),
         cmocka_unit_test(errors_carry_code_context_and_hint),
         cmocka_unit_test(json_from_outside_is_checked),
+        cmocka_unit_test(places_in_json_have_lines),
         cmocka_unit_test(bytes_become_json_text),
         cmocka_unit_test(utf8_is_strict),
         cmocka_unit_test(cut_utf8_is_known_from_wrong_utf8),
