@@ -21,6 +21,9 @@
     X(IMAGE_SHELL_MISSING, "image.shell-missing")                                                  \
     X(IMAGE_CORRUPT, "image.corrupt")                                                              \
     X(IMAGE_DENIED, "image.denied")                                                                \
+    X(IMAGE_UNPINNED, "image.unpinned")                                                            \
+    X(IMAGE_SIGNATURE, "image.signature")                                                          \
+    X(POLICY_DENIED, "policy.denied")                                                              \
     X(REGISTRY_AUTH, "registry.auth")                                                              \
     X(REGISTRY_UNREACHABLE, "registry.unreachable")                                                \
     X(REGISTRY_RATE_LIMITED, "registry.rate-limited")                                              \

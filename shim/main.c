@@ -24,6 +24,7 @@ static const struct {
     {"cancel", cmd_cancel, "ask a durable step to end"},
     {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
+    {"policy", cmd_policy, "test a step against the administrator's policy"},
     {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this text"},

@@ -440,6 +440,10 @@ void session_close(struct session *session)
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);
+    free(session->bound);
+    policy_verdict_release(&session->verdict);
+    policy_release(&session->policy);
+    json_decref(session->signatures);
     strv_release(&session->result.left);
     cell_user_release(&session->user);
     image_release(&session->image);

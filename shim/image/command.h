@@ -18,6 +18,7 @@ int command_import(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_ensure(int argc, char **argv);
+int command_attest(int argc, char **argv);
 
 /* A text from outside for stdout (owned by the caller): control characters and what is not ASCII as
  * \uNNNN. */
