@@ -152,7 +152,8 @@ struct policy_facts {
 /* "docker.io/library/debian", or "oci:/resolved/path" for a local one: owned by the caller. */
 char *policy_image_name(const struct reference *reference);
 
-/* What was decided, by which rule; borrowed from the policy. */
+/* What was decided, by which rule; borrowed from the policy. It points into itself: it is not
+ * copied. */
 struct policy_verdict {
     const char *file;           /* NULL: no policy has anything to say */
     char rule[POLICY_RULE_MAX]; /* "images[2] 'our own' (line 14)" */

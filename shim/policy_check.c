@@ -467,20 +467,17 @@ static const struct {
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,
                   policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
 {
-    autoverdict made = {0};
-    bool ok = true;
-
-    for (size_t i = 0; policy->exists && ok && i < ARRAY_SIZE(checks); i++) {
-        if (checks[i].of_image || !facts->only_image)
-            ok = checks[i].check(policy, facts, &made, err);
+    *verdict = (struct policy_verdict){0};
+    for (size_t i = 0; policy->exists && i < ARRAY_SIZE(checks); i++) {
+        if ((checks[i].of_image || !facts->only_image) &&
+            !checks[i].check(policy, facts, verdict, err))
+            return false;
     }
-    ok = ok && policy_check_containers(policy, facts, read_key, &made, err);
+    if (!policy_check_containers(policy, facts, read_key, verdict, err))
+        return false;
     /* A signature is what the store is asked for; then it has to be a store to believe. */
-    if (ok && made.demand_count && !policy->exists && !facts->only_image)
-        ok = check_store(policy, facts, &made, err);
-    *verdict = made;
-    made = (struct policy_verdict){0};
-    return ok;
+    return policy->exists || facts->only_image || verdict->demand_count == 0 ||
+           check_store(policy, facts, verdict, err);
 }
 
 bool policy_check_image(const struct policy *policy, const struct reference *reference,
