@@ -153,11 +153,19 @@ char *policy_image_name(const struct reference *reference)
     return text_printf("%s:%s", transports[reference->transport], path ? path : reference->path);
 }
 
-/* "**" stands for what registries have: a local file is meant only by who writes so. */
-static bool fits_image(const struct policy_image_rule *rule, const struct policy_facts *facts)
+/* A lock that the caller could write says no more than a tag. */
+static bool is_locked(const struct policy *policy, const struct policy_facts *facts)
 {
-    /* With a digest a tag decides nothing, and may be any word. */
-    const char *tag = facts->reference->digest && !facts->lock_file ? NULL : facts->reference->tag;
+    return facts->lock_file && fits_any_path(&policy->locks, facts->lock_file, facts->home);
+}
+
+/* "**" stands for what registries have: a local file is meant only by who writes so. */
+static bool fits_image(const struct policy *policy, const struct policy_image_rule *rule,
+                       const struct policy_facts *facts)
+{
+    /* With a digest a tag decides nothing, and may be any word; a lock knows what it locked. */
+    const char *tag =
+        facts->reference->digest && !is_locked(policy, facts) ? NULL : facts->reference->tag;
     bool local = facts->reference->transport != TRANSPORT_REGISTRY, fits = false;
 
     for (size_t i = 0; i < rule->match.count && !fits; i++) {
@@ -172,7 +180,7 @@ static const struct policy_image_rule *find_image_rule(const struct policy *poli
                                                        const struct policy_facts *facts)
 {
     for (size_t i = 0; i < policy->image_count; i++) {
-        if (fits_image(&policy->images[i], facts))
+        if (fits_image(policy, &policy->images[i], facts))
             return &policy->images[i];
     }
     return NULL;
@@ -193,9 +201,8 @@ static bool check_pinned(const struct policy *policy, const struct policy_facts 
                          const struct policy_image_rule *rule, const struct policy_verdict *verdict,
                          struct err *err)
 {
-    /* A lock that anybody may write says no more than a tag. */
-    bool locked = facts->lock_file && fits_any_path(&policy->locks, facts->lock_file, facts->home);
-    /* A digest that only such a lock gives is none of the caller's either. */
+    bool locked = is_locked(policy, facts);
+    /* What another lock has made of a tag is no digest that anybody has named. */
     bool digest = facts->reference->digest && (!facts->lock_file || locked);
 
     if (rule->pinned == POLICY_ANY || facts->only_image || locked ||

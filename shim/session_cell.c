@@ -397,7 +397,8 @@ bool session_run_cell(struct session *session, struct err *err)
     bool ok;
 
     session->engine = session_engine(session);
-    ok = drive(session, err);
+    /* Whoever wants a cell comes by here. */
+    ok = session_admit(session, err) && drive(session, err);
     if (ok) {
         take_outcome(session, session->engine->exit_record(session->cell));
         session_keep_output(session);

@@ -296,5 +296,5 @@ bool session_plan(struct session *session, struct err *err)
 {
     return make_environment(session, err) &&
            scratch_take(session->store.path, &session->scratch, err) && plan_mounts(session, err) &&
-           make_spec(session, err) && session_admit(session, err);
+           make_spec(session, err);
 }
