@@ -324,7 +324,7 @@ static bool take_signature(const json_t *kept, struct signature *signature)
     return signature->payload && signature->der && signature->payload_len <= SIGNATURE_PAYLOAD_MAX;
 }
 
-bool signatures_reverify(const struct signature_request *request, json_t *record)
+json_t *signatures_reverify(const struct signature_request *request, json_t *record)
 {
     const json_t *kept = json_object_get(record, "signatures"), *item;
     const char *digest = json_text(record, "digest");
@@ -341,14 +341,14 @@ bool signatures_reverify(const struct signature_request *request, json_t *record
         autosignature signature = {0};
 
         if (!found || !of || i == SIGNATURES_MAX || !take_signature(item, &signature))
-            return false;
+            return NULL;
         if (!(same && strcmp(of, request->digest) == 0) &&
             strcmp(of, request->manifest_digest) != 0)
             continue;
         if (!try_signature(&search, &signature, of, &ignored))
-            return false;
+            return NULL;
     }
-    return is_done(&search);
+    return is_done(&search) ? TAKE_PTR(found) : NULL;
 }
 
 bool signature_record_write(const struct store *store, const char *digest,

@@ -25,9 +25,9 @@ bool signatures_verify(const struct signature_request *request, json_t **signatu
 
 /*
  * The same by a record alone, without a question to anybody: believed are its bytes, and nothing
- * that it says of them. False without an error when they do not suffice.
+ * that it says of them. NULL without an error when they do not suffice.
  */
-bool signatures_reverify(const struct signature_request *request, json_t *record);
+json_t *signatures_reverify(const struct signature_request *request, json_t *record);
 
 /* Writes the record: `indexes` are the texts that lead from the digest to the manifest. */
 bool signature_record_write(const struct store *store, const char *digest,

@@ -30,10 +30,8 @@ static bool verify_record(struct signed_image *image, const struct fetch *fetch,
 {
     autojson *record = signature_record_read(fetch->store, fetch->name.manifest_digest);
 
-    if (!record || !signatures_reverify(request, record))
-        return false;
-    image->signatures = json_incref(json_object_get(record, "signatures"));
-    return true;
+    image->signatures = record ? signatures_reverify(request, record) : NULL;
+    return image->signatures;
 }
 
 static bool not_known(const struct fetch *fetch, struct err *err)
