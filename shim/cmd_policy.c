@@ -3,18 +3,38 @@
 #include <sys/stat.h>
 
 #include "shim/commands.h"
+#include "shim/options_table.h"
 #include "shim/session.h"
 
 #define TEST_SCHEMA "stepcell.policy-test/1"
 
-static const char help_text[] =
-    "Usage: stepcell policy test [--json] (options of run) IMAGE [--] COMMAND [ARG...]\n\n"
-    "Tells what the policy of this machine says of a step, and which rule decides. Nothing is\n"
-    "fetched or started. What only the image knows (its user, its signatures) counts when the\n"
-    "image is in the store.\n\n"
-    "Exits with 0 when the step is allowed, and with 125 when it is refused or cannot be "
-    "judged.\n\n"
-    "  --json        as JSON; before the options of run\n";
+#define HELP_MAX 65536
+
+/* The options are those of run. */
+static int print_test_help(void)
+{
+    size_t count;
+    const struct option *table = options_table(&count);
+    autobuf text = BUF_INIT(HELP_MAX);
+
+    buf_append_text(
+        &text,
+        "Usage: stepcell policy test [--json] [OPTIONS] IMAGE [--] COMMAND [ARG...]\n\n"
+        "Tells what the policy of this machine says of a step, and which rule decides. Nothing\n"
+        "is fetched or started. What only the image knows, its user and its signatures, counts\n"
+        "when the image is in the store. Exits with 0 when the step is allowed, and with 125\n"
+        "when it is refused or cannot be judged.\n\n");
+    command_add_option_help(&text, NULL, "--json", NULL, "as JSON; before all other options");
+    for (size_t i = 0; i < count; i++) {
+        autofree char *name = text_printf("--%s", table[i].name);
+        char letter[] = {'-', table[i].letter, '\0'};
+
+        command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
+                                table[i].value, table[i].help);
+    }
+    print_out("%s", text.data ? text.data : "");
+    return 0;
+}
 
 /* The image, as far as the store has it; a store that is not there is not made. */
 static bool look_into_store(struct session *session, bool *found, struct err *err)
@@ -123,9 +143,8 @@ static int test(int argc, char **argv)
     allowed = session_make_id(session.id, &err) &&
               options_parse(argc - json, argv + json, &session.options, &err);
     if (session.options.help) {
-        print_out("%s", help_text);
         session_close(&session);
-        return 0;
+        return print_test_help();
     }
     allowed = allowed && judge(&session, &is_signed, &err);
     status = allowed ? 0 : STATUS_FAILED;
@@ -139,17 +158,26 @@ static int test(int argc, char **argv)
     return status;
 }
 
+static int print_help(void)
+{
+    print_out("Usage: stepcell policy COMMAND [OPTIONS]\n\n"
+              "Tells about the administrator's policy.\n\n"
+              "  %-10s %s\n\n"
+              "'stepcell policy COMMAND --help' tells more.\n",
+              "test", "tell what the policy says of a step, and which rule decides");
+    return 0;
+}
+
 int cmd_policy(int argc, char **argv)
 {
+    const char *name = argc > 0 ? argv[0] : "--help";
     struct err err;
 
-    if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
-        print_out("%s", help_text);
-        return 0;
-    }
-    if (argc > 0 && strcmp(argv[0], "test") == 0)
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return print_help();
+    if (strcmp(name, "test") == 0)
         return test(argc - 1, argv + 1);
-    err_set(&err, ERR_OPTION_INVALID, "'policy' has one command, and that is 'test'");
-    err_hint(&err, "stepcell policy test (options of run)");
+    err_set(&err, ERR_OPTION_INVALID, "unknown command 'policy %s'", name);
+    err_hint(&err, "'stepcell policy --help' lists the commands");
     return command_failed(&err);
 }
