@@ -22,6 +22,8 @@
     X(IMAGE_CORRUPT, "image.corrupt")                                                              \
     X(IMAGE_DENIED, "image.denied")                                                                \
     X(IMAGE_UNPINNED, "image.unpinned")                                                            \
+    X(IMAGE_SIGNATURE, "image.signature")                                                          \
+    X(POLICY_DENIED, "policy.denied")                                                              \
     X(REGISTRY_AUTH, "registry.auth")                                                              \
     X(REGISTRY_UNREACHABLE, "registry.unreachable")                                                \
     X(REGISTRY_RATE_LIMITED, "registry.rate-limited")                                              \

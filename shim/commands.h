@@ -13,6 +13,7 @@ int cmd_cancel(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

@@ -25,6 +25,7 @@ static const struct {
     {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
     {"lock", cmd_lock, "keep what tags stand for in a file, and compare it with registries"},
+    {"policy", cmd_policy, "test a step against the administrator's policy"},
     {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this text"},

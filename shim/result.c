@@ -29,6 +29,8 @@ enum outcome result_outcome_of(enum err_code code)
     case ERR_IMAGE_SHELL_MISSING:
     case ERR_IMAGE_DENIED:
     case ERR_IMAGE_UNPINNED:
+    case ERR_IMAGE_SIGNATURE:
+    case ERR_POLICY_DENIED:
     case ERR_MOUNT_SOURCE_MISSING:
     case ERR_MOUNT_CONFLICT:
     case ERR_MOUNT_DENIED:
@@ -66,10 +68,12 @@ static json_t *image_json(const struct result *result)
 {
     if (!result->reference)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "reference", text_or_null(result->reference),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "reference", text_or_null(result->reference),
                      "digest", text_or_null(result->digest), "manifest_digest",
                      text_or_null(result->manifest_digest), "platform",
-                     text_or_null(result->platform), "lock", text_or_null(result->lock));
+                     text_or_null(result->platform), "lock", text_or_null(result->lock),
+                     "signatures",
+                     result->signatures ? json_incref((json_t *)result->signatures) : json_array());
 }
 
 static json_t *error_json(const struct err *err)
@@ -93,11 +97,12 @@ static json_t *cleanup_json_of(const struct result *result)
 json_t *result_json(const struct result *result)
 {
     return json_pack(
-        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o}", "schema",
-        "stepcell.result/1", "id", text_or_null(result->id), "outcome", outcomes[result->outcome],
-        "exit_code", result->exit_code, "signal",
+        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o}",
+        "schema", "stepcell.result/1", "id", text_or_null(result->id), "outcome",
+        outcomes[result->outcome], "exit_code", result->exit_code, "signal",
         result->signal ? json_integer(result->signal) : json_null(), "engine", result->engine,
-        "labels", json_pairs(result->labels), "image", image_json(result), "output", "stdout",
+        "labels", json_pairs(result->labels), "image", image_json(result), "policy",
+        result->verdict ? policy_verdict_json(result->verdict) : json_null(), "output", "stdout",
         stream_json(&result->out), "stderr", stream_json(&result->err), "outputs",
         result->outputs ? json_incref((json_t *)result->outputs) : json_object(), "oom_killed",
         result->oom_killed, "phases", phases_json(&result->phases, result->helper_phases),

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "shim/phases.h"
+#include "shim/policy.h"
 #include "shim/relay/counter.h"
 
 enum outcome {
@@ -37,7 +38,9 @@ struct result {
     const char *digest;
     const char *manifest_digest;
     const char *platform;
-    const char *lock; /* the entry of the lock file, or NULL */
+    const char *lock;                     /* the entry of the lock file, or NULL */
+    const struct policy_verdict *verdict; /* borrowed, may be NULL */
+    const json_t *signatures;             /* borrowed; NULL: none were asked for */
     struct stream_count out, err;
     struct phases phases;
     json_t *helper_phases; /* borrowed, may be NULL */

@@ -193,6 +193,17 @@ static void await_delivery(const struct session *session)
     }
 }
 
+/* A step that was not started, whyever; one that was has its line. */
+static void audit_refusal(struct session *session)
+{
+    struct result *result = &session->result;
+    struct err err;
+
+    if (result->error.code == ERR_NONE || session_audit(session, &result->error, &err))
+        return;
+    session_print_err(session, &err);
+}
+
 static void report(struct session *session)
 {
     bool has_place = session->result_place.dir >= 0 || session->result_place.fd >= 0;
@@ -203,6 +214,8 @@ static void report(struct session *session)
     result->id = session->id;
     result->digest = session->name.digest;
     result->manifest_digest = session->name.manifest_digest;
+    result->verdict = &session->verdict;
+    result->signatures = session->signatures;
     result->helper_phases = json_object_get(session->helper_report, "phases");
     session_mask_result(session);
     result->outputs = session->outputs;
@@ -225,6 +238,7 @@ void session_perform(struct session *session, bool ready, struct err *err)
     if (session->scratch.path)
         session_clean_up(session);
     settle(session, ran, err);
+    audit_refusal(session);
     report(session);
     /* What other steps have left is looked at when nobody waits for this one any more. */
     if (!session->durable && session->store.path)

@@ -17,6 +17,7 @@
 #include "runtime/native/user.h"
 #include "runtime/native/scratch.h"
 #include "shim/options.h"
+#include "shim/policy.h"
 #include "shim/relay/filter.h"
 #include "shim/result.h"
 #include "shim/script.h"
@@ -37,8 +38,14 @@ struct session {
     struct secrets secrets; /* known before anything of the step is started */
 
     /* prepare */
+    struct policy policy;
+    struct policy_verdict verdict;
+    json_t *signatures; /* that were verified: "digest", "key" and "format" of each; or NULL */
+    bool audited;
     struct reference reference;
+    char *lock_file;       /* of --lock or --locked, resolved, or NULL */
     char *lock_entry;      /* that decided what the reference is, or NULL */
+    bool lock_pins;        /* the digest of the reference is the lock's, and nobody has named it */
     char *locked_manifest; /* the digest that it has for the platform, or NULL */
     struct platform platform;
     char platform_text[PLATFORM_TEXT_MAX];
@@ -46,8 +53,10 @@ struct session {
     struct image_name name;
     struct image image;
     struct cell_user user;
+    bool knows_user;
     struct strv layers; /* absolute directories, lowest first */
     char *image_id;     /* in the engine's daemon, where there is one */
+    char *bound;        /* the name with the digest that was verified, for a daemon; or NULL */
     json_t *helper_report;
     bool pulls; /* the helper has said so */
     pid_t helper;
@@ -160,6 +169,31 @@ bool session_prepare(struct session *session, struct err *err);
  */
 bool session_apply_lock(struct session *session, struct err *err);
 bool session_look_up(struct session *session, bool *found, struct err *err);
+
+/* What the command line says of the image and its platform. For session_prepare. */
+bool session_name_image(struct session *session, struct err *err);
+
+/*
+ * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,
+ * by what is known then, and session_admit when all is known, right before the cell is made, with
+ * the line in the audit log. session->verdict names the rule, whatever the word is.
+ */
+bool session_allow(struct session *session, struct err *err);
+bool session_admit(struct session *session, struct err *err);
+
+/*
+ * Whether the image that was found in the store is known to be signed as the policy asks; else the
+ * helper has to verify it, and session_take_verified takes what it reports.
+ */
+bool session_is_signed(struct session *session);
+bool session_take_verified(struct session *session, struct err *err);
+
+/* The line in the audit log, unless there was one; `refused` is the error of a step that is not
+ * started, or NULL. */
+bool session_audit(struct session *session, const struct err *refused, struct err *err);
+
+/* The capabilities of a cell with these options. */
+uint64_t session_capabilities(const struct run_options *options);
 
 /* For session_prepare: an engine that is a daemon gets the image. */
 bool session_pull_by_daemon(struct session *session, struct err *err);

@@ -397,7 +397,8 @@ bool session_run_cell(struct session *session, struct err *err)
     bool ok;
 
     session->engine = session_engine(session);
-    ok = drive(session, err);
+    /* Whoever wants a cell comes by here. */
+    ok = session_admit(session, err) && drive(session, err);
     if (ok) {
         take_outcome(session, session->engine->exit_record(session->cell));
         session_keep_output(session);
@@ -440,8 +441,13 @@ void session_close(struct session *session)
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);
+    free(session->lock_file);
     free(session->lock_entry);
     free(session->locked_manifest);
+    free(session->bound);
+    policy_verdict_release(&session->verdict);
+    policy_release(&session->policy);
+    json_decref(session->signatures);
     strv_release(&session->result.left);
     cell_user_release(&session->user);
     image_release(&session->image);

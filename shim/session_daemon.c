@@ -46,7 +46,7 @@ static bool ensure(struct session *session, char *const *more, struct err *err)
     }
     while (*more)
         words[count++] = *more++;
-    words[count++] = (char *)session->reference.given;
+    words[count++] = session->bound ? session->bound : (char *)session->reference.given;
     return session_run_helper(session, "stepcell-docker", words, -1, err);
 }
 
@@ -98,13 +98,35 @@ static bool take_image(struct session *session, struct err *err)
     image->passwd = copy_text(report, "passwd");
     image->group = copy_text(report, "group");
     image->entrypoint_history = history ? strdup(history) : NULL;
-    session->name.digest = digest && *digest ? strdup(digest) : NULL;
+    if (!session->bound)
+        session->name.digest = digest && *digest ? strdup(digest) : NULL;
     if (!session->image_id || !image->user || !image->workdir || !image->passwd || !image->group ||
         (history && !image->entrypoint_history))
         return no_memory(err);
     return take_platform(report, &image->platform, err) &&
            take_list(json_object_get(report, "entrypoint"), &image->entrypoint, err) &&
            take_list(json_object_get(report, "env"), &image->env, err);
+}
+
+/* A daemon verifies nothing: it gets the image by the digest whose signatures were verified. */
+static bool bind_to_signed(struct session *session, struct err *err)
+{
+    const struct reference *reference = &session->reference;
+    char *words[] = {
+        "stepcell-image", "attest", "--report", "3", (char *)reference->given, NULL,
+    };
+    const char *digest;
+
+    if (session->verdict.demand_count == 0)
+        return true;
+    if (!session_run_helper(session, "stepcell-image", words, -1, err))
+        return false;
+    digest = json_text(session->helper_report, "digest");
+    session->name.digest = digest ? strdup(digest) : NULL;
+    if (!session_take_verified(session, err))
+        return false;
+    session->bound = text_printf("%s/%s@%s", reference->host, reference->path, digest);
+    return session->bound || no_memory(err);
 }
 
 bool session_pull_by_daemon(struct session *session, struct err *err)
@@ -122,7 +144,7 @@ bool session_pull_by_daemon(struct session *session, struct err *err)
         NULL,
     };
 
-    return ensure(session, words, err) && take_image(session, err);
+    return bind_to_signed(session, err) && ensure(session, words, err) && take_image(session, err);
 }
 
 static bool is_missing(const struct session *session)

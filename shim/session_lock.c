@@ -2,6 +2,7 @@
 #include "shim/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/image/lock.h"
@@ -37,8 +38,9 @@ static bool no_platform(const struct session *session, const char *name, json_t 
 /* From here on the step asks for the digest. A daemon may run another platform than this host. */
 static bool take_entry(struct session *session, const char *name, json_t *entry, struct err *err)
 {
-    autofree char *text =
-        text_printf("%s@%s", json_text(entry, "image"), json_text(entry, "digest"));
+    const char *tag = session->reference.tag;
+    autofree char *text = text_printf("%s%s%s@%s", json_text(entry, "image"), tag ? ":" : "",
+                                      tag ? tag : "", json_text(entry, "digest"));
     const char *manifest = lock_platform_digest(entry, &session->platform);
     autoreference locked = {0};
 
@@ -57,6 +59,7 @@ static bool take_entry(struct session *session, const char *name, json_t *entry,
         session->locked_manifest = strdup(manifest);
     reference_release(&session->reference);
     session->reference = locked;
+    session->lock_pins = true;
     locked = (struct reference){0};
     return !manifest || session->locked_manifest || no_memory(err);
 }
@@ -69,7 +72,9 @@ bool session_apply_lock(struct session *session, struct err *err)
 
     if (!options->lock && !options->locked)
         return true;
-    if (!lock_load(file, &lock, err))
+    /* What is read is the file that a policy is asked about, wherever a link leads meanwhile. */
+    session->lock_file = realpath(file, NULL);
+    if (!lock_load(session->lock_file ? session->lock_file : file, &lock, err))
         return false;
     name = lock_find(&lock, &session->reference);
     if (name)

@@ -186,7 +186,7 @@ bool session_find_sources(struct session *session, struct err *err)
 }
 
 /* As docker: what is added stays, whatever is dropped. */
-static uint64_t capabilities(const struct run_options *options)
+uint64_t session_capabilities(const struct run_options *options)
 {
     return (CAPS_DEFAULT & ~options->caps_dropped) | options->caps_added;
 }
@@ -202,7 +202,7 @@ bool session_read_profile(struct session *session, struct err *err)
     if (!profile)
         return err_hint(err,
                         "--seccomp takes a file in the form of Docker's and Podman's profiles");
-    return seccomp_profile_compile(profile, path, capabilities(&session->options), true,
+    return seccomp_profile_compile(profile, path, session_capabilities(&session->options), true,
                                    &session->seccomp, err);
 }
 
@@ -256,7 +256,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->hostname = session->options.hostname;
     spec->labels = json_object_get(session->options.asked, "label");
     spec->read_only = session->options.read_only;
-    spec->capabilities = capabilities(&session->options);
+    spec->capabilities = session_capabilities(&session->options);
     spec->with_32_bits = platform_has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
     spec->pass_stdin = session->options.interactive;

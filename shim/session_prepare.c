@@ -82,7 +82,8 @@ static bool obtain(struct session *session, enum pull_policy policy, bool *found
 {
     autofd lock = store_open_lock(&session->store, "store", err);
 
-    return lock >= 0 && ensure(session, policy, lock, err) && load(session, found, err);
+    return lock >= 0 && ensure(session, policy, lock, err) && load(session, found, err) &&
+           (!*found || session_take_verified(session, err));
 }
 
 static bool find_image(struct session *session, struct err *err)
@@ -92,10 +93,11 @@ static bool find_image(struct session *session, struct err *err)
 
     if (policy != PULL_ALWAYS && !load(session, &found, err))
         return false;
-    if (found)
+    if (found && session_is_signed(session))
         return true;
-    if (policy == PULL_NEVER)
+    if (!found && policy == PULL_NEVER)
         return not_found(session, err);
+    found = false;
     /* 'image verify' holds a record for a moment when it replaces a layer. */
     for (int try = 0; try < ENSURE_TRIES && !found; try++) {
         if (!obtain(session, policy, &found, err))
@@ -241,13 +243,14 @@ static bool take_user(struct session *session, struct err *err)
 {
     const char *user = session->options.user ? session->options.user : session->image.user;
 
-    return user_resolve(user, session->image.passwd, session->image.group, &session->user, err);
+    session->knows_user =
+        user_resolve(user, session->image.passwd, session->image.group, &session->user, err);
+    return session->knows_user;
 }
 
-bool session_prepare(struct session *session, struct err *err)
+bool session_name_image(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
-    autofree char *path = NULL;
 
     if (options->platform) {
         if (!platform_parse(options->platform, &session->platform, err))
@@ -262,8 +265,19 @@ bool session_prepare(struct session *session, struct err *err)
     if (!session_apply_lock(session, err))
         return false;
     session->result.reference = session->reference.name;
+    return true;
+}
+
+bool session_prepare(struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    autofree char *path = NULL;
+
+    if (!session_name_image(session, err))
+        return false;
     path = store_path(options->store, err);
-    if (!path || !store_open(path, &session->store, err) || !prepare_image(session, err))
+    if (!path || !store_open(path, &session->store, err) || !session_allow(session, err) ||
+        !prepare_image(session, err))
         return false;
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;

@@ -1,5 +1,6 @@
 #include "runtime/confine/caps_names.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/capability.h>
@@ -24,4 +25,19 @@ bool caps_parse(const char *name, uint64_t *caps)
         return false;
     *caps = UINT64_C(1) << cap;
     return true;
+}
+
+bool caps_name(unsigned int cap, char name[CAPS_NAME_MAX])
+{
+    char *full = cap_to_name((cap_value_t)cap);
+    /* libcap gives a bare number to what it does not know. */
+    bool ok = full && strncasecmp(full, PREFIX, sizeof(PREFIX) - 1) == 0;
+
+    if (ok) {
+        snprintf(name, CAPS_NAME_MAX, "%s", full + sizeof(PREFIX) - 1);
+        for (char *p = name; *p; p++)
+            *p = (char)toupper((unsigned char)*p);
+    }
+    cap_free(full);
+    return ok;
 }

@@ -8,4 +8,9 @@
 /* "CHOWN", "cap_chown", or "ALL": its bit, or all bits. False for a name that is none. */
 bool caps_parse(const char *name, uint64_t *caps);
 
+#define CAPS_NAME_MAX 64
+
+/* The other way: "CHOWN" for its number. False for one that has no name. */
+bool caps_name(unsigned int cap, char name[CAPS_NAME_MAX]);
+
 #endif

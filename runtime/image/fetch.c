@@ -19,6 +19,7 @@ void fetch_release(struct fetch *fetch)
     image_release(&fetch->image);
     cleanup_source(&fetch->source);
     strv_release(&fetch->warnings);
+    strv_release(&fetch->indexes);
     close_fd(fetch->lock);
     *fetch = FETCH_INIT;
 }
@@ -229,6 +230,8 @@ static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIG
             manifest = (struct manifest){0};
             return true;
         }
+        if (!strv_add(&fetch->indexes, top->text.data))
+            return no_memory(err);
         entry = manifest_choose(&manifest, fetch->platform, what, err);
         if (!entry)
             return false;
@@ -279,6 +282,13 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     return check_known(fetch, err);
 }
 
+static bool is_same_image(const struct image *image, const struct image *other)
+{
+    autojson *one = store_image_json(image), *two = store_image_json(other);
+
+    return one && two && json_equal(one, two);
+}
+
 /* A record knows passwd and group already, and its lock keeps the image from being removed. */
 static bool load_record(struct fetch *fetch, struct err *err)
 {
@@ -288,6 +298,12 @@ static bool load_record(struct fetch *fetch, struct err *err)
                           err))
         return false;
     if (fetch->has_record) {
+        if (!is_same_image(&image, &fetch->image)) {
+            err_set(err, ERR_IMAGE_CORRUPT,
+                    "what the store has noted of image '%s' is not what its configuration says",
+                    fetch->reference->given);
+            return err_hint(err, "run 'stepcell image verify', and pull the image again");
+        }
         image_release(&fetch->image);
         fetch->image = image;
         image = IMAGE_INIT;
@@ -319,6 +335,27 @@ bool fetch_resolve(struct fetch *fetch, struct err *err)
     ok = resolve(fetch, err);
     phase->ns = clock_now() - start;
     return ok;
+}
+
+/* The store keeps no indexes: that of an image which was there is asked for again, by digest. */
+bool fetch_indexes(struct fetch *fetch, struct err *err)
+{
+    const struct descriptor index = {.digest = fetch->name.digest};
+    autotop top = SOURCE_TOP_INIT;
+    char digest[DIGEST_TEXT_MAX];
+
+    if (fetch->indexes.count || strcmp(index.digest, fetch->name.manifest_digest) == 0)
+        return true;
+    if (!fetch_source(fetch, err) ||
+        !fetch->source->ops->manifest(fetch->source, &index, &top.text, err) ||
+        !check_text(fetch, &top.text, index.digest, NULL, digest, err))
+        return false;
+    manifest_release(&fetch->manifest);
+    if (!descend(fetch, &top, digest, err))
+        return false;
+    return strcmp(digest, fetch->name.manifest_digest) == 0 ||
+           err_set(err, ERR_IMAGE_CORRUPT, "'%s' leads to another image than the one in the store",
+                   fetch->reference->given);
 }
 
 /* ---- the record ---- */

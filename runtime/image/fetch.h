@@ -3,6 +3,7 @@
  *
  *   struct fetch fetch = FETCH_INIT; set store, reference, platform, policy, remover, progress;
  *   fetch_resolve     what the reference names, down to the configuration of one platform
+ *   fetch_indexes     where it matters: the indexes that lead from the one to the other
  *   fetch_layers      the layers, stored and unpacked for one id map; repeat for another map
  *   fetch_finish      record, reference and index.json: from here on others see the image
  *   fetch_release     in any case
@@ -86,6 +87,7 @@ struct fetch {
     struct image_name name;
     struct manifest manifest;
     struct image image;
+    struct strv indexes; /* texts that led from name.digest to name.manifest_digest */
     struct fetch_phase_time phases[FETCH_PHASES];
     /* Its own. */
     bool has_name;   /* the store knew the reference */
@@ -99,6 +101,7 @@ struct fetch {
 #define FETCH_INIT ((struct fetch){.image = IMAGE_INIT, .lock = -1})
 
 bool fetch_resolve(struct fetch *fetch, struct err *err);
+bool fetch_indexes(struct fetch *fetch, struct err *err);
 bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *err);
 bool fetch_finish(struct fetch *fetch, struct err *err);
 void fetch_release(struct fetch *fetch);

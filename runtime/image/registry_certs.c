@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "runtime/image/registry_config.h"
 
 static char *config_home(void)
 {
@@ -32,7 +33,7 @@ static int open_named(const char *parent, const struct url *url, bool with_port,
 /* The directory for an origin, or -1. A name from a redirect must not climb. */
 static int open_directory(const struct url *url, char **path)
 {
-    autofree char *home = config_home();
+    autofree char *home = registry_users_configure() ? config_home() : NULL;
     autofree char *containers = home ? text_printf("%s/containers/certs.d", home) : NULL;
     autofree char *docker = home ? text_printf("%s/docker/certs.d", home) : NULL;
     const char *const parents[] = {containers, docker, "/etc/containers/certs.d",

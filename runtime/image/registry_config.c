@@ -1,5 +1,6 @@
 #include "runtime/image/registry_config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "runtime/net/url.h"
 
 #define SYSTEM_FILE "/etc/stepcell/config.json"
+/* Read by shim/policy.h; here it counts that it is there. */
+#define POLICY_FILE "/etc/stepcell/policy.json"
 #define PATH_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789._-/"
 
 /* ---- checking ---- */
@@ -165,9 +168,14 @@ static char *user_file(void)
     return home && *home == '/' ? text_printf("%s/.config/stepcell/config.json", home) : NULL;
 }
 
+bool registry_users_configure(void)
+{
+    return faccessat(AT_FDCWD, POLICY_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 bool registry_config_load(struct registry_config *config, struct err *err)
 {
-    autofree char *own = user_file();
+    autofree char *own = registry_users_configure() ? user_file() : NULL;
     autoregistryconfig loaded = {0};
 
     if ((own && !load_file(own, &loaded.files[0], err)) ||

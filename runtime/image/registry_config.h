@@ -29,6 +29,13 @@ struct registry_mirror {
     bool resolve; /* tags may be asked of it, too */
 };
 
+/*
+ * Whether users may say where images come from and whom to trust with it: not where the
+ * administrator has a policy, since a mirror of one's own would answer for the names that it
+ * allows. Then only the files below /etc count.
+ */
+bool registry_users_configure(void);
+
 enum plain_http { PLAIN_HTTP_UNSET, PLAIN_HTTP_NO, PLAIN_HTTP_YES };
 
 /*

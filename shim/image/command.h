@@ -20,6 +20,7 @@ int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_ensure(int argc, char **argv);
 int command_lock(int argc, char **argv);
+int command_attest(int argc, char **argv);
 
 /* A text from outside for stdout (owned by the caller): control characters and what is not ASCII as
  * \uNNNN. */

@@ -28,6 +28,7 @@ static const struct {
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
     {"lock", command_lock, false, NULL}, /* stepcell lock */
+    {"attest", command_attest, false, NULL},
 };
 
 static int print_help(void)

@@ -9,6 +9,7 @@
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
 #include "shim/image/progress.h"
+#include "shim/image/signed.h"
 
 #define ID_MAX INT32_MAX
 
@@ -101,6 +102,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     autofetch fetch = FETCH_INIT;
     autostore store = STORE_INIT;
     autoreference reference = {0}, name_as = {0};
+    CLEANUP(signed_release) struct signed_image image = {0};
     struct progress progress = PROGRESS_INIT;
     struct platform platform;
 
@@ -112,6 +114,8 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     if (obtain->name_as && !parse_name(obtain->name_as, &name_as, err))
         return false;
     fetch.name_as = obtain->name_as ? &name_as : NULL;
+    if (!signed_begin(&reference, fetch.name_as, &image, err))
+        return false;
     fetch.store = &store;
     fetch.reference = &reference;
     fetch.platform = &platform;
@@ -121,12 +125,15 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.remover = &mapped_remover;
     progress.report = obtain->report;
     fetch.progress = progress_callbacks(&progress);
-    if (!fetch_resolve(&fetch, err) || !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err)) {
+    if (!fetch_resolve(&fetch, err) || !signed_verify(&image, &fetch, err) ||
+        !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err) ||
+        !signed_finish(&image, &fetch, err)) {
         progress_end(&progress);
         return false;
     }
     progress_complete(&progress);
-    *report = json_pack("{s:s, s:s, s:o}", "digest", fetch.name.digest, "manifest_digest",
-                        fetch.name.manifest_digest, "phases", phases_json(&fetch));
+    *report = json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
+                        fetch.name.manifest_digest, "signatures", image.signatures, "phases",
+                        phases_json(&fetch));
     return *report || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
 }

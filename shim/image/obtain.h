@@ -22,7 +22,8 @@ struct obtain {
 
 /*
  * Makes the image and its layers for the step's user present. *report, owned by the caller, is what
- * `ensure` answers: {"digest", "manifest_digest", "phases"}.
+ * `ensure` answers: {"digest", "manifest_digest", "signatures", "phases"}. The policy is asked
+ * before anything is fetched, and signatures are verified before anything is unpacked.
  */
 bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err);
 

@@ -384,3 +384,38 @@ tcp_cell() {
     }
     as_caller killed_daemon
 }
+
+@test "an image that has to be signed is verified by stepcell, and runs by the digest that was signed" {
+    . "$TESTS/lib/images.bash"
+    . "$TESTS/lib/policy.bash"
+    . "$TESTS/lib/signatures.bash"
+    signed() {
+        local digest
+        policy_setup
+        start_registry
+        make_key "$POLICY_DIR/good"
+        cp "$POLICY_DIR/good.pub" "$ETC/stepcell/"
+        policy "$(jq -nc --arg engine "$ENGINE" --arg host "unix://$ENGINE_SOCKET" '{engines: {($engine): [$host]},
+            images: [{match: "**", action: "allow", signed_by: ["/etc/stepcell/good.pub"]}]}')"
+        push "oci:$IMAGES/busybox:latest" signed:1
+        IMAGE=$REGISTRY/signed:1
+        digest=$(registry_digest signed 1)
+        # Podman asks a registry by plain HTTP only when it is told to; Docker needs nothing for loopback.
+        engine_api POST "/images/create?fromImage=$REGISTRY/signed&tag=1&tlsVerify=false" >/dev/null
+        run --separate-stderr cell -- true
+        assert_refused image.signature
+        sign "$POLICY_DIR/good" signed "$digest"
+        run -0 cell -- true
+        assert_equal signed "$(result_field '.image.signatures[0].digest')" "$digest"
+        assert_equal digest "$(result_field .image.digest)" "$digest"
+        # What the daemon knows by this name is not what counts.
+        push "oci:$IMAGES/busybox:cmd" signed:1
+        run --separate-stderr cell -- true
+        assert_refused image.signature
+        # Another daemon is none that the policy knows, whoever names it.
+        run -125 --separate-stderr engine_cell /run/other.sock -- true
+        assert_match "$stderr" "*policy does not allow the daemon*"
+        policy_teardown
+    }
+    as_caller signed
+}

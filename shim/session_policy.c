@@ -1,0 +1,359 @@
+/* What a policy has to know of a step, and what follows from its word. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "base/path.h"
+#include "shim/audit.h"
+#include "shim/session.h"
+
+#define HOST_PASSWD    "/etc/passwd"
+#define LOGIN_MAX      32   /* bytes of /proc/self/loginuid */
+#define AUDIT_TEXT_MAX 1024 /* bytes of one text in a line of the audit log */
+
+/* What the facts borrow. */
+struct room {
+    char *image, *store, *home, *seccomp;
+    char store_path[PATH_MAX];
+    struct policy_source *sources;
+    size_t source_count;
+    struct strv paths; /* of sources that nobody else has */
+};
+
+static void room_release(struct room *room)
+{
+    free(room->image);
+    free(room->store);
+    free(room->home);
+    free(room->seccomp);
+    free(room->sources);
+    strv_release(&room->paths);
+}
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to check the policy");
+}
+
+static bool has_policy(const struct session *session)
+{
+    return session->policy.exists || session->policy.containers;
+}
+
+/* ---- what is read from the host ---- */
+
+static void add_source(struct room *room, const char *path, bool writable)
+{
+    room->sources[room->source_count++] =
+        (struct policy_source){.path = path, .writable = writable};
+}
+
+/* A file whose content gets into the cell; one that is not there is somebody else's error. */
+static bool add_file(struct room *room, const char *path, struct err *err)
+{
+    char *resolved = realpath(path, NULL);
+
+    if (!resolved)
+        return true;
+    if (!strv_take(&room->paths, resolved))
+        return no_memory(err);
+    add_source(room, resolved, false);
+    return true;
+}
+
+/* The sources as they will be mounted, or, before there is a plan, as they were found. */
+static bool add_mounts(const struct session *session, struct room *room, struct err *err)
+{
+    const char *script = session->options.script;
+
+    for (size_t i = 0; i < session->plan.count; i++) {
+        const struct mount *mount = &session->plan.mounts[i];
+
+        if (mount->source.resolved && !mount->alias_of &&
+            !(mount->role == MOUNT_SCRIPT && script && strcmp(script, "-") == 0))
+            add_source(room, mount->source.resolved, mount->kind == MOUNT_BIND && !mount->readonly);
+    }
+    if (session->plan.count)
+        return true;
+    for (size_t i = 0; i <= session->options.mount_count; i++) {
+        const struct mount_spec *spec = &session->specs[i];
+
+        if (session->sources[i].resolved)
+            add_source(room, session->sources[i].resolved,
+                       spec->kind == MOUNT_BIND && !spec->readonly);
+    }
+    return !script || strcmp(script, "-") == 0 || add_file(room, script, err);
+}
+
+static bool find_sources(const struct session *session, struct room *room, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    size_t max = session->plan.count + options->mount_count + options->secret_files.count +
+                 options->env_files.count + 2;
+
+    room->sources = calloc(max, sizeof(*room->sources));
+    if (!room->sources)
+        return no_memory(err);
+    if (!add_mounts(session, room, err))
+        return false;
+    for (size_t i = 0; i < options->env_files.count; i++) {
+        if (!add_file(room, options->env_files.items[i], err))
+            return false;
+    }
+    for (size_t i = 0; i < options->secret_files.count; i++) {
+        const char *file = strchr(options->secret_files.items[i], '=');
+
+        if (file && !add_file(room, file + 1, err))
+            return false;
+    }
+    return true;
+}
+
+/* Of the caller, and not of the caller's environment. */
+static char *find_home(void)
+{
+    autobuf passwd = BUF_INIT(PASSWD_MAX);
+    autocelluser user = {0};
+    char uid[24];
+    struct err ignored;
+
+    snprintf(uid, sizeof(uid), "%u", geteuid());
+    if (!file_read(AT_FDCWD, HOST_PASSWD, &passwd, ERR_USER_UNKNOWN, &ignored) ||
+        !user_resolve(uid, passwd.data, "", &user, &ignored) || !user.home)
+        return NULL;
+    return realpath(user.home, NULL);
+}
+
+/* Where the store is, or is going to be. */
+static const char *find_store(const struct session *session, struct room *room, struct err *err)
+{
+    autofree char *path = NULL;
+
+    if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
+        return room->store_path;
+    path = store_path(session->options.store, err);
+    room->store = path ? realpath(path, NULL) : NULL;
+    if (path && !room->store)
+        room->store = TAKE_PTR(path);
+    return room->store;
+}
+
+static bool find_facts(const struct session *session, struct room *room, struct policy_facts *facts,
+                       struct err *err)
+{
+    const struct run_options *options = &session->options;
+
+    room->image = policy_image_name(&session->reference);
+    /* Without a policy of stepcell's own, only a store has to be known, and root's is. */
+    room->home = session->policy.exists || geteuid() != 0 ? find_home() : NULL;
+    room->seccomp = options->seccomp ? realpath(options->seccomp, NULL) : NULL;
+    if (!room->image)
+        return no_memory(err);
+    *facts = (struct policy_facts){
+        .reference = &session->reference,
+        .image = room->image,
+        .lock_file = session->lock_entry ? session->lock_file : NULL,
+        .lock_pins = session->lock_pins,
+        .clears_entrypoint = options->entrypoint == ENTRYPOINT_CLEAR,
+        .store = find_store(session, room, err),
+        .home = room->home,
+        .caller = geteuid(),
+        .engine = (enum policy_engine)options->engine,
+        .engine_host = options->engine_host,
+        .network = options->network,
+        .capabilities = session_capabilities(options),
+        .seccomp = room->seccomp ? room->seccomp : options->seccomp,
+        .limits = options->limits,
+        .timeout_ms = options->timeout_ms,
+        .knows_user = session->knows_user,
+        .uid = session->user.uid,
+        .gid = session->user.gid,
+        .groups = session->user.groups,
+        .group_count = session->user.group_count,
+    };
+    if (!facts->store || (session->policy.exists && !find_sources(session, room, err)))
+        return false;
+    facts->sources = room->sources;
+    facts->source_count = room->source_count;
+    return true;
+}
+
+static bool check(struct session *session, struct err *err)
+{
+    CLEANUP(room_release) struct room room = {0};
+    struct policy_facts facts;
+
+    policy_verdict_release(&session->verdict);
+    return find_facts(session, &room, &facts, err) &&
+           policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err);
+}
+
+/* A daemon that the caller's environment names is none that the policy knows. */
+static bool choose_host(struct session *session, struct err *err)
+{
+    struct run_options *options = &session->options;
+    const char *host = policy_default_host(&session->policy, (enum policy_engine)options->engine);
+
+    if (options->engine_host || !host)
+        return true;
+    options->engine_host = strdup(host);
+    return options->engine_host || no_memory(err);
+}
+
+bool session_allow(struct session *session, struct err *err)
+{
+    if (!policy_load(&session->policy, err))
+        return false;
+    return !has_policy(session) || (choose_host(session, err) && check(session, err));
+}
+
+/* ---- signatures ---- */
+
+/* Those that meet the demands, out of a list; false when one is not met. */
+static bool take_signatures(struct session *session, json_t *list)
+{
+    const struct policy_verdict *verdict = &session->verdict;
+    json_t *taken = json_array();
+
+    for (size_t i = 0; i < verdict->demand_count; i++) {
+        json_t *found = signature_find(list, verdict->demands[i], session->name.digest,
+                                       session->name.manifest_digest);
+
+        if (!found || json_array_append_new(taken, json_pack("{s:s, s:s, s:s}", "digest",
+                                                             json_text(found, "digest"), "key",
+                                                             json_text(found, "key"), "format",
+                                                             json_text(found, "format"))) < 0) {
+            json_decref(taken);
+            return false;
+        }
+    }
+    json_decref(session->signatures);
+    session->signatures = taken;
+    return true;
+}
+
+bool session_is_signed(struct session *session)
+{
+    autojson *record = NULL;
+    const char *digest;
+
+    if (session->verdict.demand_count == 0)
+        return true;
+    /* Only root's store is believed: an ordinary user's is verified anew, by the helper. */
+    if (geteuid() != 0)
+        return false;
+    record = signature_record_read(&session->store, session->name.manifest_digest);
+    digest = json_text(record, "digest");
+    /* What it says of an index counts for that index alone. */
+    return digest && strcmp(digest, session->name.digest) == 0 &&
+           take_signatures(session, json_object_get(record, "signatures"));
+}
+
+bool session_take_verified(struct session *session, struct err *err)
+{
+    const char *digest = json_text(session->helper_report, "digest");
+
+    if (session->verdict.demand_count == 0)
+        return true;
+    /* Another image may have taken the name since the helper looked at it. */
+    if (digest && session->name.digest && strcmp(digest, session->name.digest) == 0 &&
+        take_signatures(session, json_object_get(session->helper_report, "signatures")))
+        return true;
+    return err_set(err, ERR_IMAGE_SIGNATURE,
+                   "image '%s' is another one than that whose signatures were verified",
+                   session->reference.name);
+}
+
+/* ---- the audit log ---- */
+
+static json_t *short_text(const struct session *session, const char *text)
+{
+    autofree char *masked = session_masked(session, text);
+    size_t len = masked ? strlen(masked) : 0;
+
+    return masked ? json_bytes(masked, len < AUDIT_TEXT_MAX ? len : AUDIT_TEXT_MAX) : json_null();
+}
+
+/* Who logged in, whatever became of that user since; null where the kernel does not know. */
+static json_t *login_uid(void)
+{
+    autobuf text = BUF_INIT(LOGIN_MAX);
+    struct err ignored;
+    uint64_t uid;
+
+    if (!file_read(AT_FDCWD, "/proc/self/loginuid", &text, ERR_ENGINE_FAILED, &ignored) ||
+        !num_parse(text.data, UINT32_MAX - 1, &uid))
+        return json_null();
+    return json_integer((json_int_t)uid);
+}
+
+static json_t *sources_json(const struct session *session, const struct room *room)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < room->source_count; i++)
+        json_array_append_new(list, json_pack("{s:o, s:s}", "path",
+                                              short_text(session, room->sources[i].path), "access",
+                                              room->sources[i].writable ? "write" : "read"));
+    return list;
+}
+
+static json_t *audit_json(const struct session *session, const struct err *refused)
+{
+    static const char *const networks[] = {
+        [NETWORK_HOST] = "host", [NETWORK_NONE] = "none", [NETWORK_PRIVATE] = "private"};
+    const struct run_options *options = &session->options;
+    const char *what = options->script          ? options->script
+                       : options->command.count ? options->command.items[0]
+                                                : "";
+    CLEANUP(room_release) struct room room = {0};
+    char now[CLOCK_TEXT_MAX];
+    struct timespec time;
+    struct err ignored;
+
+    clock_gettime(CLOCK_REALTIME, &time);
+    clock_text(&time, now);
+    if (session->specs && !find_sources(session, &room, &ignored))
+        return NULL;
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i, s:s, s:{s:o, s:s?, s:s?, s:s}, s:o, s:O, s:o, "
+        "s:s, s:o, s:o, s:o, s:o}",
+        "schema", AUDIT_SCHEMA, "time", now, "step", session->id, "decision",
+        refused ? "refused" : "allowed", "uid", (json_int_t)getuid(), "gid", (json_int_t)getgid(),
+        "login_uid", login_uid(), "pid", (int)getpid(), "engine", session_engine(session)->name,
+        "image", "reference", short_text(session, session->reference.name), "digest",
+        session->name.digest, "manifest_digest", session->name.manifest_digest, "platform",
+        session->platform_text, "policy", policy_verdict_json(&session->verdict), "signatures",
+        session->signatures, "user",
+        session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid, "gid",
+                                        (json_int_t)session->user.gid)
+                            : json_null(),
+        "network", networks[options->network], "workdir",
+        short_text(session, session->workdir ? session->workdir : ""), "sources",
+        sources_json(session, &room), "command", short_text(session, what), "error",
+        refused ? json_pack("{s:s, s:o}", "code", err_code_text(refused->code), "message",
+                            short_text(session, refused->message))
+                : json_null());
+}
+
+bool session_audit(struct session *session, const struct err *refused, struct err *err)
+{
+    autojson *entry = NULL;
+
+    if (!session->policy.audit || session->audited)
+        return true;
+    session->audited = true;
+    if (!session->signatures)
+        session->signatures = json_array();
+    entry = audit_json(session, refused);
+    return audit_append(session->policy.audit, entry, err);
+}
+
+bool session_admit(struct session *session, struct err *err)
+{
+    if (!has_policy(session))
+        return true;
+    return check(session, err) && session_audit(session, NULL, err);
+}

@@ -1,0 +1,408 @@
+# The administrator's policy, and the audit log. The policy is one that only these tests see.
+
+load ../lib/common
+load ../lib/registry
+load ../lib/images
+load ../lib/policy
+
+setup_file() { policy_setup; }
+teardown_file() { policy_teardown; }
+
+setup() {
+    no_policy
+    # Local images are what these tests run, and what a policy has to name.
+    LOCAL="oci:$IMAGES/**"
+    ALLOW="{images: [{match: \"$LOCAL\", action: \"allow\"}]}"
+}
+
+# allow FILTER: a policy that allows the local images, changed
+allow() { policy "$(jq -nc "$ALLOW | $1")"; }
+
+# assert_denied CODE RULE [cell option...]
+assert_denied() {
+    local code=$1 rule=$2
+    shift 2
+    run --separate-stderr cell "$@" -- true
+    assert_refused "$code"
+    assert_equal rule "$(result_field '.policy.rule | sub(" .line.*"; "")')" "$rule"
+    assert_match "$stderr" "*/etc/stepcell/policy.json*hint: *"
+}
+
+allowed() { run -0 cell "$@" -- true; }
+
+@test "without a policy everything is as it was, for two opens" {
+    free() {
+        local opens
+        allowed
+        assert_equal policy "$(result_field .policy)" null
+        assert_equal signatures "$(result_field '.image.signatures | length')" 0
+        as strace -f -e trace=file -o ../trace "$STEPCELL" run --result "$RESULT" --workdir "$WORK" "$IMAGE" -- true
+        opens=$(grep -c 'policy.json' ../trace)
+        [ "$opens" -le 2 ] || {
+            grep policy.json ../trace
+            return 1
+        }
+    }
+    CALLERS=root each_caller free
+}
+
+@test "images: the first rule that matches the whole name decides, and no rule is a refusal" {
+    images() {
+        policy "$(jq -nc "{images: [{match: \"oci:$IMAGES/static\", action: \"deny\", id: \"no static\"},
+            {match: \"$LOCAL\", action: \"allow\", id: \"our own\"}]}")"
+        allowed
+        assert_equal file "$(result_field .policy.file)" /etc/stepcell/policy.json
+        assert_match "$(result_field .policy.rule)" "images\[1\] 'our own' (line *)"
+        IMAGE=oci:$IMAGES/static:latest assert_denied image.denied "images[0] 'no static'"
+        # Another way to the same place.
+        ln -s "$IMAGES/static" ../link
+        IMAGE=oci:$(realpath ..)/link:latest assert_denied image.denied "images[0] 'no static'"
+        # What any registry may have is no local file, and the other way round.
+        IMAGE=docker.io/library/debian:12 assert_denied image.denied "none of the images"
+        policy '{"images": [{"match": "**", "action": "allow"}]}'
+        assert_denied image.denied "none of the images"
+    }
+    each_caller images
+}
+
+@test "nothing is asked of a registry for a name that is not allowed" {
+    not_asked() {
+        start_registry
+        policy '{"images": [{"match": "registry.example/**", "action": "allow"}]}'
+        push "oci:$IMAGES/busybox:latest" tools:1
+        # Whoever asks now waits.
+        kill -STOP "$REGISTRY_PID"
+        IMAGE=$REGISTRY/tools:1 assert_denied image.denied "none of the images"
+        IMAGE=$REGISTRY/tools:1 assert_denied image.denied "none of the images" --pull always
+        run -125 stepcell image pull "$REGISTRY/tools:1"
+        run -125 stepcell image import "oci:$IMAGES/busybox:latest" registry.example/tools:1
+        kill -CONT "$REGISTRY_PID"
+        stop_registry
+    }
+    CALLERS=plain each_caller not_asked
+}
+
+@test "pinned: a tag is none, a digest is, and a tag beside a digest proves nothing" {
+    pinned() {
+        start_registry
+        push "oci:$IMAGES/busybox:latest" tools:1
+        digest=$(skopeo inspect --tls-verify=false "docker://$REGISTRY/tools:1" | jq -r .Digest)
+        policy "$(jq -nc --arg host "$REGISTRY" '{images: [{match: "\($host)/*", action: "allow", pinned: "digest"}]}')"
+        IMAGE=$REGISTRY/tools:1 assert_denied image.unpinned 'images[0]'
+        IMAGE=$REGISTRY/tools:1@$digest allowed
+        policy "$(jq -nc --arg host "$REGISTRY" '{images: [{match: "\($host)/*", action: "allow", pinned: "lock"}]}')"
+        IMAGE=$REGISTRY/tools@$digest assert_denied image.unpinned 'images[0]'
+        policy "$(jq -nc --arg host "$REGISTRY" '{images: [{match: "\($host)/*", tags: ["1", "2.*"], action: "allow"}]}')"
+        IMAGE=$REGISTRY/tools:1 allowed
+        IMAGE=$REGISTRY/tools:3 assert_denied image.denied "none of the images"
+        IMAGE=$REGISTRY/tools:1@$digest assert_denied image.denied "none of the images"
+        stop_registry
+    }
+    CALLERS=root each_caller pinned
+}
+
+@test "networks, capabilities, limits, users, entrypoints and profiles are what the policy says" {
+    rest() {
+        local wider
+        allow '.networks = ["none"]'
+        assert_denied policy.denied networks
+        allowed --network none
+        allow '.capabilities = ["CHOWN"]'
+        assert_denied policy.denied capabilities
+        assert_match "$stderr" "*--cap-drop NET_RAW*"
+        allowed --cap-drop ALL --cap-add CHOWN
+        allow '.limits = {timeout: {max: "1h"}, pids: {required: true}}'
+        assert_denied policy.denied limits.pids --timeout 10s
+        assert_denied policy.denied limits.timeout --pids-limit 20
+        assert_denied policy.denied limits.timeout --pids-limit 20 --timeout 2h
+        allow '.users = ["1000-1999"] | .groups = ["1000"]'
+        assert_denied policy.denied users
+        assert_denied policy.denied users --user 0:1000
+        assert_denied policy.denied groups --user 1234:7
+        allowed --user 1234:1000
+        allow .
+        IMAGE=oci:$IMAGES/busybox:entrypoint assert_denied policy.denied 'images[0]' --entrypoint clear
+        ALLOW='{images: [{match: "oci:/**", action: "allow", clear_entrypoint: true}]}' allow .
+        IMAGE=oci:$IMAGES/busybox:entrypoint allowed --entrypoint clear
+        wider='{"defaultAction": "SCMP_ACT_ALLOW"}'
+        echo "$wider" >../wider.json
+        allow .
+        assert_denied policy.denied seccomp --seccomp "$(realpath ../wider.json)"
+        allow ".seccomp = [\"$(realpath ..)/*.json\"]"
+        allowed --seccomp ../wider.json
+    }
+    CALLERS=ranges each_caller rest
+}
+
+@test "mounts: by the tree that they lead to, component by component, with what lies in it" {
+    mounts() {
+        local base
+        base=$(realpath ..)
+        as sh -c 'true'
+        mkdir -p "$base/packages/one" "$base/packages/one/deep" "$base/packages-too" "$base/work/kept"
+        ln -s "$base/packages-too" "$base/packages/out"
+        ln -s "$base/packages" "$base/in"
+        chown -R "$(caller_name):" "$base"
+        mount_rules() { allow ".mounts = [{tree: \"$base/work\", access: \"write\"}, {tree: \"$base/packages\", access: \"read\"}, $1 empty]"; }
+        mount_rules ''
+        allowed
+        allowed --package "$base/packages/one"
+        allowed --package-cow "$base/in/one"
+        assert_denied mount.denied 'mounts[1]' --package-rw "$base/packages/one"
+        assert_denied mount.denied "none of the mounts" --package "$base/packages-too"
+        assert_denied mount.denied "none of the mounts" --package "$base/packages/out"
+        assert_denied mount.denied "none of the mounts" -v /etc/hosts:/x:ro
+        assert_denied mount.denied "none of the mounts" -v /:/x:ro
+        assert_denied mount.denied "none of the mounts" --mount "type=bind,source=$base,target=/x,readonly"
+        # What comes along counts.
+        mount_rules "{tree: \"$base/packages/one/deep\", access: \"none\"},"
+        assert_denied mount.denied 'mounts[2]' --package "$base/packages/one"
+        assert_denied mount.denied 'mounts[2]' --package "$base/packages/one/deep"
+        mount_rules "{tree: \"$base/work/kept\", access: \"read\"},"
+        assert_denied mount.denied 'mounts[2]'
+        # A rule that goes through a link takes away where it leads, and gives nothing there.
+        mount_rules "{tree: \"$base/packages/out\", access: \"write\"},"
+        assert_denied mount.denied "none of the mounts" --package "$base/packages-too"
+        allow ".mounts = [{tree: \"$base\", access: \"write\"}, {tree: \"$base/packages/out\", access: \"none\"}]"
+        assert_denied mount.denied 'mounts[1]' --package "$base/packages-too"
+        # Files that are read into the cell are sources as well.
+        mount_rules ''
+        echo secret >"$base/file"
+        echo true >"$base/script.sh"
+        chmod 644 "$base/file" "$base/script.sh"
+        assert_denied mount.denied "none of the mounts" --secret-file "name=$base/file"
+        assert_denied mount.denied "none of the mounts" --env-file "$base/file"
+        run --separate-stderr script_cell --script "$base/script.sh"
+        assert_refused mount.denied
+        run -0 as sh -c "echo true | '$STEPCELL' run --result '$RESULT' --workdir '$WORK' --script - '$IMAGE'"
+    }
+    CALLERS="root plain" each_caller mounts
+}
+
+@test "engines and their daemons are the policy's to choose, whatever the environment says" {
+    engines() {
+        allow .
+        assert_denied policy.denied engines --engine docker
+        allow '.engines = {docker: ["unix:///run/none.sock"]}'
+        assert_denied policy.denied engines
+        assert_denied policy.denied engines --engine podman
+        assert_denied policy.denied engines --engine docker --engine-host tcp://127.0.0.1:1
+        DOCKER_HOST=tcp://127.0.0.1:1 run -125 --separate-stderr cell --engine docker -- true
+        assert_match "$stderr" "*unix:///run/none.sock*"
+    }
+    [ "${ENGINE:-native}" = native ] || return 0
+    CALLERS=root each_caller engines
+}
+
+@test "nothing that a caller says loosens it: stores, step files, surroundings" {
+    loosen() {
+        local mine
+        mine=$(realpath ..)
+        chown "$(caller_name):" "$mine"
+        allow '.networks = ["none"] | .stores = ["/var/lib/none", "~/.local/share/stepcell"]'
+        # The one of the caller's home by the host's word, and none that is named.
+        assert_denied policy.denied stores --network none
+        assert_denied policy.denied stores --network none --store "$mine/store"
+        STORE='' XDG_DATA_HOME=$mine assert_denied policy.denied stores --network none
+        if [ "$CALLER" != root ]; then
+            STORE='' XDG_DATA_HOME='' allowed --network none
+            rm -rf "$TEST_DIR/home/$CALLER/.local"
+        fi
+        allow '.networks = ["none"]'
+        echo '{"network": "host", "user": "0"}' >../step.json
+        chmod 644 ../step.json
+        assert_denied policy.denied networks --step "$mine/step.json"
+        # A policy of one's own counts nowhere.
+        mkdir -p ../config/stepcell ../config/containers
+        echo '{"schema": "stepcell.policy/1"}' | tee ../config/stepcell/policy.json ../config/containers/policy.json >/dev/null
+        XDG_CONFIG_HOME=$mine/config HOME=$mine assert_denied policy.denied networks
+        # Durable steps, too.
+        run -0 stepcell start --id "loose-$CALLER" --workdir "$WORK" "$IMAGE" -- true
+        run -125 stepcell wait --id "loose-$CALLER"
+        run -0 stepcell status --json --id "loose-$CALLER"
+        assert_match "$output" '*policy.denied*'
+        run -0 stepcell forget --id "loose-$CALLER"
+    }
+    CALLERS="root plain" each_caller loosen
+}
+
+@test "a mirror of the caller's own answers for no name that the policy allows" {
+    mirrors() {
+        start_registry
+        push "oci:$IMAGES/busybox:latest" hub/library/tools:1
+        mkdir -p ../config/stepcell
+        jq -n --arg mirror "$REGISTRY/hub" '{registries: {"docker.io": {mirrors: [{location: $mirror, resolve: true}]}}}' \
+            >../config/stepcell/config.json
+        chmod -R a+rX ../config
+        export XDG_CONFIG_HOME
+        XDG_CONFIG_HOME=$(realpath ../config)
+        IMAGE=docker.io/library/tools:1
+        allowed
+        run -0 stepcell image remove "$IMAGE"
+        policy '{"images": [{"match": "tools", "action": "allow"}]}'
+        run --separate-stderr cell -- true
+        assert_refused registry.unreachable
+        unset XDG_CONFIG_HOME
+        stop_registry
+    }
+    CALLERS=plain each_caller mirrors
+}
+
+@test "a file that is not root's alone, or cannot be read, refuses everything" {
+    broken() {
+        allow .
+        chmod 664 "$POLICY"
+        run --separate-stderr cell -- true
+        assert_refused config.invalid
+        assert_match "$stderr" "*can be written by others*"
+        chmod 644 "$POLICY"
+        chown stepcell-plain "$POLICY"
+        run --separate-stderr cell -- true
+        assert_refused config.invalid
+        chown root "$POLICY"
+        allowed
+        rm "$POLICY"
+        ln -s /nowhere "$POLICY"
+        run --separate-stderr cell -- true
+        assert_refused config.invalid
+        rm "$POLICY"
+        mkdir "$POLICY"
+        run --separate-stderr cell -- true
+        assert_refused config.invalid
+        rmdir "$POLICY"
+        containers_policy '{"default": [{"type": "insecureAcceptAnything"}]}'
+        chmod 606 "$ETC/containers/policy.json"
+        run --separate-stderr cell -- true
+        assert_refused config.invalid
+        rm "$ETC/containers/policy.json"
+        if [ "$CALLER" != root ]; then
+            allow .
+            chmod 600 "$POLICY"
+            run --separate-stderr cell -- true
+            assert_refused config.invalid
+            chmod 700 "$ETC/stepcell"
+            run --separate-stderr cell -- true
+            assert_refused config.invalid
+            chmod 755 "$ETC/stepcell"
+            # In a user namespace of one's own the file is nobody's, and still there.
+            chmod 644 "$POLICY"
+            run --separate-stderr as unshare --user --map-root-user "$STEPCELL" run --result "$RESULT" \
+                --workdir "$WORK" "$IMAGE" -- true
+            assert_refused config.invalid
+        fi
+        rm -f "$POLICY"
+    }
+    CALLERS="root plain" each_caller broken
+}
+
+@test "every policy of the corpus refuses everything, with the line" {
+    corpus() {
+        local file
+        for file in "$TESTS"/corpus/policy/*.json; do
+            echo "policy: $file"
+            cp "$file" "$POLICY"
+            run --separate-stderr stepcell policy test "$IMAGE" true
+            assert_equal status "$status" 125
+            assert_match "$stderr" "*'/etc/stepcell/policy.json'*line*"
+        done
+        no_policy
+        for file in "$TESTS"/corpus/policy/containers/*.json; do
+            echo "policy: $file"
+            cp "$file" "$ETC/containers/policy.json"
+            run --separate-stderr stepcell policy test "$IMAGE" true
+            assert_equal status "$status" 125
+            assert_match "$stderr" "*'/etc/containers/policy.json'*"
+        done
+    }
+    CALLERS=plain each_caller corpus
+}
+
+@test "containers' policy.json: the most specific scope decides, and what is not verified is refused" {
+    scopes() {
+        containers_policy '{"default": [{"type": "reject"}], "transports": {"oci": {"'"$IMAGES"'":
+            [{"type": "insecureAcceptAnything"}], "'"$IMAGES/static"'": [{"type": "reject"}]}, "docker": {
+            "registry.example": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/x"}]}}}'
+        allowed
+        assert_equal file "$(result_field .policy.file)" /etc/containers/policy.json
+        assert_equal rule "$(result_field .policy.rule)" "transports.oci['$IMAGES']"
+        IMAGE=oci:$IMAGES/static:latest run --separate-stderr cell -- true
+        assert_refused image.denied
+        IMAGE=registry.example/x run --separate-stderr cell -- true
+        assert_refused image.denied
+        assert_match "$stderr" "*asks for 'signedBy', which stepcell does not verify*"
+        IMAGE=docker.io/library/debian run --separate-stderr cell -- true
+        assert_refused image.denied
+        # Both have to allow it.
+        allow '.images[0].action = "deny"'
+        assert_denied image.denied 'images[0]'
+    }
+    CALLERS=plain each_caller scopes
+}
+
+@test "policy test: the rule, without a start, as text and as JSON" {
+    tested() {
+        allow '.networks = ["none"]'
+        run -0 stepcell policy test --network none "$IMAGE" true
+        assert_match "$output" "allowed by images\[0\] (line *) of '/etc/stepcell/policy.json'"
+        run -125 --separate-stderr stepcell policy test --json "$IMAGE" true
+        jq -e '.schema == "stepcell.policy-test/1" and .verdict == "refused" and .policy.rule == "networks"
+            and .error.code == "policy.denied"' <<<"$output"
+        run -0 stepcell policy test --json --network none "$IMAGE" true
+        jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        no_policy
+        run -0 stepcell policy test "$IMAGE" true
+        assert_equal said "$output" "allowed: there is no policy"
+        # It makes no store.
+        STORE=$PWD/none run -0 stepcell policy test "$IMAGE" true
+        [ ! -e none ]
+    }
+    CALLERS=plain each_caller tested
+}
+
+@test "the audit log: a line for each step, allowed or refused, and no step without" {
+    audited() {
+        local log=$POLICY_DIR/audit-$CALLER.jsonl i pids=()
+        rm -f "$log"
+        install -m 600 -o "$(caller_name)" /dev/null "$log"
+        allow ".networks = [\"none\", \"host\"] | .audit = \"$log\""
+        allowed --network none
+        run -125 cell --network private -- true
+        run -125 stepcell policy test --network private "$IMAGE" true
+        printf 'geheim-1234' >../secret
+        chmod 644 ../secret
+        run -0 cell --secret-file "s=$(realpath ../secret)" -- echo geheim-1234
+        assert_equal lines "$(wc -l <"$log")" 3
+        jq -se --argjson uid "$(id -u "$(caller_name)")" 'all(.[]; .schema == "stepcell.audit/1" and .uid == $uid and
+                .gid and .pid and (.time | endswith("Z")) and .policy.file == "/etc/stepcell/policy.json") and
+            (map(.decision) == ["allowed", "refused", "allowed"]) and .[0].policy.rule[:9] == "images[0]" and
+            .[0].error == null and .[0].user.uid == 0 and (.[0].image.digest | startswith("sha256:")) and
+            .[1].error.code == "policy.denied" and .[1].policy.rule == "networks" and
+            .[0].network == "none" and any(.[0].sources[]; .access == "write")' "$log"
+        run ! grep -q geheim "$log"
+        # Several at once: no line is torn.
+        for i in 1 2 3 4 5; do
+            stepcell run --quiet --workdir "$WORK" "$IMAGE" -- true &
+            pids+=("$!")
+        done
+        wait "${pids[@]}"
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 8
+        rm "$log"
+        mkfifo "$log"
+        assert_unaudited
+        rm "$log"
+        ln -s /dev/null "$log"
+        assert_unaudited
+        rm "$log"
+        # Where there is no room for a line nothing starts.
+        ln -s /dev/full "$log"
+        assert_unaudited
+        rm -f "$log"
+    }
+    assert_unaudited() {
+        run --separate-stderr cell -- touch started
+        assert_refused policy.denied
+        assert_match "$stderr" "*audit log*"
+        [ ! -e started ]
+    }
+    each_caller audited
+}

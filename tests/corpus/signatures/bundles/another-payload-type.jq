@@ -1,0 +1,1 @@
+.dsseEnvelope.payloadType = "application/json"

@@ -1,0 +1,1 @@
+.mediaType = "application/json"

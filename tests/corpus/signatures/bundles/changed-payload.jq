@@ -1,0 +1,1 @@
+.dsseEnvelope.payload |= (@base64d | sub("cosign"; "cosigm") | @base64)

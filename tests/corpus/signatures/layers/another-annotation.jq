@@ -1,0 +1,1 @@
+.annotations = {"dev.cosignproject.cosign/signatures": .annotations[]}

@@ -1,0 +1,1 @@
+.mediaType = "application/vnd.oci.image.layer.v1.tar"

@@ -1,0 +1,1 @@
+.critical.type = "atomic container signature"

@@ -1,0 +1,1 @@
+.critical.image["docker-manifest-digest"] |= ascii_upcase

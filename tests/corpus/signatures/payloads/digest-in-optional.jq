@@ -1,0 +1,1 @@
+.optional = {"docker-manifest-digest": .critical.image["docker-manifest-digest"]} | del(.critical.image)

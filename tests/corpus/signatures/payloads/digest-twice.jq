@@ -1,0 +1,1 @@
+tojson | sub("\"docker-manifest-digest\""; "\"docker-manifest-digest\":\"\",\"docker-manifest-digest\"")

@@ -1,0 +1,1 @@
+._type = "https://in-toto.io/Statement/v2"

@@ -1,0 +1,1 @@
+.predicateType = "https://spdx.dev/Document"

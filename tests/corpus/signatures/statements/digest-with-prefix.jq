@@ -1,0 +1,1 @@
+.subject[0].digest.sha256 |= "sha256:" + .
