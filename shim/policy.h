@@ -127,7 +127,7 @@ struct policy_source {
 struct policy_facts {
     const struct reference *reference;
     const char *image;     /* what patterns are compared with, see policy_image_name */
-    const char *lock_file; /* resolved, which has pinned the image; or NULL */
+    const char *lock_file; /* resolved, out of which the image's digest is; or NULL */
     bool only_image;       /* nothing runs: the rest is not looked at */
     bool clears_entrypoint;
     const char *store; /* resolved */
