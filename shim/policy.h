@@ -128,7 +128,7 @@ struct policy_facts {
     const struct reference *reference;
     const char *image;     /* what patterns are compared with, see policy_image_name */
     const char *lock_file; /* resolved, which has the image; or NULL */
-    bool lock_pins;        /* the digest of the reference is the lock's, and nobody has named it */
+    bool lock_pins;        /* the digest of the reference is the lock's, by its tag */
     bool only_image;       /* nothing runs: the rest is not looked at */
     bool clears_entrypoint;
     const char *store; /* resolved */

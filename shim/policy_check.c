@@ -106,6 +106,19 @@ static bool check_store(const struct policy *policy, const struct policy_facts *
                          "administrator list it");
 }
 
+/* A lock says which image a name is, and even which of an index: not for a step to say. */
+static bool check_lock(const struct policy *policy, const struct policy_facts *facts,
+                       struct policy_verdict *verdict, struct err *err)
+{
+    if (!facts->lock_file || fits_any_path(&policy->locks, facts->lock_file, facts->home))
+        return true;
+    decide(verdict, "locks");
+    err_set(err, ERR_POLICY_DENIED, "the policy does not know the lock file '%s'",
+            facts->lock_file);
+    refuse(verdict, err);
+    return err_hint(err, "leave --lock out, or let the administrator list the file");
+}
+
 static bool check_engine(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
@@ -153,19 +166,12 @@ char *policy_image_name(const struct reference *reference)
     return text_printf("%s:%s", transports[reference->transport], path ? path : reference->path);
 }
 
-/* A lock that the caller could write says no more than a tag. */
-static bool is_locked(const struct policy *policy, const struct policy_facts *facts)
-{
-    return facts->lock_file && fits_any_path(&policy->locks, facts->lock_file, facts->home);
-}
-
 /* "**" stands for what registries have: a local file is meant only by who writes so. */
-static bool fits_image(const struct policy *policy, const struct policy_image_rule *rule,
-                       const struct policy_facts *facts)
+static bool fits_image(const struct policy_image_rule *rule, const struct policy_facts *facts)
 {
     /* With a digest a tag decides nothing, and may be any word; a lock knows what it locked. */
-    const char *tag =
-        facts->reference->digest && !is_locked(policy, facts) ? NULL : facts->reference->tag;
+    bool decides = !facts->reference->digest || facts->lock_pins;
+    const char *tag = decides ? facts->reference->tag : NULL;
     bool local = facts->reference->transport != TRANSPORT_REGISTRY, fits = false;
 
     for (size_t i = 0; i < rule->match.count && !fits; i++) {
@@ -180,7 +186,7 @@ static const struct policy_image_rule *find_image_rule(const struct policy *poli
                                                        const struct policy_facts *facts)
 {
     for (size_t i = 0; i < policy->image_count; i++) {
-        if (fits_image(policy, &policy->images[i], facts))
+        if (fits_image(&policy->images[i], facts))
             return &policy->images[i];
     }
     return NULL;
@@ -197,16 +203,11 @@ static void decide_image(const struct policy *policy, const struct policy_image_
                  rule->id, rule->line);
 }
 
-static bool check_pinned(const struct policy *policy, const struct policy_facts *facts,
-                         const struct policy_image_rule *rule, const struct policy_verdict *verdict,
-                         struct err *err)
+static bool check_pinned(const struct policy_facts *facts, const struct policy_image_rule *rule,
+                         const struct policy_verdict *verdict, struct err *err)
 {
-    bool locked = is_locked(policy, facts);
-    /* What another lock has made of a tag is no digest that anybody has named. */
-    bool digest = facts->reference->digest && (!facts->lock_pins || locked);
-
-    if (rule->pinned == POLICY_ANY || facts->only_image || locked ||
-        (rule->pinned == POLICY_DIGEST && digest))
+    if (rule->pinned == POLICY_ANY || facts->only_image || facts->lock_file ||
+        (rule->pinned == POLICY_DIGEST && facts->reference->digest))
         return true;
     err_set(err, ERR_IMAGE_UNPINNED, "image '%s' is not pinned by %s", facts->reference->name,
             rule->pinned == POLICY_LOCK ? "a lock of the policy's" : "a digest");
@@ -239,7 +240,7 @@ static bool check_image(const struct policy *policy, const struct policy_facts *
         refuse(verdict, err);
         return ask_administrator(err);
     }
-    if (!check_pinned(policy, facts, rule, verdict, err))
+    if (!check_pinned(facts, rule, verdict, err))
         return false;
     if (facts->clears_entrypoint && !rule->clear_entrypoint) {
         err_set(err, ERR_POLICY_DENIED, "the policy does not allow --entrypoint clear for '%s'",
@@ -460,15 +461,16 @@ static bool check_user(const struct policy *policy, const struct policy_facts *f
 
 /* ---- the whole ---- */
 
-/* The rule for the image comes first: it is what a verdict names when no other refuses. */
+/* The rule for the image is what a verdict names when no other refuses. */
 static const struct {
     bool (*check)(const struct policy *policy, const struct policy_facts *facts,
                   struct policy_verdict *verdict, struct err *err);
     bool of_image;
 } checks[] = {
-    {check_image, true},    {check_store, false},        {check_engine, false},
-    {check_network, false}, {check_capabilities, false}, {check_seccomp, false},
-    {check_limits, false},  {check_mounts, false},       {check_user, false},
+    {check_lock, false},    {check_image, true},    {check_store, false},
+    {check_engine, false},  {check_network, false}, {check_capabilities, false},
+    {check_seccomp, false}, {check_limits, false},  {check_mounts, false},
+    {check_user, false},
 };
 
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,
