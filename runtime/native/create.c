@@ -318,6 +318,15 @@ static void close_child_ends(struct cell *cell)
     cell->pipes.child_err = close_fd(cell->pipes.child_err);
 }
 
+static bool map_ids(const struct run_spec *spec, struct idmap *map, struct err *err)
+{
+    _Static_assert(RUN_GROUPS_MAX <= IDMAP_GROUPS_MAX, "each group has its place");
+    if (!idmap_for_step(spec->uid, spec->gid, map, err))
+        return false;
+    idmap_admit(map, spec->uid, spec->gid, spec->groups, spec->group_count);
+    return true;
+}
+
 bool native_create(const struct run_spec *spec, const struct root_filesystem *root,
                    struct cell **out, struct err *err)
 {
@@ -340,9 +349,9 @@ bool native_create(const struct run_spec *spec, const struct root_filesystem *ro
         return failed(err, "make a cell");
     cell->init = libexec_path("stepcell-init", err);
     ok = (spec->network != NETWORK_PRIVATE || network_check(err)) && cell->init &&
-         idmap_for_step(spec->uid, spec->gid, &cell->map, err) && make_pipes(cell, err) &&
-         make_scratch(cell, err) && make_room(cell, err) &&
-         cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) && spawn(cell, root, err);
+         map_ids(spec, &cell->map, err) && make_pipes(cell, err) && make_scratch(cell, err) &&
+         make_room(cell, err) && cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) &&
+         spawn(cell, root, err);
     close_child_ends(cell);
     return ok;
 }
