@@ -105,7 +105,8 @@ static bool make_network_files(struct cell *cell, struct err *err)
 
     if (!hosts && network != NETWORK_HOST)
         return failed(err, "prepare the scratch directory of the cell");
-    if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
+    if (network == NETWORK_PRIVATE &&
+        !resolv_for_cell(&resolv, &cell->forward_dns, &cell->asked, err))
         return false;
     return make_file(cell, "hosts", hosts, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
@@ -175,7 +176,8 @@ static bool start_network(struct cell *cell, int control, int ready, struct err 
                                    .scratch = cell->scratch,
                                    .control = control,
                                    .ready = ready,
-                                   .forward_dns = cell->forward_dns};
+                                   .forward_dns = cell->forward_dns,
+                                   .asked = &cell->asked};
     char path[64];
     pid_t keeper;
 

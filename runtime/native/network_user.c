@@ -38,7 +38,7 @@ static const char *const slirp4netns[] = {"slirp4netns",
 static const struct {
     const char *const *argv;
     const char *forward_dns; /* the option for it; NULL when it always does */
-} helpers[] = {{pasta, "--dns-forward=" NETWORK_USER_DNS}, {slirp4netns, NULL}};
+} helpers[] = {{pasta, "--dns-forward=" RESOLV_USER_DNS}, {slirp4netns, NULL}};
 
 static bool is_installed(void)
 {

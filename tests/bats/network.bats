@@ -37,6 +37,14 @@ each_network() {
     assert_network_as "$state"
 }
 
+# each_network_of FUNCTION: as_caller, and the network of the host is as it was
+each_network_of() {
+    local state
+    state=$(network_state)
+    as_caller "$@"
+    assert_network_as "$state"
+}
+
 # The names of the helpers' files that the caller would use.
 helpers() { if [ "$CALLER" = root ]; then echo /usr/lib/podman/netavark; else echo /usr/bin/pasta /usr/bin/slirp4netns; fi; }
 
@@ -94,31 +102,78 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     each_network no_loopback
 }
 
-@test "a name server on the host's loopback is asked through the helper, or the step is refused" {
+# A question over a connection: the length, the header, and "loop.example".
+OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7example\\0\\0\\1\\0\\1" |
+    nc -w 5 "$1" 53 | od -An -v -tx1 | tr -d "\n"'
+
+@test "a name server on the host's loopback is asked for the cell" {
     host_asks 127.0.0.53
     through() {
         run private nslookup -type=a loop.example
-        assert_match "$output" "*Server:*10.0.2.3*203.0.113.9*"
-    }
-    CALLER=ranges as_caller through
-    CALLER=plain as_caller through
-    refuse() {
-        run --separate-stderr private true
-        assert_refused engine.unavailable
-        assert_match "$stderr" "*name servers*hint: *--network host*"
+        assert_match "$output" "*Server:*$1*203.0.113.9*"
+        # pasta passes on packets alone.
+        if [ "$CALLER" = root ]; then
+            run -0 private sh -c "$OVER_TCP" sh "$1"
+            assert_match "$output" "*cb 00 71 09*"
+        fi
+        assert_equal verified "$(result_field .cleanup.verified)" true
         # Without a network of its own the file is the host's.
         run -0 cell --network none -- cat /etc/resolv.conf
         assert_match "$output" "*nameserver 127.0.0.53*"
     }
-    CALLER=root as_caller refuse
-    upstream() {
-        on_host mkdir -p /run/systemd/resolve
-        on_host sh -c "echo 'nameserver $OUTSIDE' >/run/systemd/resolve/resolv.conf"
-        run private nslookup -type=a step.example
-        on_host rm -r /run/systemd
-        assert_match "$output" "*$OUTSIDE*203.0.113.9*"
+    CALLER=ranges each_network_of through 10.0.2.3
+    CALLER=plain each_network_of through 10.0.2.3
+    CALLER=root each_network_of through 127.0.0.11
+    host_asks "$OUTSIDE"
+}
+
+@test "root's cell has all of the host's name servers, wherever they listen" {
+    name_server "$HOST" ::1 six.example
+    wait_for on_host busybox nslookup -type=a six.example ::1
+    printf 'nameserver ::1\nnameserver %s\nnameserver 127.0.0.77\noptions timeout:1\n' "$OUTSIDE" >"$NET_DIR/resolv.conf"
+    all() {
+        local before
+        run -0 private grep nameserver /etc/resolv.conf
+        assert_equal servers "$output" \
+            $'nameserver 127.0.0.11\nnameserver 203.0.113.1\nnameserver 127.0.0.12'
+        run private nslookup -type=a six.example 127.0.0.11
+        assert_match "$output" "*203.0.113.9*"
+        run private nslookup -type=a step.example "$OUTSIDE"
+        assert_match "$output" "*203.0.113.9*"
+        # One that is not there says so at once, as it does on the host.
+        before=$SECONDS
+        run private sh -c 'nslookup -type=a loop.example 127.0.0.12; echo | nc -w 9 127.0.0.12 53; echo ended'
+        assert_match "$output" "*SERVFAIL*ended"
+        [ $((SECONDS - before)) -le 5 ]
     }
-    CALLER=root as_caller upstream
+    CALLER=root each_network_of all
+    host_asks "$OUTSIDE"
+}
+
+@test "who asks the host's name server for a cell has no rights, and gives the cell no other way" {
+    host_asks 127.0.0.53
+    forwarder() {
+        local pid
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o flood "$TESTS/lib/dns_flood.c"
+        # Floods and hanging connections are the cell's own affair: afterwards it still is answered.
+        run -0 private ./flood 127.0.0.11
+        assert_equal output "$output" $'packets: answered\nconnections: answered'
+        start_private 'for port in 22 8080; do for host in 127.0.0.11 127.0.0.53; do
+            timeout 1 wget -q -O - "http://$host:$port/"; done; done 2>/dev/null; true'
+        [[ $(cat "${WORK%/*}/out") == up ]]
+        pid=$(pgrep -P "$(keeper)" -x stepcell-dns)
+        assert_equal rights "$(awk '/^(Uid|Gid|Groups|CapPrm|CapEff|NoNewPrivs):/ { print $1, $2, $3 }' "/proc/$pid/status")" \
+            $'Uid: 2013331456 2013331456\nGid: 2013331456 2013331456\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nNoNewPrivs: 1 '
+        assert_equal descriptors "$(find "/proc/$pid/fd" -printf '%l\n' | sed 's/:.*//' | sort | uniq -c | tr -s ' ')" \
+            $' 1 \n 3 /dev/null\n 1 anon_inode\n 2 socket'
+        # Nothing more listens on the host than before.
+        [[ $(on_host ss -lntup) != *stepcell* ]]
+        touch end
+        wait_for is_gone "$STEP"
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    CALLER=root each_network_of forwarder
     host_asks "$OUTSIDE"
 }
 
@@ -255,7 +310,9 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         wait_for is_as_before
         run -0 cell -- true # the directories
     }
+    host_asks 127.0.0.53
     each_network killed
+    host_asks "$OUTSIDE"
 }
 
 @test "nothing of a private network remains after stepcell and its keeper were killed, and one more call" {
@@ -276,7 +333,9 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
             run -0 cell -- true
         fi
     }
+    host_asks 127.0.0.53
     each_network all_killed
+    host_asks "$OUTSIDE"
 }
 
 @test "a helper that ends before the command is an error" {
@@ -294,6 +353,10 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     }
     CALLER=ranges as_caller lost
     CALLER=plain as_caller lost
+    # Root has one only for names.
+    host_asks 127.0.0.53
+    CALLER=root each_network_of lost
+    host_asks "$OUTSIDE"
 }
 
 @test "twenty cells at once have a private network each" {
