@@ -164,7 +164,7 @@ OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7ex
         [[ $(cat "${WORK%/*}/out") == up ]]
         pid=$(pgrep -P "$(keeper)" -x stepcell-dns)
         assert_equal rights "$(awk '/^(Uid|Gid|Groups|CapPrm|CapEff|NoNewPrivs):/ { print $1, $2, $3 }' "/proc/$pid/status")" \
-            $'Uid: 2013331456 2013331456\nGid: 2013331456 2013331456\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nNoNewPrivs: 1 '
+            $'Uid: 2014314496 2014314496\nGid: 2014314496 2014314496\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nNoNewPrivs: 1 '
         assert_equal descriptors "$(find "/proc/$pid/fd" -printf '%l\n' | sed 's/:.*//' | sort | uniq -c | tr -s ' ')" \
             $' 1 \n 3 /dev/null\n 1 anon_inode\n 2 socket'
         # Nothing more listens on the host than before.
@@ -264,7 +264,10 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     advertised() {
         musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
             -o advertise "$TESTS/lib/advertise.c"
+        # Whatever new interfaces have.
+        on_host sh -c 'echo 1 >/proc/sys/net/ipv4/conf/default/route_localnet'
         start_private ./advertise
+        on_host sh -c 'echo 0 >/proc/sys/net/ipv4/conf/default/route_localnet'
         # So that the advertisement is dealt with, if it is.
         sleep 0.5
         run on_host ip -6 route show default
@@ -273,7 +276,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_match "$output" "*fd00:5c::2*"
         [[ $output != *stepcell* && $output != *fd00:bad:* ]]
         assert_equal settings "$(on_host sh -c 'cd /proc/sys/net/ipv4/conf/stepcell0
-            cat rp_filter accept_redirects')" $'1\n0'
+            cat rp_filter accept_redirects route_localnet')" $'1\n0\n0'
         for interface in $(on_host ip -o link show master stepcell0 | sed 's/^[0-9]*: \([^@]*\)@.*/\1/'); do
             assert_equal "IPv6 of $interface" \
                 "$(on_host cat "/proc/sys/net/ipv6/conf/$interface/disable_ipv6")" 1
@@ -338,6 +341,25 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     host_asks "$OUTSIDE"
 }
 
+@test "what passes a user's packets on sees none of the host's files but those that it needs" {
+    alone() {
+        local pid sees name
+        start_private
+        pid=$(pgrep -P "$(keeper)")
+        name=$(cat "/proc/$pid/comm")
+        sees=$(find "/proc/$pid/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')
+        touch end
+        wait_for is_gone "$STEP"
+        assert_match "$name" "$1"
+        assert_equal "what '$name' sees" "$sees" "$2"
+    }
+    local caller
+    for caller in ranges plain; do CALLER=$caller each_network_of alone 'pas*' ''; done
+    cover /usr/bin/pasta "$NET_DIR/fake/failing" <<<$'#!/bin/sh\nexit 1'
+    for caller in ranges plain; do CALLER=$caller each_network_of alone slirp4netns 'etc run'; done
+    uncover /usr/bin/pasta
+}
+
 @test "a helper that ends before the command is an error" {
     lost() {
         local helper
@@ -400,6 +422,27 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     assert_network_as "$state"
 }
 
+@test "nobody outside reaches a cell of root's, though the host forwards" {
+    inbound() {
+        local pid
+        outside ip route add 198.18.0.0/16 via 203.0.113.2
+        as "$STEPCELL" run --workdir "$WORK" --progress none --network private "$IMAGE" -- \
+            sh -c 'echo up; nc -l -p 9000 -e echo reached' >"${WORK%/*}/cell" 2>&1 3>&- &
+        pid=$!
+        wait_for grep -q up "${WORK%/*}/cell"
+        run outside busybox nc -w 2 198.18.0.2 9000 </dev/null
+        assert_match "$output" "*timed out*"
+        run on_host busybox nc -w 2 198.18.0.2 9000 </dev/null
+        assert_equal "the control" "$output" reached
+        wait "$pid"
+        outside ip route del 198.18.0.0/16
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller inbound
+    assert_network_as "$state"
+}
+
 @test "a flushed firewall is restored by the next cell, and is no obstacle to the last" {
     flushed() {
         local first=$RESULT
@@ -410,6 +453,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_equal verified "$(result_field .cleanup.verified)" true
         on_host iptables -t mangle -C FORWARD -j STEPCELL
         on_host iptables -t mangle -C STEPCELL -i stepcell+ -o stepcell+ -j DROP
+        on_host iptables -t mangle -C STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
         # What is gone when the last ends counts as done.
         on_host iptables -t mangle "$@"
         touch end
