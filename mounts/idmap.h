@@ -2,7 +2,7 @@
  * Id maps: which host ids the ids inside a cell are, and the user namespaces made of them.
  *
  * Three kinds, by who calls (docs/design/ownership.md):
- *   root                        0…65535 inside are a dedicated host range that nobody else uses;
+ *   root                        0…1048575 inside are a dedicated host range that nobody else uses;
  *                               of the ids above that, those of the step have one in another
  *   a user with subordinate ids the step's own user inside is the caller; the other ids come from
  *                               the caller's ranges in /etc/subuid and /etc/subgid, in order
@@ -18,12 +18,12 @@
 
 #include "base/err.h"
 
-#define IDMAP_IDS        65536u      /* ids 0…65535 exist inside root's cells */
+#define IDMAP_IDS        1048576u    /* ids 0…1048575 exist inside root's cells */
 #define IDMAP_ROOT_START 2013265920u /* 0x78000000: above systemd's ranges, below 2^31 */
 /* For each of root's ids one for the disk: see runtime/native/ownership.h. */
 #define IDMAP_LEFT_DISTANCE IDMAP_IDS
 #define IDMAP_LEFT_START    (IDMAP_ROOT_START + IDMAP_LEFT_DISTANCE)
-/* The same two ranges once more, for the ids of a step above 65535. */
+/* The same two ranges once more, for the ids of a step above those. */
 #define IDMAP_HIGH_START (IDMAP_ROOT_START + 2 * IDMAP_IDS)
 #define IDMAP_ROOT_TOTAL (4 * IDMAP_IDS)
 
@@ -76,7 +76,7 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err);
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid);
 
 /*
- * Gives the ids of a step above 65535 a place in root's map. With other maps the user and its group
+ * Gives the ids of a step above 1048575 a place in root's map. With other maps the user and its group
  * have one, and no group besides gets one. For cells, not for trees that are stored. Pure.
  */
 void idmap_admit(struct idmap *map, uid_t uid, gid_t gid, const gid_t *groups, size_t count);

@@ -126,7 +126,8 @@ every_user() {
     runs_as 1234:4321 1234 4321 4321 step
     runs_as 60000 60000 0 0 step
     runs_as 1000650000 1000650000 0 0 step
-    runs_as 2147483647:70000 2147483647 70000 70000 step
+    runs_as 2147483647:2000000 2147483647 2000000 2000000 step
+    runs_as 100000 100000 0 0 step
 }
 
 @test "every kind of user in the caller's own directory, also below somebody else's" {
@@ -348,41 +349,61 @@ has_home() {
     each_caller room
 }
 
-# high_image: a user above 65535 with a group that is, too, in oci:$IMAGES/high:latest
+# high_image: a user above all ids of a cell with a group that is, too, in oci:$IMAGES/high:latest
 high_image() (
     root=$BATS_TEST_TMPDIR/high layout=$IMAGES/high
     [ ! -d "$layout" ] || return 0
     mkdir -p "$root"/{bin,etc,home}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in sh id whoami touch chgrp rm mkdir; do ln -s busybox "$root/bin/$name"; done
-    printf '%s\n' root:x:0:0:root:/root:/bin/sh high:x:1000650000:70000::/home/high:/bin/sh >"$root/etc/passwd"
-    printf '%s\n' root:x:0: high:x:70000: more:x:80000:high >"$root/etc/group"
+    for name in sh id whoami touch chgrp rm mkdir ls; do ln -s busybox "$root/bin/$name"; done
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh high:x:1000650000:2000000::/home/high:/bin/sh >"$root/etc/passwd"
+    printf '%s\n' root:x:0: high:x:2000000: more:x:3000000:high >"$root/etc/group"
     new_layout "$layout"
     tar -C "$root" --owner=0 --group=0 -cf "$BATS_TEST_TMPDIR/high.tar" .
     put_image "$layout" '{"config":{"User":"high"}}' "$BATS_TEST_TMPDIR/high.tar" | name_image "$layout" latest
+    echo x >"$BATS_TEST_TMPDIR/file"
+    tar -C "$BATS_TEST_TMPDIR" --owner=197609 --group=197121 -cf "$BATS_TEST_TMPDIR/file.tar" file
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR"/{high,file}.tar | name_image "$layout" files
     chmod -R a+rX "$layout"
 )
 
-@test "a user and groups above 65535 are a user and groups like others" {
+@test "a user and groups of any number are a user and groups like others" {
     high_image
     high() {
-        local groups=70000 owner
+        local groups=2000000 owner
         owner=$(caller_name):$(caller_name)
         IMAGE=oci:$IMAGES/high:latest
-        [ "$CALLER" != root ] || groups='70000 80000'
+        [ "$CALLER" != root ] || groups='2000000 3000000'
         run -0 cell -- sh -c 'echo "$(id -u):$(id -G) $(whoami) $HOME"; touch "$HOME/x" made
-            mkdir dir && { chgrp 80000 made dir || echo 80000 does not exist; } 2>/dev/null'
+            mkdir dir && { chgrp 3000000 made dir || echo 3000000 does not exist; } 2>/dev/null'
         assert_match "$output" "1000650000:$groups high /home/high*"
-        [ "$CALLER" = root ] || assert_match "$output" "*80000 does not exist"
+        [ "$CALLER" = root ] || assert_match "$output" "*3000000 does not exist"
         assert_equal file "$(owner made)" "$owner"
         assert_equal directory "$(owner dir)" "$owner"
         # What one of them made is another's, and root's of the cell.
-        run -0 cell --user 3000000 -- sh -c 'echo x >made && rm -r dir'
-        run -0 cell --user 0:90000 -- sh -c 'id -g; echo x >made && touch mine && chgrp 0 mine made 2>/dev/null; :'
-        assert_equal group "$output" 90000
+        run -0 cell --user 4000000 -- sh -c 'echo x >made && rm -r dir'
+        run -0 cell --user 0:5000000 -- sh -c 'id -g; echo x >made && touch mine && chgrp 0 mine made 2>/dev/null; :'
+        assert_equal group "$output" 5000000
         assert_equal files "$(owner made) $(owner mine)" "$owner $owner"
     }
     each_caller high
+}
+
+@test "files of an image may belong to ids above 65535" {
+    high_image
+    files() {
+        IMAGE=oci:$IMAGES/high:files
+        run --separate-stderr cell --user 0:0 -- ls -n /file
+        case $CALLER in
+        root) assert_match "$output" "*197609 *197121 *" ;;
+        ranges)
+            assert_refused user.unknown
+            assert_match "$stderr" "*'file' belongs to 197609:197121*hint: *subordinate*"
+            ;;
+        plain) assert_match "$output" "* 0 *0 *" ;;
+        esac
+    }
+    each_caller files
 }
 
 @test "su to another user works where there are other ids" {

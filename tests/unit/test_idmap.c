@@ -54,7 +54,7 @@ static void the_steps_user_is_the_caller(void **state)
 
     (void)state;
     assert_ok(idmap_make(0, 0, 33, 33, &none, &none, &map, &err));
-    check_side(&map.uids, "0:2013265920:65536");
+    check_side(&map.uids, "0:2013265920:1048576");
     assert_ok(idmap_make(1000, 1000, 0, 0, &range, &range, &map, &err));
     check_side(&map.uids, "0:1000:1 1:100000:65536");
     assert_ok(idmap_make(1000, 1001, 33, 44, &range, &range, &map, &err));
@@ -79,21 +79,21 @@ static void the_steps_user_is_the_caller(void **state)
 static void high_ids_have_a_place_in_roots_map(void **state)
 {
     static const struct idmap_range range = {100000, 65536}, none = {0, 0};
-    static const gid_t groups[] = {7, 70000, 1000650000, 65535, 65536, 70000};
+    static const gid_t groups[] = {7, 2000000, 1000650000, 1048575, 1048576, 2000000};
     gid_t many[200];
     struct idmap map, before;
     struct err err;
 
     (void)state;
-    assert_ok(idmap_make(0, 0, 1000650000, 70000, &none, &none, &map, &err));
-    check_side(&map.uids, "0:2013265920:65536");
-    idmap_admit(&map, 1000650000, 70000, groups, COUNT(groups));
-    check_side(&map.uids, "0:2013265920:65536 1000650000:2013396992:1");
-    check_side(&map.gids, "0:2013265920:65536 70000:2013396992:1 1000650000:2013396993:1 "
-                          "65536:2013396994:1");
+    assert_ok(idmap_make(0, 0, 1000650000, 2000000, &none, &none, &map, &err));
+    check_side(&map.uids, "0:2013265920:1048576");
+    idmap_admit(&map, 1000650000, 2000000, groups, COUNT(groups));
+    check_side(&map.uids, "0:2013265920:1048576 1000650000:2015363072:1");
+    check_side(&map.gids, "0:2013265920:1048576 2000000:2015363072:1 1000650000:2015363073:1 "
+                          "1048576:2015363074:1");
     /* No more than there are places. */
     for (size_t i = 0; i < COUNT(many); i++)
-        many[i] = (gid_t)(100000 + i);
+        many[i] = (gid_t)(3000000 + i);
     idmap_admit(&map, 0, 0, many, COUNT(many));
     assert_int_equal(map.gids.count, 2 + IDMAP_GROUPS_MAX);
     /* Others have the ids that they have. */
