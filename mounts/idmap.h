@@ -76,8 +76,8 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err);
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid);
 
 /*
- * Gives the ids of a step above 1048575 a place in root's map. With other maps the user and its group
- * have one, and no group besides gets one. For cells, not for trees that are stored. Pure.
+ * Gives the ids of a step above 1048575 a place in root's map. With other maps the user and its
+ * group have one, and no group besides gets one. For cells, not for trees that are stored. Pure.
  */
 void idmap_admit(struct idmap *map, uid_t uid, gid_t gid, const gid_t *groups, size_t count);
 
