@@ -171,11 +171,14 @@ static bool send_secrets(struct cell *cell, struct err *err)
 static bool start_network(struct cell *cell, int control, int ready, struct err *err)
 {
     autofd netns = -1;
+    uint32_t root;
     struct network_cell network = {.pidfd = cell->pidfd,
                                    .userns = cell->userns,
                                    .scratch = cell->scratch,
                                    .control = control,
                                    .ready = ready,
+                                   .has_root = idmap_outside(&cell->map.uids, 0, &root) &&
+                                               idmap_outside(&cell->map.gids, 0, &root),
                                    .forward_dns = cell->forward_dns,
                                    .asked = &cell->asked};
     char path[64];

@@ -29,6 +29,7 @@ struct network_cell {
     int scratch;                        /* O_PATH */
     int control;                        /* the cell's end of the control socket */
     int ready;                          /* writable end of a pipe */
+    bool has_root;                      /* there is a user 0 in the cell */
     bool forward_dns;                   /* RESOLV_USER_DNS is to be a name server */
     const struct resolv_servers *asked; /* root's cell has to have these asked for it (dns.h) */
 };

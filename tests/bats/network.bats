@@ -61,6 +61,8 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     reach() {
         run -0 private wget -q -O - "http://$OUTSIDE/"
         assert_equal page "$output" "from outside"
+        run -0 cell --network private --user app -- wget -q -O - "http://$OUTSIDE/"
+        assert_equal "page for another user" "$output" "from outside"
         run private nslookup -type=a step.example
         assert_match "$output" "*203.0.113.9*"
         run -0 private cat /etc/resolv.conf
@@ -78,6 +80,10 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         run -0 private sh -c 'ip route | grep -c ^default; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
         assert_equal "default routes, first port" "$output" $'1\n0'
         run -0 private ping -c 1 -w 5 127.0.0.1
+        # The sockets of pings, which this one cannot use.
+        musl-gcc -x c -static -o pings - <<<'#include <sys/socket.h>
+            int main(void) { return socket(AF_INET, SOCK_DGRAM, 1 /* IPPROTO_ICMP */) < 0; }'
+        run -0 cell --network private --user app -- ./pings
     }
     each_network own
 }
@@ -180,7 +186,7 @@ OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7ex
 @test "slirp4netns takes the place of pasta when that cannot work" {
     host_asks 127.0.0.53
     instead() {
-        run -0 private wget -q -O - "http://$OUTSIDE/"
+        run -0 cell --network private --user app -- wget -q -O - "http://$OUTSIDE/"
         assert_equal page "$output" "from outside"
         run private nslookup -type=a loop.example
         assert_match "$output" "*203.0.113.9*"
