@@ -492,6 +492,24 @@ line" "$(printf "\377\376")" -- "-dash"
     each_caller odd
 }
 
+@test "what a step of root's that was killed has left to other ids is given back by the next" {
+    killed() {
+        # As the middle of a cell's ids is on the disk, and the first of the step's own above them.
+        touch usual high
+        chown 2014314596:2014314597 usual
+        chown 2016411648:2016411649 high
+        run -0 cell -- sh -c 'stat -c %u:%g usual; chown 7 usual; touch made; chown 8:9 made'
+        assert_equal inside "$output" 100:101
+        assert_equal owners "$(owner usual) $(owner high) $(owner made)" "root:root root:root root:root"
+        # The directory itself: then it is whose it is, as of any other owner.
+        chown 2016411648:2014314597 .
+        run -0 cell --user 1000650000 -- touch theirs
+        assert_equal owner "$(stat -c %u:%g theirs)" 2016411648:2014314597
+        chown root:root .
+    }
+    as_caller killed
+}
+
 @test "tens of thousands of files of other ids are given back" {
     many() {
         run -0 cell -- sh -c 'i=0; while [ $i -lt 30 ]; do mkdir d$i; (cd d$i && touch $(seq 1000)); i=$((i + 1)); done
