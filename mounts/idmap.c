@@ -22,7 +22,7 @@
 #define SUBID_FILE_MAX  (1 << 20)
 #define PASSWD_FILE_MAX (16 << 20)
 #define NAME_SIZE       64
-#define MAP_TEXT_MAX    512
+#define MAP_TEXT_MAX    (IDMAP_EXTENTS_MAX * 36)
 #define HOLDER_STACK    16384
 #define INITIAL_USERNS  0xeffffffdU /* its inode, always: PROC_USER_INIT_INO of the kernel */
 
@@ -48,34 +48,42 @@ bool idmap_make(uid_t caller_uid, gid_t caller_gid, uid_t uid, gid_t gid,
                 struct err *err)
 {
     struct idmap made = {.kind = IDMAP_SINGLE};
-    struct idmap_range uid_range = *uids, gid_range = *gids;
 
     if (uid > INT32_MAX || gid > INT32_MAX)
         return err_set(err, ERR_USER_UNKNOWN, "user %u:%u is out of range", uid, gid);
     if (caller_uid == 0) {
-        if (uid >= IDMAP_IDS || gid >= IDMAP_IDS) {
-            err_set(err, ERR_USER_UNKNOWN, "user %u:%u has no id on the host", uid, gid);
-            return err_hint(err, "a cell has the ids 0 to %u; choose another with --user",
-                            IDMAP_IDS - 1);
-        }
         made.kind = IDMAP_ROOT;
         add_extent(&made.uids, 0, IDMAP_ROOT_START, IDMAP_IDS);
         add_extent(&made.gids, 0, IDMAP_ROOT_START, IDMAP_IDS);
-    } else if (uid_range.count && gid_range.count) {
-        /* The caller's own id stands for one of the 65536. */
-        if (uid_range.count >= IDMAP_IDS)
-            uid_range.count = IDMAP_IDS - 1;
-        if (gid_range.count >= IDMAP_IDS)
-            gid_range.count = IDMAP_IDS - 1;
+    } else if (uids->count && gids->count) {
         made.kind = IDMAP_RANGES;
-        around(&made.uids, uid, caller_uid, &uid_range);
-        around(&made.gids, gid, caller_gid, &gid_range);
+        around(&made.uids, uid, caller_uid, uids);
+        around(&made.gids, gid, caller_gid, gids);
     } else {
         add_extent(&made.uids, uid, caller_uid, 1);
         add_extent(&made.gids, gid, caller_gid, 1);
     }
     *map = made;
     return true;
+}
+
+/* The next id that no other of the step's has. */
+static void admit_one(struct idmap_side *side, uint32_t id)
+{
+    uint32_t outside;
+
+    if (side->count < 2 + IDMAP_GROUPS_MAX && !idmap_outside(side, id, &outside))
+        add_extent(side, id, IDMAP_HIGH_START + (uint32_t)side->count - 1, 1);
+}
+
+void idmap_admit(struct idmap *map, uid_t uid, gid_t gid, const gid_t *groups, size_t count)
+{
+    if (map->kind != IDMAP_ROOT)
+        return;
+    admit_one(&map->uids, uid);
+    admit_one(&map->gids, gid);
+    for (size_t i = 0; i < count; i++)
+        admit_one(&map->gids, groups[i]);
 }
 
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid)
@@ -159,12 +167,12 @@ static bool has_root_ids(struct err *err)
 
     if (stat("/proc/self/ns/user", &st) == 0 && st.st_ino == INITIAL_USERNS)
         return true;
-    if (is_mapped("/proc/self/uid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS) &&
-        is_mapped("/proc/self/gid_map", IDMAP_ROOT_START, 2 * IDMAP_IDS))
+    if (is_mapped("/proc/self/uid_map", IDMAP_ROOT_START, IDMAP_ROOT_TOTAL) &&
+        is_mapped("/proc/self/gid_map", IDMAP_ROOT_START, IDMAP_ROOT_TOTAL))
         return true;
     err_set(err, ERR_ENGINE_UNAVAILABLE,
             "the ids %u to %u, which root's cells have, do not exist in this user namespace",
-            IDMAP_ROOT_START, IDMAP_ROOT_START + 2 * IDMAP_IDS - 1);
+            IDMAP_ROOT_START, IDMAP_ROOT_START + IDMAP_ROOT_TOTAL - 1);
     return err_hint(err, "call stepcell as an ordinary user there, or outside of the container");
 }
 

@@ -2,10 +2,12 @@
  * Id maps: which host ids the ids inside a cell are, and the user namespaces made of them.
  *
  * Three kinds, by who calls (docs/design/ownership.md):
- *   root                        0…65535 inside are a dedicated host range that nobody else uses
+ *   root                        0…1048575 inside are a dedicated host range that nobody else uses;
+ *                               of the ids above that, those of the step have one in another
  *   a user with subordinate ids the step's own user inside is the caller; the other ids come from
- * the caller's ranges in /etc/subuid and /etc/subgid, in order any other user              the
- * step's own user inside is the caller, and there are no other ids
+ *                               the caller's ranges in /etc/subuid and /etc/subgid, in order
+ *   any other user              the step's own user inside is the caller, and there are no other
+ *                               ids
  */
 #ifndef STEPCELL_MOUNTS_IDMAP_H
 #define STEPCELL_MOUNTS_IDMAP_H
@@ -16,10 +18,17 @@
 
 #include "base/err.h"
 
-#define IDMAP_IDS         65536u      /* ids 0…65535 exist inside a cell */
-#define IDMAP_ROOT_START  2013265920u /* 0x78000000: above systemd's ranges, below 2^31 */
-#define IDMAP_LEFT_START  (IDMAP_ROOT_START + IDMAP_IDS) /* see runtime/native/ownership.h */
-#define IDMAP_EXTENTS_MAX 3
+#define IDMAP_IDS        1048576u    /* ids 0…1048575 exist inside root's cells */
+#define IDMAP_ROOT_START 2013265920u /* 0x78000000: above systemd's ranges, below 2^31 */
+/* For each of root's ids one for the disk: see runtime/native/ownership.h. */
+#define IDMAP_LEFT_DISTANCE IDMAP_IDS
+#define IDMAP_LEFT_START    (IDMAP_ROOT_START + IDMAP_LEFT_DISTANCE)
+/* The same two ranges once more, for the ids of a step above those. */
+#define IDMAP_HIGH_START (IDMAP_ROOT_START + 2 * IDMAP_IDS)
+#define IDMAP_ROOT_TOTAL (4 * IDMAP_IDS)
+
+#define IDMAP_GROUPS_MAX  64 /* supplementary groups */
+#define IDMAP_EXTENTS_MAX (4 + IDMAP_GROUPS_MAX)
 #define IDMAP_KEY_MAX     64
 
 struct idmap_extent {
@@ -49,8 +58,8 @@ struct idmap_range {
 
 /*
  * The map for a step that runs as uid:gid inside the cell, called by caller_uid:caller_gid. `uids`
- * and `gids` are the caller's subordinate ranges (ignored for root). Pure. Fails with user.unknown
- * when an id does not fit into the map.
+ * and `gids` are the caller's subordinate ranges (ignored for root, whose map is the same for all
+ * steps). Pure. Fails with user.unknown when an id is out of range.
  */
 bool idmap_make(uid_t caller_uid, gid_t caller_gid, uid_t uid, gid_t gid,
                 const struct idmap_range *uids, const struct idmap_range *gids, struct idmap *map,
@@ -65,6 +74,12 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err);
  * or number. Pure; count 0 when there is none.
  */
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid);
+
+/*
+ * Gives the ids of a step above 1048575 a place in root's map. With other maps the user and its
+ * group have one, and no group besides gets one. For cells, not for trees that are stored. Pure.
+ */
+void idmap_admit(struct idmap *map, uid_t uid, gid_t gid, const gid_t *groups, size_t count);
 
 /* A file name for trees that are stored under this map. */
 void idmap_key(const struct idmap *map, char key[IDMAP_KEY_MAX]);

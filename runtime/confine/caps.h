@@ -18,4 +18,10 @@ bool caps_bound(uint64_t keep);
 /* Permitted and effective become `caps`, inheritable and ambient empty. errno on failure. */
 bool caps_set(uint64_t caps);
 
+/*
+ * What this process is permitted, the program that it becomes has, too, whoever its user is. For
+ * stepcell's own tools. errno on failure.
+ */
+bool caps_keep(void);
+
 #endif

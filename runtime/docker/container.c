@@ -278,8 +278,12 @@ static bool add_mounts(const struct body *body, struct err *err)
         if (!ok)
             return false;
     }
-    /* A home that it can write to is what an image hardly ever has for an ordinary user. */
-    return body->spec->uid == 0 || !body->spec->home || find_target(plan, HOME_FALLBACK) ||
+    /*
+     * A home that it can write to is what an image hardly ever has for an ordinary user, and never
+     * in a root that is read-only.
+     */
+    return (body->spec->uid == 0 && !body->spec->read_only) || !body->spec->home ||
+           find_target(plan, HOME_FALLBACK) ||
            add_users_tmpfs(body, HOME_FALLBACK, "exec", 0755, err);
 }
 

@@ -150,7 +150,8 @@ static bool chown_failed(struct archive_entry *entry, const char *path, struct e
         return failed(path, err);
     err_set(err, ERR_USER_UNKNOWN, "'%s' belongs to %lld:%lld, and a cell has no such ids", path,
             (long long)archive_entry_uid(entry), (long long)archive_entry_gid(entry));
-    return err_hint(err, "the ids in an image go up to 65535");
+    return err_hint(err,
+                    "build the image with lower ids, or give the caller more subordinate ones");
 }
 
 static void entry_times(struct archive_entry *entry, struct timespec times[2])

@@ -188,20 +188,37 @@ static bool loopback_up(struct err *err)
 }
 
 /*
+ * All groups of the cell as a range, which the kernel compares by what they are on the host. Where
+ * the order is another there, no range has them all: it has the step's own.
+ */
+static void group_range(const struct idmap_side *gids, gid_t own, uint32_t *first, uint32_t *last)
+{
+    const struct idmap_extent *low = gids->extents, *high = low;
+
+    for (const struct idmap_extent *one = low; one < gids->extents + gids->count; one++) {
+        low = one->outside < low->outside ? one : low;
+        high = one->outside > high->outside ? one : high;
+    }
+    *first = low->inside;
+    *last = high->inside + high->count - 1;
+    if (*first > *last)
+        *first = *last = own;
+}
+
+/*
  * As Docker has it: in a network of one's own every user may take the ports below 1024 and send
  * pings. A kernel without such a setting has no such rule, or none that can be changed.
  */
-static void loosen(int root, const struct idmap_side *gids)
+static void loosen(int root, const struct idmap_side *gids, gid_t own)
 {
     autofd ports = path_open_in(root, "proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY, 0);
     autofd pings = path_open_in(root, "proc/sys/net/ipv4/ping_group_range", O_WRONLY, 0);
-    const struct idmap_extent *last = &gids->extents[gids->count - 1];
+    uint32_t first, last;
     char range[32];
-    int len = snprintf(range, sizeof(range), "%u %u", gids->extents[0].inside,
-                       last->inside + last->count - 1);
 
+    group_range(gids, own, &first, &last);
     (void)!write(ports, "0", 1);
-    (void)!write(pings, range, (size_t)len);
+    (void)!write(pings, range, (size_t)snprintf(range, sizeof(range), "%u %u", first, last));
 }
 
 /* Whoever could not make it has told stepcell. */
@@ -333,7 +350,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     if (spec->network != NETWORK_HOST) {
         if (!loopback_up(err))
             return false;
-        loosen(root, &setup->map->gids);
+        loosen(root, &setup->map->gids, spec->gid);
     }
     if (!root_mask(root, options, &opened->host, err))
         return false;

@@ -105,7 +105,8 @@ static bool make_network_files(struct cell *cell, struct err *err)
 
     if (!hosts && network != NETWORK_HOST)
         return failed(err, "prepare the scratch directory of the cell");
-    if (network == NETWORK_PRIVATE && !resolv_for_cell(&resolv, &cell->forward_dns, err))
+    if (network == NETWORK_PRIVATE &&
+        !resolv_for_cell(&resolv, &cell->forward_dns, &cell->asked, err))
         return false;
     return make_file(cell, "hosts", hosts, &cell->hosts, err) &&
            make_file(cell, "resolv.conf", resolv.data, &cell->resolv_conf, err);
@@ -170,12 +171,16 @@ static bool send_secrets(struct cell *cell, struct err *err)
 static bool start_network(struct cell *cell, int control, int ready, struct err *err)
 {
     autofd netns = -1;
+    uint32_t root;
     struct network_cell network = {.pidfd = cell->pidfd,
                                    .userns = cell->userns,
                                    .scratch = cell->scratch,
                                    .control = control,
                                    .ready = ready,
-                                   .forward_dns = cell->forward_dns};
+                                   .has_root = idmap_outside(&cell->map.uids, 0, &root) &&
+                                               idmap_outside(&cell->map.gids, 0, &root),
+                                   .forward_dns = cell->forward_dns,
+                                   .asked = &cell->asked};
     char path[64];
     pid_t keeper;
 
@@ -318,6 +323,15 @@ static void close_child_ends(struct cell *cell)
     cell->pipes.child_err = close_fd(cell->pipes.child_err);
 }
 
+static bool map_ids(const struct run_spec *spec, struct idmap *map, struct err *err)
+{
+    _Static_assert(RUN_GROUPS_MAX <= IDMAP_GROUPS_MAX, "each group has its place");
+    if (!idmap_for_step(spec->uid, spec->gid, map, err))
+        return false;
+    idmap_admit(map, spec->uid, spec->gid, spec->groups, spec->group_count);
+    return true;
+}
+
 bool native_create(const struct run_spec *spec, const struct root_filesystem *root,
                    struct cell **out, struct err *err)
 {
@@ -340,9 +354,9 @@ bool native_create(const struct run_spec *spec, const struct root_filesystem *ro
         return failed(err, "make a cell");
     cell->init = libexec_path("stepcell-init", err);
     ok = (spec->network != NETWORK_PRIVATE || network_check(err)) && cell->init &&
-         idmap_for_step(spec->uid, spec->gid, &cell->map, err) && make_pipes(cell, err) &&
-         make_scratch(cell, err) && make_room(cell, err) &&
-         cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) && spawn(cell, root, err);
+         map_ids(spec, &cell->map, err) && make_pipes(cell, err) && make_scratch(cell, err) &&
+         make_room(cell, err) && cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) &&
+         spawn(cell, root, err);
     close_child_ends(cell);
     return ok;
 }

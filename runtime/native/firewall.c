@@ -13,10 +13,15 @@
 #define SCRIPT_MAX  1024
 #define CHAIN       "-N STEPCELL"
 #define JUMP        "-A FORWARD -j STEPCELL"
-#define DROP        "STEPCELL -i stepcell+ -o stepcell+ -j DROP"
 #define NEW_CHAINS  "made the chains of netavark"
 #define NEW_FORWARD "switched forwarding on"
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
+
+/* As iptables -S lists them. */
+static const char *const drops[] = {
+    "STEPCELL -i stepcell+ -o stepcell+ -j DROP",
+    "STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+};
 
 /*
  * A whole table as iptables -S lists it. Asked for a single chain, iptables 1.8.9 says of one that
@@ -79,21 +84,38 @@ static bool add_markers(struct buf *script, struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
 }
 
+/* The rules of the chain that are not there; *count is how many. */
+static bool add_drops(const struct buf *rules, struct buf *script, size_t *count)
+{
+    bool ok = true;
+
+    *count = 0;
+    for (size_t i = 0; ok && i < ARRAY_SIZE(drops); i++) {
+        autofree char *rule = text_printf("-A %s", drops[i]);
+
+        if (rule && count_lines(rules, rule) > 0)
+            continue;
+        ++*count;
+        ok = rule && buf_printf(script, "-I %s\n", drops[i]);
+    }
+    return ok;
+}
+
 bool firewall_open(struct err *err)
 {
     autobuf script = BUF_INIT(SCRIPT_MAX), rules = BUF_INIT(TABLE_MAX);
-    bool has_chain, has_jump, has_drop, ok;
+    bool has_chain, has_jump, ok;
+    size_t missing;
 
     if (!list_table("mangle", &rules, err))
         return false;
     has_chain = count_lines(&rules, CHAIN) > 0;
     has_jump = count_lines(&rules, JUMP) > 0;
-    has_drop = count_lines(&rules, "-A " DROP) > 0;
-    if (has_jump && has_drop)
-        return true;
     ok = buf_append_text(&script, "*mangle\n") &&
          (has_chain || buf_append_text(&script, ":STEPCELL - [0:0]\n")) &&
-         (has_drop || buf_append_text(&script, "-I " DROP "\n"));
+         add_drops(&rules, &script, &missing);
+    if (ok && has_jump && missing == 0)
+        return true;
     /* Of a chain that somebody emptied nobody knows what it remembered. */
     if (ok && !has_chain && !add_markers(&script, err))
         return false;

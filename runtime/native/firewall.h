@@ -3,9 +3,10 @@
  * the caller; under the lock of network_root.c.
  *
  * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching
- * one another, in the table mangle, since netavark puts itself in front of the filter table. Its
- * comments remember what was not there before, so that it can be taken away again. Chains of
- * netavark's that were there before belong to others and stay.
+ * one another, and others from reaching cells through a host that forwards, in the table mangle,
+ * since netavark puts itself in front of the filter table. Its comments remember what was not there
+ * before, so that it can be taken away again. Chains of netavark's that were there before belong to
+ * others and stay.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 #define STEPCELL_RUNTIME_NATIVE_FIREWALL_H

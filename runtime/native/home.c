@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -23,14 +24,14 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
 
     if (fstat(dir, &st) < 0 || fstatvfs(dir, &fs) < 0 || (fs.f_flag & ST_RDONLY))
         return false;
-    if (spec->uid == 0)
-        return true;
     /*
      * "/" in passwd stands for no home at all. With a single id everything is the step's user's,
-     * and it would get what it does not get with more.
+     * and it would get what it does not get with more. A root that is read-only is nobody's home.
      */
     if (is_same(&st, root))
-        return false;
+        return spec->uid == 0 && !spec->read_only;
+    if (spec->uid == 0)
+        return true;
     if (st.st_uid == spec->uid)
         bits = st.st_mode >> 6;
     else
@@ -140,6 +141,20 @@ static const char *find_home(const struct run_spec *spec, int root, const char *
     return NULL;
 }
 
+/*
+ * In a root that becomes read-only the home is a mount of its own, of the same directory, which
+ * does not: what the image has there is still to be seen.
+ */
+static bool keep_writable(int root, const char *home, struct err *err)
+{
+    autofd dir = path_open_in(root, home, O_PATH | O_DIRECTORY, 0);
+    autofd tree = open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+    return (tree >= 0 && tree_attach(tree, dir)) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot keep the home '%s' of the cell writable",
+                     home);
+}
+
 bool home_prepare(const struct run_spec *spec, int root, struct home *home, struct err *err)
 {
     struct home made = {0};
@@ -162,6 +177,8 @@ bool home_prepare(const struct run_spec *spec, int root, struct home *home, stru
                                                             : HOME_FALLBACK))
         return err_errno(err, ERR_ENGINE_FAILED,
                          "cannot add the user to '/etc/passwd' of the cell");
+    if (spec->read_only && made.ready && !keep_writable(root, made.ready, err))
+        return false;
     *home = made;
     return true;
 }

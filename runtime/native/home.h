@@ -18,7 +18,8 @@ struct home {
 
 /*
  * Finds or makes a home in the root of a cell, and adds the user to its passwd when the image does
- * not list it. The wanted one comes first, then two that an image hardly has.
+ * not list it. The wanted one comes first, then two that an image hardly has. In a root that
+ * becomes read-only (spec->read_only) it stays writable.
  */
 bool home_prepare(const struct run_spec *spec, int root, struct home *home, struct err *err);
 

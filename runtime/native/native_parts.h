@@ -7,6 +7,7 @@
 
 #include "runtime/engine.h"
 #include "runtime/native/cgroup.h"
+#include "runtime/native/resolv.h"
 #include "runtime/native/tidy.h"
 
 /* Both ends of the command's streams; the child's are closed once it runs. */
@@ -34,7 +35,8 @@ struct cell {
     uint64_t mount_namespace; /* its number in the kernel; 0 where it has none (before 6.11) */
     pid_t pid;                /* 0 when it has been reaped */
     bool forward_dns;         /* see resolv_for_cell */
-    pid_t keeper;             /* of a private network; 0 without one */
+    struct resolv_servers asked;
+    pid_t keeper; /* of a private network; 0 without one */
     struct timespec start;
     struct exit_record record;
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "runtime/native/dns.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/network_parts.h"
 
@@ -52,29 +53,39 @@ static void tell(const struct network_cell *cell, bool connected, const struct e
     close_fd(cell->ready);
 }
 
+/* Waits for the end of the cell; false when the tool that it needs, if any, ends before. */
+static bool outlive(struct tool *tool, int pidfd)
+{
+    bool lost = tool_wait(tool, -1, pidfd, 0) == TOOL_ENDED && !has_ended(pidfd);
+
+    wait_for_end(pidfd);
+    tool_end(tool);
+    return !lost;
+}
+
 static int keep_as_user(const struct network_cell *cell)
 {
     autotool tool = TOOL_INIT;
     struct err err = ERR_INIT;
-    bool connected = network_user_connect(cell, &tool, &err);
-    bool lost = false;
 
-    tell(cell, connected, &err);
-    if (connected && tool_wait(&tool, -1, cell->pidfd, 0) == TOOL_ENDED)
-        lost = !has_ended(cell->pidfd);
-    wait_for_end(cell->pidfd);
-    return lost ? KEEPER_LOST : KEEPER_OK;
+    tell(cell, network_user_connect(cell, &tool, &err), &err);
+    return outlive(&tool, cell->pidfd) ? KEEPER_OK : KEEPER_LOST;
 }
 
 static int keep_as_root(const struct network_cell *cell)
 {
+    autotool tool = TOOL_INIT;
     struct err err = ERR_INIT;
     autofd record = -1;
-    bool connected = network_root_connect(cell, &record, &err);
+    bool connected = network_root_connect(cell, &record, &err), held;
 
-    tell(cell, connected, &err);
-    wait_for_end(cell->pidfd);
-    return network_root_disconnect(cell, record, connected, &err) ? KEEPER_OK : KEEPER_LEFT;
+    tell(cell,
+         connected && (cell->asked->count == 0 || dns_start(cell->asked, cell->netns, &tool, &err)),
+         &err);
+    held = outlive(&tool, cell->pidfd);
+    if (!network_root_disconnect(cell, record, connected, &err))
+        return KEEPER_LEFT;
+    return held ? KEEPER_OK : KEEPER_LOST;
 }
 
 pid_t network_start(const struct network_cell *cell, struct err *err)

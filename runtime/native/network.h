@@ -17,21 +17,21 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "runtime/native/resolv.h"
 
 #define NETWORK_RECORD "network" /* in the scratch of a cell */
-
-/* A name server of the helpers of ordinary users, which asks the host's: see resolv.h. */
-#define NETWORK_USER_DNS "10.0.2.3"
 
 /* What the keeper gets; all borrowed. */
 struct network_cell {
     int pidfd;
     int netns;
     int userns;
-    int scratch;      /* O_PATH */
-    int control;      /* the cell's end of the control socket */
-    int ready;        /* writable end of a pipe */
-    bool forward_dns; /* NETWORK_USER_DNS is to be a name server */
+    int scratch;                        /* O_PATH */
+    int control;                        /* the cell's end of the control socket */
+    int ready;                          /* writable end of a pipe */
+    bool has_root;                      /* there is a user 0 in the cell */
+    bool forward_dns;                   /* RESOLV_USER_DNS is to be a name server */
+    const struct resolv_servers *asked; /* root's cell has to have these asked for it (dns.h) */
 };
 
 /* Whether the caller's helpers are installed; engine.unavailable when they are not. */

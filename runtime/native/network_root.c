@@ -250,7 +250,8 @@ static bool harden_port(void *data, const struct link *port)
 
 /*
  * Before the cell can send anything: what it says as a router must not become the host's routes and
- * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else.
+ * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else,
+ * or to the loopback (CVE-2020-8558).
  */
 static bool harden(uint32_t number, struct err *err)
 {
@@ -260,7 +261,8 @@ static bool harden(uint32_t number, struct err *err)
     snprintf(bridge, sizeof(bridge), BRIDGE "%u", number);
     if (!set("ipv6", bridge, "disable_ipv6", "1", err) ||
         !set("ipv4", bridge, "rp_filter", "1", err) ||
-        !set("ipv4", bridge, "accept_redirects", "0", err))
+        !set("ipv4", bridge, "accept_redirects", "0", err) ||
+        !set("ipv4", bridge, "route_localnet", "0", err))
         return false;
     if (link_each_port(bridge, harden_port, &ports) && ports.count > 0)
         return true;

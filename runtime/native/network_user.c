@@ -38,7 +38,9 @@ static const char *const slirp4netns[] = {"slirp4netns",
 static const struct {
     const char *const *argv;
     const char *forward_dns; /* the option for it; NULL when it always does */
-} helpers[] = {{pasta, "--dns-forward=" NETWORK_USER_DNS}, {slirp4netns, NULL}};
+    const char *sandbox;     /* the option for it, as root of its namespace; NULL likewise */
+} helpers[] = {{pasta, "--dns-forward=" RESOLV_USER_DNS, NULL},
+               {slirp4netns, NULL, "--enable-sandbox"}};
 
 static bool is_installed(void)
 {
@@ -71,14 +73,18 @@ static enum tool_event try_tool(const struct network_cell *cell, const char *pat
                                 struct tool *tool, struct err *err)
 {
     const char *const *words = helpers[index].argv;
-    const char *argv[ARGS_MAX] = {words[0], cell->forward_dns ? helpers[index].forward_dns : NULL};
+    const char *argv[ARGS_MAX] = {words[0]};
     struct tool_start start = {
         .path = path, .argv = (char *const *)argv, .input = -1, .userns = cell->userns};
-    size_t count = argv[1] ? 2 : 1;
+    size_t count = 1;
     autofd reader = -1, writer = -1;
     enum tool_event event;
     int pipes[2];
 
+    if (cell->forward_dns && helpers[index].forward_dns)
+        argv[count++] = helpers[index].forward_dns;
+    if (cell->has_root && helpers[index].sandbox)
+        argv[count++] = helpers[index].sandbox;
     while (*++words)
         argv[count++] = *words;
     if (pipe2(pipes, O_CLOEXEC) < 0) {

@@ -23,23 +23,50 @@ struct owner {
     int userns;
 };
 
+/* The ids that root's cells have on the disk, besides the owner's. */
+static const struct idmap_side left = {
+    {{0, IDMAP_LEFT_START, IDMAP_IDS}, {0, IDMAP_HIGH_START + IDMAP_LEFT_DISTANCE, IDMAP_IDS}}, 2};
+
+static bool is_among(const struct idmap_side *side, uint32_t id)
+{
+    for (size_t i = 0; i < side->count; i++) {
+        if (id >= side->extents[i].outside &&
+            id - side->extents[i].outside < side->extents[i].count)
+            return true;
+    }
+    return false;
+}
+
+static void add_left(struct idmap_side *side, uint32_t outside, uint32_t count)
+{
+    if (count)
+        side->extents[side->count++] =
+            (struct idmap_extent){outside + IDMAP_LEFT_DISTANCE, outside, count};
+}
+
 /*
- * On the disk `owner` is what `own` is in the cell; every other id of the cell is one of the range
- * for what is left. An owner out of that range (left by a cell that was killed with stepcell) is
- * mapped alone, since the extents of a map may not overlap.
+ * On the disk `owner` is what `own` is in the cell; every other id of the cell is one of the ranges
+ * for what is left. An owner out of those (left by a cell that was killed with stepcell) is mapped
+ * alone, since the extents of a map may not overlap.
  */
 static struct idmap_side disk_side(const struct idmap_side *cell, uint32_t own, uint32_t owner)
 {
-    uint32_t start = cell->extents[0].outside;
-    struct idmap_side side = {.extents = {{owner, start + own, 1}}, .count = 1};
+    struct idmap_side side = {.count = 0};
+    uint32_t self = 0;
 
-    if (owner >= IDMAP_LEFT_START && owner - IDMAP_LEFT_START < IDMAP_IDS)
-        return side;
-    if (own > 0)
-        side.extents[side.count++] = (struct idmap_extent){IDMAP_LEFT_START, start, own};
-    if (own + 1 < IDMAP_IDS)
-        side.extents[side.count++] =
-            (struct idmap_extent){IDMAP_LEFT_START + own + 1, start + own + 1, IDMAP_IDS - own - 1};
+    idmap_outside(cell, own, &self);
+    side.extents[side.count++] = (struct idmap_extent){owner, self, 1};
+    for (size_t i = 0; i < cell->count && !is_among(&left, owner); i++) {
+        const struct idmap_extent *extent = &cell->extents[i];
+        uint32_t below = self - extent->outside;
+
+        if (below >= extent->count) {
+            add_left(&side, extent->outside, extent->count);
+        } else {
+            add_left(&side, extent->outside, below);
+            add_left(&side, self + 1, extent->count - below - 1);
+        }
+    }
     return side;
 }
 
@@ -114,14 +141,7 @@ struct sweep {
 
 static bool is_foreign(const struct idmap_side *side, uint32_t id, uint32_t own)
 {
-    if (id == own)
-        return false;
-    for (size_t i = 0; i < side->count; i++) {
-        if (id >= side->extents[i].outside &&
-            id - side->extents[i].outside < side->extents[i].count)
-            return true;
-    }
-    return false;
+    return id != own && is_among(side, id);
 }
 
 /* Looks at and changes one and the same file: `fd` is O_PATH. */
@@ -364,7 +384,6 @@ static void see_from_inside(struct sweep *sweep)
 
 bool ownership_give_back(const struct ownership_cell *cell, struct file_budget *budget)
 {
-    static const struct idmap_side left = {{{0, IDMAP_LEFT_START, IDMAP_IDS}}, 1};
     struct sweep sweep = {.uids = left, .gids = left, .budget = budget};
     struct stat st;
 

@@ -3,18 +3,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/num.h"
 #include "base/program.h"
-#include "runtime/native/network.h"
 
 #define KEYWORD     "nameserver"
 #define ADDRESS_MAX 64
-/* Where systemd-resolved, which itself listens on 127.0.0.53, names the servers that it asks. */
-#define UPSTREAM "/run/systemd/resolve/resolv.conf"
 
 /* The address of a "nameserver" line as resolv.conf(5) has it; false for any other line. */
 static bool server_of(const char *line, size_t len, char address[ADDRESS_MAX])
@@ -52,44 +52,77 @@ static bool can_reach(const char *address, const struct resolv_host *host)
            !(host->is_own && host->is_own(address));
 }
 
-static enum resolv_verdict judge(const char *text, const struct resolv_host *host)
+/* False for what no resolver takes for an address either. */
+static bool parse(const char *address, union resolv_server *server)
 {
-    bool kept = false, dropped = false;
+    char plain[ADDRESS_MAX];
+    const char *zone = strchrnul(address, '%');
+    uint64_t number = 0;
 
-    for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
-        char address[ADDRESS_MAX];
-
-        if (!server_of(text, strcspn(text, "\n"), address))
-            continue;
-        if (can_reach(address, host))
-            kept = true;
-        else
-            dropped = true;
-    }
-    if (dropped && host->forward)
-        return RESOLV_FORWARDED;
-    return dropped && !kept ? RESOLV_UNREACHABLE : RESOLV_OK;
+    *server =
+        (union resolv_server){.four = {.sin_family = AF_INET, .sin_port = htons(RESOLV_PORT)}};
+    if (inet_pton(AF_INET, address, &server->four.sin_addr) == 1)
+        return true;
+    *server =
+        (union resolv_server){.six = {.sin6_family = AF_INET6, .sin6_port = htons(RESOLV_PORT)}};
+    snprintf(plain, sizeof(plain), "%.*s", (int)(zone - address), address);
+    if (*zone && !num_parse(zone + 1, UINT32_MAX, &number))
+        number = if_nametoindex(zone + 1);
+    server->six.sin6_scope_id = (uint32_t)number;
+    return inet_pton(AF_INET6, plain, &server->six.sin6_addr) == 1;
 }
 
-enum resolv_verdict resolv_make(const char *text, const struct resolv_host *host, struct buf *out)
+/* Whether a single forwarder has to take the place of all servers. */
+static bool needs_forwarder(const char *text, const struct resolv_host *host)
 {
-    enum resolv_verdict verdict = judge(text, host);
+    for (; host->forward && *text; text += strcspn(text, "\n"), text += *text == '\n') {
+        char address[ADDRESS_MAX];
+
+        if (server_of(text, strcspn(text, "\n"), address) && !can_reach(address, host))
+            return true;
+    }
+    return false;
+}
+
+/* The line of a server that has a forwarder of its own from now on, if there is room for one. */
+static bool add_forwarder(const union resolv_server *server, struct buf *out,
+                          struct resolv_servers *asked)
+{
+    struct in_addr where = {htonl(RESOLV_FORWARDER + (uint32_t)asked->count)};
+    char address[INET_ADDRSTRLEN];
+
+    if (asked->count == RESOLV_SERVERS_MAX)
+        return true;
+    asked->items[asked->count++] = *server;
+    return buf_printf(out, KEYWORD " %s\n", inet_ntop(AF_INET, &where, address, sizeof(address)));
+}
+
+enum resolv_verdict resolv_make(const char *text, const struct resolv_host *host, struct buf *out,
+                                struct resolv_servers *asked)
+{
+    bool one_for_all = needs_forwarder(text, host);
     bool named = false, ok = true;
 
+    asked->count = 0;
     while (*text && ok) {
         size_t len = strcspn(text, "\n");
         char address[ADDRESS_MAX];
+        union resolv_server server;
         bool is_server = server_of(text, len, address);
 
-        if (is_server && verdict == RESOLV_FORWARDED) {
+        if (is_server && one_for_all) {
             ok = named || buf_printf(out, KEYWORD " %s\n", host->forward);
             named = true;
-        } else if (!is_server || can_reach(address, host)) {
+        } else if (is_server && !can_reach(address, host) && parse(address, &server)) {
+            ok = add_forwarder(&server, out, asked);
+        } else {
             ok = buf_append(out, text, len) && buf_append_text(out, "\n");
         }
         text += len + (text[len] == '\n');
     }
-    return ok ? verdict : RESOLV_TOO_LONG;
+    if (!ok)
+        return RESOLV_TOO_LONG;
+    return one_for_all || asked->count ? RESOLV_FORWARDED : RESOLV_OK;
 }
 
 /* The host has an address when a socket can be bound to it. */
@@ -106,49 +139,26 @@ static bool is_own(const char *address)
                            is_four ? sizeof(four) : sizeof(six)) == 0;
 }
 
-static enum resolv_verdict make_from(const char *path, const struct resolv_host *host,
-                                     struct buf *out, struct err *err)
-{
-    autobuf text = BUF_INIT(RESOLV_MAX);
-
-    if (!file_read(AT_FDCWD, path, &text, ERR_ENGINE_FAILED, err))
-        return RESOLV_UNREACHABLE;
-    return resolv_make(text.data ? text.data : "", host, out);
-}
-
-bool resolv_for_cell(struct buf *out, bool *forwarded, struct err *err)
+bool resolv_for_cell(struct buf *out, bool *forwarded, struct resolv_servers *asked,
+                     struct err *err)
 {
     char path[PROGRAM_PATH_MAX];
     /* pasta gives the cell the host's own addresses; slirp4netns and root's bridge have no IPv6. */
     struct resolv_host host = {
-        .is_own = is_own, .has_ipv6 = program_find("pasta", path), .forward = NETWORK_USER_DNS};
-    struct err ignored;
+        .is_own = is_own, .has_ipv6 = program_find("pasta", path), .forward = RESOLV_USER_DNS};
+    autobuf text = BUF_INIT(RESOLV_MAX);
+    enum resolv_verdict verdict;
 
     if (geteuid() == 0)
         host = (struct resolv_host){.is_own = NULL};
     *forwarded = false;
+    asked->count = 0;
     if (access("/etc/resolv.conf", F_OK) < 0)
         return true; /* a host without the file has cells without it */
-    *err = ERR_INIT;
-    switch (make_from("/etc/resolv.conf", &host, out, err)) {
-    case RESOLV_FORWARDED:
-        *forwarded = true;
-        return true;
-    case RESOLV_OK:
-        return true;
-    case RESOLV_TOO_LONG:
-        return err_set(err, ERR_ENGINE_FAILED, "'/etc/resolv.conf' has more than %d bytes",
-                       RESOLV_MAX);
-    case RESOLV_UNREACHABLE:
-        break;
-    }
-    if (err->code != ERR_NONE)
+    if (!file_read(AT_FDCWD, "/etc/resolv.conf", &text, ERR_ENGINE_FAILED, err))
         return false;
-    buf_release(out);
-    if (make_from(UPSTREAM, &host, out, &ignored) == RESOLV_OK)
-        return true;
-    err_set(err, ERR_ENGINE_UNAVAILABLE,
-            "a cell with a private network reaches none of the name servers in '/etc/resolv.conf'");
-    return err_hint(err, "name one there that is no address of this host's loopback, or run with "
-                         "--network host");
+    verdict = resolv_make(text.data ? text.data : "", &host, out, asked);
+    *forwarded = verdict == RESOLV_FORWARDED;
+    return verdict != RESOLV_TOO_LONG ||
+           err_set(err, ERR_ENGINE_FAILED, "'/etc/resolv.conf' has more than %d bytes", RESOLV_MAX);
 }

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "runtime/confine/caps.h"
 
 #define TEXT_MAX  4096 /* of what a tool prints */
 #define HIGH_FD   16   /* above the numbers that a tool's descriptors get */
@@ -55,7 +56,8 @@ _Noreturn static void become_tool(const struct tool_start *start, int output, pi
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    if (start->userns >= 0 && setns(start->userns, CLONE_NEWUSER) < 0) {
+    /* Its user need not be root there, and would lose all rights by being executed. */
+    if (start->userns >= 0 && (setns(start->userns, CLONE_NEWUSER) < 0 || !caps_keep())) {
         dprintf(output, "cannot join the user namespace of the cell: %s\n", strerror(errno));
         _exit(126);
     }

@@ -124,6 +124,20 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
     as_caller named_user
 }
 
+@test "every user has a home that it can write to, with --read-only too" {
+    at_home() {
+        local user
+        for user in 0:0 1234:4321 1000650000:0; do
+            chown $user .
+            run -0 cell --user $user --read-only -- sh -c \
+                'cd && echo x >file && cat file; touch /x 2>/dev/null || echo closed'
+            assert_equal output "$output" $'x\nclosed'
+        done
+        chown 0:0 .
+    }
+    as_caller at_home
+}
+
 @test "the daemon pulls with the caller's credentials, and what it has pulled is checked" {
     pulled() {
         local -x DOCKER_CONFIG=${WORK%/*}/docker

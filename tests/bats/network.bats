@@ -37,6 +37,14 @@ each_network() {
     assert_network_as "$state"
 }
 
+# each_network_of FUNCTION: as_caller, and the network of the host is as it was
+each_network_of() {
+    local state
+    state=$(network_state)
+    as_caller "$@"
+    assert_network_as "$state"
+}
+
 # The names of the helpers' files that the caller would use.
 helpers() { if [ "$CALLER" = root ]; then echo /usr/lib/podman/netavark; else echo /usr/bin/pasta /usr/bin/slirp4netns; fi; }
 
@@ -53,6 +61,8 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     reach() {
         run -0 private wget -q -O - "http://$OUTSIDE/"
         assert_equal page "$output" "from outside"
+        run -0 cell --network private --user app -- wget -q -O - "http://$OUTSIDE/"
+        assert_equal "page for another user" "$output" "from outside"
         run private nslookup -type=a step.example
         assert_match "$output" "*203.0.113.9*"
         run -0 private cat /etc/resolv.conf
@@ -70,6 +80,10 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         run -0 private sh -c 'ip route | grep -c ^default; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
         assert_equal "default routes, first port" "$output" $'1\n0'
         run -0 private ping -c 1 -w 5 127.0.0.1
+        # The sockets of pings, which this one cannot use.
+        musl-gcc -x c -static -o pings - <<<'#include <sys/socket.h>
+            int main(void) { return socket(AF_INET, SOCK_DGRAM, 1 /* IPPROTO_ICMP */) < 0; }'
+        run -0 cell --network private --user app -- ./pings
     }
     each_network own
 }
@@ -94,38 +108,85 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     each_network no_loopback
 }
 
-@test "a name server on the host's loopback is asked through the helper, or the step is refused" {
+# A question over a connection: the length, the header, and "loop.example".
+OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7example\\0\\0\\1\\0\\1" |
+    nc -w 5 "$1" 53 | od -An -v -tx1 | tr -d "\n"'
+
+@test "a name server on the host's loopback is asked for the cell" {
     host_asks 127.0.0.53
     through() {
         run private nslookup -type=a loop.example
-        assert_match "$output" "*Server:*10.0.2.3*203.0.113.9*"
-    }
-    CALLER=ranges as_caller through
-    CALLER=plain as_caller through
-    refuse() {
-        run --separate-stderr private true
-        assert_refused engine.unavailable
-        assert_match "$stderr" "*name servers*hint: *--network host*"
+        assert_match "$output" "*Server:*$1*203.0.113.9*"
+        # pasta passes on packets alone.
+        if [ "$CALLER" = root ]; then
+            run -0 private sh -c "$OVER_TCP" sh "$1"
+            assert_match "$output" "*cb 00 71 09*"
+        fi
+        assert_equal verified "$(result_field .cleanup.verified)" true
         # Without a network of its own the file is the host's.
         run -0 cell --network none -- cat /etc/resolv.conf
         assert_match "$output" "*nameserver 127.0.0.53*"
     }
-    CALLER=root as_caller refuse
-    upstream() {
-        on_host mkdir -p /run/systemd/resolve
-        on_host sh -c "echo 'nameserver $OUTSIDE' >/run/systemd/resolve/resolv.conf"
-        run private nslookup -type=a step.example
-        on_host rm -r /run/systemd
-        assert_match "$output" "*$OUTSIDE*203.0.113.9*"
+    CALLER=ranges each_network_of through 10.0.2.3
+    CALLER=plain each_network_of through 10.0.2.3
+    CALLER=root each_network_of through 127.0.0.11
+    host_asks "$OUTSIDE"
+}
+
+@test "root's cell has all of the host's name servers, wherever they listen" {
+    name_server "$HOST" ::1 six.example
+    wait_for on_host busybox nslookup -type=a six.example ::1
+    printf 'nameserver ::1\nnameserver %s\nnameserver 127.0.0.77\noptions timeout:1\n' "$OUTSIDE" >"$NET_DIR/resolv.conf"
+    all() {
+        local before
+        run -0 private grep nameserver /etc/resolv.conf
+        assert_equal servers "$output" \
+            $'nameserver 127.0.0.11\nnameserver 203.0.113.1\nnameserver 127.0.0.12'
+        run private nslookup -type=a six.example 127.0.0.11
+        assert_match "$output" "*203.0.113.9*"
+        run private nslookup -type=a step.example "$OUTSIDE"
+        assert_match "$output" "*203.0.113.9*"
+        # One that is not there says so at once, as it does on the host.
+        before=$SECONDS
+        run private sh -c 'nslookup -type=a loop.example 127.0.0.12; echo | nc -w 9 127.0.0.12 53; echo ended'
+        assert_match "$output" "*SERVFAIL*ended"
+        [ $((SECONDS - before)) -le 5 ]
     }
-    CALLER=root as_caller upstream
+    CALLER=root each_network_of all
+    host_asks "$OUTSIDE"
+}
+
+@test "who asks the host's name server for a cell has no rights, and gives the cell no other way" {
+    host_asks 127.0.0.53
+    forwarder() {
+        local pid
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o flood "$TESTS/lib/dns_flood.c"
+        # Floods and hanging connections are the cell's own affair: afterwards it still is answered.
+        run -0 private ./flood 127.0.0.11
+        assert_equal output "$output" $'packets: answered\nconnections: answered'
+        start_private 'for port in 22 8080; do for host in 127.0.0.11 127.0.0.53; do
+            timeout 1 wget -q -O - "http://$host:$port/"; done; done 2>/dev/null; true'
+        [[ $(cat "${WORK%/*}/out") == up ]]
+        pid=$(pgrep -P "$(keeper)" -x stepcell-dns)
+        assert_equal rights "$(awk '/^(Uid|Gid|Groups|CapPrm|CapEff|NoNewPrivs):/ { print $1, $2, $3 }' "/proc/$pid/status")" \
+            $'Uid: 2014314496 2014314496\nGid: 2014314496 2014314496\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nNoNewPrivs: 1 '
+        assert_equal descriptors "$(find "/proc/$pid/fd" -printf '%l\n' | sed 's/:.*//' | sort | uniq -c | tr -s ' ')" \
+            $' 1 \n 3 /dev/null\n 1 anon_inode\n 2 socket'
+        # Nothing more listens on the host than before.
+        [[ $(on_host ss -lntup) != *stepcell* ]]
+        touch end
+        wait_for is_gone "$STEP"
+        assert_equal verified "$(result_field .cleanup.verified)" true
+    }
+    CALLER=root each_network_of forwarder
     host_asks "$OUTSIDE"
 }
 
 @test "slirp4netns takes the place of pasta when that cannot work" {
     host_asks 127.0.0.53
     instead() {
-        run -0 private wget -q -O - "http://$OUTSIDE/"
+        run -0 cell --network private --user app -- wget -q -O - "http://$OUTSIDE/"
         assert_equal page "$output" "from outside"
         run private nslookup -type=a loop.example
         assert_match "$output" "*203.0.113.9*"
@@ -209,7 +270,10 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     advertised() {
         musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
             -o advertise "$TESTS/lib/advertise.c"
+        # Whatever new interfaces have.
+        on_host sh -c 'echo 1 >/proc/sys/net/ipv4/conf/default/route_localnet'
         start_private ./advertise
+        on_host sh -c 'echo 0 >/proc/sys/net/ipv4/conf/default/route_localnet'
         # So that the advertisement is dealt with, if it is.
         sleep 0.5
         run on_host ip -6 route show default
@@ -218,7 +282,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_match "$output" "*fd00:5c::2*"
         [[ $output != *stepcell* && $output != *fd00:bad:* ]]
         assert_equal settings "$(on_host sh -c 'cd /proc/sys/net/ipv4/conf/stepcell0
-            cat rp_filter accept_redirects')" $'1\n0'
+            cat rp_filter accept_redirects route_localnet')" $'1\n0\n0'
         for interface in $(on_host ip -o link show master stepcell0 | sed 's/^[0-9]*: \([^@]*\)@.*/\1/'); do
             assert_equal "IPv6 of $interface" \
                 "$(on_host cat "/proc/sys/net/ipv6/conf/$interface/disable_ipv6")" 1
@@ -255,7 +319,9 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         wait_for is_as_before
         run -0 cell -- true # the directories
     }
+    host_asks 127.0.0.53
     each_network killed
+    host_asks "$OUTSIDE"
 }
 
 @test "nothing of a private network remains after stepcell and its keeper were killed, and one more call" {
@@ -276,7 +342,28 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
             run -0 cell -- true
         fi
     }
+    host_asks 127.0.0.53
     each_network all_killed
+    host_asks "$OUTSIDE"
+}
+
+@test "what passes a user's packets on sees none of the host's files but those that it needs" {
+    alone() {
+        local pid sees name
+        start_private
+        pid=$(pgrep -P "$(keeper)")
+        name=$(cat "/proc/$pid/comm")
+        sees=$(find "/proc/$pid/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')
+        touch end
+        wait_for is_gone "$STEP"
+        assert_match "$name" "$1"
+        assert_equal "what '$name' sees" "$sees" "$2"
+    }
+    local caller
+    for caller in ranges plain; do CALLER=$caller each_network_of alone 'pas*' ''; done
+    cover /usr/bin/pasta "$NET_DIR/fake/failing" <<<$'#!/bin/sh\nexit 1'
+    for caller in ranges plain; do CALLER=$caller each_network_of alone slirp4netns 'etc run'; done
+    uncover /usr/bin/pasta
 }
 
 @test "a helper that ends before the command is an error" {
@@ -294,6 +381,10 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     }
     CALLER=ranges as_caller lost
     CALLER=plain as_caller lost
+    # Root has one only for names.
+    host_asks 127.0.0.53
+    CALLER=root each_network_of lost
+    host_asks "$OUTSIDE"
 }
 
 @test "twenty cells at once have a private network each" {
@@ -337,6 +428,27 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     assert_network_as "$state"
 }
 
+@test "nobody outside reaches a cell of root's, though the host forwards" {
+    inbound() {
+        local pid
+        outside ip route add 198.18.0.0/16 via 203.0.113.2
+        as "$STEPCELL" run --workdir "$WORK" --progress none --network private "$IMAGE" -- \
+            sh -c 'echo up; nc -l -p 9000 -e echo reached' >"${WORK%/*}/cell" 2>&1 3>&- &
+        pid=$!
+        wait_for grep -q up "${WORK%/*}/cell"
+        run outside busybox nc -w 2 198.18.0.2 9000 </dev/null
+        assert_match "$output" "*timed out*"
+        run on_host busybox nc -w 2 198.18.0.2 9000 </dev/null
+        assert_equal "the control" "$output" reached
+        wait "$pid"
+        outside ip route del 198.18.0.0/16
+    }
+    local state
+    state=$(network_state)
+    CALLER=root as_caller inbound
+    assert_network_as "$state"
+}
+
 @test "a flushed firewall is restored by the next cell, and is no obstacle to the last" {
     flushed() {
         local first=$RESULT
@@ -347,6 +459,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_equal verified "$(result_field .cleanup.verified)" true
         on_host iptables -t mangle -C FORWARD -j STEPCELL
         on_host iptables -t mangle -C STEPCELL -i stepcell+ -o stepcell+ -j DROP
+        on_host iptables -t mangle -C STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
         # What is gone when the last ends counts as done.
         on_host iptables -t mangle "$@"
         touch end

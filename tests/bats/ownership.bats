@@ -125,6 +125,8 @@ every_user() {
     runs_as 4711:tools 4711 20 20 step
     runs_as 1234:4321 1234 4321 4321 step
     runs_as 60000 60000 0 0 step
+    runs_as 1000650000 1000650000 0 0 step
+    runs_as 2147483647:2000000 2147483647 2000000 2000000 step
 }
 
 @test "every kind of user in the caller's own directory, also below somebody else's" {
@@ -202,7 +204,7 @@ homes_image() (
     [ ! -d "$layout" ] || return 0
     mkdir -p "$root"/{bin,etc,home/other,home/closed,home/mine}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in sh id whoami touch cat rm; do ln -s busybox "$root/bin/$name"; done
+    for name in sh id whoami touch cat rm mkdir; do ln -s busybox "$root/bin/$name"; done
     echo x >"$root/home/file"
     ln -s /nowhere "$root/home/dangling"
     ln -s ../home/mine "$root/home/linked"
@@ -303,6 +305,37 @@ has_home() {
     each_caller mounted
 }
 
+@test "with --read-only the home can be written to, nothing beside it, and what the image has there stays" {
+    homes_image
+    closed() {
+        local user
+        for user in root gone mine; do
+            IMAGE=oci:$IMAGES/homes:latest
+            run -0 cell --user $user --read-only -- sh -c 'echo "$HOME"; touch "$HOME/x" && cat /home/file
+                for place in / /home /etc /bin /tmp "$HOME/.."; do
+                    touch "$place/x" && echo "wrote to $place"
+                done 2>/dev/null; :'
+            case $user in
+            gone) assert_equal home "$output" $'/home/gone/deep\nx' ;;
+            mine) assert_equal home "$output" $'/home/linked\nx' ;;
+            *) assert_equal home "$output" $'/home/step\nx' ;;
+            esac
+        done
+        IMAGE=oci:$IMAGES/busybox:latest
+        run -0 cell --read-only -- sh -c 'cd && pwd && mkdir -p a/b && cat /etc/passwd >a/b/c'
+        assert_equal home "$output" /root
+        # A mount of the caller's lies in it.
+        as sh -c 'mkdir ../inside && echo inside >../inside/file'
+        IMAGE=oci:$IMAGES/homes:latest
+        run -0 cell --user mine --read-only --volume "$WORK/../inside:/home/mine/in/side:ro" -- \
+            sh -c 'touch "$HOME/x" && cat /home/linked/in/side/file; touch /home/mine/in/side/x 2>/dev/null || echo read-only'
+        assert_equal output "$output" $'inside\nread-only'
+        # What the caller says is not second-guessed.
+        run -1 cell --user mine --read-only --env HOME=/home/mine -- sh -c 'touch "$HOME/x"'
+    }
+    each_caller closed
+}
+
 @test "an image that leaves no room for a home is told so" {
     homes_image
     room() {
@@ -313,6 +346,63 @@ has_home() {
         run -0 cell --user 4711 --env HOME=/tmp -- sh -c 'touch "$HOME/x"'
     }
     each_caller room
+}
+
+# high_image: a user above all ids of a cell with a group that is, too, in oci:$IMAGES/high:latest
+high_image() (
+    root=$BATS_TEST_TMPDIR/high layout=$IMAGES/high
+    [ ! -d "$layout" ] || return 0
+    mkdir -p "$root"/{bin,etc,home}
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for name in sh id whoami touch chgrp rm mkdir ls; do ln -s busybox "$root/bin/$name"; done
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh high:x:1000650000:2000000::/home/high:/bin/sh >"$root/etc/passwd"
+    printf '%s\n' root:x:0: high:x:2000000: more:x:3000000:high >"$root/etc/group"
+    new_layout "$layout"
+    tar -C "$root" --owner=0 --group=0 -cf "$BATS_TEST_TMPDIR/high.tar" .
+    put_image "$layout" '{"config":{"User":"high"}}' "$BATS_TEST_TMPDIR/high.tar" | name_image "$layout" latest
+    echo x >"$BATS_TEST_TMPDIR/file"
+    tar -C "$BATS_TEST_TMPDIR" --owner=197609 --group=197121 -cf "$BATS_TEST_TMPDIR/file.tar" file
+    put_image "$layout" '{}' "$BATS_TEST_TMPDIR"/{high,file}.tar | name_image "$layout" files
+    chmod -R a+rX "$layout"
+)
+
+@test "a user and groups of any number are a user and groups like others" {
+    high_image
+    high() {
+        local groups=2000000 owner
+        owner=$(caller_name):$(caller_name)
+        IMAGE=oci:$IMAGES/high:latest
+        [ "$CALLER" != root ] || groups='2000000 3000000'
+        run -0 cell -- sh -c 'echo "$(id -u):$(id -G) $(whoami) $HOME"; touch "$HOME/x" made
+            mkdir dir && { chgrp 3000000 made dir || echo 3000000 does not exist; } 2>/dev/null'
+        assert_match "$output" "1000650000:$groups high /home/high*"
+        [ "$CALLER" = root ] || assert_match "$output" "*3000000 does not exist"
+        assert_equal file "$(owner made)" "$owner"
+        assert_equal directory "$(owner dir)" "$owner"
+        # What one of them made is another's, and root's of the cell.
+        run -0 cell --user 4000000 -- sh -c 'echo x >made && rm -r dir'
+        run -0 cell --user 0:5000000 -- sh -c 'id -g; echo x >made && touch mine && chgrp 0 mine made 2>/dev/null; :'
+        assert_equal group "$output" 5000000
+        assert_equal files "$(owner made) $(owner mine)" "$owner $owner"
+    }
+    each_caller high
+}
+
+@test "files of an image may belong to ids above 65535" {
+    high_image
+    files() {
+        IMAGE=oci:$IMAGES/high:files
+        run --separate-stderr cell --user 0:0 -- ls -n /file
+        case $CALLER in
+        root) assert_match "$output" "*197609 *197121 *" ;;
+        ranges)
+            assert_refused user.unknown
+            assert_match "$stderr" "*'file' belongs to 197609:197121*hint: *subordinate*"
+            ;;
+        plain) assert_match "$output" "* 0 *0 *" ;;
+        esac
+    }
+    each_caller files
 }
 
 @test "su to another user works where there are other ids" {
@@ -400,6 +490,24 @@ line" "$(printf "\377\376")" -- "-dash"
         assert_equal mode "$(stat -c %a closed)" 0
     }
     each_caller odd
+}
+
+@test "what a step of root's that was killed has left to other ids is given back by the next" {
+    killed() {
+        # As the middle of a cell's ids is on the disk, and the first of the step's own above them.
+        touch usual high
+        chown 2014314596:2014314597 usual
+        chown 2016411648:2016411649 high
+        run -0 cell -- sh -c 'stat -c %u:%g usual; chown 7 usual; touch made; chown 8:9 made'
+        assert_equal inside "$output" 100:101
+        assert_equal owners "$(owner usual) $(owner high) $(owner made)" "root:root root:root root:root"
+        # The directory itself: then it is whose it is, as of any other owner.
+        chown 2016411648:2014314597 .
+        run -0 cell --user 1000650000 -- touch theirs
+        assert_equal owner "$(stat -c %u:%g theirs)" 2016411648:2014314597
+        chown root:root .
+    }
+    as_caller killed
 }
 
 @test "tens of thousands of files of other ids are given back" {

@@ -18,12 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     autofree char *text = fuzz_text(&data, &size);
     autobuf out = BUF_INIT(RESOLV_MAX), again = BUF_INIT(RESOLV_MAX);
-    enum resolv_verdict verdict = resolv_make(text, &host, &out);
+    struct resolv_servers asked, none;
+    enum resolv_verdict verdict = resolv_make(text, &host, &out, &asked);
 
-    FUZZ_CHECK(verdict != RESOLV_FORWARDED || host.forward);
+    FUZZ_CHECK(asked.count <= RESOLV_SERVERS_MAX);
+    FUZZ_CHECK(asked.count == 0 || (verdict != RESOLV_OK && !host.forward));
     /* What a cell has is a resolv.conf from which nothing has to be taken. */
     if (verdict == RESOLV_OK && out.data) {
-        FUZZ_CHECK(resolv_make(out.data, &host, &again) == RESOLV_OK);
+        FUZZ_CHECK(resolv_make(out.data, &host, &again, &none) == RESOLV_OK);
         FUZZ_CHECK(!again.data || strcmp(out.data, again.data) == 0);
     }
     return 0;

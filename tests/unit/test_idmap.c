@@ -35,7 +35,7 @@ static void ranges_are_found_in_subuid(void **state)
 
 static void check_side(const struct idmap_side *side, const char *wanted)
 {
-    char text[256] = "";
+    char text[4096] = "";
     size_t used = 0;
 
     for (size_t i = 0; i < side->count; i++)
@@ -47,30 +47,61 @@ static void check_side(const struct idmap_side *side, const char *wanted)
 
 static void the_steps_user_is_the_caller(void **state)
 {
-    static const struct idmap_range range = {100000, 65536}, none = {0, 0}, small = {100000, 10};
+    static const struct idmap_range range = {100000, 65536}, none = {0, 0}, small = {100000, 10},
+                                    large = {100000, 200000};
     struct idmap map;
     struct err err;
 
     (void)state;
     assert_ok(idmap_make(0, 0, 33, 33, &none, &none, &map, &err));
-    check_side(&map.uids, "0:2013265920:65536");
+    check_side(&map.uids, "0:2013265920:1048576");
     assert_ok(idmap_make(1000, 1000, 0, 0, &range, &range, &map, &err));
-    check_side(&map.uids, "0:1000:1 1:100000:65535");
+    check_side(&map.uids, "0:1000:1 1:100000:65536");
     assert_ok(idmap_make(1000, 1001, 33, 44, &range, &range, &map, &err));
-    check_side(&map.uids, "0:100000:33 33:1000:1 34:100033:65502");
-    check_side(&map.gids, "0:100000:44 44:1001:1 45:100044:65491");
+    check_side(&map.uids, "0:100000:33 33:1000:1 34:100033:65503");
+    check_side(&map.gids, "0:100000:44 44:1001:1 45:100044:65492");
     assert_ok(idmap_make(1000, 1000, 33, 33, &small, &small, &map, &err));
     check_side(&map.uids, "0:100000:10 33:1000:1");
     assert_ok(idmap_make(1000, 1000, 70000, 70000, &range, &range, &map, &err));
-    check_side(&map.uids, "0:100000:65535 70000:1000:1");
+    check_side(&map.uids, "0:100000:65536 70000:1000:1");
     assert_ok(idmap_make(1000, 1001, 33, 44, &none, &range, &map, &err));
     check_side(&map.uids, "33:1000:1");
     check_side(&map.gids, "44:1001:1");
     assert_int_equal(map.kind, IDMAP_SINGLE);
-    assert_refused(idmap_make(0, 0, 65536, 0, &none, &none, &map, &err), ERR_USER_UNKNOWN);
-    assert_refused(idmap_make(0, 0, 0, 65536, &none, &none, &map, &err), ERR_USER_UNKNOWN);
+    assert_ok(idmap_make(1000, 1000, 5, 5, &large, &large, &map, &err));
+    check_side(&map.uids, "0:100000:5 5:1000:1 6:100005:199995");
+    assert_refused(idmap_make(0, 0, (uid_t)INT32_MAX + 1, 0, &none, &none, &map, &err),
+                   ERR_USER_UNKNOWN);
     assert_refused(idmap_make(1000, 0, (uid_t)INT32_MAX + 1, 0, &none, &none, &map, &err),
                    ERR_USER_UNKNOWN);
+}
+
+static void high_ids_have_a_place_in_roots_map(void **state)
+{
+    static const struct idmap_range range = {100000, 65536}, none = {0, 0};
+    static const gid_t groups[] = {7, 2000000, 1000650000, 1048575, 1048576, 2000000};
+    gid_t many[200];
+    struct idmap map, before;
+    struct err err;
+
+    (void)state;
+    assert_ok(idmap_make(0, 0, 1000650000, 2000000, &none, &none, &map, &err));
+    check_side(&map.uids, "0:2013265920:1048576");
+    idmap_admit(&map, 1000650000, 2000000, groups, COUNT(groups));
+    check_side(&map.uids, "0:2013265920:1048576 1000650000:2015363072:1");
+    check_side(&map.gids, "0:2013265920:1048576 2000000:2015363072:1 1000650000:2015363073:1 "
+                          "1048576:2015363074:1");
+    /* No more than there are places. */
+    for (size_t i = 0; i < COUNT(many); i++)
+        many[i] = (gid_t)(3000000 + i);
+    idmap_admit(&map, 0, 0, many, COUNT(many));
+    assert_int_equal(map.gids.count, 2 + IDMAP_GROUPS_MAX);
+    /* Others have the ids that they have. */
+    assert_ok(idmap_make(1000, 1000, 33, 33, &range, &range, &map, &err));
+    before = map;
+    idmap_admit(&map, 33, 33, groups, COUNT(groups));
+    assert_int_equal(map.uids.count, before.uids.count);
+    assert_int_equal(map.gids.count, before.gids.count);
 }
 
 static void ids_have_a_place_outside(void **state)
@@ -88,7 +119,9 @@ static void ids_have_a_place_outside(void **state)
     assert_int_equal(outside, 1000);
     assert_true(idmap_outside(&map.uids, 34, &outside));
     assert_int_equal(outside, 100033);
-    assert_false(idmap_outside(&map.uids, 65536, &outside));
+    assert_true(idmap_outside(&map.uids, 65536, &outside));
+    assert_int_equal(outside, 165535);
+    assert_false(idmap_outside(&map.uids, 65537, &outside));
 }
 
 int main(void)
@@ -96,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_are_found_in_subuid),
         cmocka_unit_test(the_steps_user_is_the_caller),
+        cmocka_unit_test(high_ids_have_a_place_in_roots_map),
         cmocka_unit_test(ids_have_a_place_outside),
     };
 

@@ -21,7 +21,7 @@ static const struct resolv_host four = {is_own, false, "10.0.2.3"};
 static const struct {
     const struct resolv_host *host;
     const char *text;
-    const char *expected; /* NULL: no server can be reached */
+    const char *expected;
 } files[] = {
     {&user, "", ""},
     {&root, "", ""},
@@ -41,9 +41,17 @@ static const struct {
     {&user, "nameserver ::ffff:127.0.0.1\n", "nameserver 10.0.2.3\n"},
     {&user, "nameserver localhost\n", "nameserver 10.0.2.3\n"},
     {&user, "nameserver \n", "nameserver 10.0.2.3\n"},
-    {&root, "nameserver 127.0.0.53\n", NULL},
-    {&root, "search x\nnameserver 127.0.0.53\nnameserver ::1\n", NULL},
-    {&root, "nameserver 2001:db8::1\n", NULL},
+    {&root, "nameserver 127.0.0.53\n", "nameserver 127.0.0.11\n"},
+    {&root, "search x\nnameserver 127.0.0.53\noptions y\nnameserver ::1\n",
+     "search x\nnameserver 127.0.0.11\noptions y\nnameserver 127.0.0.12\n"},
+    {&root, "nameserver 2001:db8::1\n", "nameserver 127.0.0.11\n"},
+    {&root, "nameserver fe80::1%lo\nnameserver 0.0.0.0\n",
+     "nameserver 127.0.0.11\nnameserver 127.0.0.12\n"},
+    {&root, "nameserver ::1\nnameserver ::2\nnameserver ::3\nnameserver ::4\nsearch x\n",
+     "nameserver 127.0.0.11\nnameserver 127.0.0.12\nnameserver 127.0.0.13\nsearch x\n"},
+    /* What is nobody's address is none in the cell either. */
+    {&root, "nameserver localhost\nnameserver \nnameserver ::1::\n",
+     "nameserver localhost\nnameserver \nnameserver ::1::\n"},
     {&root, "nameserver 192.0.2.5\n", "nameserver 192.0.2.5\n"},
     {&four, "nameserver 2001:db8::1\n", "nameserver 10.0.2.3\n"},
     /* Order stays; the forwarder stands for all. */
@@ -51,7 +59,8 @@ static const struct {
      "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch x\n"},
     {&user, "search x\nnameserver 192.0.2.1\nnameserver 127.0.0.1\noptions y\nnameserver ::1\n",
      "search x\nnameserver 10.0.2.3\noptions y\n"},
-    {&root, "nameserver 127.0.0.1\nnameserver 192.0.2.1\n", "nameserver 192.0.2.1\n"},
+    {&root, "nameserver 127.0.0.1\nnameserver 192.0.2.1\nnameserver ::1\n",
+     "nameserver 127.0.0.11\nnameserver 192.0.2.1\nnameserver 127.0.0.12\n"},
     /* No servers, as the resolver reads it. */
     {&root, " nameserver 127.0.0.1\n#nameserver 127.0.0.1\nnameservers 127.0.0.1\n",
      " nameserver 127.0.0.1\n#nameserver 127.0.0.1\nnameservers 127.0.0.1\n"},
@@ -59,37 +68,59 @@ static const struct {
     {&user, "\n\n", "\n\n"},
 };
 
+static bool has_forwarder(const char *text)
+{
+    return strstr(text, "10.0.2.3") || strstr(text, "127.0.0.11");
+}
+
 static void resolv_keeps_what_a_cell_reaches(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(files); i++) {
         autobuf out = BUF_INIT(RESOLV_MAX);
-        enum resolv_verdict verdict = resolv_make(files[i].text, files[i].host, &out);
+        struct resolv_servers asked;
+        enum resolv_verdict verdict = resolv_make(files[i].text, files[i].host, &out, &asked);
 
-        enum resolv_verdict expected = RESOLV_UNREACHABLE;
-
-        if (files[i].expected)
-            expected = strstr(files[i].expected, "10.0.2.3") ? RESOLV_FORWARDED : RESOLV_OK;
-        if (verdict != expected)
+        if (verdict != (has_forwarder(files[i].expected) ? RESOLV_FORWARDED : RESOLV_OK))
             fail_msg("row %zu: verdict %d", i, verdict);
-        if (files[i].expected)
-            assert_string_equal(out.data ? out.data : "", files[i].expected);
+        assert_string_equal(out.data ? out.data : "", files[i].expected);
+        assert_true(asked.count == 0 || strstr(files[i].expected, "127.0.0.11"));
     }
+}
+
+static void servers_to_be_asked_are_named(void **state)
+{
+    autobuf out = BUF_INIT(RESOLV_MAX);
+    struct resolv_servers asked;
+
+    (void)state;
+    resolv_make("nameserver 127.0.0.53\nnameserver fe80::1%7\nnameserver 192.0.2.1\n", &root, &out,
+                &asked);
+    assert_int_equal(asked.count, 2);
+    assert_int_equal(asked.items[0].four.sin_family, AF_INET);
+    assert_int_equal(ntohl(asked.items[0].four.sin_addr.s_addr), 0x7f000035);
+    assert_int_equal(ntohs(asked.items[0].four.sin_port), 53);
+    assert_int_equal(asked.items[1].six.sin6_family, AF_INET6);
+    assert_int_equal(asked.items[1].six.sin6_addr.s6_addr[15], 1);
+    assert_int_equal(asked.items[1].six.sin6_scope_id, 7);
+    assert_int_equal(ntohs(asked.items[1].six.sin6_port), 53);
 }
 
 static void resolv_is_bounded(void **state)
 {
     char text[200];
     autobuf out = BUF_INIT(64);
+    struct resolv_servers asked;
 
     (void)state;
     memset(text, 'a', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    assert_int_equal(resolv_make(text, &user, &out), RESOLV_TOO_LONG);
+    assert_int_equal(resolv_make(text, &user, &out, &asked), RESOLV_TOO_LONG);
     /* An address that is longer than any. */
     memcpy(text, "nameserver ", 11);
     out.max = RESOLV_MAX;
-    assert_int_equal(resolv_make(text, &root, &out), RESOLV_UNREACHABLE);
+    assert_int_equal(resolv_make(text, &root, &out, &asked), RESOLV_OK);
+    assert_int_equal(asked.count, 0);
 }
 
 static void subnets_do_not_overlap(void **state)
@@ -258,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resolv_keeps_what_a_cell_reaches),
+        cmocka_unit_test(servers_to_be_asked_are_named),
         cmocka_unit_test(resolv_is_bounded),
         cmocka_unit_test(subnets_do_not_overlap),
         cmocka_unit_test(subnets_of_the_host_are_left_alone),
