@@ -23,6 +23,7 @@ static const struct {
     {"wait", cmd_wait, "wait for a durable step and end with its exit status"},
     {"cancel", cmd_cancel, "ask a durable step to end"},
     {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
+    {"report", cmd_report, "tell what happened to a durable step, and when"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
     {"lock", cmd_lock, "keep what tags stand for in a file, and compare it with registries"},
     {"policy", cmd_policy, "test a step against the administrator's policy"},

@@ -5,7 +5,7 @@
 #include "base/digest.h"
 #include "shim/image/command.h"
 #include "shim/image/signed.h"
-#include "shim/report.h"
+#include "shim/helper_report.h"
 
 /* What the registry says now, or the digest that the reference has. */
 static bool find_digest(const struct reference *reference, char digest[DIGEST_TEXT_MAX],
@@ -70,12 +70,12 @@ int command_attest(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (!report_parse_fd(report_fd, &fd, &err))
+    if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
     if (attest(argv[0], &report, &err))
-        return report_write(fd, report) ? 0 : STATUS_FAILED;
+        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */
-    report = report_error(&err);
-    (void)!report_write(fd, report);
+    report = helper_report_error(&err);
+    (void)!helper_report_write(fd, report);
     return STATUS_FAILED;
 }

@@ -29,6 +29,7 @@ static const struct {
     {"ensure", command_ensure, true, NULL},
     {"lock", command_lock, false, NULL}, /* stepcell lock */
     {"attest", command_attest, false, NULL},
+    {"reach", command_reach, false, NULL},
 };
 
 static int print_help(void)
