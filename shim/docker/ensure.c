@@ -6,7 +6,7 @@
 #include "runtime/image/platform.h"
 #include "shim/command.h"
 #include "shim/docker/command.h"
-#include "shim/report.h"
+#include "shim/helper_report.h"
 
 #define PASSWD "/etc/passwd"
 #define GROUP  "/etc/group"
@@ -302,14 +302,14 @@ int command_ensure(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (!report_parse_fd(report_fd, &fd, &err))
+    if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
     ensure.given = argv[0];
     if (ensure_image(&ensure, &report, &err))
-        return report_write(fd, report) ? 0 : STATUS_FAILED;
+        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */
     json_decref(report);
-    report = report_error(&err);
-    (void)!report_write(fd, report);
+    report = helper_report_error(&err);
+    (void)!helper_report_write(fd, report);
     return STATUS_FAILED;
 }

@@ -1,10 +1,10 @@
 /* `ensure`: how `stepcell run` gets what the store lacks (docs/design/images.md). */
 #include <string.h>
 
+#include "shim/helper_report.h"
 #include "shim/image/command.h"
 #include "shim/image/obtain.h"
 #include "shim/print.h"
-#include "shim/report.h"
 
 static bool parse_policy(const char *text, enum fetch_policy *policy, struct err *err)
 {
@@ -55,17 +55,17 @@ int command_ensure(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (!report_parse_fd(report_fd, &fd, &err) ||
-        (lock_fd && !report_parse_fd(lock_fd, &obtain.lock, &err)) ||
+    if (!helper_report_parse_fd(report_fd, &fd, &err) ||
+        (lock_fd && !helper_report_parse_fd(lock_fd, &obtain.lock, &err)) ||
         !parse_policy(pull, &obtain.policy, &err))
         return command_failed(&err);
     obtain.reference = argv[0];
     /* A person wants one line; a program that has a descriptor for it wants all. */
     obtain.report = fd > STDERR_FILENO ? fd : -1;
     if (obtain_image(&obtain, &report, &err))
-        return report_write(fd, report) ? 0 : STATUS_FAILED;
+        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */
-    report = report_error(&err);
-    (void)!report_write(fd, report);
+    report = helper_report_error(&err);
+    (void)!helper_report_write(fd, report);
     return STATUS_FAILED;
 }

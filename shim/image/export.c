@@ -1,9 +1,9 @@
 #include <stdio.h>
 
 #include "runtime/image/store_export.h"
+#include "shim/helper_report.h"
 #include "shim/image/command.h"
 #include "shim/print.h"
-#include "shim/report.h"
 
 static bool export_image(const struct store *store, const char *from, const char *to,
                          const char *platform_text, struct err *err)
@@ -33,9 +33,9 @@ static bool export_image(const struct store *store, const char *from, const char
 /* For stepcell, which hands the archive to an engine. */
 static int report(int fd, bool exported, const struct err *err)
 {
-    autojson *json = exported ? json_object() : report_error(err);
+    autojson *json = exported ? json_object() : helper_report_error(err);
 
-    return report_write(fd, json) && exported ? 0 : STATUS_FAILED;
+    return helper_report_write(fd, json) && exported ? 0 : STATUS_FAILED;
 }
 
 int command_export(int argc, char **argv)
@@ -66,7 +66,7 @@ int command_export(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (report_fd && !report_parse_fd(report_fd, &fd, &err))
+    if (report_fd && !helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
     exported = command_open_store(store_option, &store, &err) &&
                export_image(&store, argv[0], argv[1], platform, &err);

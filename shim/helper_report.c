@@ -1,4 +1,4 @@
-#include "shim/report.h"
+#include "shim/helper_report.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #define FD_MAX 1023
 
-bool report_parse_fd(const char *text, int *fd, struct err *err)
+bool helper_report_parse_fd(const char *text, int *fd, struct err *err)
 {
     uint64_t number;
 
@@ -20,14 +20,14 @@ bool report_parse_fd(const char *text, int *fd, struct err *err)
     return true;
 }
 
-json_t *report_error(const struct err *err)
+json_t *helper_report_error(const struct err *err)
 {
     return json_pack("{s:{s:s, s:o, s:o}}", "error", "code", err_code_text(err->code), "message",
                      json_bytes(err->message, strlen(err->message)), "hint",
                      err->hint[0] ? json_bytes(err->hint, strlen(err->hint)) : json_null());
 }
 
-bool report_write(int fd, const json_t *report)
+bool helper_report_write(int fd, const json_t *report)
 {
     autofree char *line = report ? json_dump_line(report) : NULL;
 

@@ -2,17 +2,17 @@
  * What a program under libexec tells stepcell that started it: one line of JSON on a descriptor,
  * {"error": {"code", "message", "hint"}} where it failed.
  */
-#ifndef STEPCELL_SHIM_REPORT_H
-#define STEPCELL_SHIM_REPORT_H
+#ifndef STEPCELL_SHIM_HELPER_REPORT_H
+#define STEPCELL_SHIM_HELPER_REPORT_H
 
 #include "base/json.h"
 
 /* The number of an open descriptor, which becomes close-on-exec. */
-bool report_parse_fd(const char *text, int *fd, struct err *err);
+bool helper_report_parse_fd(const char *text, int *fd, struct err *err);
 
 /* The report of a failure, owned by the caller. */
-json_t *report_error(const struct err *err);
+json_t *helper_report_error(const struct err *err);
 
-bool report_write(int fd, const json_t *report);
+bool helper_report_write(int fd, const json_t *report);
 
 #endif
