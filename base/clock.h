@@ -2,6 +2,7 @@
 #ifndef STEPCELL_BASE_CLOCK_H
 #define STEPCELL_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -13,5 +14,8 @@ int64_t clock_now(void);
 /* UTC, nanoseconds, with a final "Z": 30 bytes and the NUL. */
 #define CLOCK_TEXT_MAX 40
 void clock_text(const struct timespec *time, char text[CLOCK_TEXT_MAX]);
+
+/* Reads such a text: nothing less, nothing behind it. */
+bool clock_parse(const char *text, struct timespec *time);
 
 #endif

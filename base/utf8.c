@@ -49,6 +49,24 @@ size_t utf8_length(const char *bytes, size_t len)
     return right_bytes((const unsigned char *)bytes, len, &length) == length ? length : 0;
 }
 
+/* U+200E, U+200F, U+202A…U+202E, U+2066…U+2069 */
+static bool changes_direction(const unsigned char *p)
+{
+    return p[0] == 0xe2 &&
+           ((p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae))) ||
+            (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+size_t utf8_harmless(const char *bytes, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    size_t length = utf8_length(bytes, len);
+    bool control =
+        length == 1 ? p[0] < 0x20 || p[0] == 0x7f : length == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+
+    return control || (length == 3 && changes_direction(p)) ? 0 : length;
+}
+
 size_t utf8_whole(const char *bytes, size_t len)
 {
     const unsigned char *p = (const unsigned char *)bytes;

@@ -8,6 +8,12 @@
 /* The length of the sequence at the first of `len` bytes, which are not none; 0 when it is none. */
 size_t utf8_length(const char *bytes, size_t len);
 
+/*
+ * utf8_length, but 0 also for what must not reach a terminal or a page as it is: control
+ * characters, and those that change the direction of the text around them.
+ */
+size_t utf8_harmless(const char *bytes, size_t len);
+
 /* The number of bytes at the beginning that are whole sequences. A NUL is one. */
 size_t utf8_whole(const char *bytes, size_t len);
 

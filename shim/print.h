@@ -8,6 +8,7 @@
 #ifndef STEPCELL_SHIM_PRINT_H
 #define STEPCELL_SHIM_PRINT_H
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum verbosity { PRINT_QUIET, PRINT_NORMAL, PRINT_VERBOSE };
@@ -20,6 +21,9 @@ void print_note(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void print_detail(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Appends a text as messages show it; false when it does not fit. */
+bool print_escape(struct buf *buf, const char *text);
 
 /* Facts for stdout, as they are. */
 void print_out(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -11,11 +11,11 @@
 
 #define REPORT_MAX (4 << 20) /* bytes of a helper's report */
 
-/* {"progress"} and {"warning"} on the way, and the report itself. */
+/* {"progress"}, {"layer"} and {"warning"} on the way, and the report itself. */
 static bool take_line(struct session *session, const char *line, size_t len, struct err *err)
 {
     autojson *json = json_parse(line, len, "the report of a helper", ERR_ENGINE_FAILED, err);
-    json_t *progress = json_object_get(json, "progress");
+    json_t *progress = json_object_get(json, "progress"), *layer = json_object_get(json, "layer");
     const char *warning = json ? json_text(json, "warning") : NULL;
 
     if (!json)
@@ -26,6 +26,8 @@ static bool take_line(struct session *session, const char *line, size_t len, str
         session->pulls = true;
         return events_emit(&session->events, "image.progress", json_incref(progress), err);
     }
+    if (layer)
+        return events_emit(&session->events, "image.layer", json_incref(layer), err);
     if (warning) {
         /* Printed it is already. */
         session_warn(session, warning);

@@ -60,11 +60,20 @@ struct layer_map {
     void *data;
 };
 
+/* A layer that has become complete. */
+struct fetch_layer {
+    const char *name;      /* the digest of its blob; what a daemon calls it */
+    uint64_t bytes;        /* that were fetched for it */
+    struct timespec start; /* CLOCK_REALTIME */
+    int64_t ns;            /* that it took, to be fetched and unpacked */
+};
+
 /* Told of what goes on; any may be NULL. */
 struct fetch_progress {
     void (*begin)(void *data, size_t layers, uint64_t bytes); /* that are missing */
     void (*bytes)(void *data, uint64_t done, uint64_t size);  /* of all layers together */
-    void (*layer)(void *data, size_t count, size_t layers);   /* so many are complete */
+    /* One more is complete: so many of all. */
+    void (*layer)(void *data, const struct fetch_layer *layer, size_t count, size_t layers);
     void (*end)(void *data);
     void (*warning)(void *data, const char *registry, const char *text); /* each once */
     void *data;

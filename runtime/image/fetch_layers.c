@@ -29,13 +29,23 @@
 #define PROGRESS_MS 100
 #define NS_PER_S    (1000 * NS_PER_MS)
 
+/* One layer that lacks something; who works on it fills in when. */
+struct job {
+    size_t layer;          /* its index */
+    uint64_t bytes;        /* that have to arrive */
+    struct timespec start; /* CLOCK_REALTIME */
+    int64_t ns;            /* that it took */
+    _Atomic bool complete;
+    bool reported;
+};
+
 /* What the workers and this process share; the memory is theirs together. */
 struct shared {
     _Atomic size_t next;       /* job */
     _Atomic uint64_t done;     /* bytes that arrived */
     _Atomic int64_t last_byte; /* clock_now() */
     _Atomic bool stopped;      /* a job has failed: no other needs to go on */
-    _Atomic size_t finished;   /* jobs */
+    struct job jobs[IMAGE_LAYERS_MAX];
 };
 
 /* The layers of one image for one map. */
@@ -43,11 +53,10 @@ struct crew {
     struct fetch *fetch;
     const struct layer_map *map;
     int map_fd;
-    size_t jobs[IMAGE_LAYERS_MAX]; /* indices of layers that lack something */
-    size_t count, reported;
-    uint64_t bytes; /* that have to arrive */
-    bool alone;     /* this process is the worker, and shows the progress */
     struct shared *shared;
+    size_t count, reported; /* jobs */
+    uint64_t bytes;         /* that have to arrive */
+    bool alone;             /* this process is the worker, and shows the progress */
 };
 
 static void crew_release(struct crew *crew)
@@ -64,14 +73,28 @@ static bool no_memory(struct err *err)
 
 /* ---- progress ---- */
 
+static void report_job(struct crew *crew, struct job *job)
+{
+    const struct fetch *fetch = crew->fetch;
+    const struct fetch_layer layer = {fetch->manifest.layers[job->layer].blob.digest, job->bytes,
+                                      job->start, job->ns};
+
+    job->reported = true;
+    crew->reported++;
+    if (fetch->progress.layer)
+        fetch->progress.layer(fetch->progress.data, &layer, crew->reported, crew->count);
+}
+
 static void report(struct crew *crew)
 {
     const struct fetch_progress *progress = &crew->fetch->progress;
-    size_t finished = atomic_load(&crew->shared->finished);
 
-    while (progress->layer && crew->reported < finished)
-        progress->layer(progress->data, ++crew->reported, crew->count);
-    crew->reported = finished;
+    for (size_t i = 0; i < crew->count; i++) {
+        struct job *job = &crew->shared->jobs[i];
+
+        if (!job->reported && atomic_load(&job->complete))
+            report_job(crew, job);
+    }
     if (progress->bytes)
         progress->bytes(progress->data, atomic_load(&crew->shared->done), crew->bytes);
 }
@@ -300,13 +323,16 @@ static bool complete_layer(struct crew *crew, size_t i, struct err *err)
     return true;
 }
 
-static bool do_job(struct crew *crew, size_t i, struct err *err)
+static bool do_job(struct crew *crew, struct job *job, struct err *err)
 {
     const struct fetch *fetch = crew->fetch;
+    size_t i = job->layer;
     autofree char *lock_name =
         text_printf("layer-%s-%s", crew->map->key, digest_hex(fetch->image.diff_ids.items[i]));
+    int64_t start = clock_now();
     autofd lock = -1;
 
+    clock_gettime(CLOCK_REALTIME, &job->start);
     if (!lock_name)
         return no_memory(err);
     lock = store_lock(fetch->store, lock_name, LOCK_EX, err);
@@ -315,7 +341,8 @@ static bool do_job(struct crew *crew, size_t i, struct err *err)
     if (!complete_layer(crew, i, err))
         return err_context(err, "layer '%s' of '%s'", fetch->manifest.layers[i].blob.digest,
                            fetch->reference->given);
-    atomic_fetch_add(&crew->shared->finished, 1);
+    job->ns = clock_now() - start;
+    atomic_store(&job->complete, true);
     return true;
 }
 
@@ -328,7 +355,7 @@ static bool work(void *argument, struct err *err)
 
     while (!atomic_load(&crew->shared->stopped) &&
            (job = atomic_fetch_add(&crew->shared->next, 1)) < crew->count) {
-        if (!do_job(crew, crew->jobs[job], err)) {
+        if (!do_job(crew, &crew->shared->jobs[job], err)) {
             /* The first to fail is the one to say so. */
             if (atomic_exchange(&crew->shared->stopped, true))
                 err->code = ERR_NONE;
@@ -403,12 +430,6 @@ static bool run_jobs(struct crew *crew, struct err *err)
     struct fetch_progress *progress = &crew->fetch->progress;
     size_t workers = crew->count < FETCH_WORKERS ? crew->count : FETCH_WORKERS;
 
-    crew->shared = mmap(NULL, sizeof(*crew->shared), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (crew->shared == MAP_FAILED) {
-        crew->shared = NULL;
-        return no_memory(err);
-    }
     crew->alone = crew->count == 1 || !may_share(crew);
     if (progress->begin)
         progress->begin(progress->data, crew->count, crew->bytes);
@@ -428,7 +449,7 @@ static bool is_repeated(const struct crew *crew, size_t i)
     char **diff_ids = crew->fetch->image.diff_ids.items;
 
     for (size_t k = 0; k < crew->count; k++) {
-        size_t other = crew->jobs[k];
+        size_t other = crew->shared->jobs[k].layer;
 
         if (strcmp(layers[i].blob.digest, layers[other].blob.digest) == 0 &&
             strcmp(diff_ids[i], diff_ids[other]) == 0)
@@ -459,6 +480,17 @@ static bool check_disk(const struct crew *crew, uint64_t needed, struct err *err
     return err_hint(err, "make room with 'stepcell image gc', or name another store with --store");
 }
 
+static bool share_memory(struct crew *crew, struct err *err)
+{
+    void *shared = mmap(NULL, sizeof(*crew->shared), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (shared == MAP_FAILED)
+        return no_memory(err);
+    crew->shared = shared;
+    return true;
+}
+
 static bool plan(struct crew *crew, struct err *err)
 {
     const struct fetch *fetch = crew->fetch;
@@ -470,7 +502,8 @@ static bool plan(struct crew *crew, struct err *err)
 
         if ((layer && stored) || is_repeated(crew, i))
             continue;
-        crew->jobs[crew->count++] = i;
+        crew->shared->jobs[crew->count].layer = i;
+        crew->shared->jobs[crew->count++].bytes = stored ? 0 : blob->size;
         needed += layer ? 0 : blob->size;
         if (!stored) {
             crew->bytes += blob->size;
@@ -588,7 +621,8 @@ bool fetch_layers(struct fetch *fetch, const struct layer_map *map, struct err *
 {
     CLEANUP(crew_release) struct crew crew = {.fetch = fetch, .map = map, .map_fd = -1};
     int64_t start = clock_now(), arrived;
-    bool ok = open_map(&crew, err) && plan(&crew, err) && (!crew.count || run_jobs(&crew, err)) &&
+    bool ok = open_map(&crew, err) && share_memory(&crew, err) && plan(&crew, err) &&
+              (!crew.count || run_jobs(&crew, err)) &&
               (fetch->image.passwd || read_accounts(fetch, map, crew.map_fd, err));
 
     arrived = crew.shared ? atomic_load(&crew.shared->last_byte) : 0;

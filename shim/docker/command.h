@@ -13,10 +13,11 @@ int command_cell(int argc, char **argv);
 
 /*
  * Lets the daemon pull what a reference names, with the caller's credentials; `platform` and
- * `progress` may be NULL.
+ * `progress` may be NULL. What is told of it goes to the descriptor `report`, too, unless that is
+ * -1.
  */
 bool pull_image(struct client *client, const char *engine, const struct reference *reference,
-                const char *platform, const char *progress, struct err *err);
+                const char *platform, const char *progress, int report, struct err *err);
 
 /* Hands an archive of an image to the daemon. */
 bool load_image(struct client *client, const char *engine, const char *archive, struct err *err);

@@ -13,6 +13,7 @@
 
 struct ensure {
     const char *engine, *host, *platform, *pull, *user, *progress, *id, *load, *given;
+    int report; /* where the progress is told, or -1 */
     struct endpoint endpoint;
     struct reference reference; /* unless there is an id */
     struct client *client;
@@ -105,7 +106,7 @@ static bool obtain(struct ensure *ensure, bool *found, struct err *err)
     if (strcmp(ensure->pull, "never") == 0)
         return not_there(ensure, err);
     return pull_image(ensure->client, ensure->engine, &ensure->reference, ensure->platform,
-                      ensure->progress, err) &&
+                      ensure->progress, ensure->report, err) &&
            inspect(ensure, found, err) &&
            (*found || err_set(err, ERR_IMAGE_PLATFORM,
                               "image '%s' is not what %s has pulled: of another platform, or gone "
@@ -305,6 +306,7 @@ int command_ensure(int argc, char **argv)
     if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
     ensure.given = argv[0];
+    ensure.report = fd > STDERR_FILENO ? fd : -1;
     if (ensure_image(&ensure, &report, &err))
         return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
     /* The caller prints it. */

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "runtime/image/credentials.h"
 #include "shim/docker/command.h"
 #include "shim/image/progress.h"
@@ -15,6 +16,8 @@
 struct layer_progress {
     char id[sizeof(((struct daemon_progress *)0)->layer)];
     uint64_t current, total;
+    struct timespec start; /* CLOCK_REALTIME */
+    int64_t began;         /* clock_now() */
     bool complete;
 };
 
@@ -29,6 +32,22 @@ struct talk {
     int archive; /* that is sent */
 };
 
+static void begin_layer(struct layer_progress *layer, const char *id)
+{
+    strcpy(layer->id, id);
+    clock_gettime(CLOCK_REALTIME, &layer->start);
+    layer->began = clock_now();
+}
+
+static void complete_layer(struct talk *talk, struct layer_progress *layer, size_t complete)
+{
+    const struct fetch_layer what = {layer->id, layer->total, layer->start,
+                                     clock_now() - layer->began};
+
+    layer->complete = true;
+    talk->show.layer(talk->show.data, &what, complete, talk->layer_count);
+}
+
 static void show(struct talk *talk, const struct daemon_progress *line)
 {
     uint64_t current = 0, total = 0;
@@ -39,23 +58,24 @@ static void show(struct talk *talk, const struct daemon_progress *line)
     if (i == LAYERS_MAX)
         return;
     if (i == talk->layer_count) {
-        strcpy(talk->layers[i].id, line->layer);
+        begin_layer(&talk->layers[i], line->layer);
         talk->layer_count++;
     }
     if (line->what == PROGRESS_DOWNLOADING) {
         talk->layers[i].current = line->current;
         talk->layers[i].total = line->total;
     }
-    talk->layers[i].complete = talk->layers[i].complete || line->what == PROGRESS_COMPLETE;
     for (size_t k = 0; k < talk->layer_count; k++) {
         current += talk->layers[k].complete ? talk->layers[k].total : talk->layers[k].current;
         total += talk->layers[k].total;
         complete += talk->layers[k].complete;
     }
+    talk->progress.layers = talk->layer_count;
+    talk->progress.total = total;
     if (line->what == PROGRESS_DOWNLOADING)
         talk->show.bytes(talk->show.data, current, total);
-    else
-        talk->show.layer(talk->show.data, complete, talk->layer_count);
+    else if (!talk->layers[i].complete)
+        complete_layer(talk, &talk->layers[i], complete + 1);
 }
 
 static void take_line(struct talk *talk)
@@ -173,7 +193,7 @@ static char *pull_path(const struct reference *reference, const char *platform)
 }
 
 bool pull_image(struct client *client, const char *engine, const struct reference *reference,
-                const char *platform, const char *progress, struct err *err)
+                const char *platform, const char *progress, int report, struct err *err)
 {
     struct talk talk = {.line = BUF_INIT(LINE_MAX_BYTES), .archive = -1};
     autofree char *path = pull_path(reference, platform);
@@ -184,6 +204,8 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
 
     if (!path)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory");
+    talk.progress = PROGRESS_INIT;
+    talk.progress.report = report;
     if (!progress_init(progress, &talk.progress, err) || !find_auth(reference, &auth, err))
         return false;
     call.auth = auth;
@@ -202,7 +224,10 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
         answer_message(answer.json, talk.error);
     if (answer.status != 200 && !talk.error[0])
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "pull an image", err);
-    return !talk.error[0] || pull_failed(engine, reference, talk.error, err);
+    if (talk.error[0])
+        return pull_failed(engine, reference, talk.error, err);
+    progress_complete(&talk.progress);
+    return true;
 }
 
 static bool send_archive(void *data, void *bytes, size_t size, size_t *len, struct err *err)

@@ -7,6 +7,7 @@
 #include "shim/image/mapped.h"
 #include "shim/image/progress.h"
 #include "shim/print.h"
+#include "shim/units.h"
 
 struct listing {
     bool json, dry_run;
@@ -80,7 +81,7 @@ static bool parse(const char *age, const char *size, struct gc_options *options,
 
 static int print_result(const struct listing *listing, const struct gc_result *result)
 {
-    char before[PROGRESS_SIZE_MAX], after[PROGRESS_SIZE_MAX];
+    char before[UNITS_MAX], after[UNITS_MAX];
 
     if (listing->json)
         return command_print_json(json_pack("{s:s, s:b, s:o, s:I, s:I, s:i}", "schema",
@@ -88,8 +89,8 @@ static int print_result(const struct listing *listing, const struct gc_result *r
                                             listing->removed, "bytes_before",
                                             (json_int_t)result->before, "bytes_after",
                                             (json_int_t)result->after, "busy", (int)result->busy));
-    print_out("%s %s, %s\n", progress_size(result->before, before),
-              listing->dry_run ? "now" : "before", progress_size(result->after, after));
+    print_out("%s %s, %s\n", units_size(result->before, before),
+              listing->dry_run ? "now" : "before", units_size(result->after, after));
     if (result->busy)
         print_out("%zu stay because cells run them\n", result->busy);
     return 0;

@@ -6,6 +6,7 @@
 #include "shim/image/mapped.h"
 #include "shim/image/progress.h"
 #include "shim/print.h"
+#include "shim/units.h"
 
 static void use_text(time_t time, char text[CLOCK_TEXT_MAX])
 {
@@ -33,12 +34,12 @@ static json_t *name_json(const struct stored_name *name, const struct image_usag
 static void print_name(const struct stored_name *name, const struct image_usage *usage)
 {
     autofree char *reference = command_escape(name->reference);
-    char platform[PLATFORM_TEXT_MAX], used[CLOCK_TEXT_MAX], size[PROGRESS_SIZE_MAX];
+    char platform[PLATFORM_TEXT_MAX], used[CLOCK_TEXT_MAX], size[UNITS_MAX];
 
     platform_text(&name->platform, platform);
     use_text(usage->last_used, used);
     print_out("%s\t%s\t%s\t%s\t%s\n", reference ? reference : "", platform, name->manifest_digest,
-              progress_size(usage->bytes, size), used);
+              units_size(usage->bytes, size), used);
 }
 
 static bool list(const struct store *store, json_t *images, struct err *err)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "shim/print.h"
+#include "shim/units.h"
 
 #define BAR_WIDTH    30
 #define BAR_LINE_MAX 192
@@ -40,21 +41,6 @@ bool progress_init(const char *mode, struct progress *progress, struct err *err)
                    mode);
 }
 
-const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-
-    while (value >= 1000 && unit + 1 < ARRAY_SIZE(units)) {
-        value /= 1000;
-        unit++;
-    }
-    snprintf(text, PROGRESS_SIZE_MAX, value < 10 && unit ? "%.1f %s" : "%.0f %s", value,
-             units[unit]);
-    return text;
-}
-
 /* Whoever does not read it any more learns the end by the report, or not at all. */
 static void report(struct progress *progress)
 {
@@ -64,6 +50,23 @@ static void report(struct progress *progress)
                 ",\"layers\":%zu,\"layers_total\":%zu}}\n",
                 progress->done, progress->total, progress->complete, progress->layers);
     progress->reported = clock_now();
+}
+
+static void report_layer(const struct progress *progress, const struct fetch_layer *layer)
+{
+    char start[CLOCK_TEXT_MAX];
+    autojson *line = NULL;
+    autofree char *text = NULL;
+
+    if (progress->report < 0)
+        return;
+    clock_text(&layer->start, start);
+    line = json_pack(
+        "{s:{s:o, s:I, s:s, s:f}}", "layer", "layer", json_bytes(layer->name, strlen(layer->name)),
+        "bytes", (json_int_t)layer->bytes, "start", start, "ms", (double)(layer->ns / 1000) / 1000);
+    text = line ? json_dump_line(line) : NULL;
+    if (text)
+        dprintf(progress->report, "%s\n", text);
 }
 
 static void report_warning(const struct progress *progress, const char *message)
@@ -84,7 +87,7 @@ static void report_now_and_then(struct progress *progress)
 static void begin(void *data, size_t layers, uint64_t bytes)
 {
     struct progress *progress = data;
-    char size[PROGRESS_SIZE_MAX];
+    char size[UNITS_MAX];
 
     progress->layers = layers;
     progress->complete = 0;
@@ -94,7 +97,7 @@ static void begin(void *data, size_t layers, uint64_t bytes)
     report(progress);
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
-                   progress_size(bytes, size));
+                   units_size(bytes, size));
 }
 
 /* A line that replaces itself: the one thing that is not printed by lines. */
@@ -111,11 +114,11 @@ static void draw_bar(struct progress *progress, uint64_t done, uint64_t size)
 {
     static const char full[] = "##############################";
     int filled = size ? (int)(done * BAR_WIDTH / size) : BAR_WIDTH;
-    char text[BAR_LINE_MAX - 32], done_text[PROGRESS_SIZE_MAX], size_of_all[PROGRESS_SIZE_MAX];
+    char text[BAR_LINE_MAX - 32], done_text[UNITS_MAX], size_of_all[UNITS_MAX];
 
     snprintf(text, sizeof(text), "[%.*s%*s] %s of %s, %zu/%zu layers", filled, full,
-             BAR_WIDTH - filled, "", progress_size(done, done_text),
-             progress_size(size, size_of_all), progress->complete, progress->layers);
+             BAR_WIDTH - filled, "", units_size(done, done_text), units_size(size, size_of_all),
+             progress->complete, progress->layers);
     draw(progress, text);
 }
 
@@ -124,7 +127,7 @@ static void bytes(void *data, uint64_t done, uint64_t size)
 {
     struct progress *progress = data;
     int64_t now = clock_now();
-    char text[PROGRESS_SIZE_MAX], all[PROGRESS_SIZE_MAX];
+    char text[UNITS_MAX], all[UNITS_MAX];
 
     progress->done = done < size ? done : size;
     report_now_and_then(progress);
@@ -133,15 +136,16 @@ static void bytes(void *data, uint64_t done, uint64_t size)
         draw_bar(progress, done, size);
     } else if (progress->mode == PROGRESS_PLAIN && now - progress->last >= LINE_NS) {
         progress->last = now;
-        print_note(PRINT_NORMAL, "%s of %s", progress_size(done, text), progress_size(size, all));
+        print_note(PRINT_NORMAL, "%s of %s", units_size(done, text), units_size(size, all));
     }
 }
 
-static void layer(void *data, size_t count, size_t layers)
+static void layer(void *data, const struct fetch_layer *which, size_t count, size_t layers)
 {
     struct progress *progress = data;
 
     progress->complete = count;
+    report_layer(progress, which);
     if (progress->mode != PROGRESS_PLAIN)
         return;
     progress->last = clock_now();

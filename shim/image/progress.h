@@ -4,7 +4,11 @@
  *
  *     {"progress": {"bytes", "total", "layers", "layers_total"}}
  *
- * when the pull begins, twice a second at the most, and when everything is there; and {"warning"}.
+ * when the pull begins, twice a second at the most, and when everything is there;
+ *
+ *     {"layer": {"layer", "bytes", "start", "ms"}}
+ *
+ * for each that has become complete; and {"warning"}.
  */
 #ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
 #define STEPCELL_SHIM_IMAGE_PROGRESS_H
@@ -28,11 +32,6 @@ struct progress {
 /* `mode` is "auto", "plain", "none", or NULL for "auto". */
 bool progress_init(const char *mode, struct progress *progress, struct err *err);
 struct fetch_progress progress_callbacks(struct progress *progress);
-
-#define PROGRESS_SIZE_MAX 24
-
-/* "129 MB", in powers of ten as registries show them. */
-const char *progress_size(uint64_t bytes, char text[PROGRESS_SIZE_MAX]);
 
 /* Reports the end of a pull, when there was anything to pull. */
 void progress_complete(struct progress *progress);

@@ -238,7 +238,7 @@ stuck_step() {
         cat ../err
         assert_equal status "$status" 0
         assert_equal types "$(types)" \
-            "step.accepted image.progress image.resolved cell.started step.finished"
+            "step.accepted image.progress image.layer image.progress image.resolved cell.started step.finished"
         told 'select(.type == "image.progress") | [.bytes <= .total, .layers <= .layers_total, .layers_total] | @csv' |
             grep -qx 'true,true,1'
     }
