@@ -39,7 +39,9 @@ struct cell_ends {
     int in;
     int out;
     int err;
-    pid_t leader; /* the first process, as this host numbers it; 0 for a cell on another one */
+    /* The first process, as this host numbers it; 0 for a cell on another one. A daemon's cell has
+     * one from CELL_READY on: who asks then is told. */
+    pid_t leader;
 };
 
 #define CELL_ENDS_NONE ((struct cell_ends){-1, -1, -1, -1, 0})

@@ -19,6 +19,7 @@
 #include "shim/options.h"
 #include "shim/relay/filter.h"
 #include "shim/result.h"
+#include "shim/sampler.h"
 #include "shim/script.h"
 #include "shim/secrets.h"
 #include "shim/state/ledger.h"
@@ -70,6 +71,7 @@ struct session {
     struct cell *cell;
     struct loop_io cell_io, report_io;
     struct loop_timer timeout, grace; /* the grace is the output's, too, once the cell has ended */
+    struct sampler sampler;
     struct pump out, err, in;
 
     /* output */

@@ -62,6 +62,7 @@ static bool cell_ended(struct session *session, struct err *err)
     const struct exit_record *record = session->engine->exit_record(session->cell);
 
     session->ended = true;
+    sampler_stop(&session->sampler);
     loop_remove(&session->loop, &session->cell_io);
     loop_clear_timer(&session->loop, &session->timeout);
     loop_clear_timer(&session->loop, &session->grace);
@@ -228,6 +229,9 @@ static bool command_runs(struct session *session, struct err *err)
     if (session->options.timeout_ms)
         loop_set_timer(&session->loop, &session->timeout, session->options.timeout_ms);
     phases_enter(&session->result.phases, "run");
+    if (session->durable)
+        sampler_start(&session->sampler, &session->loop, session->engine, session->cell,
+                      session->dir.fd);
     return session_emit_started(session, err);
 }
 
@@ -404,6 +408,7 @@ bool session_run_cell(struct session *session, struct err *err)
     }
     ok = ok && session_take_output_file(session, err);
     loop_clear_timer(&session->loop, &session->grace);
+    sampler_stop(&session->sampler);
     pump_close(&session->out);
     pump_close(&session->err);
     pump_close(&session->in);

@@ -428,6 +428,17 @@ static bool engine_start(struct cell *cell, struct err *err)
 }
 
 /* The first process is the daemon's, which sees to its end. */
+/* Who is at the other end of the socket; 0 for nobody that this host could number. */
+static pid_t first_process(const struct cell *cell)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof(peer);
+
+    return cell->joined && getsockopt(cell->control, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0
+               ? peer.pid
+               : 0;
+}
+
 static struct cell_ends engine_ends(struct cell *cell)
 {
     return (struct cell_ends){
@@ -435,6 +446,7 @@ static struct cell_ends engine_ends(struct cell *cell)
         .in = TAKE_FD(cell->in),
         .out = cell->out,
         .err = cell->err,
+        .leader = first_process(cell),
     };
 }
 
