@@ -23,6 +23,7 @@ static const struct {
     {"wait", cmd_wait, "wait for a durable step and end with its exit status"},
     {"cancel", cmd_cancel, "ask a durable step to end"},
     {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
+    {"report", cmd_report, "tell what happened to a durable step, and when"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
     {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
     {"version", cmd_version, "print the version"},

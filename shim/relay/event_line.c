@@ -105,14 +105,30 @@ static bool read_text(struct reader *reader, struct buf *text)
     return out;
 }
 
+static bool read_head(struct reader *reader, uint64_t *seq)
+{
+    return skip(reader, "{\"schema\":\"stepcell.event/1\",\"seq\":") && read_number(reader, seq);
+}
+
+const char *event_line_time(const char *line, size_t len)
+{
+    struct reader reader = {line, line + len};
+    uint64_t seq;
+
+    return read_head(&reader, &seq) && skip(&reader, ",\"time\":\"") &&
+                   memchr(reader.at, '"', (size_t)(reader.end - reader.at))
+               ? reader.at
+               : NULL;
+}
+
 bool event_line_read(const char *line, size_t len, uint64_t *seq, enum event_stream *stream,
                      struct buf *text)
 {
     struct reader reader = {line, line + len};
 
     text->len = 0;
-    if (!skip(&reader, "{\"schema\":\"stepcell.event/1\",\"seq\":") || !read_number(&reader, seq) ||
-        !skip_to(&reader, "\",\"type\":\"") || !skip(&reader, "output\",\"stream\":\"std"))
+    if (!read_head(&reader, seq) || !skip_to(&reader, "\",\"type\":\"") ||
+        !skip(&reader, "output\",\"stream\":\"std"))
         return false;
     *stream = skip(&reader, "err") ? EVENT_STDERR : EVENT_STDOUT;
     if (*stream == EVENT_STDOUT && !skip(&reader, "out"))

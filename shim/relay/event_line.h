@@ -18,4 +18,8 @@
 bool event_line_read(const char *line, size_t len, uint64_t *seq, enum event_stream *stream,
                      struct buf *text);
 
+/* Where the text of the time of an event stands in its line, up to the next quote; NULL when the
+ * line does not begin as events.c begins one. */
+const char *event_line_time(const char *line, size_t len);
+
 #endif

@@ -1,0 +1,108 @@
+/* `stepcell report`: what happened to a durable step, and when. */
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "runtime/image/store.h"
+#include "shim/commands.h"
+#include "shim/durable.h"
+#include "shim/print.h"
+#include "shim/report/report.h"
+
+#define TEXT_MAX (16 << 20) /* bytes of a report */
+
+static bool unknown_step(const char *id, struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID, "no step has the id '%s'", id);
+    return err_hint(err, "it had no --id, was started with another store, or has been forgotten or "
+                         "expired");
+}
+
+static bool find_step(const char *store_option, const char *id, struct step_dir *step,
+                      enum ledger_record *state, struct err *err)
+{
+    autofree char *store = store_path(store_option, err);
+    bool found;
+
+    if (!store)
+        return false;
+    if (!step_id_is_good(id))
+        return unknown_step(id, err);
+    if (!step_dir_open(store, id, step, &found, err))
+        return false;
+    if (!found || faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return unknown_step(id, err);
+    return durable_look_after(store, step, id, state, err);
+}
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "there is not enough memory for the report");
+}
+
+static bool write_page(const struct report *report, const char *file, struct err *err)
+{
+    autobuf html = BUF_INIT(TEXT_MAX);
+
+    if (!report_page(report, &html))
+        return no_memory(err);
+    if (strcmp(file, "-") != 0)
+        return file_replace(AT_FDCWD, file, html.data, html.len, 0644, ERR_OPTION_INVALID, err);
+    print_out("%s", html.data);
+    return true;
+}
+
+static bool write_text(const struct report *report, struct err *err)
+{
+    autobuf text = BUF_INIT(TEXT_MAX);
+
+    if (!report_text(report, &text))
+        return no_memory(err);
+    print_out("%s", text.data);
+    return true;
+}
+
+int cmd_report(int argc, char **argv)
+{
+    const char *id = NULL, *store = NULL, *html = NULL;
+    bool json = false;
+    const struct option_spec options[] = {
+        OPTION("--id", "ID", &id, "the step; its id may also stand alone"),
+        OPTION("--store", "DIR", &store, "the store that it was started with"),
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--html", "FILE", &html, "as a page that needs nothing else; - for stdout"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell report [OPTIONS] ID",
+        .about =
+            "Tells what happened to a durable step, and when: its phases, the layers of its pull,\n"
+            "its output, and what its cell used of processors and memory.",
+        .missing = "one step is needed, by its id",
+        .words_max = 1,
+        .options = options,
+    };
+    autostepdir step = STEP_DIR_INIT;
+    autoreport report = REPORT_INIT;
+    enum ledger_record state;
+    size_t words;
+    struct err err;
+    int status;
+
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    if ((words > 0) == (id != NULL)) {
+        err_set(&err, ERR_OPTION_INVALID, "one step has to be named, by its id");
+        return command_failed(&err);
+    }
+    id = id ? id : argv[0];
+    if (!find_step(store, id, &step, &state, &err) || !report_read(&step, id, state, &report, &err))
+        return command_failed(&err);
+    if (html && !write_page(&report, html, &err))
+        return command_failed(&err);
+    if (html && !json)
+        return 0;
+    if (json)
+        return command_print_json(report_json(&report));
+    return write_text(&report, &err) ? 0 : command_failed(&err);
+}
