@@ -315,7 +315,7 @@ bool idmap_write(const struct idmap *map, pid_t pid, struct err *err)
     return write_proc(pid, "gid_map", text, err);
 }
 
-static pid_t clone_into(uint64_t namespaces)
+pid_t idmap_clone(uint64_t namespaces)
 {
     /* glibc's fork() cannot make namespaces, and its clone() wants a stack. */
     struct {
@@ -365,7 +365,7 @@ int idmap_run(const struct idmap *map, int (*function)(void *data), void *data, 
     }
     reader = pipes[0];
     writer = pipes[1];
-    child = clone_into(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET);
+    child = idmap_clone(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET);
     if (child == 0) {
         close_fd(writer);
         _exit(run_mapped(map, reader, function, data));

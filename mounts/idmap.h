@@ -78,6 +78,9 @@ bool idmap_outside(const struct idmap_side *side, uint32_t inside, uint32_t *out
  */
 bool idmap_write(const struct idmap *map, pid_t pid, struct err *err);
 
+/* fork(2) into new namespaces (CLONE_NEW…), by the call that makes cells: -1 with errno. */
+pid_t idmap_clone(uint64_t namespaces);
+
 /*
  * Runs `function` in a child process inside a new user namespace with this map (and new mount and
  * network namespaces), as uid 0 and gid 0 there (the only ids there are, for IDMAP_SINGLE), with

@@ -15,9 +15,14 @@ struct ruleset_attr {
     uint64_t scoped;
 };
 
+int landlock_version(void)
+{
+    return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+}
+
 bool landlock_has_scopes(void)
 {
-    return syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION) >= SCOPES_VERSION;
+    return landlock_version() >= SCOPES_VERSION;
 }
 
 bool landlock_scope_sockets(void)

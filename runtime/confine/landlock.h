@@ -18,4 +18,7 @@ bool landlock_scope_sockets(void);
 /* Whether this kernel can. */
 bool landlock_has_scopes(void);
 
+/* The version of Landlock (its ABI); less than 1 where there is none. */
+int landlock_version(void);
+
 #endif

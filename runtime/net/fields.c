@@ -11,6 +11,17 @@
 #define SECONDS_MAX UINT64_C(1000000000)
 #define NUMBER_MAX  24 /* bytes of a number with its final NUL */
 
+bool http_date_parse(const char *value, time_t *date)
+{
+    /* All forms of a date begin with the name of a day. */
+    time_t parsed = isalpha((unsigned char)*value) ? curl_getdate(value, NULL) : -1;
+
+    if (parsed < 0)
+        return false;
+    *date = parsed;
+    return true;
+}
+
 bool retry_after_parse(const char *value, time_t now, uint64_t *ms)
 {
     uint64_t seconds;
@@ -27,9 +38,7 @@ bool retry_after_parse(const char *value, time_t now, uint64_t *ms)
         if (!num_parse(number, SECONDS_MAX, &seconds))
             return false;
     } else {
-        /* All forms of a date begin with the name of a day. */
-        date = isalpha((unsigned char)*value) ? curl_getdate(value, NULL) : -1;
-        if (date < 0)
+        if (!http_date_parse(value, &date))
             return false;
         seconds = date > now ? (uint64_t)(date - now) : 0;
     }

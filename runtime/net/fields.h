@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <time.h>
 
+/* A date (RFC 9110, section 5.6.7); false when it is none. */
+bool http_date_parse(const char *value, time_t *date);
+
 /*
  * Retry-After (RFC 9110, section 10.2.3): seconds, or a date. The wait from `now` in milliseconds;
  * a date that has passed is 0. False when it is neither.

@@ -1,6 +1,6 @@
 /*
- * stepcell-image: the commands of `stepcell image`, and `ensure` for `stepcell run`. Each takes the
- * words behind its name and gives the exit status.
+ * stepcell-image: the commands of `stepcell image`, `ensure` for `stepcell run` and `reach` for
+ * `stepcell doctor`. Each takes the words behind its name and gives the exit status.
  */
 #ifndef STEPCELL_SHIM_IMAGE_COMMAND_H
 #define STEPCELL_SHIM_IMAGE_COMMAND_H
@@ -17,6 +17,7 @@ int command_export(int argc, char **argv);
 int command_import(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_reach(int argc, char **argv);
 int command_ensure(int argc, char **argv);
 
 /* A text from outside for stdout (owned by the caller): control characters and what is not ASCII as

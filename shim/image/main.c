@@ -26,6 +26,7 @@ static const struct {
     {"gc", command_gc, true, "remove what is not needed, or not used any more"},
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
+    {"reach", command_reach, false, NULL},
 };
 
 static int print_help(void)

@@ -26,6 +26,11 @@ bool caps_set(uint64_t caps)
     return true;
 }
 
+int landlock_version(void)
+{
+    return 0;
+}
+
 bool landlock_has_scopes(void)
 {
     return false;
