@@ -21,12 +21,16 @@ static bool begin(struct sampler *sampler)
     return samples_begin(samples, sampler->stepfd);
 }
 
+/* What says nothing is not kept: the container of a daemon may be gone already. */
 static bool look(struct sampler *sampler)
 {
     struct sample sample = {.ms = (uint64_t)((clock_now() - sampler->began) / NS_PER_MS)};
+    bool seen = false;
 
     usage_read(&sampler->meter, sample.values);
-    return samples_add(sampler->samples, &sample);
+    for (int kind = 0; kind < USAGE_KINDS; kind++)
+        seen = seen || sample.values[kind] != USAGE_UNKNOWN;
+    return !seen || samples_add(sampler->samples, &sample);
 }
 
 static void let_go(struct sampler *sampler)

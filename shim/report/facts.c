@@ -42,7 +42,7 @@ const char *report_why_unknown(const struct report *report, enum usage_kind kind
         return "the command never ran";
     if (report_run(report) < 2 * SAMPLES_EVERY_MS * NS_PER_MS)
         return "the command ended before it was looked at, a tenth of a second after its start";
-    if (report->samples->count == 0)
+    if (!report->looked)
         return "no samples were kept";
     return "the processes of the cell cannot be seen from where stepcell ran";
 }

@@ -286,6 +286,7 @@ static bool read_samples(const struct step_dir *step, struct report *report, str
         report->samples->count = 0;
         return true;
     }
+    report->looked = true;
     if (report->samples->count > 0)
         extend(report,
                since(&report->accepted, &report->samples->start) +

@@ -49,6 +49,7 @@ struct report {
     size_t mark_count, marks_more;
     struct rate output[2]; /* since the command has started */
     struct samples *samples;
+    bool looked; /* there is a file of them, though it may hold none */
     struct buf tail;
     bool tail_cut, log_damaged;
 };

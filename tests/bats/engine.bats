@@ -131,6 +131,7 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
         start_registry "${WORK%/*}/htpasswd"
         push "oci:$IMAGES/busybox:latest" tools/box:1 --dest-creds me:word
         push "oci:$IMAGES/busybox:entrypoint" tools/entered:1 --dest-creds me:word
+        push "oci:$IMAGES/layers:latest" tools/layers:1 --dest-creds me:word
         IMAGE=$REGISTRY/tools/box:1
         run --separate-stderr cell -- touch started
         assert_equal status "$status" 125
@@ -146,6 +147,11 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
         run -8 cell -- sh -c 'exit 8'
         run -125 cell --pull always -- true
         jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
+        IMAGE=$REGISTRY/tools/layers:1
+        run -0 cell --events file:../events -- /bin/busybox true
+        assert_equal layers "$(jq -r 'select(.type == "image.layer") | .bytes > 0 and .ms >= 0' ../events | paste -sd' ')" "true true"
+        assert_equal progress "$(jq -s '[.[] | select(.type == "image.progress")] | last | .layers == 2 and .layers_total == 2
+            and .bytes == .total and .total > 0' ../events)" true
         IMAGE=$REGISTRY/tools/none:1
         run -125 cell -- true
         assert_equal code "$(result_field .error.code)" image.not-found
@@ -346,6 +352,20 @@ tcp_cell() {
         wait_for has_none
     }
     as_caller deaf
+}
+
+@test "what a container uses is measured" {
+    measured() {
+        run -0 cell --id "measured-$$" -- sh -c 'dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null
+            ( i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done ) & sleep 1; wait'
+        stepcell report --json "measured-$$" >../report
+        jq -e '.usage.memory.source == "cgroup" and .usage.pids.source == "cgroup" and .usage.cpu.source != null' ../report
+        jq -e '[.samples[].memory // 0] | max > 24000000 and max < 200000000' ../report
+        jq -e '[.samples[].pids // 0] | max >= 3 and max <= 6' ../report
+        jq -e '[.samples[].cpu_us // 0] | max > 20000 and max < 10000000' ../report
+        run -0 stepcell forget "measured-$$"
+    }
+    as_caller measured
 }
 
 @test "a durable step whose supervisor was killed leaves no container" {
