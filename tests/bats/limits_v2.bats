@@ -51,6 +51,10 @@ assert_guest() {
     assert_guest used "less than it could"
 }
 
+@test "version 2: the report of a step has the numbers of its cgroup" {
+    assert_guest report '[["cgroup"],true,true,true]'
+}
+
 @test "version 2: nothing is left, what is in the cgroup is killed, and a crash is cleaned up after" {
     assert_guest left ""
     assert_guest cancelled "143 137 true 0"
