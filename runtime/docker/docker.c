@@ -345,6 +345,11 @@ static bool from_control(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_MAPPED:
     case MESSAGE_START:
+    case MESSAGE_STREAMS:
+    case MESSAGE_STAYS:
+    case MESSAGE_END:
+    case MESSAGE_ENTER:
+    case MESSAGE_SIGNAL:
         break;
     }
     return false;
@@ -435,6 +440,7 @@ static struct cell_ends engine_ends(struct cell *cell)
         .in = TAKE_FD(cell->in),
         .out = cell->out,
         .err = cell->err,
+        .entry = -1,
     };
 }
 
