@@ -4,9 +4,10 @@
  * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and
  * start was called; then, whenever `events` of its ends is readable, handle, until it gives
  * CELL_ENDED. The streams are read to their end by the caller; an engine never reads or writes
- * them; with a terminal there is only one, which `ends` has from CELL_READY on. signal may come at any time. Then clean, which ends what has not ended, and handle
- * again until CELL_CLEAN. close comes last and always, and is the only one that frees; who does not
- * wait for CELL_CLEAN learns from it what is left.
+ * them. With a terminal there is only one, which `ends` has from CELL_READY on. signal may come at
+ * any time. Then clean, which ends what has not ended, and handle again until CELL_CLEAN. close
+ * comes last and always, and is the only one that frees; who does not wait for CELL_CLEAN learns
+ * from it what is left.
  *
  * Nothing here blocks for longer than the kernel needs, and no cell keeps its caller waiting for
  * ever: an engine gives one up, and says so in close, that does not end after SIGKILL, or is not

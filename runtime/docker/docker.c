@@ -350,6 +350,7 @@ static bool from_control(struct cell *cell, enum cell_event *event)
     case MESSAGE_END:
     case MESSAGE_ENTER:
     case MESSAGE_SIGNAL:
+    case MESSAGE_LOOK:
         break;
     }
     return false;

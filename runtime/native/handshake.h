@@ -54,6 +54,7 @@ enum message_kind {
     MESSAGE_END,
     MESSAGE_ENTER,
     MESSAGE_SIGNAL,
+    MESSAGE_LOOK, /* to a door alone: shim/door.h */
 };
 
 #define HANDSHAKE_FDS_MAX 3 /* descriptors that come with one message */

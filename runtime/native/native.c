@@ -174,6 +174,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     case MESSAGE_END:
     case MESSAGE_ENTER:
     case MESSAGE_SIGNAL:
+    case MESSAGE_LOOK:
         break;
     }
     return false;
@@ -225,8 +226,7 @@ static bool await_end(struct cell *cell, struct err *err)
         return true;
     cell->awaited = true;
     wait_no_more(cell, cell->control);
-    return send_signal(cell, SIGKILL, err) &&
-           native_wait_for(cell, cell->pidfd, FROM_PROCESS, err);
+    return send_signal(cell, SIGKILL, err) && native_wait_for(cell, cell->pidfd, FROM_PROCESS, err);
 }
 
 static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err *err);

@@ -88,8 +88,7 @@ static bool make_terminal(const struct command *command)
     if (master < 0 || ioctl(master, TIOCSPTLCK, &no) < 0)
         return false;
     other = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    return other >= 0 && ioctl(other, TIOCSWINSZ, &size) == 0 &&
-           ioctl(other, TIOCSCTTY, 0) == 0 &&
+    return other >= 0 && ioctl(other, TIOCSWINSZ, &size) == 0 && ioctl(other, TIOCSCTTY, 0) == 0 &&
            handshake_send(command->socket, MESSAGE_STREAMS, 0, master) &&
            place(other, other, other);
 }

@@ -146,8 +146,8 @@ static bool take_message(struct init *init)
 {
     int fds[HANDSHAKE_FDS_MAX];
     struct message message;
-    ssize_t n = handshake_receive_several(INIT_CONTROL_FD, &message, sizeof(message), MSG_DONTWAIT,
-                                          fds);
+    ssize_t n =
+        handshake_receive_several(INIT_CONTROL_FD, &message, sizeof(message), MSG_DONTWAIT, fds);
 
     if (n < 0 && errno == EAGAIN)
         return true;

@@ -72,7 +72,9 @@ static bool read_request(int fd, struct command *command)
     return command->argv && read_environment(&texts, request->variable_count);
 }
 
-/* The child: what pid 1 has open besides closes upon execution, and nobody can look at it before. */
+/*
+ * The child. What else pid 1 has open closes upon execution, and nobody can look at it before.
+ */
 _Noreturn static void become_visitor(struct command *command, int request)
 {
     close(INIT_CONTROL_FD);
