@@ -223,19 +223,7 @@ static bool check_owner(const struct session *session, struct err *err)
                     uid, gid);
 }
 
-/* Both want pid 1 to answer over a socket that a daemon's machine need not share. */
-static bool check_entry(const struct session *session, struct err *err)
-{
-    const struct run_options *options = &session->options;
-
-    if (!options->terminal && options->keep == KEEP_NEVER)
-        return true;
-    err_set(err, ERR_OPTION_INVALID, "the engine '%s' cannot %s", session_engine(session)->name,
-            options->terminal ? "give a step a terminal (-t)" : "keep a cell (--keep)");
-    return err_hint(err, "use --engine native for it");
-}
-
 bool session_check_daemon(struct session *session, struct err *err)
 {
-    return check_entry(session, err) && check_owner(session, err) && check_readonly(session, err);
+    return check_owner(session, err) && check_readonly(session, err);
 }

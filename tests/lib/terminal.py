@@ -97,10 +97,15 @@ def main():
     if not ok:
         os.kill(person.child, signal.SIGKILL)
     # This side of it is open, so that the terminal has no end: who waits for the command reads what comes.
+    end = time.monotonic() + WAIT
     while True:
         pid, status = os.waitpid(person.child, os.WNOHANG)
         if pid:
             break
+        if ok and time.monotonic() > end:
+            sys.stderr.write("\nit does not end\n")
+            os.kill(person.child, signal.SIGKILL)
+            ok = False
         person.read(0.02)
     while person.read(0):
         pass
