@@ -21,7 +21,7 @@
 
 struct visit {
     const char *store, *id;
-    bool interactive, terminal, both, help;
+    bool interactive, terminal;
     char **words; /* the command */
     size_t word_count;
 
@@ -35,59 +35,54 @@ struct visit {
     bool ended;
 };
 
-static const char help_text[] =
-    "Usage: stepcell exec [-i] [-t] [--store DIR] ID [--] COMMAND [ARG...]\n\n"
-    "Runs a command in a cell that runs or is kept, with the confinement, user, environment and\n"
-    "directory of its step, and ends with the command's exit status. ID is that of --id, or the "
-    "one\n"
-    "that the result and 'stepcell ps' tell.\n\n"
-    "  -i, --interactive  pass stdin to the command\n"
-    "  -t, --tty          its streams are a terminal\n"
-    "  --store DIR        the store that the step was started with\n";
-
-/* The options before the first word; what follows is the command's. */
-static size_t count_options(int argc, char **argv)
+static bool check_terminal(const struct visit *visit, struct err *err)
 {
-    int i = 0;
-
-    while (i < argc && argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--") != 0)
-        i += strcmp(argv[i], "--store") == 0 ? 2 : 1;
-    return (size_t)(i < argc ? i : argc);
+    if (!visit->interactive || !visit->terminal || isatty(STDIN_FILENO))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
+    return err_hint(err, "leave -t out, or -i");
 }
 
-static bool read_options(int argc, char **argv, struct visit *visit, struct err *err)
+/* False with the exit status when there is nothing more to do. */
+static bool begin(int argc, char **argv, struct visit *visit, int *status)
 {
-    const struct option_spec options[] = {{"--interactive", "-i", NULL, &visit->interactive},
-                                          {"--tty", "-t", NULL, &visit->terminal},
-                                          {"-it", "-ti", NULL, &visit->both},
-                                          {"--store", NULL, &visit->store, NULL},
-                                          {NULL, NULL, NULL, NULL}};
-    size_t count = count_options(argc, argv), ignored, rest = (size_t)argc - count;
-    char **words = argv + count;
+    bool both = false;
+    const struct option_spec options[] = {
+        {.name = "--interactive",
+         .shorthand = "-i",
+         .flag = &visit->interactive,
+         .help = "pass stdin to the command"},
+        {.name = "--tty",
+         .shorthand = "-t",
+         .flag = &visit->terminal,
+         .help = "the command's streams are a terminal"},
+        {.name = "-it", .shorthand = "-ti", .flag = &both, .help = "both of them"},
+        OPTION("--store", "DIR", &visit->store, "the store that the step was started with"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell exec [OPTIONS] ID [--] COMMAND [ARG...]",
+        .about = "Runs a command in a cell that runs or is kept, with the confinement, user,\n"
+                 "environment and directory of its step, and ends with the command's exit status.\n"
+                 "ID is that of --id, or the one that the result and 'stepcell ps' tell.",
+        .missing = "a cell and a command are needed",
+        .words_min = 2,
+        .words_max = SIZE_MAX,
+        .options_first = true,
+        .options = options,
+    };
+    size_t words;
 
-    if (!options_read((int)count, argv, options, &visit->help, &ignored, err))
+    if (!command_begin(argc, argv, &command, &words, status))
         return false;
-    visit->interactive = visit->interactive || visit->both;
-    visit->terminal = visit->terminal || visit->both;
-    if (visit->help)
-        return true;
-    for (int i = 0; i < 2 && rest > 0; i++) {
-        if (strcmp(words[0], "--") == 0 || !visit->id) {
-            if (strcmp(words[0], "--") != 0)
-                visit->id = words[0];
-            words++;
-            rest--;
-        }
-    }
-    visit->words = words;
-    visit->word_count = rest;
-    if (!visit->id || rest == 0) {
-        err_set(err, ERR_OPTION_INVALID, visit->id ? "no command was given" : "no cell was named");
-        return err_hint(err, "stepcell exec [-i] [-t] ID [--] COMMAND [ARG...]");
-    }
-    if (visit->interactive && visit->terminal && !isatty(STDIN_FILENO)) {
-        err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
-        return err_hint(err, "leave -t out, or -i");
+    visit->interactive = visit->interactive || both;
+    visit->terminal = visit->terminal || both;
+    visit->id = argv[0];
+    visit->words = argv + 1;
+    visit->word_count = words - 1;
+    if (words > 2 && strcmp(argv[1], "--") == 0) {
+        visit->words++;
+        visit->word_count--;
     }
     return true;
 }
@@ -301,15 +296,13 @@ int cmd_exec(int argc, char **argv)
     struct visit visit = {.loop = LOOP_INIT, .socket = -1, .streams = {-1, -1, -1}};
     autocell cell = FOUND_CELL_INIT;
     struct err err = ERR_INIT;
+    int status;
 
-    if (!read_options(argc, argv, &visit, &err))
-        return command_failed(&err);
-    if (visit.help) {
-        print_out("%s", help_text);
-        return 0;
-    }
+    if (!begin(argc, argv, &visit, &status))
+        return status;
     /* What is open until the end is the process's. */
-    if (!find(&visit, &cell, &err) || !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
+    if (!check_terminal(&visit, &err) || !find(&visit, &cell, &err) ||
+        !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
         return command_failed(&err);
     return status_of(&visit.record);
 }

@@ -150,32 +150,30 @@ static void print_cell(const json_t *cell)
 
 int cmd_ps(int argc, char **argv)
 {
-    static const char help[] =
-        "Usage: stepcell ps [--json] [--store DIR]\n\n"
-        "Lists the cells that run and those that are kept: their ids, how old they are, in what "
-        "time\na kept one ends, and what they have written to the disk outside of their mounts.\n\n"
-        "  --json           as JSON\n"
-        "  --store DIR      the store of the cells\n";
     const char *store = NULL;
-    bool json = false, wants_help = false;
+    bool json = false;
     const struct option_spec options[] = {
-        {"--json", NULL, NULL, &json}, {"--store", NULL, &store, NULL}, {NULL, NULL, NULL, NULL}};
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--store", "DIR", &store, "the store of the cells"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell ps [OPTIONS]",
+        .about =
+            "Lists the cells that run and those that are kept: their ids, how old they are, in\n"
+            "what time a kept one ends, and what they have written to the disk outside of what\n"
+            "is mounted in them.",
+        .options = options,
+    };
     autofree char *path = NULL;
     autojson *cells = json_array();
     struct err err;
     size_t words, i;
     json_t *cell;
+    int status;
 
-    if (!options_read(argc, argv, options, &wants_help, &words, &err))
-        return command_failed(&err);
-    if (wants_help) {
-        print_out("%s", help);
-        return 0;
-    }
-    if (words > 0) {
-        err_set(&err, ERR_OPTION_INVALID, "'%s' is one word too many", argv[0]);
-        return command_failed(&err);
-    }
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
     path = store_path(store, &err);
     if (!path)
         return command_failed(&err);

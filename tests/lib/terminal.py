@@ -39,6 +39,8 @@ class Person:
         except OSError:
             return None
         os.write(1, text)
+        if b"\x1b[6n" in text:  # where is the cursor?
+            os.write(self.master, b"\x1b[1;1R")
         self.seen += text
         return bool(text) or None
 
