@@ -29,6 +29,9 @@ at_terminal() {
 # A prompt that nothing else prints; what is typed is echoed in two parts.
 PROMPT=(expect='[#$] ' send='PS1=rea""dy:\n' expect=ready:)
 
+# A job in the foreground, which has its own process group when it says so.
+SLEEP=(send='sh -c "echo $((4+3))x; exec sleep 60"\n' expect=7x)
+
 cells() { stepcell ps --json | jq -r "$1"; }
 the_id() { cells '.cells[0].id'; }
 is_running() { [ "$(cells '.cells | map(select(.state == "running")) | length')" = 1 ]; }
@@ -49,15 +52,15 @@ nobody_runs() { [ "$(cells '.cells | length')" = 0 ]; }
 
 @test "a shell: the size follows, Ctrl-C ends the foreground job alone, jobs are controlled" {
     work_with_jobs() {
-        run at_terminal "${PROMPT[@]}" resize=33x99 send='stty size\n' expect='33 99' \
-            send='trap "echo wind""ow" WINCH; echo g""o; sleep 60\n' expect=go send='\x03' \
-            send='echo aft""er $?\n' expect='after 130' \
-            send='echo g""o; sleep 60\n' expect='go\r' send='\x1a' expect=topped send='jobs | wc -l\n' expect='1\r' \
-            send='kill %1; wait; echo go""ne $(jobs | wc -l)\n' expect='gone 0' expect=ready: send='exit 0\n' \
+        run at_terminal "${PROMPT[@]}" resize=33x99 send='stty size\n' expect='33 99' expect=ready: \
+            "${SLEEP[@]}" send='\x03' send='echo aft""er $?\n' expect='after 130' \
+            "${SLEEP[@]}" send='\x1a' expect=topped expect=ready: send='jobs | wc -l\n' expect='1\r' expect=ready: \
+            send='kill %1; fg; echo go""ne $(jobs | wc -l)\n' expect='gone 0' expect=ready: send='exit 0\n' \
             -- "$STEPCELL" shell -w "$WORK" "$IMAGE"
         assert_equal status "$status" 0
     }
-    each_caller work_with_jobs
+    CALLER=plain
+    as_caller work_with_jobs
 }
 
 @test "a shell is bash where the image has it, or what --shell says; it needs a terminal, and has no id" {
@@ -177,7 +180,8 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; cat /proc/self/uid_map /p
         run -125 stepcell exec "$id" true
         assert_match "$output" "stepcell: no cell has the id '$id'*hint:*stepcell ps*"
     }
-    each_caller visit
+    CALLER=ranges
+    as_caller visit
 }
 
 # pkill_child SIGNAL PID: to the stepcell that this job of the shell is, or has as its child
@@ -189,14 +193,14 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
         local id
         id=$(result_field .id)
         run at_terminal size=20x50 "${PROMPT[@]}" send='stty size; tty; echo $TERM\n' expect='20 50' expect=/dev/pts/0 \
-            resize=21x51 send='stty size\n' expect='21 51' send='echo g""o; sleep 60\n' expect='go\r' send='\x03' \
-            expect=ready: send='exit $?\n' -- "$STEPCELL" exec -it "$id" sh
+            resize=21x51 send='stty size\n' expect='21 51' expect=ready: "${SLEEP[@]}" \
+            send='\x03' expect=ready: send='exit $?\n' -- "$STEPCELL" exec -it "$id" sh
         assert_equal status "$status" 130
         run at_terminal expect=go signal=KILL -- "$STEPCELL" exec -it "$id" -- sh -c 'echo go; sleep 60'
         wait_for alone "$id"
         stepcell cancel "$id"
     }
-    each_caller visit
+    as_caller visit
 }
 
 # alone ID: nothing runs in the cell but pid 1 and who looks
@@ -224,7 +228,10 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         wait $! || true
         assert_equal seen "$(sort -u seen)" saw
     }
-    each_caller look
+    # As root of a cell, which has all capabilities that there are in one; as the caller's own id.
+    as_caller look
+    CALLER=plain
+    as_caller look
 }
 
 @test "nobody comes to a door from inside of a cell, be the store mounted there" {
@@ -247,8 +254,8 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     fail() {
         local started=$SECONDS
         # Who reads the output to its end does not wait for the deadline, nor on any other descriptor of the step's.
-        run cell --keep on-failure --keep-for 4s -- sh -c 'echo out; echo there >/file; sleep 60 & exit 3' 7> >(cat >/dev/null)
-        [ $((SECONDS - started)) -lt 4 ]
+        run cell --keep on-failure --keep-for 3s -- sh -c 'echo out; echo there >/file; sleep 60 & exit 3' 7> >(cat >/dev/null)
+        [ $((SECONDS - started)) -lt 3 ]
         assert_equal status "$status" 3
         assert_match "$output" "*out*stepcell: the cell is kept until *'stepcell exec -it $(result_field .id) -- sh'*"
         assert_equal verified "$(result_field .cleanup.verified)" false
