@@ -4,9 +4,10 @@
  * Sequence: create; start, at once or later: the command runs as soon as the cell is ready and
  * start was called; then, whenever `events` of its ends is readable, handle, until it gives
  * CELL_ENDED. The streams are read to their end by the caller; an engine never reads or writes
- * them. signal may come at any time. Then clean, which ends what has not ended, and handle
- * again until CELL_CLEAN. close comes last and always, and is the only one that frees; who does not
- * wait for CELL_CLEAN learns from it what is left.
+ * them. With a terminal there is only one, which `ends` has from CELL_READY on. signal may come at
+ * any time. Then clean, which ends what has not ended, and handle again until CELL_CLEAN. close
+ * comes last and always, and is the only one that frees; who does not wait for CELL_CLEAN learns
+ * from it what is left.
  *
  * Nothing here blocks for longer than the kernel needs, and no cell keeps its caller waiting for
  * ever: an engine gives one up, and says so in close, that does not end after SIGKILL, or is not
@@ -26,7 +27,8 @@ enum cell_event {
     CELL_NOTHING,
     CELL_READY,  /* everything is set up and proven */
     CELL_EXITED, /* the command has ended, and the cell is about to */
-    CELL_ENDED,  /* the exit record is complete, no process of the cell runs */
+    CELL_ENDED,  /* the exit record is complete, no process of the step runs; it comes again when
+                    a cell that stays ends by itself */
     CELL_CLEAN,  /* what could be cleaned up is */
 };
 
@@ -39,12 +41,13 @@ struct cell_ends {
     int in;
     int out;
     int err;
+    int entry; /* takes an ENTER (runtime/native/handshake.h); -1: nobody can enter */
     /* The first process, as this host numbers it; 0 for a cell on another one. A daemon's cell has
      * one from CELL_READY on: who asks then is told. */
     pid_t leader;
 };
 
-#define CELL_ENDS_NONE ((struct cell_ends){-1, -1, -1, -1, 0})
+#define CELL_ENDS_NONE ((struct cell_ends){-1, -1, -1, -1, -1, 0})
 
 struct engine {
     const char *name;
@@ -55,7 +58,7 @@ struct engine {
     bool (*handle)(struct cell *cell, enum cell_event *event, struct err *err);
     const struct exit_record *(*exit_record)(const struct cell *cell);
     bool (*signal)(struct cell *cell, int signal,
-                   struct err *err); /* SIGKILL ends the whole cell */
+                   struct err *err); /* SIGKILL ends the whole step, and the cell unless it stays */
     bool (*clean)(struct cell *cell, enum cell_event *event, struct err *err);
     /* Adds what is left to *left (host paths, and what else there is), empty when nothing is. */
     bool (*close)(struct cell *cell, struct strv *left, struct err *err);

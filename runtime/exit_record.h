@@ -18,6 +18,7 @@ struct exit_record {
     int value;
     struct err error;
     int output; /* the step's output file, for reading; the engine's, open until its close; or -1 */
+    bool stays; /* the cell is still there, without any process of the step */
     bool oom_killed; /* the kernel killed a process of a cell that has a memory limit */
     struct strv
         left_running; /* names of the processes that the command left and that were killed */

@@ -70,6 +70,9 @@ struct run_spec {
     bool read_only;        /* the root; what is mounted in it is as the plan says */
     uint64_t capabilities; /* of the bounding set, and of a command that is root in the cell */
     bool pass_stdin;
+    bool terminal; /* the command's streams are one */
+    unsigned short rows, columns; /* its size; 0 for unknown */
+    bool stays; /* the cell outlives its command, until it is cleaned: see exit_record.stays */
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
     const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */
     struct limits limits;

@@ -1,11 +1,12 @@
 /*
  * `stepcell run`: one step, from its options to its result and exit status. `stepcell start`: the
- * same step, without waiting for its end.
+ * same step, without waiting for its end. `stepcell shell`: the same cell, with a shell in it.
  */
 #include <string.h>
 
 #include "shim/commands.h"
 #include "shim/durable.h"
+#include "shim/front.h"
 
 /* Reads the options and gives the step its id. The result's place is settled first: it is written
  * always, also after a bad option. */
@@ -45,25 +46,48 @@ static bool run_durable(struct session *session, int *status, struct err *err)
     return (place->dir < 0 && place->fd < 0) || result_write_json(result, place, err);
 }
 
-int cmd_run(int argc, char **argv)
+/* *status is that of the step, which another process has run; false: none has, or with err. */
+static bool run_elsewhere(struct session *session, int *status, struct err *err)
 {
-    struct session session = SESSION_INIT;
+    if (session->options.id)
+        return run_durable(session, status, err);
+    return session->options.keep != KEEP_NEVER && front_run(session, status, err);
+}
+
+static int run(int argc, char **argv, struct session *session, const char *command)
+{
     struct err err = ERR_INIT;
     bool ready;
     int status;
 
-    ready = prepare(argc, argv, &session, &err);
-    if (ready && session.options.help)
-        return print_help(&session, "run");
-    if (ready && session.options.id && run_durable(&session, &status, &err)) {
-        session_close(&session);
+    ready = prepare(argc, argv, session, &err);
+    if (ready && session->options.help)
+        return print_help(session, command);
+    if (ready && run_elsewhere(session, &status, &err)) {
+        session_close(session);
         return status;
     }
-    ready = ready && !session.options.id && session_begin(&session, &err);
-    session_perform(&session, ready, &err);
-    status = session.result.exit_code;
-    session_close(&session);
+    ready = ready && err.code == ERR_NONE && session_begin(session, &err);
+    session_perform(session, ready, &err);
+    status = session->result.exit_code;
+    session_close(session);
     return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct session session = SESSION_INIT;
+
+    return run(argc, argv, &session, "run");
+}
+
+int cmd_shell(int argc, char **argv)
+{
+    struct session session = SESSION_INIT;
+    struct run_options *options = &session.options;
+
+    options->opens_shell = options->interactive = options->terminal = true;
+    return run(argc, argv, &session, "shell");
 }
 
 int cmd_start(int argc, char **argv)

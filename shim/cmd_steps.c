@@ -8,6 +8,7 @@
 
 #include "base/num.h"
 #include "runtime/image/store.h"
+#include "shim/cells.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
 #include "shim/durable.h"
@@ -22,16 +23,19 @@ struct request {
     const char *id, *store_option, *since, *timeout, *result;
     bool json, follow;
     bool damaged_too; /* a step of which nobody can tell what it did */
+    bool cells_too;   /* one that is not durable, while it has a cell */
+    struct found_cell cell;
     char *store;
     struct step_dir step;
     enum ledger_record state;
 };
 
-#define REQUEST_INIT ((struct request){.step = STEP_DIR_INIT})
+#define REQUEST_INIT ((struct request){.step = STEP_DIR_INIT, .cell = FOUND_CELL_INIT})
 
 static void request_release(struct request *request)
 {
     step_dir_close(&request->step);
+    found_cell_release(&request->cell);
     free(request->store);
 }
 
@@ -60,7 +64,8 @@ static bool find_step(struct request *request, struct err *err)
     if (!step_dir_open(request->store, request->id, &request->step, &found, err))
         return false;
     if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return unknown_step(request, err);
+        return (request->cells_too && cells_find(request->store, request->id, &request->cell)) ||
+               unknown_step(request, err);
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
            request->damaged_too;
@@ -280,8 +285,9 @@ int cmd_cancel(int argc, char **argv)
     const struct command command = {
         .usage = "stepcell cancel [OPTIONS] --id ID",
         .about =
-            "Asks a durable step to end: TERM, and KILL after its grace, or at once when asked\n"
-            "again. Its outcome is 'canceled', its exit status 143.",
+            "Asks a step to end: TERM, and KILL after its grace, or at once when asked again. Its\n"
+            "outcome is 'canceled', its exit status 143. A cell that is kept ends, too, and is\n"
+            "waited for. A step that is not durable has the id that 'stepcell ps' tells.",
         .words_max = 1,
         .options = options,
     };
@@ -290,10 +296,15 @@ int cmd_cancel(int argc, char **argv)
     struct err err;
     int status;
 
+    request.cells_too = true;
     if (!begin(argc, argv, &request, &command, &status))
         return status;
+    if (request.cell.door >= 0)
+        return cells_end(&request.cell);
     for (int i = 0; i < CANCEL_TRIES; i++) {
         if (finished || request.state == LEDGER_FINISHED) {
+            if (cells_find(request.store, request.id, &request.cell))
+                return cells_end(&request.cell);
             print_note(PRINT_NORMAL, "the step has ended already");
             return 0;
         }
@@ -355,8 +366,8 @@ int cmd_forget(int argc, char **argv)
     const struct command command = {
         .usage = "stepcell forget [OPTIONS] --id ID",
         .about =
-            "Removes what is kept of a durable step that has ended: its output, its result, and\n"
-            "its id, which may then be used again.",
+            "Removes what is kept of a durable step that has ended: its output, its result, its\n"
+            "cell if that is kept, and its id, which may then be used again.",
         .words_max = 1,
         .options = options,
     };
@@ -368,6 +379,7 @@ int cmd_forget(int argc, char **argv)
         return status;
     if (!may_forget(&request, &err) || (!force && !is_delivered(&request, &err)))
         return command_failed(&err);
-    return step_dir_remove(request.store, request.id, &request.step, &err) ? 0
-                                                                           : command_failed(&err);
+    if (!step_dir_remove(request.store, request.id, &request.step, &err))
+        return command_failed(&err);
+    return cells_find(request.store, request.id, &request.cell) ? cells_end(&request.cell) : 0;
 }

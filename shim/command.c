@@ -51,6 +51,7 @@ static bool read_options(int argc, char **argv, const struct command *command, b
     for (int i = 0; i < argc; i++) {
         if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
             argv[words++] = argv[i];
+            only_words = only_words || command->options_first;
         } else if (strcmp(argv[i], "--") == 0) {
             only_words = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

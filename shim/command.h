@@ -45,6 +45,7 @@ struct command {
     const char *about;   /* whole sentences; lines of 80 characters at the most */
     const char *missing; /* what is said unless the words that are no options are as many as: */
     size_t words_min, words_max;
+    bool options_first;                /* all that follows the first word is words */
     const struct option_spec *options; /* end with OPTIONS_END */
 };
 

@@ -5,6 +5,9 @@
 #include "shim/command.h"
 
 int cmd_run(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
 int cmd_start(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_logs(int argc, char **argv);

@@ -110,6 +110,8 @@ _Noreturn static void supervise(struct session *session, int told)
     phases_enter(&session->result.phases, "resolve");
     session_perform(session, session_open(session, &err), &err);
     store = store_path(session->options.store, &err);
+    if (session->deadline)
+        session_hold(session);
     session_close(session);
     /* Nobody waits for this process any more. */
     if (store)

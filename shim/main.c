@@ -17,11 +17,14 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", cmd_run, "run one step in a cell and end with its exit status"},
+    {"shell", cmd_shell, "open an interactive shell in the cell of a step"},
+    {"exec", cmd_exec, "run a command in a cell that runs or is kept"},
+    {"ps", cmd_ps, "list the cells that run and those that are kept"},
     {"start", cmd_start, "start a durable step, and return once it is recorded"},
     {"status", cmd_status, "tell what is known of a durable step"},
     {"logs", cmd_logs, "replay the output of a durable step, or its events"},
     {"wait", cmd_wait, "wait for a durable step and end with its exit status"},
-    {"cancel", cmd_cancel, "ask a durable step to end"},
+    {"cancel", cmd_cancel, "ask a step to end, or end a cell that is kept"},
     {"forget", cmd_forget, "remove what is kept of a durable step that has ended"},
     {"report", cmd_report, "tell what happened to a durable step, and when"},
     {"image", cmd_image, "pull, list, inspect and remove images"},

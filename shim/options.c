@@ -328,31 +328,55 @@ static bool apply_step(struct run_options *options, const char *file, struct err
     return step && apply_json(options, step, err);
 }
 
+/* Both need a way to pid 1 that no daemon gives. */
+static bool check_engine(const struct run_options *options, struct err *err)
+{
+    const char *engine = option_engine_text(options->engine);
+
+    if (options->engine == ENGINE_NATIVE || (!options->terminal && options->keep == KEEP_NEVER))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the engine '%s' cannot %s", engine,
+            options->terminal ? "give a step a terminal" : "keep a cell");
+    return err_hint(err, "leave %s out, or use --engine native",
+                    options->opens_shell ? "--engine"
+                    : options->terminal  ? "-t"
+                                         : "--keep");
+}
+
 static bool check(const struct run_options *options, struct err *err)
 {
     if (!options->image) {
         err_set(err, ERR_OPTION_INVALID, "no image was given");
         return err_hint(err, "stepcell run [OPTIONS] IMAGE [--] COMMAND [ARG...]");
     }
-    if (!options->script && options->command.count == 0) {
+    if (!options->script && options->command.count == 0 && !options->opens_shell) {
         err_set(err, ERR_OPTION_INVALID, "no command was given");
         return err_hint(err, "name it behind the image, or give a script with --script");
     }
-    if (options->shell && !options->script)
+    if (options->shell && !options->script && !options->opens_shell)
         return err_set(err, ERR_OPTION_INVALID, "--shell is given without --script");
     if (options->script && strcmp(options->script, "-") == 0 &&
         (options->interactive || (options->step && strcmp(options->step, "-") == 0)))
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the script and something else");
     if (options->interactive && options->step && strcmp(options->step, "-") == 0)
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the step and the command's input");
-    if (options->id && options->interactive) {
-        err_set(err, ERR_OPTION_INVALID, "-i cannot be given with --id");
-        return err_hint(err, "a durable step outlives its caller, and so its caller's stdin");
+    if (options->id && (options->interactive || options->terminal)) {
+        err_set(err, ERR_OPTION_INVALID, "%s cannot be given with --id",
+                options->opens_shell   ? "an interactive shell"
+                : options->interactive ? "-i"
+                                       : "-t");
+        return err_hint(err, "a durable step outlives its caller, and so its caller's streams");
+    }
+    if (options->interactive && options->terminal && !isatty(STDIN_FILENO)) {
+        err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
+        return err_hint(err, options->opens_shell
+                                 ? "'stepcell shell' is for people; 'stepcell run' is for scripts"
+                                 : "leave -t out, or -i");
     }
     if (options->events_token_file && !(options->events && sink_is_http(options->events)))
         return err_set(err, ERR_OPTION_INVALID,
                        "--events-token-file is given without a receiver by HTTP");
-    return true;
+    return check_engine(options, err);
 }
 
 /* What the step is besides its options. Where it starts counts only where it decides something. */
@@ -456,6 +480,10 @@ char *options_help(const char *command)
         command, command, command,
         strcmp(command, "run") == 0
             ? "Runs one step in a cell made of IMAGE and ends with its exit status."
+        : strcmp(command, "shell") == 0
+            ? "Opens an interactive shell in the cell of a step, instead of running the step: "
+              "bash\n"
+              "where the image has it, else sh, or what --shell names. -i and -t are implied."
             : "Starts one step in a cell made of IMAGE, prints its id, and returns once it is\n"
               "recorded. 'stepcell wait', 'logs', 'status' and 'cancel' take the id.");
     for (size_t i = 0; i < count; i++) {

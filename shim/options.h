@@ -18,9 +18,11 @@
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
 enum engine_name { ENGINE_NATIVE, ENGINE_DOCKER, ENGINE_PODMAN };
+enum keep_policy { KEEP_NEVER, KEEP_ON_FAILURE, KEEP_ALWAYS };
 enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 
 #define GRACE_DEFAULT_MS 10000
+#define KEEP_DEFAULT_MS  3600000
 #define SECRET_FILES_MAX 100
 #define STEP_FILE_MAX    (16 << 20) /* bytes */
 
@@ -65,12 +67,17 @@ struct run_options {
     char *store;
     char *step; /* a file, or "-" for stdin */
     bool interactive;
+    bool terminal;
+    bool opens_shell; /* of `stepcell shell`: an interactive shell instead of the command */
+    enum keep_policy keep;
+    uint64_t keep_for_ms;
     enum verbosity verbosity;
     bool help;
 };
 
 #define RUN_OPTIONS_INIT                                                                           \
-    ((struct run_options){.grace_ms = GRACE_DEFAULT_MS, .verbosity = PRINT_NORMAL})
+    ((struct run_options){                                                                         \
+        .grace_ms = GRACE_DEFAULT_MS, .keep_for_ms = KEEP_DEFAULT_MS, .verbosity = PRINT_NORMAL})
 
 /*
  * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and
@@ -83,7 +90,7 @@ struct run_options {
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);
 
-/* The help text of `command`, run or start, owned by the caller. */
+/* The help text of `command`, run, start or shell, owned by the caller. */
 char *options_help(const char *command);
 
 #define autooptions CLEANUP(options_release) struct run_options

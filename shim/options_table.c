@@ -288,13 +288,19 @@ static bool set_pull(struct run_options *options, const char *name, const char *
     return true;
 }
 
+static const char *const engines[] = {"native", "docker", "podman", NULL};
+
+const char *option_engine_text(enum engine_name engine)
+{
+    return engines[engine];
+}
+
 static bool set_engine(struct run_options *options, const char *name, const char *value,
                        struct err *err)
 {
-    static const char *const words[] = {"native", "docker", "podman", NULL};
     int index;
 
-    if (!set_word(words, name, value, &index, err))
+    if (!set_word(engines, name, value, &index, err))
         return false;
     options->engine = (enum engine_name)index;
     return true;
@@ -334,6 +340,18 @@ static bool set_entrypoint(struct run_options *options, const char *name, const 
     if (!set_word(words, name, value, &index, err))
         return false;
     options->entrypoint = (enum entrypoint_policy)index;
+    return true;
+}
+
+static bool set_keep(struct run_options *options, const char *name, const char *value,
+                     struct err *err)
+{
+    static const char *const words[] = {"never", "on-failure", "always", NULL};
+    int index;
+
+    if (!set_word(words, name, value, &index, err))
+        return false;
+    options->keep = (enum keep_policy)index;
     return true;
 }
 
@@ -394,6 +412,12 @@ static bool set_grace(struct run_options *options, const char *name, const char 
     return set_duration(&options->grace_ms, name, value, err);
 }
 
+static bool set_keep_for(struct run_options *options, const char *name, const char *value,
+                         struct err *err)
+{
+    return set_duration(&options->keep_for_ms, name, value, err);
+}
+
 #define FLAG_OPTION(function, assignment)                                                          \
     static bool function(struct run_options *options, const char *name, const char *value,         \
                          struct err *err)                                                          \
@@ -405,6 +429,7 @@ static bool set_grace(struct run_options *options, const char *name, const char 
 FLAG_OPTION(set_no_proxy_env, no_proxy_env = true)
 FLAG_OPTION(set_locked, locked = true)
 FLAG_OPTION(set_interactive, interactive = true)
+FLAG_OPTION(set_terminal, terminal = true)
 FLAG_OPTION(set_read_only, read_only = true)
 FLAG_OPTION(set_quiet, verbosity = PRINT_QUIET)
 FLAG_OPTION(set_verbose, verbosity = PRINT_VERBOSE)
@@ -477,6 +502,10 @@ static const struct option table[] = {
     {"result", 0, "FILE", false, set_result, "write the result, a JSON record, to FILE"},
     {"progress", 0, "auto|plain|none", false, set_progress, "auto (default), plain or none"},
     {"interactive", 'i', NULL, false, set_interactive, "pass stdin to the command"},
+    {"tty", 't', NULL, false, set_terminal, "the command's streams are a terminal"},
+    {"keep", 0, "POLICY", false, set_keep,
+     "keep the cell of an ended step: never (default), on-failure or always"},
+    {"keep-for", 0, "DUR", false, set_keep_for, "how long, default 1h"},
     {"quiet", 'q', NULL, false, set_quiet, "no messages but errors"},
     {"verbose", 0, NULL, false, set_verbose, "more messages"},
     {"help", 'h', NULL, false, set_help, "this text"},
@@ -502,9 +531,9 @@ const struct option *option_find_letter(char letter)
 
 bool option_is_callers(const struct option *option)
 {
-    static const char *const names[] = {"id",     "since",   "events", "events-token-file",
-                                        "result", "step",    "store",  "progress",
-                                        "quiet",  "verbose", "help"};
+    static const char *const names[] = {
+        "id",   "since",    "events", "events-token-file", "result", "step", "store", "progress",
+        "keep", "keep-for", "quiet",  "verbose",           "help"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (option_is(option, names[i]))

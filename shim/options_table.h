@@ -30,6 +30,8 @@ static inline bool option_is(const struct option *option, const char *name)
 /* Whether it concerns who calls, and not what the step is. */
 bool option_is_callers(const struct option *option);
 
+const char *option_engine_text(enum engine_name engine);
+
 bool options_set_text(char **out, const char *name, const char *value, struct err *err);
 bool options_no_memory(struct err *err);
 

@@ -97,7 +97,7 @@ static json_t *cleanup_json_of(const struct result *result)
 json_t *result_json(const struct result *result)
 {
     return json_pack(
-        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o}",
+        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o, s:o}",
         "schema", "stepcell.result/1", "id", text_or_null(result->id), "outcome",
         outcomes[result->outcome], "exit_code", result->exit_code, "signal",
         result->signal ? json_integer(result->signal) : json_null(), "engine", result->engine,
@@ -106,7 +106,9 @@ json_t *result_json(const struct result *result)
         stream_json(&result->out), "stderr", stream_json(&result->err), "outputs",
         result->outputs ? json_incref((json_t *)result->outputs) : json_object(), "oom_killed",
         result->oom_killed, "phases", phases_json(&result->phases, result->helper_phases),
-        "cleanup", cleanup_json_of(result), "error", error_json(&result->error));
+        "cleanup", cleanup_json_of(result), "kept_until",
+        text_or_null(result->kept_until[0] ? result->kept_until : NULL), "error",
+        error_json(&result->error));
 }
 
 static bool cannot_open(const char *path, struct err *err)

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/clock.h"
 #include "shim/phases.h"
 #include "shim/policy.h"
 #include "shim/relay/counter.h"
@@ -49,7 +50,8 @@ struct result {
     bool cleanup_verified;
     bool oom_killed;
     struct strv left;
-    struct err error; /* ERR_NONE when there was none */
+    char kept_until[CLOCK_TEXT_MAX]; /* of a cell that is kept; "" otherwise */
+    struct err error;                /* ERR_NONE when there was none */
 };
 
 /* Refused when the caller or an administrator can change it, failed when stepcell or an engine did.

@@ -235,7 +235,7 @@ void session_perform(struct session *session, bool ready, struct err *err)
                session_open_relay(session, err) && run_step(session, err);
 
     /* A step that was refused with its scratch taken: what the result says of it has to be seen. */
-    if (session->scratch.path)
+    if (session->scratch.path && !session->deadline)
         session_clean_up(session);
     settle(session, ran, err);
     audit_refusal(session);

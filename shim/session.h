@@ -16,6 +16,7 @@
 #include "runtime/image/store.h"
 #include "runtime/native/user.h"
 #include "runtime/native/scratch.h"
+#include "shim/door.h"
 #include "shim/options.h"
 #include "shim/policy.h"
 #include "shim/relay/filter.h"
@@ -25,6 +26,7 @@
 #include "shim/secrets.h"
 #include "shim/state/ledger.h"
 #include "shim/state/step_dir.h"
+#include "shim/terminal.h"
 
 #define SESSION_ID_LEN     12
 #define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
@@ -107,10 +109,15 @@ struct session {
 
     struct cell_ends ends;
     bool running, exited, ended, cleaning, timed_out;
-    int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
-    bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
-    int canceled;          /* the signal that asked for it, or 0 */
-    int output_fd;         /* the step's output file once the cell has ended, or -1 */
+    int64_t asked_at;         /* clock_now() of the last SIGINT or SIGTERM, or 0 */
+    bool killed, given_up;    /* SIGKILL was sent; who called does not wait for its effect */
+    int canceled;             /* the signal that asked for it, or 0 */
+    struct door door;         /* while there is a cell that has run */
+    struct terminal terminal; /* the caller's, of a command with one of its own */
+    struct timespec started;
+    int64_t deadline; /* clock_now() at which a kept cell ends; 0: there is none */
+    bool holding;     /* nothing is left to do but to hold it */
+    int output_fd;    /* the step's output file once the cell has ended, or -1 */
     struct buf report;
     int report_fd;
 };
@@ -289,6 +296,19 @@ bool session_read_output(struct session *session, struct buf *text, bool *too_lo
 
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);
+
+/* Lets others ask for the cell, and come in. Without it the step is the same. */
+void session_open_door(struct session *session);
+
+/* Whether the cell, whose step has ended, is to be kept; and that it is. */
+bool session_keeps(const struct session *session);
+void session_keep(struct session *session);
+
+/*
+ * Holds a kept cell (session->deadline) until its deadline or a signal, when the result of the step
+ * is out. Nothing of the caller's stays open.
+ */
+void session_hold(struct session *session);
 
 /* Removes the cell and gives the scratch up, and looks whether anything is left. */
 void session_clean_up(struct session *session);

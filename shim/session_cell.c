@@ -63,6 +63,7 @@ static bool cell_ended(struct session *session, struct err *err)
 
     session->ended = true;
     sampler_stop(&session->sampler);
+    terminal_restore(&session->terminal);
     loop_remove(&session->loop, &session->cell_io);
     loop_clear_timer(&session->loop, &session->timeout);
     loop_clear_timer(&session->loop, &session->grace);
@@ -160,8 +161,20 @@ static bool on_signal(void *data, int signal, struct err *err)
 {
     struct session *session = data;
 
+    if (session->holding) {
+        if (signal == SIGINT || signal == SIGTERM)
+            loop_stop(&session->loop);
+        return true;
+    }
     if (signal == SIGINT || signal == SIGTERM)
         return cancel(session, signal, err);
+    if (session->options.terminal && (signal == SIGWINCH || signal == SIGCONT)) {
+        if (session->terminal.raw)
+            terminal_make_raw(&session->terminal, STDIN_FILENO);
+        if (session->running && !session->ended)
+            terminal_pass_size(session->ends.out);
+        return true;
+    }
     if (session->cell && session->running && !session->ended)
         return session->engine->signal(session->cell, signal, err);
     return true;
@@ -205,27 +218,49 @@ static bool record_started(struct session *session, struct err *err)
     return session_record(session, LEDGER_STARTED, leader, err);
 }
 
+/* Those that there are: a terminal has one, and none before the command runs. */
+static bool start_pumps(struct session *session, struct err *err)
+{
+    const struct pump_ends in = {.from = STDIN_FILENO,
+                                 .to = session->ends.in,
+                                 .to_is_input = true,
+                                 .done = input_done,
+                                 .data = session};
+
+    session->out.ended = session->ends.out < 0;
+    session->err.ended = session->ends.err < 0;
+    return (session->out.ended || start_pump(session, &session->out, session->ends.out,
+                                             STDOUT_FILENO, EVENT_STDOUT, err)) &&
+           (session->err.ended || start_pump(session, &session->err, session->ends.err,
+                                             STDERR_FILENO, EVENT_STDERR, err)) &&
+           (in.to < 0 || pump_start(&session->in, &session->loop, &in, err));
+}
+
 /* The relay first: the command may write as soon as it runs. */
 static bool start_command(struct session *session, struct err *err)
 {
-    const struct pump_ends input = {
-        .from = STDIN_FILENO, .to_is_input = true, .done = input_done, .data = session};
-    struct pump_ends in = input;
-
     phases_enter(&session->result.phases, "start");
-    in.to = session->ends.in;
-    if (!session_open_filters(session, err) ||
-        !start_pump(session, &session->out, session->ends.out, STDOUT_FILENO, EVENT_STDOUT, err) ||
-        !start_pump(session, &session->err, session->ends.err, STDERR_FILENO, EVENT_STDERR, err) ||
-        (in.to >= 0 && !pump_start(&session->in, &session->loop, &in, err)))
+    if (!session_open_filters(session, err) || !start_pumps(session, err))
         return false;
     return sink_attach(&session->target, &session->loop, target_drained, session, err) &&
            record_started(session, err) && session->engine->start(session->cell, err);
 }
 
+static bool join_terminals(struct session *session, struct err *err)
+{
+    session->ends = session->engine->ends(session->cell);
+    if (session->options.interactive)
+        terminal_make_raw(&session->terminal, STDIN_FILENO);
+    terminal_pass_size(session->ends.out);
+    return start_pumps(session, err);
+}
+
 static bool command_runs(struct session *session, struct err *err)
 {
     session->running = true;
+    if (session->options.terminal && !join_terminals(session, err))
+        return false;
+    session_open_door(session);
     if (session->options.timeout_ms)
         loop_set_timer(&session->loop, &session->timeout, session->options.timeout_ms);
     phases_enter(&session->result.phases, "run");
@@ -386,6 +421,7 @@ void session_clean_up(struct session *session)
             take_failure(session, &err);
     }
     session->cell = NULL;
+    session->ends.entry = -1;
     session->cleaning = false;
     if (left->count > 0)
         scratch_leave(&session->scratch);
@@ -394,6 +430,8 @@ void session_clean_up(struct session *session)
     for (size_t i = 0; i < left->count; i++)
         session_note(session, "left behind: %s", left->items[i]);
     result->cleanup_verified = path && left->count == 0;
+    /* Who waits for the end of the cell learns of it now. */
+    door_close(&session->door);
 }
 
 bool session_run_cell(struct session *session, struct err *err)
@@ -408,6 +446,7 @@ bool session_run_cell(struct session *session, struct err *err)
         session_keep_output(session);
     }
     ok = ok && session_take_output_file(session, err);
+    terminal_restore(&session->terminal);
     loop_clear_timer(&session->loop, &session->grace);
     sampler_stop(&session->sampler);
     pump_close(&session->out);
@@ -415,7 +454,10 @@ bool session_run_cell(struct session *session, struct err *err)
     pump_close(&session->in);
     session_close_filters(session);
     phases_enter(&session->result.phases, "cleanup");
-    session_clean_up(session);
+    if (ok && session_keeps(session))
+        session_keep(session);
+    else
+        session_clean_up(session);
     phases_leave(&session->result.phases);
     return ok;
 }

@@ -13,9 +13,10 @@
 #include "runtime/confine/caps.h"
 #include "shim/environment.h"
 
-#define SCRIPT_NAME "script"
-#define SCRIPT_PATH "/run/stepcell/script"
-#define SCRIPT_MAX  (64 << 20) /* bytes of a script that comes from stdin */
+#define SCRIPT_NAME    "script"
+#define SCRIPT_PATH    "/run/stepcell/script"
+#define SHELL_TEXT_MAX 1024       /* bytes of a command that is told */
+#define SCRIPT_MAX     (64 << 20) /* bytes of a script that comes from stdin */
 
 static bool no_memory(struct err *err)
 {
@@ -206,6 +207,19 @@ bool session_read_profile(struct session *session, struct err *err)
                                    &session->seccomp, err);
 }
 
+/* The caller's, unless somebody has said another one. */
+static bool add_terminal_type(struct strv *env)
+{
+    const char *type = getenv("TERM");
+    autofree char *entry = text_printf("TERM=%s", type ? type : TERMINAL_TYPE);
+
+    for (size_t i = 0; i < env->count; i++) {
+        if (strncmp(env->items[i], "TERM=", 5) == 0)
+            return true;
+    }
+    return entry && strv_add(env, entry);
+}
+
 static bool make_environment(struct session *session, struct err *err)
 {
     const char *image_home;
@@ -220,7 +234,33 @@ static bool make_environment(struct session *session, struct err *err)
                              : user->home     ? user->home
                              : user->uid == 0 ? "/root"
                                               : HOME_FALLBACK;
-    return true;
+    return !session->options.terminal || add_terminal_type(&session->spec.env) || no_memory(err);
+}
+
+/* Instead of the command, which is told. */
+static bool choose_shell(struct session *session, struct err *err)
+{
+    static const char better[] = "if command -v bash >/dev/null; then exec bash; else exec sh; fi";
+    struct strv *argv = &session->spec.argv;
+    struct interpreter shell;
+    autobuf text = BUF_INIT(SHELL_TEXT_MAX);
+
+    for (size_t i = 0; i < argv->count; i++)
+        buf_printf(&text, "%s\"%s\"", i ? ", " : "", argv->items[i]);
+    session_note(session, "cell %s: a shell%s%s%s", session->id, argv->count ? " instead of [" : "",
+                 argv->count && text.data ? text.data : "", argv->count ? "]" : "");
+    if (!script_choose("sh", "", session->options.shell, &shell, err))
+        return false;
+    interpreter_release(&session->interpreter);
+    session->interpreter = shell;
+    session->spec.interpreters = shell.needs;
+    strv_release(argv);
+    for (size_t i = 0; i < shell.argv.count; i++) {
+        if (!strv_add(argv, shell.argv.items[i]))
+            return no_memory(err);
+    }
+    return session->options.shell || (strv_add(argv, "-c") && strv_add(argv, better)) ||
+           no_memory(err);
 }
 
 static bool make_command(struct session *session, struct err *err)
@@ -266,7 +306,11 @@ static bool make_spec(struct session *session, struct err *err)
     spec->scratch = session->scratch.path;
     spec->step = session->id;
     spec->engine_host = session->options.engine_host;
-    return make_command(session, err);
+    spec->terminal = session->options.terminal;
+    spec->stays = session->options.keep != KEEP_NEVER;
+    terminal_look(&spec->rows, &spec->columns);
+    return make_command(session, err) &&
+           (!session->options.opens_shell || choose_shell(session, err));
 }
 
 /* A place in the cell that the engine itself fills. */

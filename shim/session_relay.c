@@ -361,7 +361,7 @@ bool session_open_relay(struct session *session, struct err *err)
     session->events.step = session->id;
     session->observer = (struct filter_observer){on_message, on_malformed, session};
     /* Whoever is attached to a step sends the events on. */
-    if (target && !sink_is_http(target) && !session->followed &&
+    if (target && !sink_is_http(target) && !session->followed && session->target.fd < 0 &&
         !sink_open(target, &session->target, err))
         return false;
     if (session->target.fd >= 0)

@@ -345,6 +345,12 @@ static bool from_control(struct cell *cell, enum cell_event *event)
         return true;
     case MESSAGE_MAPPED:
     case MESSAGE_START:
+    case MESSAGE_STREAMS:
+    case MESSAGE_STAYS:
+    case MESSAGE_END:
+    case MESSAGE_ENTER:
+    case MESSAGE_SIGNAL:
+    case MESSAGE_LOOK:
         break;
     }
     return false;
@@ -447,6 +453,7 @@ static struct cell_ends engine_ends(struct cell *cell)
         .out = cell->out,
         .err = cell->err,
         .leader = first_process(cell),
+        .entry = -1,
     };
 }
 

@@ -305,7 +305,6 @@ static bool make_config(struct cell *cell)
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
-        .ends_with_control = true,
         .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,

@@ -377,6 +377,9 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
         .scope_sockets = spec->network == NETWORK_HOST,
+        .terminal = spec->terminal,
+        .stays = spec->stays,
+        .size = {spec->rows, spec->columns},
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
     };
@@ -419,10 +422,11 @@ static bool place(int from, int to)
 
 static bool place_streams(const struct cell_setup *setup, int config, struct err *err)
 {
-    int in = setup->in >= 0 ? setup->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     /* All of them above the numbers that they are going to have. */
-    int high[] = {fcntl(in, F_DUPFD_CLOEXEC, 16), fcntl(setup->out, F_DUPFD_CLOEXEC, 16),
-                  fcntl(setup->err, F_DUPFD_CLOEXEC, 16),
+    int high[] = {fcntl(setup->in < 0 ? null : setup->in, F_DUPFD_CLOEXEC, 16),
+                  fcntl(setup->out < 0 ? null : setup->out, F_DUPFD_CLOEXEC, 16),
+                  fcntl(setup->err < 0 ? null : setup->err, F_DUPFD_CLOEXEC, 16),
                   fcntl(setup->control, F_DUPFD_CLOEXEC, 16), fcntl(config, F_DUPFD_CLOEXEC, 16)};
 
     for (int i = 0; i < (int)ARRAY_SIZE(high); i++) {

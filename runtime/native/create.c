@@ -57,6 +57,9 @@ static bool make_pipes(struct cell *cell, struct err *err)
     struct cell_pipes *pipes = &cell->pipes;
     uint32_t owner;
 
+    /* Its one stream comes from inside. */
+    if (cell->spec->terminal)
+        return true;
     if (!make_pipe(&pipes->out, &pipes->child_out, err) ||
         !make_pipe(&pipes->err, &pipes->child_err, err) ||
         (cell->spec->pass_stdin && !make_pipe(&pipes->child_in, &pipes->in, err)))

@@ -3,28 +3,35 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-/* Room for one descriptor beside a message. */
+/* Room for descriptors beside a message. */
 union ancillary {
     struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(int))];
+    char space[CMSG_SPACE(HANDSHAKE_FDS_MAX * sizeof(int))];
 };
 
-bool handshake_send(int control, enum message_kind kind, int value, int fd)
+bool handshake_send_several(int control, enum message_kind kind, int value, const int *fds,
+                            size_t count)
 {
     struct message message = {.kind = kind, .value = value};
     union ancillary ancillary = {.header = {.cmsg_level = SOL_SOCKET,
                                             .cmsg_type = SCM_RIGHTS,
-                                            .cmsg_len = CMSG_LEN(sizeof(int))}};
+                                            .cmsg_len = CMSG_LEN(count * sizeof(*fds))}};
     struct iovec part = {&message, sizeof(message)};
     struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
 
-    if (fd >= 0) {
-        memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof(fd));
+    if (count > 0) {
+        memcpy(CMSG_DATA(&ancillary.header), fds, count * sizeof(*fds));
         packet.msg_control = &ancillary;
-        packet.msg_controllen = sizeof(ancillary);
+        packet.msg_controllen = CMSG_SPACE(count * sizeof(*fds));
     }
     return sendmsg(control, &packet, MSG_NOSIGNAL) == (ssize_t)sizeof(message);
+}
+
+bool handshake_send(int control, enum message_kind kind, int value, int fd)
+{
+    return handshake_send_several(control, kind, value, &fd, fd >= 0);
 }
 
 void handshake_fail(int control, const struct err *err)
@@ -36,7 +43,8 @@ void handshake_fail(int control, const struct err *err)
     (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
 }
 
-ssize_t handshake_receive(int control, void *packet, size_t size, int flags, int *fd)
+ssize_t handshake_receive_several(int control, void *packet, size_t size, int flags,
+                                  int fds[HANDSHAKE_FDS_MAX])
 {
     union ancillary ancillary;
     struct iovec part = {packet, size};
@@ -51,9 +59,24 @@ ssize_t handshake_receive(int control, void *packet, size_t size, int flags, int
         n = recvmsg(control, &message, flags | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     header = n >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    *fd = -1;
-    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(fd, CMSG_DATA(header), sizeof(int));
+    for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
+        fds[i] = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len <= CMSG_LEN(HANDSHAKE_FDS_MAX * sizeof(int)))
+        memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    return n;
+}
+
+ssize_t handshake_receive(int control, void *packet, size_t size, int flags, int *fd)
+{
+    int fds[HANDSHAKE_FDS_MAX];
+    ssize_t n = handshake_receive_several(control, packet, size, flags, fds);
+
+    *fd = fds[0];
+    for (size_t i = 1; i < HANDSHAKE_FDS_MAX; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
     return n;
 }
 

@@ -78,6 +78,29 @@ static void take_exit(struct cell *cell, int status)
     cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The command's terminal: its input as well. */
+static void take_terminal(struct cell *cell, int *fd)
+{
+    close_fd(cell->pipes.in);
+    close_fd(cell->pipes.out);
+    cell->pipes.out = TAKE_FD(*fd);
+    cell->pipes.in = cell->spec->pass_stdin ? fcntl(cell->pipes.out, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
+/* The first process is alone in its cell. */
+static bool take_stay(struct cell *cell, enum cell_event *event)
+{
+    const struct itimerspec never = {.it_value.tv_sec = 0};
+
+    if (!cell->spec->stays)
+        return false;
+    timerfd_settime(cell->clock, 0, &never, NULL);
+    cell->record.stays = true;
+    cell->record.oom_killed = cgroup_oom_killed(&cell->cgroup);
+    *event = CELL_ENDED;
+    return true;
+}
+
 /*
  * The marker of a volatile overlay, which goes with the rest in any case: removed while the command
  * starts, since that takes its time on some disks. Where the caller may not, it waits.
@@ -91,6 +114,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
 {
     union message_packet packet;
     struct message message;
+    struct err ignored;
     autofd fd = -1;
     ssize_t n = handshake_receive_packet(cell->control, &packet, &fd);
 
@@ -104,6 +128,11 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     case MESSAGE_READY:
         remove_marker(cell);
         cell->record.output = TAKE_FD(fd);
+        cell->runs = true;
+        *event = cell->spec->terminal ? CELL_NOTHING : CELL_READY;
+        return true;
+    case MESSAGE_STREAMS:
+        take_terminal(cell, &fd);
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:
@@ -135,10 +164,17 @@ static bool take_message(struct cell *cell, enum cell_event *event)
     case MESSAGE_EXITED:
         take_exit(cell, message.value);
         *event = CELL_EXITED;
-        return true;
+        /* In a cell that stays, what the command left may not let itself be killed. */
+        return !cell->spec->stays || set_clock(cell, &ignored);
+    case MESSAGE_STAYS:
+        return take_stay(cell, event);
     case MESSAGE_TREE:
     case MESSAGE_MAPPED:
     case MESSAGE_START:
+    case MESSAGE_END:
+    case MESSAGE_ENTER:
+    case MESSAGE_SIGNAL:
+    case MESSAGE_LOOK:
         break;
     }
     return false;
@@ -151,6 +187,7 @@ static struct cell_ends native_ends(struct cell *cell)
         .in = TAKE_FD(cell->pipes.in),
         .out = cell->pipes.out,
         .err = cell->pipes.err,
+        .entry = cell->control,
         .leader = cell->pid,
     };
 }
@@ -160,13 +197,25 @@ static const struct exit_record *native_exit_record(const struct cell *cell)
     return &cell->record;
 }
 
-static bool native_signal(struct cell *cell, int signal, struct err *err)
+static bool send_signal(struct cell *cell, int signal, struct err *err)
 {
     if (syscall(SYS_pidfd_send_signal, cell->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
         return failed(err, "signal the cell");
     if (signal != SIGKILL || cell->killed)
         return true;
     cell->killed = true;
+    return set_clock(cell, err);
+}
+
+static bool native_signal(struct cell *cell, int signal, struct err *err)
+{
+    bool ends_step = signal == SIGKILL && cell->spec->stays && cell->runs && !cell->ending;
+
+    if (!ends_step)
+        return send_signal(cell, signal, err);
+    /* A cell that is gone shows itself. */
+    (void)!handshake_send(cell->control, MESSAGE_END, 0, -1);
+    cell->ending = true;
     return set_clock(cell, err);
 }
 
@@ -177,8 +226,7 @@ static bool await_end(struct cell *cell, struct err *err)
         return true;
     cell->awaited = true;
     wait_no_more(cell, cell->control);
-    return native_signal(cell, SIGKILL, err) &&
-           native_wait_for(cell, cell->pidfd, FROM_PROCESS, err);
+    return send_signal(cell, SIGKILL, err) && native_wait_for(cell, cell->pidfd, FROM_PROCESS, err);
 }
 
 static bool begin_cleaning(struct cell *cell, enum cell_event *event, struct err *err);
@@ -352,6 +400,9 @@ static bool after_a_while(struct cell *cell, enum cell_event *event, struct err 
 
     if (read(cell->clock, &times, sizeof(times)) < 0)
         return true;
+    /* What was to stay, and in which something of the step does not end. */
+    if (!cell->ended && !cell->awaited && cell->spec->stays)
+        return await_end(cell, err);
     if (!cell->ended)
         return take_end(cell, event, err);
     if (cell->tidy.child > 0 && !tidy_goes_on(&cell->tidy))

@@ -44,6 +44,8 @@ struct cell {
     int events;     /* epoll: what the caller polls */
     int clock;      /* timerfd; -1 until something is waited for that may not come */
     int keeper_end; /* pidfd of the keeper */
+    bool runs;   /* the first process is stepcell-init, or about to be */
+    bool ending; /* it was told to end the step, and to stay */
     bool killed, awaited, ended, cleaning;
     bool stuck; /* the kernel does not let its processes end */
     struct tidy tidy;

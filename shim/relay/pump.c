@@ -13,8 +13,9 @@
 #include "base/cleanup.h"
 
 #define SPLICE_MAX     (1 << 20)
-#define TURNS          8   /* moves before the other descriptors get their turn */
-#define TERMINAL_CHUNK 256 /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
+#define TURNS          8      /* moves before the other descriptors get their turn */
+#define TERMINAL_HOLDS 131072 /* bytes, at the most: twice what the kernel's tty_buffer.c has */
+#define TERMINAL_CHUNK 256    /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
 
 enum move {
     MOVED,
@@ -423,7 +424,10 @@ bool pump_finish(struct pump *pump, struct err *err)
 {
     int waiting = 0;
 
-    if (!pump->finishing && ioctl(pump->ends.from, FIONREAD, &waiting) == 0)
+    /* A terminal's driver has more than it counts: there, what it does not give is its end. */
+    if (!pump->finishing && isatty(pump->ends.from))
+        pump->left = TERMINAL_HOLDS;
+    else if (!pump->finishing && ioctl(pump->ends.from, FIONREAD, &waiting) == 0)
         pump->left = (size_t)waiting;
     pump->finishing = true;
     return !pump->loop || pump->ended || ready(pump, 0, err);

@@ -3,31 +3,42 @@
  * command with the step's user, capabilities and limits, forwards signals to the command's process
  * group, reaps whatever becomes its child, and when the command ends reports its status, names what
  * it left running and ends, upon which the kernel kills every other process of the pid namespace.
+ * A cell that stays it keeps instead, after it has killed what was left. Meanwhile and then it lets
+ * visitors in (visitors.h).
  *
  * It prints nothing: what there is to say goes over the control socket (handshake.h).
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "runtime/confine/caps.h"
 #include "runtime/confine/landlock.h"
-#include "runtime/confine/seccomp_install.h"
-#include "runtime/native/handshake.h"
+#include "runtime/native/init/visitors.h"
 
-#define LEFT_MAX     32  /* processes that are named */
-#define INIT_FAILURE 125 /* its status is not looked at: contact lost is what counts */
+#define LEFT_MAX 32 /* processes that are named */
+
+struct init {
+    struct init_config config;
+    struct sock_filter filter[BPF_MAXINSNS];
+    volatile struct failure *failure; /* of the step's command */
+    struct visitors visitors;
+    int signals;   /* signalfd */
+    pid_t command; /* 0 when it has ended */
+    int status;
+    bool told;  /* stepcell knows the status */
+    bool alone; /* there is no other process */
+    bool stays; /* stepcell knows that, in a cell that stays */
+};
 
 static void tell(enum message_kind kind, int value, const char *name)
 {
@@ -37,67 +48,6 @@ static void tell(enum message_kind kind, int value, const char *name)
         memcpy(message.name, name, strnlen(name, sizeof(message.name) - 1));
     /* A stepcell that is gone takes the cell with it; there is nobody else to tell. */
     (void)!send(INIT_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL);
-}
-
-/* Becomes the step's user in a session of its own; false with errno. */
-static bool become_user(const struct init_config *config)
-{
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-
-    for (int i = 1; i < NSIG; i++)
-        sigaction(i, &plain, NULL);
-    return setsid() >= 0 && caps_bound(config->bounding) &&
-           (!config->can_set_groups || setgroups(config->group_count, config->groups) == 0) &&
-           /* A single id is the caller's own already. */
-           setresgid(config->gid, config->gid, config->gid) == 0 &&
-           setresuid(config->uid, config->uid, config->uid) == 0 && caps_set(config->caps);
-}
-
-/* Last: they are the command's, and what came before could have hit them. */
-static bool limit(const struct init_config *config)
-{
-    for (uint32_t i = 0; i < config->rlimit_count; i++) {
-        const struct init_rlimit *one = &config->rlimits[i];
-        const struct rlimit value = {.rlim_cur = one->soft, .rlim_max = one->hard};
-
-        if (setrlimit((int)one->resource, &value) < 0)
-            return false;
-    }
-    return true;
-}
-
-/*
- * Why the command's process did not become the command: in memory that it shares with pid 1, since
- * a seccomp filter may allow it neither to send nor to exit. `kind` is 0 while there is nothing.
- */
-struct failure {
-    enum message_kind kind;
-    int number; /* errno */
-};
-
-_Noreturn static void give_up(volatile struct failure *failure, enum message_kind kind)
-{
-    failure->number = errno;
-    failure->kind = kind;
-    syscall(SYS_exit_group, INIT_FAILURE);
-    __builtin_trap();
-}
-
-_Noreturn static void run_command(const struct init_config *config,
-                                  const struct sock_filter *filter, char *const *argv,
-                                  volatile struct failure *failure)
-{
-    sigset_t none;
-
-    if (!become_user(config) || !limit(config))
-        give_up(failure, MESSAGE_INIT_FAILED);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    /* Last: a profile need not allow what this program does. */
-    if (config->filter_count && !seccomp_install(filter, config->filter_count))
-        give_up(failure, MESSAGE_FILTER_FAILED);
-    execvp(argv[0], argv);
-    give_up(failure, MESSAGE_EXEC_FAILED);
 }
 
 static bool is_number(const char *text)
@@ -127,7 +77,7 @@ static void name_process(const char *pid)
     tell(MESSAGE_LEFT_RUNNING, 0, name);
 }
 
-static void name_left_running(void)
+static void name_left_running(const struct init *init)
 {
     DIR *proc;
     struct dirent *entry;
@@ -138,7 +88,7 @@ static void name_left_running(void)
         return;
     while (count < LEFT_MAX && (entry = readdir(proc))) {
         if (!is_number(entry->d_name) || strcmp(entry->d_name, "1") == 0 ||
-            strlen(entry->d_name) > 12)
+            strlen(entry->d_name) > 12 || visitors_have(&init->visitors, atoi(entry->d_name)))
             continue;
         name_process(entry->d_name);
         count++;
@@ -146,92 +96,172 @@ static void name_left_running(void)
     closedir(proc);
 }
 
-/* Reaps everything that has ended; true with the command's status once that is among it. */
-static bool reap(pid_t command, int *status)
+/* Reaps everything that has ended. */
+static void reap(struct init *init)
 {
-    bool ended = false;
-    int one;
+    int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &one, WNOHANG)) > 0) {
-        if (pid != command)
-            continue;
-        *status = one;
-        ended = true;
-    }
-    return ended;
-}
-
-static bool control_has_ended(void)
-{
-    char byte;
-
-    return recv(INIT_CONTROL_FD, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/* From now on SIGIO tells that the control socket has ended. */
-static bool watch_control(void)
-{
-    return fcntl(INIT_CONTROL_FD, F_SETOWN, getpid()) == 0 &&
-           fcntl(INIT_CONTROL_FD, F_SETFL, O_ASYNC) == 0 && !control_has_ended();
-}
-
-static int supervise(pid_t command, const volatile struct failure *failure)
-{
-    sigset_t all;
-    int status = 0;
-
-    sigfillset(&all);
-    for (;;) {
-        siginfo_t info;
-
-        if (sigwaitinfo(&all, &info) < 0)
-            continue;
-        if (info.si_signo == SIGIO && control_has_ended())
-            return INIT_FAILURE;
-        if (info.si_signo != SIGCHLD) {
-            /*
-             * The group is not there before the command's setsid(); what it gets until then waits.
-             */
-            if (kill(-command, info.si_signo) < 0)
-                kill(command, info.si_signo);
-            continue;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == init->command) {
+            init->status = status;
+            init->command = 0;
+        } else {
+            visitors_end(&init->visitors, pid, status);
         }
-        if (!reap(command, &status))
-            continue;
-        if (failure->kind)
-            tell(failure->kind, failure->number, NULL);
-        name_left_running();
-        tell(MESSAGE_EXITED, status, NULL);
-        /* For who sees nothing else of it: a container's daemon. */
-        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    init->alone = pid < 0;
+}
+
+static void take_signals(struct init *init)
+{
+    struct signalfd_siginfo info;
+
+    while (read(init->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        int number = (int)info.ssi_signo;
+
+        /* The group is not there before the command's setsid(); what it gets until then waits. */
+        if (number == SIGCHLD)
+            reap(init);
+        else if (init->command > 0 && kill(-init->command, number) < 0)
+            kill(init->command, number);
     }
 }
 
-static bool read_config(struct init_config *config, struct sock_filter filter[BPF_MAXINSNS])
+static void take_visitor(struct init *init, const int fds[HANDSHAKE_FDS_MAX])
 {
+    /* Whoever came between the end of the step and the kept cell would be killed with the rest. */
+    if (fds[1] >= 0 && init->told == init->stays) {
+        visitors_admit(&init->visitors, &init->config, init->filter, fds[0], fds[1]);
+        return;
+    }
+    for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+}
+
+/* False when stepcell is gone. */
+static bool take_message(struct init *init)
+{
+    int fds[HANDSHAKE_FDS_MAX];
+    struct message message;
+    ssize_t n =
+        handshake_receive_several(INIT_CONTROL_FD, &message, sizeof(message), MSG_DONTWAIT, fds);
+
+    if (n < 0 && errno == EAGAIN)
+        return true;
+    if (n != (ssize_t)sizeof(message))
+        return false;
+    if (message.kind == MESSAGE_ENTER)
+        take_visitor(init, fds);
+    else if (message.kind == MESSAGE_END)
+        kill(-1, SIGKILL);
+    return true;
+}
+
+/* The step has ended. */
+static void report(struct init *init)
+{
+    init->told = true;
+    if (init->failure->kind)
+        tell(init->failure->kind, init->failure->number, NULL);
+    name_left_running(init);
+    tell(MESSAGE_EXITED, init->status, NULL);
+}
+
+/* Nothing of the step is in a cell that stays. */
+static void clear(struct init *init)
+{
+    kill(-1, SIGKILL);
+    reap(init);
+}
+
+static int supervise(struct init *init)
+{
+    enum { CONTROL, SIGNALS, VISITORS };
+    struct pollfd polled[VISITORS + VISITORS_MAX] = {
+        [CONTROL] = {INIT_CONTROL_FD, POLLIN, 0},
+        [SIGNALS] = {init->signals, POLLIN, 0},
+    };
+
+    for (;;) {
+        visitors_watch(&init->visitors, polled + VISITORS);
+        if (poll(polled, VISITORS + VISITORS_MAX, -1) < 0)
+            continue;
+        if (polled[CONTROL].revents && !take_message(init))
+            return INIT_FAILURE;
+        if (polled[SIGNALS].revents)
+            take_signals(init);
+        visitors_hear(&init->visitors, polled + VISITORS);
+        if (init->command == 0 && !init->told) {
+            report(init);
+            /* For who sees nothing else of it: a container's daemon. */
+            if (!init->config.stays)
+                return WIFSIGNALED(init->status) ? 128 + WTERMSIG(init->status)
+                                                 : WEXITSTATUS(init->status);
+            clear(init);
+        }
+        if (init->told && init->alone && !init->stays) {
+            init->stays = true;
+            tell(MESSAGE_STAYS, 0, NULL);
+        }
+    }
+}
+
+static bool read_config(struct init *init)
+{
+    struct init_config *config = &init->config;
     ssize_t size;
 
     if (read(INIT_CONFIG_FD, config, sizeof(*config)) != (ssize_t)sizeof(*config) ||
         config->filter_count > BPF_MAXINSNS)
         return false;
-    size = (ssize_t)(config->filter_count * sizeof(*filter));
-    return read(INIT_CONFIG_FD, filter, (size_t)size) == size && close(INIT_CONFIG_FD) == 0;
+    size = (ssize_t)(config->filter_count * sizeof(*init->filter));
+    return read(INIT_CONFIG_FD, init->filter, (size_t)size) == size && close(INIT_CONFIG_FD) == 0;
+}
+
+/* What is shared with children, and what is heard of them. */
+static bool prepare(struct init *init)
+{
+    size_t size = (VISITORS_MAX + 1) * sizeof(*init->failure);
+    struct failure *failures =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    sigset_t all;
+
+    if (failures == MAP_FAILED)
+        return false;
+    init->failure = failures;
+    init->visitors.failures = failures + 1;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    init->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    return init->signals >= 0;
+}
+
+static bool start_command(struct init *init, char **argv)
+{
+    const struct command command = {
+        .config = &init->config,
+        .filter = init->filter,
+        .argv = argv,
+        .streams = init->config.terminal ? STREAMS_TERMINAL : STREAMS_THERE,
+        .size = init->config.size,
+        .socket = INIT_CONTROL_FD,
+        .failure = init->failure,
+    };
+
+    init->command = fork();
+    if (init->command == 0)
+        command_run(&command);
+    return init->command > 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct sock_filter filter[BPF_MAXINSNS];
-    struct init_config config;
-    struct failure *failure;
-    sigset_t all;
-    pid_t command;
+    static struct init init;
 
-    if (argc < 2 || !read_config(&config, filter))
-        return INIT_FAILURE;
-    failure =
-        mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (failure == MAP_FAILED)
+    if (argc < 2 || !read_config(&init) || !prepare(&init))
         return INIT_FAILURE;
     fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     /* The command can neither trace this process nor open what it has open (CVE-2016-9962). */
@@ -240,25 +270,18 @@ int main(int argc, char **argv)
     /*
      * Before the command starts, so that it and all others of the cell reach each other's sockets.
      */
-    if (config.scope_sockets && !landlock_scope_sockets()) {
+    if (init.config.scope_sockets && !landlock_scope_sockets()) {
         tell(MESSAGE_INIT_FAILED, errno, NULL);
         return INIT_FAILURE;
     }
-    umask(config.umask);
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    if (config.ends_with_control && !watch_control())
-        return INIT_FAILURE;
-    command = fork();
-    if (command < 0) {
+    umask(init.config.umask);
+    if (!start_command(&init, argv + 1)) {
         tell(MESSAGE_INIT_FAILED, errno, NULL);
         return INIT_FAILURE;
     }
-    if (command == 0)
-        run_command(&config, filter, argv + 1, failure);
     /* The streams are the command's: held here, they would not end with it. */
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
-    return supervise(command, failure);
+    return supervise(&init);
 }

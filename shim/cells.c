@@ -1,0 +1,85 @@
+#include "shim/cells.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "runtime/native/handshake.h"
+#include "shim/command.h"
+#include "shim/door.h"
+
+void found_cell_release(struct found_cell *cell)
+{
+    close_fd(cell->door);
+    json_decref(cell->facts);
+    free(cell->scratch);
+    *cell = FOUND_CELL_INIT;
+}
+
+struct round {
+    const char *store;
+    bool (*each)(void *data, struct found_cell *cell);
+    void *data;
+};
+
+static bool look_at(void *data, int cells, const char *name)
+{
+    const struct round *round = data;
+    autocell cell = FOUND_CELL_INIT;
+    autofd place = openat(cells, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    cell.door = place < 0 ? -1 : door_knock(place);
+    cell.facts = cell.door < 0 ? NULL : door_look(cell.door);
+    cell.scratch = text_printf("%s/cells/%s", round->store, name);
+    return !json_is_object(cell.facts) || !cell.scratch || round->each(round->data, &cell);
+}
+
+void cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data)
+{
+    struct round round = {store, each, data};
+    autofd dir = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    file_each_entry(dir, "cells", look_at, &round);
+}
+
+struct search {
+    const char *id;
+    struct found_cell *cell;
+};
+
+static bool is_it(void *data, struct found_cell *cell)
+{
+    struct search *search = data;
+    const char *id = json_text(cell->facts, "id");
+
+    if (!id || strcmp(id, search->id) != 0)
+        return true;
+    *search->cell = *cell;
+    *cell = FOUND_CELL_INIT;
+    return false;
+}
+
+bool cells_find(const char *store, const char *id, struct found_cell *cell)
+{
+    struct search search = {id, cell};
+
+    *cell = FOUND_CELL_INIT;
+    cells_each(store, is_it, &search);
+    return cell->door >= 0;
+}
+
+int cells_end(struct found_cell *cell)
+{
+    const struct timeval for_ever = {.tv_sec = 0};
+    struct err err;
+    char byte;
+
+    setsockopt(cell->door, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever));
+    if (handshake_send(cell->door, MESSAGE_END, 0, -1) && recv(cell->door, &byte, 1, 0) == 0)
+        return 0;
+    err_errno(&err, ERR_ENGINE_FAILED, "cannot end the cell");
+    return command_failed(&err);
+}

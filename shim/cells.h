@@ -1,0 +1,27 @@
+/* The cells of a store that run or are kept, as their doors tell of them (door.h). */
+#ifndef STEPCELL_SHIM_CELLS_H
+#define STEPCELL_SHIM_CELLS_H
+
+#include "base/json.h"
+
+struct found_cell {
+    int door;      /* a connection; -1 when there is no cell */
+    json_t *facts; /* what it says: see session_hold.c */
+    char *scratch; /* its directory */
+};
+
+#define FOUND_CELL_INIT ((struct found_cell){.door = -1})
+
+void found_cell_release(struct found_cell *cell);
+#define autocell CLEANUP(found_cell_release) struct found_cell
+
+/* Calls `each` for every cell, whose `cell` it may take over, until one call gives false. */
+void cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data);
+
+/* Finds the cell of the step `id`. */
+bool cells_find(const char *store, const char *id, struct found_cell *cell);
+
+/* Ends it, and waits until it is gone; the exit status of a command that does so. */
+int cells_end(struct found_cell *cell);
+
+#endif

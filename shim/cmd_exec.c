@@ -1,0 +1,308 @@
+/* `stepcell exec`: a command in a cell that runs or is kept (docs/design/keep-and-exec.md). */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/signals.h"
+#include "runtime/exec_failure.h"
+#include "runtime/image/store.h"
+#include "runtime/native/handshake.h"
+#include "shim/cells.h"
+#include "shim/commands.h"
+#include "shim/print.h"
+#include "shim/relay/pump.h"
+#include "shim/state/step_dir.h"
+#include "shim/terminal.h"
+
+struct visit {
+    const char *store, *id;
+    bool interactive, terminal;
+    char **words; /* the command */
+    size_t word_count;
+
+    struct loop loop;
+    struct loop_io io;
+    int socket; /* to pid 1 of the cell */
+    int streams[HANDSHAKE_FDS_MAX];
+    struct pump out, err, in;
+    struct terminal own;
+    struct exit_record record;
+    bool ended;
+};
+
+static bool check_terminal(const struct visit *visit, struct err *err)
+{
+    if (!visit->interactive || !visit->terminal || isatty(STDIN_FILENO))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
+    return err_hint(err, "leave -t out, or -i");
+}
+
+/* False with the exit status when there is nothing more to do. */
+static bool begin(int argc, char **argv, struct visit *visit, int *status)
+{
+    bool both = false;
+    const struct option_spec options[] = {
+        {.name = "--interactive",
+         .shorthand = "-i",
+         .flag = &visit->interactive,
+         .help = "pass stdin to the command"},
+        {.name = "--tty",
+         .shorthand = "-t",
+         .flag = &visit->terminal,
+         .help = "the command's streams are a terminal"},
+        {.name = "-it", .shorthand = "-ti", .flag = &both, .help = "both of them"},
+        OPTION("--store", "DIR", &visit->store, "the store that the step was started with"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell exec [OPTIONS] ID [--] COMMAND [ARG...]",
+        .about = "Runs a command in a cell that runs or is kept, with the confinement, user,\n"
+                 "environment and directory of its step, and ends with the command's exit status.\n"
+                 "ID is that of --id, or the one that the result and 'stepcell ps' tell.",
+        .missing = "a cell and a command are needed",
+        .words_min = 2,
+        .words_max = SIZE_MAX,
+        .options_first = true,
+        .options = options,
+    };
+    size_t words;
+
+    if (!command_begin(argc, argv, &command, &words, status))
+        return false;
+    visit->interactive = visit->interactive || both;
+    visit->terminal = visit->terminal || both;
+    visit->id = argv[0];
+    visit->words = argv + 1;
+    visit->word_count = words - 1;
+    if (words > 2 && strcmp(argv[1], "--") == 0) {
+        visit->words++;
+        visit->word_count--;
+    }
+    return true;
+}
+
+static bool find(const struct visit *visit, struct found_cell *cell, struct err *err)
+{
+    autofree char *store = store_path(visit->store, err);
+    const char *engine;
+
+    if (!store)
+        return false;
+    if (!step_id_is_good(visit->id) || !cells_find(store, visit->id, cell)) {
+        err_set(err, ERR_OPTION_INVALID, "no cell has the id '%s'", visit->id);
+        return err_hint(err, "'stepcell ps' lists those that run or are kept; --keep on-failure "
+                             "keeps the cell of a step that fails");
+    }
+    engine = json_text(cell->facts, "engine");
+    if (engine && strcmp(engine, "native") == 0)
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the engine '%s' lets no further command into a cell",
+            engine ? engine : "?");
+    return err_hint(err, "use --engine native, or the exec of that engine");
+}
+
+static bool add_text(struct buf *request, const char *text)
+{
+    return buf_append(request, text, strlen(text) + 1);
+}
+
+/* In memory that pid 1 of the cell reads. */
+static int write_request(const struct visit *visit, struct err *err)
+{
+    const char *type = getenv("TERM");
+    struct enter_request head = {.argument_count = (uint32_t)visit->word_count,
+                                 .variable_count = visit->terminal,
+                                 .terminal = visit->terminal,
+                                 .pass_stdin = visit->interactive};
+    autofree char *term = text_printf("TERM=%s", type ? type : TERMINAL_TYPE);
+    autobuf request = BUF_INIT(ENTER_SIZE_MAX);
+    autofd fd = memfd_create("enter", MFD_CLOEXEC);
+    bool ok;
+
+    terminal_look(&head.size.rows, &head.size.columns);
+    ok = buf_append(&request, &head, sizeof(head));
+    for (size_t i = 0; i < visit->word_count; i++)
+        ok = ok && add_text(&request, visit->words[i]);
+    ok = ok && (!visit->terminal || (term && add_text(&request, term)));
+    if (!ok)
+        err_set(err, ERR_OPTION_INVALID, "the command is too long");
+    else if (fd < 0 || !file_write_all(fd, request.data, request.len))
+        err_errno(err, ERR_ENGINE_FAILED, "cannot hand the command to the cell");
+    else
+        return TAKE_FD(fd);
+    return -1;
+}
+
+static bool knock(struct visit *visit, const struct found_cell *cell, struct err *err)
+{
+    autofd request = write_request(visit, err), other = -1;
+    int ends[2], fds[2];
+
+    if (request < 0)
+        return false;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a socket");
+    visit->socket = ends[0];
+    other = ends[1];
+    fds[0] = request;
+    fds[1] = other;
+    return handshake_send_several(cell->door, MESSAGE_ENTER, 0, fds, 2) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot reach the cell");
+}
+
+static void check_done(struct visit *visit)
+{
+    if (visit->ended && visit->out.ended && visit->err.ended)
+        loop_stop(&visit->loop);
+}
+
+static void output_done(void *data)
+{
+    check_done(data);
+}
+
+static void input_done(void *data)
+{
+    struct visit *visit = data;
+
+    visit->streams[2] = close_fd(visit->streams[2]);
+}
+
+static bool start_pumps(struct visit *visit, struct err *err)
+{
+    int *streams = visit->streams;
+    const struct pump_ends out = {
+        .from = streams[0], .to = STDOUT_FILENO, .done = output_done, .data = visit};
+    const struct pump_ends errors = {
+        .from = streams[1], .to = STDERR_FILENO, .done = output_done, .data = visit};
+    struct pump_ends in = {
+        .from = STDIN_FILENO, .to_is_input = true, .done = input_done, .data = visit};
+
+    if (visit->terminal && visit->interactive) {
+        streams[2] = fcntl(streams[0], F_DUPFD_CLOEXEC, 3);
+        terminal_make_raw(&visit->own, STDIN_FILENO);
+    }
+    in.to = streams[2];
+    for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++) {
+        if (streams[i] >= 0 && fcntl(streams[i], F_SETFL, O_NONBLOCK) < 0)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare the streams");
+    }
+    visit->out.ended = false;
+    visit->err.ended = streams[1] < 0;
+    return pump_start(&visit->out, &visit->loop, &out, err) &&
+           (streams[1] < 0 || pump_start(&visit->err, &visit->loop, &errors, err)) &&
+           (streams[2] < 0 || pump_start(&visit->in, &visit->loop, &in, err));
+}
+
+static bool end_visit(struct visit *visit, struct err *err)
+{
+    visit->ended = true;
+    loop_remove(&visit->loop, &visit->io);
+    terminal_restore(&visit->own);
+    if (!pump_finish(&visit->out, err) || !pump_finish(&visit->err, err))
+        return false;
+    check_done(visit);
+    return true;
+}
+
+static bool take_status(struct visit *visit, int status)
+{
+    visit->record.kind = WIFSIGNALED(status) ? EXIT_SIGNAL : EXIT_STATUS;
+    visit->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+    return true;
+}
+
+static bool hear(void *data, uint32_t events, struct err *err)
+{
+    struct visit *visit = data;
+    int fds[HANDSHAKE_FDS_MAX];
+    struct message message;
+    ssize_t n =
+        handshake_receive_several(visit->socket, &message, sizeof(message), MSG_DONTWAIT, fds);
+
+    (void)events;
+    if (n < 0 && errno == EAGAIN)
+        return true;
+    if (n != (ssize_t)sizeof(message)) {
+        visit->record.kind = EXIT_UNKNOWN;
+        err_set(&visit->record.error, ERR_ENGINE_FAILED, "the cell ended before the command did");
+        return end_visit(visit, err);
+    }
+    switch ((enum message_kind)message.kind) {
+    case MESSAGE_STREAMS:
+        memcpy(visit->streams, fds, sizeof(fds));
+        return start_pumps(visit, err);
+    case MESSAGE_EXITED:
+        take_status(visit, message.value);
+        break;
+    case MESSAGE_EXEC_FAILED:
+        exec_failure_take(visit->words[0], message.value, false, &visit->record);
+        break;
+    default:
+        visit->record.kind = EXIT_FAILED;
+        errno = message.value;
+        err_errno(&visit->record.error, ERR_ENGINE_FAILED, "the cell cannot start the command");
+    }
+    return end_visit(visit, err);
+}
+
+static bool on_signal(void *data, int signal, struct err *err)
+{
+    struct visit *visit = data;
+
+    (void)err;
+    if (visit->terminal && (signal == SIGWINCH || signal == SIGCONT)) {
+        if (visit->own.raw)
+            terminal_make_raw(&visit->own, STDIN_FILENO);
+        terminal_pass_size(visit->streams[0]);
+    } else {
+        (void)!handshake_send(visit->socket, MESSAGE_SIGNAL, signal, -1);
+    }
+    return true;
+}
+
+static bool follow_visit(struct visit *visit, struct err *err)
+{
+    bool ok;
+
+    visit->io = (struct loop_io){visit->socket, hear, visit};
+    visit->out.ended = visit->err.ended = true;
+    ok = loop_open(&visit->loop, err) && signals_watch(&visit->loop, on_signal, visit, err) &&
+         loop_add(&visit->loop, &visit->io, EPOLLIN, err) && loop_run(&visit->loop, err);
+    terminal_restore(&visit->own);
+    pump_close(&visit->out);
+    pump_close(&visit->err);
+    pump_close(&visit->in);
+    return ok;
+}
+
+static int status_of(const struct exit_record *record)
+{
+    if (record->error.code != ERR_NONE)
+        print_err(&record->error);
+    return record->kind == EXIT_STATUS   ? record->value
+           : record->kind == EXIT_SIGNAL ? 128 + record->value
+                                         : STATUS_FAILED;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+    struct visit visit = {.loop = LOOP_INIT, .socket = -1, .streams = {-1, -1, -1}};
+    autocell cell = FOUND_CELL_INIT;
+    struct err err = ERR_INIT;
+    int status;
+
+    if (!begin(argc, argv, &visit, &status))
+        return status;
+    /* What is open until the end is the process's. */
+    if (!check_terminal(&visit, &err) || !find(&visit, &cell, &err) ||
+        !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
+        return command_failed(&err);
+    return status_of(&visit.record);
+}

@@ -1,0 +1,160 @@
+/* Who comes to a cell while it runs, and the cell that is kept when its step has ended. */
+#include "shim/session.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "runtime/native/handshake.h"
+
+static json_t *masked_text(const struct session *session, const char *text)
+{
+    autofree char *masked = session_masked(session, text);
+
+    return masked ? json_bytes(masked, strlen(masked)) : json_null();
+}
+
+static json_t *command_json(const struct session *session)
+{
+    json_t *command = json_array();
+
+    for (size_t i = 0; i < session->spec.argv.count; i++)
+        json_array_append_new(command, masked_text(session, session->spec.argv.items[i]));
+    return command;
+}
+
+static json_t *facts(void *data)
+{
+    const struct session *session = data;
+    const struct result *result = &session->result;
+    bool kept = result->kept_until[0];
+    char started[CLOCK_TEXT_MAX];
+    json_t *json;
+
+    clock_text(&session->started, started);
+    json = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:i}", "id", session->id, "state",
+        kept ? "kept" : "running", "engine", session->engine->name, "image",
+        masked_text(session, session->reference.name), "command", command_json(session), "started",
+        started, "until", kept ? json_string(result->kept_until) : json_null(), "outcome",
+        kept ? json_string(result_outcome_text(result->outcome)) : json_null(), "exit_code",
+        kept ? json_integer(result->exit_code) : json_null(), "supervisor", (int)getpid());
+    /* A command without an end is not told. */
+    if (json && json_dumpb(json, NULL, 0, 0) > DOOR_FACTS_MAX / 2)
+        json_object_set_new(json, "command", json_array());
+    return json;
+}
+
+static void enter(void *data, const int *fds, size_t count)
+{
+    const struct session *session = data;
+
+    if (session->ends.entry >= 0)
+        (void)!handshake_send_several(session->ends.entry, MESSAGE_ENTER, 0, fds, count);
+}
+
+static void end(void *data)
+{
+    (void)data;
+    /* Heard by the loop, as from anybody. */
+    kill(getpid(), SIGTERM);
+}
+
+void session_open_door(struct session *session)
+{
+    const struct door_keeper keeper = {facts, enter, end, session};
+    struct err err;
+
+    clock_gettime(CLOCK_REALTIME, &session->started);
+    if (!door_open(&session->door, session->scratch.lock, &session->loop, &keeper, &err))
+        session_note(session, "nobody can enter the cell: %s", err.message);
+}
+
+bool session_keeps(const struct session *session)
+{
+    const struct result *result = &session->result;
+    bool failed = session->timed_out || result->outcome != OUTCOME_EXITED || result->exit_code != 0;
+
+    return session->engine->exit_record(session->cell)->stays && !session->canceled &&
+           (session->options.keep == KEEP_ALWAYS || failed);
+}
+
+void session_keep(struct session *session)
+{
+    struct result *result = &session->result;
+    uint64_t ms = session->options.keep_for_ms;
+    struct timespec until;
+    autofree char *text = NULL;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    clock_text(&until, result->kept_until);
+    text = text_printf("the cell, which is kept until %s", result->kept_until);
+    if (text)
+        strv_add(&result->left, text);
+    result->cleanup_verified = false;
+    session->deadline = clock_now() + (int64_t)ms * NS_PER_MS;
+    session_note(session,
+                 "the cell is kept until %s: 'stepcell exec -it %s -- sh' enters it, 'stepcell "
+                 "cancel %s' ends it",
+                 result->kept_until, session->id, session->id);
+}
+
+static bool kept_cell_moves(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    enum cell_event event;
+
+    (void)events;
+    if (!session->engine->handle(session->cell, &event, err))
+        return false;
+    if (event == CELL_ENDED)
+        loop_stop(&session->loop);
+    return true;
+}
+
+static bool deadline_is_over(void *data, struct err *err)
+{
+    struct session *session = data;
+
+    (void)err;
+    loop_stop(&session->loop);
+    return true;
+}
+
+/* Nothing of the caller's is held for the sake of a cell, and nobody waits for its end. */
+static void detach(struct session *session)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; null >= 0 && fd <= STDERR_FILENO; fd++)
+        dup2(null, fd);
+    close_fd(null);
+    (void)!chdir("/");
+    result_close(&session->result_place);
+    session->events.target = NULL;
+    session->events.log = close_fd(session->events.log);
+    sink_close(&session->target);
+    /* Whoever wants to forget the step does not wait for the cell. */
+    step_dir_close(&session->dir);
+}
+
+void session_hold(struct session *session)
+{
+    struct loop_timer deadline = {.fire = deadline_is_over, .data = session};
+    int64_t left = session->deadline - clock_now();
+    struct err ignored;
+
+    detach(session);
+    session->holding = true;
+    session->cell_io = (struct loop_io){session->ends.events, kept_cell_moves, session};
+    loop_set_timer(&session->loop, &deadline, left > 0 ? (uint64_t)(left / NS_PER_MS) : 0);
+    if (loop_add(&session->loop, &session->cell_io, EPOLLIN, &ignored))
+        (void)!loop_run(&session->loop, &ignored);
+    session->holding = false;
+    loop_clear_timer(&session->loop, &deadline);
+    session_clean_up(session);
+}
