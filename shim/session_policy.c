@@ -318,15 +318,16 @@ static json_t *audit_json(const struct session *session, const struct err *refus
     if (session->specs && !find_sources(session, &room, &ignored))
         return NULL;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i, s:s, s:{s:o, s:s?, s:s?, s:s}, s:o, s:O, s:o, "
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i, s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, "
+        "s:o, "
         "s:s, s:o, s:o, s:o, s:o}",
         "schema", AUDIT_SCHEMA, "time", now, "step", session->id, "decision",
         refused ? "refused" : "allowed", "uid", (json_int_t)getuid(), "gid", (json_int_t)getgid(),
         "login_uid", login_uid(), "pid", (int)getpid(), "engine", session_engine(session)->name,
         "image", "reference", short_text(session, session->reference.name), "digest",
         session->name.digest, "manifest_digest", session->name.manifest_digest, "platform",
-        session->platform_text, "policy", policy_verdict_json(&session->verdict), "signatures",
-        session->signatures, "user",
+        session->platform_text, "lock", short_text(session, session->lock_entry), "policy",
+        policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
         session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid, "gid",
                                         (json_int_t)session->user.gid)
                             : json_null(),

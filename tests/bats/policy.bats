@@ -101,6 +101,34 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=root each_caller pinned
 }
 
+@test "a lock file counts where the policy lists it, and nowhere else" {
+    locked() {
+        local lock
+        start_registry
+        push "oci:$IMAGES/busybox:latest" locked:1
+        IMAGE=$REGISTRY/locked:1 lock=$POLICY_DIR/stepcell.lock
+        governed "$STEPCELL" lock add --lock "$lock" "$IMAGE"
+        cp "$lock" ../stepcell.lock
+        pinned_by() {
+            policy "$(jq -nc --arg how "$1" --arg lock "$2" '{locks: [$lock],
+                images: [{match: "**", action: "allow", pinned: $how}]}')"
+        }
+        for how in lock digest; do
+            pinned_by "$how" "$POLICY_DIR/*.lock"
+            assert_denied image.unpinned 'images[0]'
+            allowed --lock "$lock"
+            assert_match "$(result_field .image.lock)" "?*"
+            assert_denied policy.denied locks --lock "$(realpath ..)/stepcell.lock"
+            # The same file by another way is the file that it is.
+            ln -sf "$lock" ../link.lock
+            allowed --lock "$(realpath ..)/link.lock"
+            rm ../link.lock
+        done
+        stop_registry
+    }
+    CALLERS=root each_caller locked
+}
+
 @test "networks, capabilities, limits, users, entrypoints and profiles are what the policy says" {
     rest() {
         local wider
