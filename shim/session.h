@@ -109,10 +109,11 @@ struct session {
 
     struct cell_ends ends;
     bool running, exited, ended, cleaning, timed_out;
-    int64_t asked_at;         /* clock_now() of the last SIGINT or SIGTERM, or 0 */
-    bool killed, given_up;    /* SIGKILL was sent; who called does not wait for its effect */
-    int canceled;             /* the signal that asked for it, or 0 */
-    struct door door;         /* while there is a cell that has run */
+    int64_t asked_at;      /* clock_now() of the last SIGINT or SIGTERM, or 0 */
+    bool killed, given_up; /* SIGKILL was sent; who called does not wait for its effect */
+    int canceled;          /* the signal that asked for it, or 0 */
+    struct door door;      /* while there is a cell that has run */
+    struct loop_timer door_time;
     struct terminal terminal; /* the caller's, of a command with one of its own */
     struct timespec started;
     int64_t deadline; /* clock_now() at which a kept cell ends; 0: there is none */
@@ -297,7 +298,7 @@ bool session_read_output(struct session *session, struct buf *text, bool *too_lo
 /* Cancellation before there is a cell: true, with err, when a signal asked for it. */
 bool session_is_canceled(const struct session *session, struct err *err);
 
-/* Lets others ask for the cell, and come in. Without it the step is the same. */
+/* Lets others ask for the cell, and come in, in a moment. Without it the step is the same. */
 void session_open_door(struct session *session);
 
 /* Whether the cell, whose step has ended, is to be kept; and that it is. */

@@ -413,6 +413,7 @@ void session_clean_up(struct session *session)
     struct err err = ERR_INIT;
 
     strv_release(left);
+    loop_clear_timer(&session->loop, &session->door_time);
     if (session->cell) {
         loop_remove(&session->loop, &session->cell_io);
         if (!session->given_up && !clean_cell(session, &err))

@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "runtime/native/handshake.h"
 
+#define DOOR_MS 50 /* after the command runs: nobody comes to a shorter step, and it pays nothing */
+
 static json_t *masked_text(const struct session *session, const char *text)
 {
     autofree char *masked = session_masked(session, text);
@@ -63,14 +65,29 @@ static void end(void *data)
     kill(getpid(), SIGTERM);
 }
 
-void session_open_door(struct session *session)
+static void open_door(struct session *session)
 {
     const struct door_keeper keeper = {facts, enter, end, session};
     struct err err;
 
-    clock_gettime(CLOCK_REALTIME, &session->started);
+    if (session->door.loop)
+        return;
     if (!door_open(&session->door, session->scratch.lock, &session->loop, &keeper, &err))
         session_note(session, "nobody can enter the cell: %s", err.message);
+}
+
+static bool open_now(void *data, struct err *err)
+{
+    (void)err;
+    open_door(data);
+    return true;
+}
+
+void session_open_door(struct session *session)
+{
+    clock_gettime(CLOCK_REALTIME, &session->started);
+    session->door_time = (struct loop_timer){.fire = open_now, .data = session};
+    loop_set_timer(&session->loop, &session->door_time, DOOR_MS);
 }
 
 bool session_keeps(const struct session *session)
@@ -97,6 +114,7 @@ void session_keep(struct session *session)
         strv_add(&result->left, text);
     result->cleanup_verified = false;
     session->deadline = clock_now() + (int64_t)ms * NS_PER_MS;
+    open_door(session);
     session_note(session,
                  "the cell is kept until %s: 'stepcell exec -it %s -- sh' enters it, 'stepcell "
                  "cancel %s' ends it",

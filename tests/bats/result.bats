@@ -13,7 +13,8 @@ SHAPE='
     and (.phases | all(.[]; (.name | IN("resolve", "pull", "unpack", "plan", "create", "start", "run",
             "drain", "cleanup")) and (.ms | type == "number") and .ms >= 0
         and (.start | test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$"))))
-    and (.cleanup.verified | type == "boolean") and (.cleanup.left | type == "array")'
+    and (.cleanup.verified | type == "boolean") and (.cleanup.left | type == "array")
+    and (has("kept_until") and (.kept_until | type | IN("null", "string")))'
 
 shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null || { cat "$RESULT" && return 1; }; }
 

@@ -85,6 +85,11 @@ static void bad_command_lines_are_refused(void **state)
         {"--secret-file", "a b=/f", "image", "x"},
         {"--secret-file=a=/f", "--secret-file=a=/g", "image", "x"},
         {"--mask-file", "", "image", "x"},
+        {"--keep", "sometimes", "image", "x"},
+        {"--keep-for", "long", "image", "x"},
+        {"-t", "--id", "a", "image", "x"},
+        {"-t", "--engine", "docker", "image", "x"},
+        {"--keep=always", "--engine=podman", "image", "x"},
     };
     struct err err;
 
@@ -94,6 +99,26 @@ static void bad_command_lines_are_refused(void **state)
 
         assert_refused(parse(&options, &err, table[i]), ERR_OPTION_INVALID);
     }
+}
+
+static void a_cell_can_be_kept_and_opened(void **state)
+{
+    autooptions kept = RUN_OPTIONS_INIT, never = RUN_OPTIONS_INIT, shell = RUN_OPTIONS_INIT;
+    char *words[] = {"--shell", "zsh", "image", NULL};
+    struct err err;
+
+    (void)state;
+    assert_ok(PARSE(&kept, "-t", "--keep", "on-failure", "--keep-for", "90m", "image", "x"));
+    assert_int_equal(kept.keep, KEEP_ON_FAILURE);
+    assert_int_equal(kept.keep_for_ms, 5400000);
+    assert_true(kept.terminal);
+    assert_false(kept.interactive);
+    /* Whoever asks for the step again need not keep its cell. */
+    assert_null(json_object_get(kept.asked, "keep"));
+    assert_ok(PARSE(&never, "--keep", "never", "--engine", "docker", "image", "x"));
+    assert_int_equal(never.keep_for_ms, 3600000);
+    shell.opens_shell = true;
+    assert_ok(options_parse(3, words, &shell, &err));
 }
 
 static void the_result_is_known_whatever_is_wrong(void **state)
@@ -247,6 +272,7 @@ static void every_option_is_in_the_help(void **state)
         "env-file",   "script",  "shell",       "user",       "pull",     "platform",   "network",
         "entrypoint", "result",  "timeout",     "grace",      "progress", "store",      "step",
         "quiet",      "verbose", "interactive", "memory",     "cpus",     "pids-limit", "ulimit",
+        "tty",        "keep",    "keep-for",
     };
     autofree char *help = options_help("run");
 
@@ -264,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_line_is_read),
         cmocka_unit_test(bad_command_lines_are_refused),
+        cmocka_unit_test(a_cell_can_be_kept_and_opened),
         cmocka_unit_test(the_result_is_known_whatever_is_wrong),
         cmocka_unit_test(a_step_has_the_same_keys),
         cmocka_unit_test(a_step_has_limits_as_numbers_and_as_text),

@@ -45,6 +45,7 @@ static void refusals_carry_their_error(void **state)
     err_set(&result.error, ERR_IMAGE_ENTRYPOINT, "no");
     json = result_json(&result);
     assert_true(json_is_null(json_object_get(json, "image")));
+    assert_true(json_is_null(json_object_get(json, "kept_until")));
     assert_true(json_is_false(json_object_get(json, "oom_killed")));
     assert_string_equal(json_text(json_object_get(json, "error"), "code"), "image.entrypoint");
     assert_true(json_is_null(json_object_get(json_object_get(json, "error"), "hint")));
