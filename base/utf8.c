@@ -83,3 +83,22 @@ bool utf8_valid(const char *bytes, size_t len)
 {
     return utf8_whole(bytes, len) == len;
 }
+
+/* U+200E, U+200F, U+202A…U+202E, U+2066…U+2069 */
+static bool turns_text(const unsigned char *p)
+{
+    return p[0] == 0xe2 &&
+           ((p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae))) ||
+            (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+size_t utf8_harmless(const unsigned char *text)
+{
+    size_t length = *text ? utf8_length((const char *)text, strnlen((const char *)text, 4)) : 0;
+
+    if (length == 1)
+        return *text >= 0x20 && *text != 0x7f;
+    if ((length == 2 && text[0] == 0xc2 && text[1] < 0xa0) || (length == 3 && turns_text(text)))
+        return 0;
+    return length;
+}

@@ -17,4 +17,10 @@ bool utf8_valid(const char *bytes, size_t len);
 /* Whether all `len` bytes are the beginning of one sequence that goes on. */
 bool utf8_is_cut(const char *bytes, size_t len);
 
+/*
+ * The length of the sequence at the beginning of a text that a terminal shows and does nothing
+ * else with; 0 for control characters, overrides of the direction, and what is none.
+ */
+size_t utf8_harmless(const unsigned char *text);
+
 #endif

@@ -4,48 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #define LINE_MAX_LEN 16384 /* bytes of a message */
 
-/* Bytes of a harmless UTF-8 sequence at `s`: no control characters, no bidirectional overrides. */
-static size_t harmless(const unsigned char *s)
+bool print_harmless(struct buf *line, const char *text)
 {
-    if (s[0] >= 0x20 && s[0] < 0x7f)
-        return 1;
-    if (s[0] >= 0xc3 && s[0] <= 0xdf && (s[1] & 0xc0) == 0x80)
-        return 2;
-    if (s[0] == 0xc2 && s[1] >= 0xa0 && s[1] <= 0xbf)
-        return 2;
-    if ((s[0] & 0xf0) == 0xe0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80) {
-        /* U+200E, U+200F, U+202A…U+202E, U+2066…U+2069 */
-        bool bidi =
-            s[0] == 0xe2 &&
-            ((s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xaa && s[2] <= 0xae))) ||
-             (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
-        return bidi ? 0 : 3;
+    bool ok = true;
+
+    for (const unsigned char *p = (const unsigned char *)text; ok && *p;) {
+        /* "##octopus[", "##teamcity[" and "##vso[" are orders to the orchestrator that reads this:
+         * a step may give them, but not the text of an image or a registry in a message. */
+        size_t n = p[0] == '#' && p[1] == '#' ? 0 : utf8_harmless(p);
+
+        ok = n ? buf_append(line, p, n) : buf_printf(line, "\\x%02x", *p);
+        p += n ? n : 1;
     }
-    if ((s[0] & 0xf8) == 0xf0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
-        (s[3] & 0xc0) == 0x80)
-        return 4;
-    return 0;
+    return ok;
 }
 
 static void print_line(const char *prefix, const char *text)
 {
     autobuf line = BUF_INIT(LINE_MAX_LEN);
-    const unsigned char *p = (const unsigned char *)text;
-    bool ok = buf_append_text(&line, prefix);
 
-    while (ok && *p) {
-        /* "##octopus[", "##teamcity[" and "##vso[" are orders to the orchestrator that reads this:
-         * a step may give them, but not the text of an image or a registry in a message. */
-        size_t n = p[0] == '#' && p[1] == '#' ? 0 : harmless(p);
-
-        ok = n ? buf_append(&line, p, n) : buf_printf(&line, "\\x%02x", *p);
-        p += n ? n : 1;
-    }
+    (void)!(buf_append_text(&line, prefix) && print_harmless(&line, text));
     buf_append(&line, "\n", 1);
     /* In one write, so that lines of several processes do not mix. A stderr that is gone stays
      * gone. */
@@ -54,9 +37,17 @@ static void print_line(const char *prefix, const char *text)
 
 void print_err(const struct err *err)
 {
+    const char *fix = err_fix(err);
+
     print_line("stepcell: ", err->message);
-    if (err->hint[0])
-        print_line("stepcell: hint: ", err->hint);
+    if (*fix)
+        print_line("stepcell: hint: ", fix);
+}
+
+void print_err_detail(enum verbosity verbosity, const struct err *err)
+{
+    if (verbosity >= PRINT_VERBOSE && err->detail[0])
+        print_line("stepcell: said: ", err->detail);
 }
 
 __attribute__((format(printf, 1, 0))) static void print_format(const char *format, va_list args)

@@ -8,18 +8,25 @@
 #ifndef STEPCELL_SHIM_PRINT_H
 #define STEPCELL_SHIM_PRINT_H
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum verbosity { PRINT_QUIET, PRINT_NORMAL, PRINT_VERBOSE };
 
-/* Prints the message and, on a line of its own, the hint. Always, also when quiet. */
+/* Prints the message and, on a line of its own, the fix. Always, also when quiet. */
 void print_err(const struct err *err);
+
+/* Prints what another program said of it, only when verbose. */
+void print_err_detail(enum verbosity verbosity, const struct err *err);
 
 /* Prints a note unless quiet, a detail only when verbose. */
 void print_note(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void print_detail(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Appends a text as it is printed; false when the buffer is full. */
+bool print_harmless(struct buf *line, const char *text);
 
 /* Facts for stdout, as they are. */
 void print_out(const char *format, ...) __attribute__((format(printf, 1, 2)));

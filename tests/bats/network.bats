@@ -153,7 +153,11 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
     failing() {
         run --separate-stderr with_helpers "$NET_DIR/fake/failing" private true
         assert_refused engine.failed
-        assert_match "$stderr" "*could not make the cell's network: the moon is full*hint: *--network host*"
+        assert_match "$stderr" "*could not make the cell's network"$'\n'"*hint: *--network host*"
+        [[ $stderr != *moon* ]]
+        assert_equal detail "$(result_field .error.detail)" "the moon is full"
+        run --separate-stderr with_helpers "$NET_DIR/fake/failing" cell --network private --verbose -- true
+        assert_match "$stderr" "*said: the moon is full*"
     }
     hanging() {
         local before=$SECONDS
