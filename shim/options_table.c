@@ -407,6 +407,7 @@ FLAG_OPTION(set_read_only, read_only = true)
 FLAG_OPTION(set_quiet, verbosity = PRINT_QUIET)
 FLAG_OPTION(set_verbose, verbosity = PRINT_VERBOSE)
 FLAG_OPTION(set_help, help = true)
+FLAG_OPTION(set_json, json = true)
 
 static const struct option table[] = {
     {"id", 0, "ID", false, set_id,
@@ -473,6 +474,7 @@ static const struct option table[] = {
     {"interactive", 'i', NULL, false, set_interactive, "pass stdin to the command"},
     {"quiet", 'q', NULL, false, set_quiet, "no messages but errors"},
     {"verbose", 0, NULL, false, set_verbose, "more messages"},
+    {"json", 0, NULL, false, set_json, "print JSON, which --step takes"},
     {"help", 'h', NULL, false, set_help, "this text"},
 };
 
@@ -494,11 +496,18 @@ const struct option *option_find_letter(char letter)
     return NULL;
 }
 
+_Static_assert(ARRAY_SIZE(table) <= 62, "each has its bit, see options_origin");
+
+size_t option_index(const struct option *option)
+{
+    return (size_t)(option - table);
+}
+
 bool option_is_callers(const struct option *option)
 {
     static const char *const names[] = {"id",     "since",   "events", "events-token-file",
                                         "result", "step",    "store",  "progress",
-                                        "quiet",  "verbose", "help"};
+                                        "quiet",  "verbose", "json",   "help"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (option_is(option, names[i]))

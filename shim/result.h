@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/err.h"
+#include "base/errs.h"
 #include "shim/phases.h"
 #include "shim/relay/counter.h"
 
@@ -45,7 +45,8 @@ struct result {
     bool cleanup_verified;
     bool oom_killed;
     struct strv left;
-    struct err error; /* ERR_NONE when there was none */
+    struct err error;       /* ERR_NONE when there was none */
+    struct errs violations; /* all that was wrong with the step before its start */
 };
 
 /* Refused when the caller or an administrator can change it, failed when stepcell or an engine did.
@@ -53,6 +54,8 @@ struct result {
 enum outcome result_outcome_of(enum err_code code);
 
 const char *result_outcome_text(enum outcome outcome);
+
+json_t *result_violations_json(const struct errs *violations);
 
 /* The result as a JSON object, owned by the caller. */
 json_t *result_json(const struct result *result);

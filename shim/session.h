@@ -36,6 +36,8 @@ struct session {
 
     struct secrets secrets; /* known before anything of the step is started */
 
+    struct errs violations; /* what is wrong with the step, found before its start */
+
     /* prepare */
     struct reference reference;
     struct platform platform;
@@ -43,7 +45,9 @@ struct session {
     struct store store;
     struct image_name name;
     struct image image;
+    bool has_image; /* it is known, and what runs if nothing forbids it */
     struct cell_user user;
+    bool has_user;
     struct strv layers; /* absolute directories, lowest first */
     char *image_id;     /* in the engine's daemon, where there is one */
     json_t *helper_report;
@@ -63,6 +67,7 @@ struct session {
     size_t script_size;
     struct interpreter interpreter;
     struct mount_plan plan;
+    struct buf env_origins; /* of spec.env: see environment.h */
     struct run_spec spec;
 
     /* cell */
@@ -117,6 +122,7 @@ struct session {
         .target = SINK_INIT,                                                                       \
         .dir = STEP_DIR_INIT,                                                                      \
         .report_fd = -1,                                                                           \
+        .env_origins = BUF_INIT(STRV_MAX),                                                         \
     })
 
 /* An id for a step that was given none. */
@@ -133,11 +139,47 @@ void session_perform(struct session *session, bool ready, struct err *err);
 
 /* The parts of session_perform, in their order. */
 
+/*
+ * All that can be known of the step before its start: sources, image, user, layers, environment,
+ * script, mounts and run spec. Starts nothing but the helper that gets an image. False, with the
+ * first violation as the error, when the step may not start, and for whatever ended the search.
+ */
+bool session_resolve(struct session *session, struct err *err);
+
+/*
+ * What a check found: true when it passed (`ok`), or when err is a violation that does not keep
+ * others from being looked for; it is then in session->violations. False ends the search.
+ */
+bool session_passes(struct session *session, bool ok, const struct err *err);
+
+/*
+ * What only a cell shows, after session_resolve, whatever that gave: sets one up that is never
+ * started, and takes it down. Violations join the others. False when that was not possible: too
+ * much is unknown, or the engine would have to start something for it.
+ */
+bool session_look_inside(struct session *session);
+
+/* A step that is known not to start is not worth a pull; who explains it wants to know the rest. */
+bool session_saves_pull(const struct session *session);
+
+/* The refusals of a cell that could not be set up. */
+void session_take_refusals(struct session *session, const struct exit_record *record);
+
+/* Whether the step's user can use what is mounted, and the store has room. For session_resolve. */
+bool session_check_mounts(struct session *session, struct err *err);
+bool session_check_disk(struct session *session, struct err *err);
+
 /* Opens the loop, which takes the signals. */
 bool session_open(struct session *session, struct err *err);
 
-/* Finds the working directory and the other sources on the host, before anything costly. */
+/*
+ * Finds the working directory and the other sources on the host, before anything costly; what is
+ * missing is left out of session->sources.
+ */
 bool session_find_sources(struct session *session, struct err *err);
+
+/* The caller's name for the current directory: $PWD when it is one, as pwd(1) decides. */
+const char *session_directory(const struct session *session);
 
 /*
  * Waits until what is to be mounted answers, so that a server that hangs can be canceled. Part of
