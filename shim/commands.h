@@ -6,6 +6,7 @@
 
 int cmd_run(int argc, char **argv);
 int cmd_start(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
