@@ -23,7 +23,7 @@ struct docker_step {
 /*
  * The words of the command, the last of which are the step's own; and in `differs` sentences about
  * what it does otherwise than the step. Values of secrets, and what the caller's environment
- * decides, are given by name. option.invalid never; false without memory.
+ * decides, are given by name. False without memory.
  */
 bool docker_line_words(const struct docker_step *step, struct strv *words, struct strv *differs);
 

@@ -43,21 +43,14 @@ static json_t *image_json(const struct session *session)
     return json;
 }
 
-/* null, [] and [""] are none. */
-static bool has_entrypoint(const struct image *image)
-{
-    return image->entrypoint.count > 1 ||
-           (image->entrypoint.count == 1 && image->entrypoint.items[0][0]);
-}
-
 static json_t *entrypoint_json(const struct session *session)
 {
     const struct image *image = &session->image;
     bool clear = session->options.entrypoint == ENTRYPOINT_CLEAR;
-    const char *verdict = !session->has_image      ? "unknown"
-                          : !has_entrypoint(image) ? "none"
-                          : clear                  ? "cleared"
-                                                   : "refused";
+    const char *verdict = !session->has_image                ? "unknown"
+                          : !session_has_entrypoint(session) ? "none"
+                          : clear                            ? "cleared"
+                                                             : "refused";
 
     return json_pack("{s:s, s:s, s:o, s:o}", "verdict", verdict, "policy",
                      clear ? "clear" : "refuse", "entrypoint", list_json(&image->entrypoint),
@@ -292,7 +285,7 @@ static json_t *docker_json(const struct session *session, const char *origins)
         .env_origins = origins,
         .home = session->spec.home,
         .cwd = session_directory(session),
-        .clears_entrypoint = has_entrypoint(&session->image),
+        .clears_entrypoint = session_has_entrypoint(session),
     };
     autostrv words = {0}, differs = {0};
     autofree char *line = NULL;

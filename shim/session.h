@@ -193,6 +193,9 @@ bool session_read_profile(struct session *session, struct err *err);
 /* Makes image, user and layers known and present; refuses an image that does not fit. */
 bool session_prepare(struct session *session, struct err *err);
 
+/* null, [] and [""] are no entrypoint. */
+bool session_has_entrypoint(const struct session *session);
+
 /* For session_prepare: an engine that is a daemon gets the image. */
 bool session_pull_by_daemon(struct session *session, struct err *err);
 bool session_load_into_daemon(struct session *session, struct err *err);

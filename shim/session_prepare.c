@@ -160,15 +160,20 @@ static bool check_platform(const struct session *session, struct err *err)
     return err_hint(err, "leave --platform out, or use an image that offers %s", text);
 }
 
-/* null, [] and [""] are no entrypoint. */
+bool session_has_entrypoint(const struct session *session)
+{
+    const struct strv *entrypoint = &session->image.entrypoint;
+
+    return entrypoint->count > 1 || (entrypoint->count == 1 && entrypoint->items[0][0]);
+}
+
 static bool check_entrypoint(const struct session *session, struct err *err)
 {
     const struct strv *entrypoint = &session->image.entrypoint;
     autobuf text = BUF_INIT(1024);
     const char *history = session->image.entrypoint_history;
 
-    if (session->options.entrypoint == ENTRYPOINT_CLEAR || entrypoint->count == 0 ||
-        (entrypoint->count == 1 && !entrypoint->items[0][0]))
+    if (session->options.entrypoint == ENTRYPOINT_CLEAR || !session_has_entrypoint(session))
         return true;
     for (size_t i = 0; i < entrypoint->count; i++)
         buf_printf(&text, "%s\"%s\"", i ? ", " : "", entrypoint->items[i]);
