@@ -2,8 +2,9 @@
  * Errors: one plain structure, owned by the caller, passed as the last parameter.
  *
  * It is set where the cause is known, with a code, one sentence (lower case, what went wrong first,
- * the subject in single quotes) and, where there is one, the fix as a hint. Each layer above may
- * put one phrase of context in front. A function that can fail returns false (or -1, or NULL) and
+ * the subject in single quotes) and, where there is one, the fix as a hint. What another program
+ * said of it is no part of the sentence: it is the detail. Each layer above may put one phrase of
+ * context in front. A function that can fail returns false (or -1, or NULL) and
  * has set `err`; outputs are written only on success.
  */
 #ifndef STEPCELL_BASE_ERR_H
@@ -52,16 +53,19 @@ enum err_code {
 
 #define ERR_MESSAGE_MAX 2048 /* bytes with the final NUL; longer texts are cut */
 #define ERR_HINT_MAX    1024
+#define ERR_DETAIL_MAX  1000
 
+/* Less than PIPE_BUF, so that it goes through a pipe in one piece. */
 struct err {
     enum err_code code;
     char message[ERR_MESSAGE_MAX];
     char hint[ERR_HINT_MAX];
+    char detail[ERR_DETAIL_MAX]; /* raw text of a daemon or a tool, or "" */
 };
 
 #define ERR_INIT ((struct err){.code = ERR_NONE})
 
-/* Sets code and message, clears the hint, returns false. `err` must not be NULL. */
+/* Sets code and message, clears hint and detail, returns false. `err` must not be NULL. */
 bool err_set(struct err *err, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -72,8 +76,14 @@ bool err_errno(struct err *err, enum err_code code, const char *format, ...)
 /* Sets the hint of an error that is already set, returns false. */
 bool err_hint(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Sets the detail of an error that is already set, returns false. */
+bool err_detail(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Puts "context: " in front of the message, returns false. */
 bool err_context(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The fix: the hint, or where there is none what docs/errors.md says of the code. */
+const char *err_fix(const struct err *err);
 
 /* The dotted text of a code, and the code of a text (ERR_COUNT when it is none). */
 const char *err_code_text(enum err_code code);

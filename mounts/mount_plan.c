@@ -273,15 +273,29 @@ static bool check_own(const struct mount_plan *plan, struct err *err)
     return true;
 }
 
-static bool fill(const struct mount_spec *specs, struct mount_source *sources, size_t count,
-                 struct mount_plan *plan, struct err *err)
+static bool has_source(const struct mount_spec *spec, const struct mount_source *source)
 {
+    return spec->kind == MOUNT_TMPFS || spec->kind == MOUNT_OWN || source->resolved;
+}
+
+static bool fill(const struct mount_spec *specs, struct mount_source *sources, size_t count,
+                 struct mount_plan *plan, struct errs *refused, struct err *err)
+{
+    struct err one;
+    bool ok = true;
     size_t plain;
 
     for (size_t i = 0; i < count; i++) {
-        if (!add_spec(plan, &specs[i], &sources[i], err))
-            return false;
+        if (!has_source(&specs[i], &sources[i]) || add_spec(plan, &specs[i], &sources[i], &one))
+            continue;
+        if (ok)
+            *err = one;
+        ok = false;
+        if (!refused || !errs_add(refused, &one))
+            break;
     }
+    if (!ok)
+        return false;
     plain = plan->count;
     for (size_t i = 0; i < plain; i++) {
         const struct mount *mount = &plan->mounts[i];
@@ -297,11 +311,11 @@ static bool fill(const struct mount_spec *specs, struct mount_source *sources, s
 }
 
 bool mount_plan_make(const struct mount_spec *specs, struct mount_source *sources, size_t count,
-                     struct mount_plan *plan, struct err *err)
+                     struct mount_plan *plan, struct errs *refused, struct err *err)
 {
     /* Room for each spec and its other name. */
     struct mount_plan made = {.mounts = calloc(2 * count + 1, sizeof(*made.mounts))};
-    bool ok = made.mounts ? fill(specs, sources, count, &made, err) : no_memory(err);
+    bool ok = made.mounts ? fill(specs, sources, count, &made, refused, err) : no_memory(err);
 
     for (size_t i = 0; i < count; i++)
         mount_source_release(&sources[i]);

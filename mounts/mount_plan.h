@@ -15,6 +15,7 @@
 
 #include <sys/stat.h>
 
+#include "base/errs.h"
 #include "mounts/mount_spec.h"
 
 /* A source as it was found on the host. */
@@ -66,10 +67,12 @@ void mount_source_release(struct mount_source *source);
 
 /*
  * Orders `count` specs with their sources into a plan; takes the sources over in any case. Pure.
- * Fails with mount.conflict or mount.denied.
+ * Fails with mount.conflict or mount.denied; `refused` gets all that is refused, and err the first
+ * of it, or refused is NULL. A spec whose source was not found is passed over: it was complained
+ * of.
  */
 bool mount_plan_make(const struct mount_spec *specs, struct mount_source *sources, size_t count,
-                     struct mount_plan *plan, struct err *err);
+                     struct mount_plan *plan, struct errs *refused, struct err *err);
 void mount_plan_release(struct mount_plan *plan);
 
 #define autoplan CLEANUP(mount_plan_release) struct mount_plan

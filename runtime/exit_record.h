@@ -4,7 +4,7 @@
 #define STEPCELL_RUNTIME_EXIT_RECORD_H
 
 #include "base/buf.h"
-#include "base/err.h"
+#include "base/errs.h"
 
 enum exit_kind {
     EXIT_UNKNOWN, /* contact was lost */
@@ -17,6 +17,7 @@ struct exit_record {
     enum exit_kind kind;
     int value;
     struct err error;
+    struct errs further; /* what else was wrong, of EXIT_FAILED; the engine's */
     int output; /* the step's output file, for reading; the engine's, open until its close; or -1 */
     bool stays; /* the cell is still there, without any process of the step */
     bool oom_killed; /* the kernel killed a process of a cell that has a memory limit */

@@ -29,6 +29,8 @@ static int print_test_help(void)
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
+        if (option_is(&table[i], "json"))
+            continue; /* of explain */
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
                                 table[i].value, table[i].help);
     }

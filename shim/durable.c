@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
+#include "shim/helper_report.h"
 #include "shim/state/follow.h"
 
 #define SCRIPT_DIGEST       "script_sha256" /* in the record of what was asked for */
@@ -343,24 +344,34 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
     return ok;
 }
 
-static void print_error(const json_t *error)
+static void print_error(const json_t *error, enum verbosity verbosity)
 {
-    const char *message = json_text(error, "message"), *hint = json_text(error, "hint");
     struct err err;
 
-    if (!message)
+    if (!helper_report_take_err(error, &err))
         return;
-    err_set(&err, ERR_ENGINE_FAILED, "%s", message);
-    if (hint)
-        err_hint(&err, "%s", hint);
     print_err(&err);
+    print_err_detail(verbosity, &err);
+}
+
+/* The one that decided, and what else was wrong before the start. */
+static void print_errors(const json_t *result, enum verbosity verbosity)
+{
+    const json_t *error = json_object_get(result, "error"), *violation;
+    size_t i;
+
+    print_error(error, verbosity);
+    json_array_foreach (json_object_get(result, "violations"), i, violation) {
+        if (!json_equal(violation, error))
+            print_error(violation, verbosity);
+    }
 }
 
 void durable_print_outcome(const json_t *result, enum verbosity verbosity)
 {
     const char *outcome = json_text(result, "outcome");
 
-    print_error(json_object_get(result, "error"));
+    print_errors(result, verbosity);
     if (outcome && strcmp(outcome, "timed-out") == 0)
         print_note(verbosity, "the step was ended by its timeout");
     else if (outcome && strcmp(outcome, "canceled") == 0)

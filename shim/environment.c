@@ -24,10 +24,21 @@ static bool has_name(const char *entry, const char *name, size_t len)
     return strncmp(entry, name, len) == 0 && entry[len] == '=';
 }
 
+/* What is being made. */
+struct making {
+    struct strv *env;
+    struct buf *origins;
+    enum env_origin origin; /* of what comes next */
+    char **caller;
+    bool *own_home;
+};
+
 /* Puts "NAME=VALUE" in, over an earlier value. */
-static bool put(struct strv *env, const char *entry, struct err *err)
+static bool put(const struct making *making, const char *entry, struct err *err)
 {
     size_t len = (size_t)(strchrnul(entry, '=') - entry);
+    const char origin = (char)making->origin;
+    struct strv *env = making->env;
 
     for (size_t i = 0; i < env->count; i++) {
         char *copy;
@@ -39,56 +50,84 @@ static bool put(struct strv *env, const char *entry, struct err *err)
             return no_memory(err);
         free(env->items[i]);
         env->items[i] = copy;
+        making->origins->data[i] = origin;
         return true;
     }
-    return strv_add(env, entry) || no_memory(err);
+    return (strv_add(env, entry) && buf_append(making->origins, &origin, 1)) || no_memory(err);
 }
 
 /* Puts NAME=VALUE in, or for NAME alone the caller's value, if it has one. */
-static bool put_given(struct strv *env, const char *given, char **caller, bool *own_home,
-                      struct err *err)
+static bool put_given(const struct making *making, const char *given, struct err *err)
 {
     size_t len = strlen(given);
 
     if (strchr(given, '=')) {
-        *own_home = *own_home || has_name(given, "HOME", 4);
-        return put(env, given, err);
+        *making->own_home = *making->own_home || has_name(given, "HOME", 4);
+        return put(making, given, err);
     }
-    for (; *caller; caller++) {
+    for (char **caller = making->caller; *caller; caller++) {
         if (has_name(*caller, given, len)) {
-            *own_home = *own_home || strcmp(given, "HOME") == 0;
-            return put(env, *caller, err);
+            *making->own_home = *making->own_home || strcmp(given, "HOME") == 0;
+            return put(making, *caller, err);
         }
     }
     return true;
 }
 
-static bool put_image(struct strv *env, const struct strv *image_env, const char **image_home,
+static bool put_list(struct making *making, enum env_origin origin, const struct strv *list,
+                     struct err *err)
+{
+    making->origin = origin;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!put_given(making, list->items[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* None of them can be HOME. */
+static bool put_proxies(struct making *making, struct err *err)
+{
+    making->origin = ENV_PROXY;
+    for (size_t i = 0; i < ARRAY_SIZE(proxy_names); i++) {
+        if (!put_given(making, proxy_names[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool put_image(struct making *making, const struct strv *image_env, const char **image_home,
                       struct err *err)
 {
-    if (!put(env, DEFAULT_PATH, err))
+    making->origin = ENV_DEFAULT;
+    if (!put(making, DEFAULT_PATH, err))
         return false;
+    making->origin = ENV_IMAGE;
     for (size_t i = 0; i < image_env->count; i++) {
         const char *entry = image_env->items[i];
 
         /* A home that is no absolute path is none. */
         if (has_name(entry, "HOME", 4))
             *image_home = entry[5] == '/' ? entry + 5 : NULL;
-        else if (!put(env, entry, err))
+        else if (!put(making, entry, err))
             return false;
     }
     return true;
 }
 
-static bool put_packages(struct strv *env, const struct run_options *options,
+static bool put_packages(struct making *making, const struct run_options *options,
                          const struct mount_source *sources, struct err *err)
 {
+    const struct strv *env = making->env;
+
+    making->origin = ENV_PACKAGE;
     for (size_t i = 0; i < options->mount_count; i++) {
         const struct mount_spec *spec = &options->mounts[i];
         const char *path = sources[i].given ? sources[i].given : sources[i].resolved;
         autofree char *entry = NULL;
 
-        if (!spec->name)
+        /* What is missing was complained of. */
+        if (!spec->name || !path)
             continue;
         entry = text_printf(PACKAGE_PREFIX "%s=%s", spec->name, path);
         for (size_t j = 0; entry && j < env->count; j++) {
@@ -97,15 +136,14 @@ static bool put_packages(struct strv *env, const struct run_options *options,
                 return err_set(err, ERR_OPTION_INVALID, "two packages have the name '%s'",
                                spec->name);
         }
-        if (!entry || !put(env, entry, err))
+        if (!entry || !put(making, entry, err))
             return entry ? false : no_memory(err);
     }
     return true;
 }
 
 /* docker's format: a NAME[=VALUE] on each line, '#' begins a comment line, nothing is quoted. */
-static bool put_file(struct strv *env, const char *file, char **caller, bool *own_home,
-                     struct err *err)
+static bool put_file(const struct making *making, const char *file, struct err *err)
 {
     autobuf text = BUF_INIT(ENV_FILE_MAX);
     char *rest, *line;
@@ -129,7 +167,7 @@ static bool put_file(struct strv *env, const char *file, char **caller, bool *ow
                     file);
             return err_hint(err, "each line is NAME=VALUE, or NAME for the caller's own value");
         }
-        if (!put_given(env, line, caller, own_home, err))
+        if (!put_given(making, line, err))
             return false;
     }
     return true;
@@ -144,31 +182,24 @@ void environment_wipe(struct strv *env)
 
 bool environment_make(const struct run_options *options, const struct strv *image_env,
                       char **caller, const struct mount_source *sources, struct strv *env,
-                      bool *own_home, const char **image_home, struct err *err)
+                      struct buf *origins, bool *own_home, const char **image_home, struct err *err)
 {
-    bool ignored = false;
+    struct making making = {.env = env, .origins = origins, .caller = caller, .own_home = own_home};
 
     *own_home = false;
     *image_home = NULL;
-    if (!put_image(env, image_env, image_home, err))
+    if (!put_image(&making, image_env, image_home, err) ||
+        (!options->no_proxy_env && !put_proxies(&making, err)) ||
+        !put_packages(&making, options, sources, err))
         return false;
-    for (size_t i = 0; !options->no_proxy_env && i < ARRAY_SIZE(proxy_names); i++) {
-        if (!put_given(env, proxy_names[i], caller, &ignored, err))
-            return false;
-    }
-    if (!put_packages(env, options, sources, err))
-        return false;
+    making.origin = ENV_FILE;
     for (size_t i = 0; i < options->env_files.count; i++) {
-        if (!put_file(env, options->env_files.items[i], caller, own_home, err))
+        if (!put_file(&making, options->env_files.items[i], err))
             return false;
     }
-    for (size_t i = 0; i < options->env.count; i++) {
-        if (!put_given(env, options->env.items[i], caller, own_home, err))
-            return false;
-    }
-    for (size_t i = 0; i < options->secret_env.count; i++) {
-        if (!put_given(env, options->secret_env.items[i], caller, own_home, err))
-            return false;
-    }
-    return put(env, OUTPUT_VARIABLE, err);
+    if (!put_list(&making, ENV_OPTION, &options->env, err) ||
+        !put_list(&making, ENV_SECRET, &options->secret_env, err))
+        return false;
+    making.origin = ENV_DEFAULT;
+    return put(&making, OUTPUT_VARIABLE, err);
 }

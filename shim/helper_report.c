@@ -20,11 +20,33 @@ bool helper_report_parse_fd(const char *text, int *fd, struct err *err)
     return true;
 }
 
+json_t *helper_report_err(const struct err *err)
+{
+    const char *fix = err_fix(err);
+
+    return json_pack("{s:s, s:o, s:o, s:o*}", "code", err_code_text(err->code), "message",
+                     json_bytes(err->message, strlen(err->message)), "hint",
+                     *fix ? json_bytes(fix, strlen(fix)) : json_null(), "detail",
+                     err->detail[0] ? json_bytes(err->detail, strlen(err->detail)) : NULL);
+}
+
+bool helper_report_take_err(const json_t *json, struct err *err)
+{
+    const char *code = json_text(json, "code"), *message = json_text(json, "message");
+    const char *hint = json_text(json, "hint"), *detail = json_text(json, "detail");
+    enum err_code known = code ? err_code_parse(code) : ERR_COUNT;
+
+    if (known == ERR_COUNT || !message)
+        return false;
+    err_set(err, known, "%s", message);
+    err_hint(err, "%s", hint ? hint : "");
+    err_detail(err, "%s", detail ? detail : "");
+    return true;
+}
+
 json_t *helper_report_error(const struct err *err)
 {
-    return json_pack("{s:{s:s, s:o, s:o}}", "error", "code", err_code_text(err->code), "message",
-                     json_bytes(err->message, strlen(err->message)), "hint",
-                     err->hint[0] ? json_bytes(err->hint, strlen(err->hint)) : json_null());
+    return json_pack("{s:o}", "error", helper_report_err(err));
 }
 
 bool helper_report_write(int fd, const json_t *report)

@@ -21,6 +21,7 @@ static const struct {
     {"exec", cmd_exec, "run a command in a cell that runs or is kept"},
     {"ps", cmd_ps, "list the cells that run and those that are kept"},
     {"start", cmd_start, "start a durable step, and return once it is recorded"},
+    {"explain", cmd_explain, "tell what a step would be, and what keeps it from starting"},
     {"status", cmd_status, "tell what is known of a durable step"},
     {"logs", cmd_logs, "replay the output of a durable step, or its events"},
     {"wait", cmd_wait, "wait for a durable step and end with its exit status"},

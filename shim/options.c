@@ -154,10 +154,31 @@ static bool note_asked(struct run_options *options, const struct option *option,
     return json_array_append_new(list, item) == 0;
 }
 
+/* Behind the options of the table. */
+enum { WORD_IMAGE = 62, WORD_COMMAND = 63 };
+
+static void note_origin(struct run_options *options, size_t index)
+{
+    options->from_line |= UINT64_C(1) << index;
+}
+
+const char *options_origin(const struct run_options *options, const char *name)
+{
+    const struct option *option = option_find(name, strlen(name));
+    size_t index = strcmp(name, "image") == 0 ? WORD_IMAGE
+                   : option                   ? option_index(option)
+                                              : WORD_COMMAND;
+
+    if (options->from_line >> index & 1)
+        return "option";
+    return options->from_step >> index & 1 ? "step file" : "default";
+}
+
 /* The one way in which an option takes effect. */
 static bool take(struct run_options *options, const struct option *option, const char *value,
                  struct err *err)
 {
+    note_origin(options, option_index(option));
     return option->set(options, option->name, value, err) &&
            (note_asked(options, option, value) || options_no_memory(err));
 }
@@ -177,12 +198,17 @@ static bool apply_words(struct run_options *options, int argc, char **argv, stru
 {
     int i = 0;
 
-    if (i < argc && !options_set_text(&options->image, "image", argv[i++], err))
-        return false;
+    if (i < argc) {
+        note_origin(options, WORD_IMAGE);
+        if (!options_set_text(&options->image, "image", argv[i++], err))
+            return false;
+    }
     if (i < argc && strcmp(argv[i], "--") == 0)
         i++;
-    if (i < argc)
+    if (i < argc) {
+        note_origin(options, WORD_COMMAND);
         strv_release(&options->command);
+    }
     for (; i < argc; i++) {
         if (!strv_add(&options->command, argv[i]))
             return options_no_memory(err);
@@ -262,7 +288,8 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
     for (char *p = name; p && *p; p++)
         *p = *p == '_' ? '-' : *p;
     option = name && !strchr(key, '-') ? option_find(name, strlen(name)) : NULL;
-    if (!option || option_is(option, "help") || option_is(option, "step")) {
+    if (!option || option_is(option, "help") || option_is(option, "step") ||
+        option_is(option, "json")) {
         err_set(err, ERR_OPTION_INVALID, "unknown key '%s' in the step", key);
         return err_hint(err,
                         "the keys are image, command, args and the options of 'stepcell run' with "
@@ -295,8 +322,11 @@ static bool apply_json(struct run_options *options, json_t *step, struct err *er
     if (!json_is_object(step))
         return err_set(err, ERR_OPTION_INVALID, "the step is not a JSON object");
     json_object_foreach (step, key, value) {
-        bool ok;
+        bool ok = true;
 
+        /* What 'stepcell explain' has said of it. */
+        if (strcmp(key, "explain") == 0)
+            continue;
         if (strcmp(key, "schema") == 0)
             ok = json_is_string(value) && strcmp(json_string_value(value), "stepcell.step/1") == 0
                      ? true
@@ -325,7 +355,15 @@ static bool apply_step(struct run_options *options, const char *file, struct err
                  : !file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
         return false;
     step = json_parse(text.data, text.len, is_stdin ? "stdin" : file, ERR_OPTION_INVALID, err);
-    return step && apply_json(options, step, err);
+    if (!step || !apply_json(options, step, err))
+        return false;
+    if (json_object_get(step, "image"))
+        note_origin(options, WORD_IMAGE);
+    if (json_object_get(step, "command") || json_object_get(step, "args"))
+        note_origin(options, WORD_COMMAND);
+    options->from_step = options->from_line;
+    options->from_line = 0;
+    return true;
 }
 
 /* Both need a way to pid 1 that no daemon gives. */
@@ -409,6 +447,8 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
             token->option->set(options, "result", token->value, &ignored);
         if (option_is(token->option, "help"))
             options->help = true;
+        if (ok && option_is(token->option, "json") && !options->explains)
+            ok = unknown("--json", err);
         if (option_is(token->option, "step"))
             step = token->value;
     }
@@ -466,30 +506,48 @@ void options_release(struct run_options *options)
     *options = RUN_OPTIONS_INIT;
 }
 
+/* What the commands say of themselves. */
+static const struct {
+    const char *command;
+    const char *text;
+} abouts[] = {
+    {"run", "Runs one step in a cell made of IMAGE and ends with its exit status."},
+    {"start", "Starts one step in a cell made of IMAGE, prints its id, and returns once it is\n"
+              "recorded. 'stepcell wait', 'logs', 'status' and 'cancel' take the id."},
+    {"shell",
+     "Opens an interactive shell in the cell of a step, instead of running the step: bash\n"
+     "where the image has it, else sh, or what --shell names. -i and -t are implied."},
+    {"explain", "Tells what the step would be, and all that keeps it from starting. Nothing of it\n"
+                "is started. Exits with 0 when it could start, else with 125."},
+};
+
+static const char *about(const char *command)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(abouts); i++) {
+        if (strcmp(abouts[i].command, command) == 0)
+            return abouts[i].text;
+    }
+    return "";
+}
+
 char *options_help(const char *command)
 {
     size_t count;
     const struct option *table = options_table(&count);
     struct buf text = BUF_INIT(65536);
+    bool explains = strcmp(command, "explain") == 0;
 
-    buf_printf(
-        &text,
-        "Usage: stepcell %s [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
-        "       stepcell %s [OPTIONS] --script FILE IMAGE [ARG...]\n"
-        "       stepcell %s [OPTIONS] --step FILE|-\n\n%s\n\n",
-        command, command, command,
-        strcmp(command, "run") == 0
-            ? "Runs one step in a cell made of IMAGE and ends with its exit status."
-        : strcmp(command, "shell") == 0
-            ? "Opens an interactive shell in the cell of a step, instead of running the step: "
-              "bash\n"
-              "where the image has it, else sh, or what --shell names. -i and -t are implied."
-            : "Starts one step in a cell made of IMAGE, prints its id, and returns once it is\n"
-              "recorded. 'stepcell wait', 'logs', 'status' and 'cancel' take the id.");
+    buf_printf(&text,
+               "Usage: stepcell %s [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
+               "       stepcell %s [OPTIONS] --script FILE IMAGE [ARG...]\n"
+               "       stepcell %s [OPTIONS] --step FILE|-\n\n%s\n\n",
+               command, command, command, about(command));
     for (size_t i = 0; i < count; i++) {
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
+        if (option_is(&table[i], "json") && !explains)
+            continue;
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
                                 table[i].value, table[i].help);
     }

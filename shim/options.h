@@ -27,9 +27,10 @@ enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 #define STEP_FILE_MAX    (16 << 20) /* bytes */
 
 struct run_options {
-    char *id;       /* of a durable step; NULL: it is none */
-    uint64_t since; /* the first event of a durable step that is to be replayed */
-    json_t *asked;  /* the step as asked for: see options_parse */
+    char *id;                      /* of a durable step; NULL: it is none */
+    uint64_t since;                /* the first event of a durable step that is to be replayed */
+    json_t *asked;                 /* the step as asked for: see options_parse */
+    uint64_t from_step, from_line; /* which were given there: see options_origin */
     char *image;
     struct strv command; /* with a script: its arguments */
     char *workdir;
@@ -73,6 +74,8 @@ struct run_options {
     uint64_t keep_for_ms;
     enum verbosity verbosity;
     bool help;
+    bool explains; /* set before options_parse by who explains: --json is an option then */
+    bool json;
 };
 
 #define RUN_OPTIONS_INIT                                                                           \
@@ -90,7 +93,13 @@ struct run_options {
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);
 
-/* The help text of `command`, run, start or shell, owned by the caller. */
+/*
+ * Where the value of an option, of "image" or of "command" comes from: "option", "step file" or
+ * "default".
+ */
+const char *options_origin(const struct run_options *options, const char *name);
+
+/* The help text of `command`, which takes the options of run, owned by the caller. */
 char *options_help(const char *command);
 
 #define autooptions CLEANUP(options_release) struct run_options

@@ -434,6 +434,7 @@ FLAG_OPTION(set_read_only, read_only = true)
 FLAG_OPTION(set_quiet, verbosity = PRINT_QUIET)
 FLAG_OPTION(set_verbose, verbosity = PRINT_VERBOSE)
 FLAG_OPTION(set_help, help = true)
+FLAG_OPTION(set_json, json = true)
 
 static const struct option table[] = {
     {"id", 0, "ID", false, set_id,
@@ -508,6 +509,7 @@ static const struct option table[] = {
     {"keep-for", 0, "DUR", false, set_keep_for, "how long, default 1h"},
     {"quiet", 'q', NULL, false, set_quiet, "no messages but errors"},
     {"verbose", 0, NULL, false, set_verbose, "more messages"},
+    {"json", 0, NULL, false, set_json, "print JSON, which --step takes"},
     {"help", 'h', NULL, false, set_help, "this text"},
 };
 
@@ -529,11 +531,18 @@ const struct option *option_find_letter(char letter)
     return NULL;
 }
 
+_Static_assert(ARRAY_SIZE(table) <= 62, "each has its bit, see options_origin");
+
+size_t option_index(const struct option *option)
+{
+    return (size_t)(option - table);
+}
+
 bool option_is_callers(const struct option *option)
 {
     static const char *const names[] = {
         "id",   "since",    "events", "events-token-file", "result", "step", "store", "progress",
-        "keep", "keep-for", "quiet",  "verbose",           "help"};
+        "keep", "keep-for", "quiet",  "verbose",           "json",   "help"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (option_is(option, names[i]))

@@ -27,6 +27,9 @@ static inline bool option_is(const struct option *option, const char *name)
     return strcmp(option->name, name) == 0;
 }
 
+/* Its place in the table. */
+size_t option_index(const struct option *option);
+
 /* Whether it concerns who calls, and not what the step is. */
 bool option_is_callers(const struct option *option);
 

@@ -38,9 +38,17 @@ static void print_line(const char *prefix, const char *text)
 
 void print_err(const struct err *err)
 {
+    const char *fix = err_fix(err);
+
     print_line("stepcell: ", err->message);
-    if (err->hint[0])
-        print_line("stepcell: hint: ", err->hint);
+    if (*fix)
+        print_line("stepcell: hint: ", fix);
+}
+
+void print_err_detail(enum verbosity verbosity, const struct err *err)
+{
+    if (verbosity >= PRINT_VERBOSE && err->detail[0])
+        print_line("stepcell: said: ", err->detail);
 }
 
 __attribute__((format(printf, 1, 0))) static void print_format(const char *format, va_list args)

@@ -13,8 +13,11 @@
 
 enum verbosity { PRINT_QUIET, PRINT_NORMAL, PRINT_VERBOSE };
 
-/* Prints the message and, on a line of its own, the hint. Always, also when quiet. */
+/* Prints the message and, on a line of its own, the fix. Always, also when quiet. */
 void print_err(const struct err *err);
+
+/* Prints what another program said of it, only when verbose. */
+void print_err_detail(enum verbosity verbosity, const struct err *err);
 
 /* Prints a note unless quiet, a detail only when verbose. */
 void print_note(enum verbosity verbosity, const char *format, ...)

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "shim/command.h"
+#include "shim/helper_report.h"
 
 static const char *const outcomes[] = {
     [OUTCOME_EXITED] = "exited",       [OUTCOME_SIGNALED] = "signaled",
@@ -78,11 +79,16 @@ static json_t *image_json(const struct result *result)
 
 static json_t *error_json(const struct err *err)
 {
-    if (err->code == ERR_NONE)
-        return json_null();
-    return json_pack("{s:s, s:o, s:o}", "code", err_code_text(err->code), "message",
-                     text_or_null(err->message), "hint",
-                     text_or_null(err->hint[0] ? err->hint : NULL));
+    return err->code == ERR_NONE ? json_null() : helper_report_err(err);
+}
+
+json_t *result_violations_json(const struct errs *violations)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < violations->count; i++)
+        json_array_append_new(list, helper_report_err(&violations->items[i]));
+    return list;
 }
 
 static json_t *cleanup_json_of(const struct result *result)
@@ -97,7 +103,8 @@ static json_t *cleanup_json_of(const struct result *result)
 json_t *result_json(const struct result *result)
 {
     return json_pack(
-        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o, s:o}",
+        "{s:s, s:o, s:s, s:i, s:o, s:s, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:b, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "schema", "stepcell.result/1", "id", text_or_null(result->id), "outcome",
         outcomes[result->outcome], "exit_code", result->exit_code, "signal",
         result->signal ? json_integer(result->signal) : json_null(), "engine", result->engine,
@@ -108,7 +115,7 @@ json_t *result_json(const struct result *result)
         result->oom_killed, "phases", phases_json(&result->phases, result->helper_phases),
         "cleanup", cleanup_json_of(result), "kept_until",
         text_or_null(result->kept_until[0] ? result->kept_until : NULL), "error",
-        error_json(&result->error));
+        error_json(&result->error), "violations", result_violations_json(&result->violations));
 }
 
 static bool cannot_open(const char *path, struct err *err)

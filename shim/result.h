@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/err.h"
 #include "base/clock.h"
+#include "base/errs.h"
 #include "shim/phases.h"
 #include "shim/policy.h"
 #include "shim/relay/counter.h"
@@ -52,6 +52,7 @@ struct result {
     struct strv left;
     char kept_until[CLOCK_TEXT_MAX]; /* of a cell that is kept; "" otherwise */
     struct err error;                /* ERR_NONE when there was none */
+    struct errs violations;          /* all that was wrong with the step before its start */
 };
 
 /* Refused when the caller or an administrator can change it, failed when stepcell or an engine did.
@@ -59,6 +60,8 @@ struct result {
 enum outcome result_outcome_of(enum err_code code);
 
 const char *result_outcome_text(enum outcome outcome);
+
+json_t *result_violations_json(const struct errs *violations);
 
 /* The result as a JSON object, owned by the caller. */
 json_t *result_json(const struct result *result);

@@ -90,13 +90,14 @@ bool session_begin(struct session *session, struct err *err)
            secrets_gather(&session->secrets, &session->options, environ, &session->loop, err);
 }
 
+/* A step that is refused has the time for what else is wrong with it. */
 static bool run_step(struct session *session, struct err *err)
 {
-    if (!session_find_sources(session, err) || !session_read_profile(session, err) ||
-        !session_prepare(session, err) || !session_emit_image(session, err))
-        return false;
-    phases_enter(&session->result.phases, "plan");
-    return session_plan(session, err) && session_run_cell(session, err);
+    if (session_resolve(session, err))
+        return session_run_cell(session, err);
+    if (session->violations.count && !session->canceled)
+        session_look_inside(session);
+    return false;
 }
 
 /* The outcome of a step that was not observed to its end, or was ended by stepcell. */
@@ -109,6 +110,8 @@ static void settle(struct session *session, bool ran, const struct err *err)
         /* Contact with who carries it on was lost, which says nothing of the step. */
         result->outcome = session->attached ? OUTCOME_UNKNOWN : result_outcome_of(err->code);
         result->exit_code = STATUS_FAILED;
+        if (result->outcome == OUTCOME_REFUSED && !session->violations.count)
+            errs_add(&session->violations, err);
     }
     if (session->timed_out) {
         result->outcome = OUTCOME_TIMED_OUT;
@@ -118,6 +121,7 @@ static void settle(struct session *session, bool ran, const struct err *err)
         result->outcome = OUTCOME_CANCELED;
         result->exit_code = 128 + session->canceled;
         result->error = ERR_INIT;
+        errs_release(&session->violations);
     }
 }
 
@@ -156,16 +160,35 @@ bool session_record(struct session *session, enum ledger_record record, json_t *
     return true;
 }
 
+static void print_error(const struct session *session, const struct err *err)
+{
+    print_err(err);
+    print_err_detail(session->options.verbosity, err);
+}
+
+/* The one that decided, and what else was wrong. */
+static void print_errors(const struct session *session)
+{
+    const struct result *result = &session->result;
+    const struct errs *violations = &result->violations;
+
+    if (result->error.code != ERR_NONE)
+        print_error(session, &result->error);
+    for (size_t i = 0; i < violations->count; i++) {
+        if (strcmp(violations->items[i].message, result->error.message) != 0)
+            print_error(session, &violations->items[i]);
+    }
+}
+
 static void print_outcome(struct session *session)
 {
     const struct result *result = &session->result;
     enum verbosity verbosity = session->options.verbosity;
 
-    if (result->error.code != ERR_NONE)
-        print_err(&result->error);
-    else if (result->outcome == OUTCOME_TIMED_OUT)
+    print_errors(session);
+    if (result->error.code == ERR_NONE && result->outcome == OUTCOME_TIMED_OUT)
         print_note(verbosity, "the step was ended by its timeout");
-    else if (result->outcome == OUTCOME_CANCELED)
+    else if (result->error.code == ERR_NONE && result->outcome == OUTCOME_CANCELED)
         print_note(verbosity, "the step was canceled by SIG%s", sigabbrev_np(session->canceled));
     for (size_t i = 0; i < result->phases.count; i++)
         print_detail(verbosity, "%-8s %8.3f ms", result->phases.items[i].name,
@@ -216,6 +239,8 @@ static void report(struct session *session)
     result->manifest_digest = session->name.manifest_digest;
     result->verdict = &session->verdict;
     result->signatures = session->signatures;
+    result->violations = session->violations;
+    session->violations = (struct errs){0};
     result->helper_phases = json_object_get(session->helper_report, "phases");
     session_mask_result(session);
     result->outputs = session->outputs;

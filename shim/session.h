@@ -40,6 +40,8 @@ struct session {
 
     struct secrets secrets; /* known before anything of the step is started */
 
+    struct errs violations; /* what is wrong with the step, found before its start */
+
     /* prepare */
     struct policy policy;
     struct policy_verdict verdict;
@@ -55,6 +57,7 @@ struct session {
     struct store store;
     struct image_name name;
     struct image image;
+    bool has_image; /* it is known, and what runs if nothing forbids it */
     struct cell_user user;
     bool knows_user;
     struct strv layers; /* absolute directories, lowest first */
@@ -77,6 +80,7 @@ struct session {
     size_t script_size;
     struct interpreter interpreter;
     struct mount_plan plan;
+    struct buf env_origins; /* of spec.env: see environment.h */
     struct run_spec spec;
 
     /* cell */
@@ -139,6 +143,7 @@ struct session {
         .target = SINK_INIT,                                                                       \
         .dir = STEP_DIR_INIT,                                                                      \
         .report_fd = -1,                                                                           \
+        .env_origins = BUF_INIT(STRV_MAX),                                                         \
     })
 
 /* An id for a step that was given none. */
@@ -155,11 +160,47 @@ void session_perform(struct session *session, bool ready, struct err *err);
 
 /* The parts of session_perform, in their order. */
 
+/*
+ * All that can be known of the step before its start: sources, image, user, layers, environment,
+ * script, mounts and run spec. Starts nothing but the helper that gets an image. False, with the
+ * first violation as the error, when the step may not start, and for whatever ended the search.
+ */
+bool session_resolve(struct session *session, struct err *err);
+
+/*
+ * What a check found: true when it passed (`ok`), or when err is a violation that does not keep
+ * others from being looked for; it is then in session->violations. False ends the search.
+ */
+bool session_passes(struct session *session, bool ok, const struct err *err);
+
+/*
+ * What only a cell shows, after session_resolve, whatever that gave: sets one up that is never
+ * started, and takes it down. Violations join the others. False when that was not possible: too
+ * much is unknown, or the engine would have to start something for it.
+ */
+bool session_look_inside(struct session *session);
+
+/* A step that is known not to start is not worth a pull; who explains it wants to know the rest. */
+bool session_saves_pull(const struct session *session);
+
+/* The refusals of a cell that could not be set up. */
+void session_take_refusals(struct session *session, const struct exit_record *record);
+
+/* Whether the step's user can use what is mounted, and the store has room. For session_resolve. */
+bool session_check_mounts(struct session *session, struct err *err);
+bool session_check_disk(struct session *session, struct err *err);
+
 /* Opens the loop, which takes the signals. */
 bool session_open(struct session *session, struct err *err);
 
-/* Finds the working directory and the other sources on the host, before anything costly. */
+/*
+ * Finds the working directory and the other sources on the host, before anything costly; what is
+ * missing is left out of session->sources.
+ */
 bool session_find_sources(struct session *session, struct err *err);
+
+/* The caller's name for the current directory: $PWD when it is one, as pwd(1) decides. */
+const char *session_directory(const struct session *session);
 
 /*
  * Waits until what is to be mounted answers, so that a server that hangs can be canceled. Part of
@@ -185,10 +226,11 @@ bool session_name_image(struct session *session, struct err *err);
 
 /*
  * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,
- * by what is known then, and session_admit when all is known, right before the cell is made, with
- * the line in the audit log. session->verdict names the rule, whatever the word is.
+ * by what is known then, session_judge when all is known, and session_admit right before the cell
+ * is made, with the line in the audit log. session->verdict names the rule, whatever the word is.
  */
 bool session_allow(struct session *session, struct err *err);
+bool session_judge(struct session *session, struct err *err);
 bool session_admit(struct session *session, struct err *err);
 
 /*
@@ -204,6 +246,9 @@ bool session_audit(struct session *session, const struct err *refused, struct er
 
 /* The capabilities of a cell with these options. */
 uint64_t session_capabilities(const struct run_options *options);
+
+/* null, [] and [""] are no entrypoint. */
+bool session_has_entrypoint(const struct session *session);
 
 /* For session_prepare: an engine that is a daemon gets the image. */
 bool session_pull_by_daemon(struct session *session, struct err *err);

@@ -340,6 +340,7 @@ static void take_outcome(struct session *session, const struct exit_record *reco
     case EXIT_FAILED:
         result->outcome = result_outcome_of(record->error.code);
         result->exit_code = 125;
+        session_take_refusals(session, record);
         break;
     case EXIT_UNKNOWN:
         result->outcome = OUTCOME_UNKNOWN;
@@ -471,6 +472,8 @@ void session_close(struct session *session)
         session_clean_up(session);
     close_fd(session->ends.in);
     close_fd(session->output_fd);
+    errs_release(&session->violations);
+    errs_release(&session->result.violations);
     mount_plan_release(&session->plan);
     for (size_t i = 0; session->sources && i < made + SESSION_SPECS_MADE; i++)
         mount_source_release(&session->sources[i]);
@@ -486,6 +489,7 @@ void session_close(struct session *session)
     free((void *)session->seccomp.code);
     strv_release(&session->spec.argv);
     environment_wipe(&session->spec.env);
+    buf_release(&session->env_origins);
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);

@@ -132,9 +132,10 @@ static bool bind_to_signed(struct session *session, struct err *err)
 bool session_pull_by_daemon(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
+    enum pull_policy policy = session_saves_pull(session) ? PULL_NEVER : options->pull;
     char *words[] = {
         "--pull",
-        (char *)session_pull_word(options->pull),
+        (char *)session_pull_word(policy),
         "--user",
         options->user ? options->user : "",
         "--progress",
@@ -144,7 +145,12 @@ bool session_pull_by_daemon(struct session *session, struct err *err)
         NULL,
     };
 
-    return bind_to_signed(session, err) && ensure(session, words, err) && take_image(session, err);
+    if (!bind_to_signed(session, err))
+        return false;
+    if (!ensure(session, words, err))
+        return err->code == ERR_IMAGE_NOT_FOUND && policy != options->pull;
+    session->has_image = take_image(session, err);
+    return session->has_image;
 }
 
 static bool is_missing(const struct session *session)
@@ -234,8 +240,8 @@ static bool check_owner(const struct session *session, struct err *err)
     uid_t uid = root ? workdir->uid : geteuid();
     gid_t gid = root ? workdir->gid : getegid();
 
-    /* The group is the caller's business: --user names it. */
-    if (session->user.uid == uid)
+    /* The group is the caller's business: --user names it. Nobody owns what is missing. */
+    if (session->user.uid == uid || !workdir->resolved)
         return true;
     err_set(err, ERR_OPTION_INVALID,
             "the engine '%s' cannot give what user %u of the step writes to user %u, whom it has "
@@ -247,5 +253,5 @@ static bool check_owner(const struct session *session, struct err *err)
 
 bool session_check_daemon(struct session *session, struct err *err)
 {
-    return check_owner(session, err) && check_readonly(session, err);
+    return session_passes(session, check_owner(session, err), err) && check_readonly(session, err);
 }

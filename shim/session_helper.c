@@ -8,6 +8,7 @@
 
 #include "base/child.h"
 #include "shim/helper.h"
+#include "shim/helper_report.h"
 
 #define REPORT_MAX (4 << 20) /* bytes of a helper's report */
 
@@ -72,17 +73,11 @@ static bool read_report(void *data, uint32_t events, struct err *err)
     return true;
 }
 
-/* {"error": {"code", "message", "hint"}} */
 static bool take_error(const json_t *error, struct err *err)
 {
-    const char *code = json_text(error, "code"), *message = json_text(error, "message");
-    const char *hint = json_text(error, "hint");
-    enum err_code known = code ? err_code_parse(code) : ERR_COUNT;
-
-    if (known == ERR_COUNT || !message)
-        return err_set(err, ERR_ENGINE_FAILED, "a helper of stepcell failed without a reason");
-    err_set(err, known, "%s", message);
-    return hint ? err_hint(err, "%s", hint) : false;
+    if (!helper_report_take_err(error, err))
+        err_set(err, ERR_ENGINE_FAILED, "a helper of stepcell failed without a reason");
+    return false;
 }
 
 static bool take_report(struct session *session, const char *program, int status, struct err *err)

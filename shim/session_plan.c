@@ -23,8 +23,7 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to plan the step");
 }
 
-/* The caller's name for the current directory: $PWD when it is one, as pwd(1) decides. */
-static const char *current_dir(const struct session *session)
+const char *session_directory(const struct session *session)
 {
     const char *pwd = getenv("PWD");
     struct stat named, here;
@@ -114,7 +113,7 @@ static bool is_visible(const struct mount_spec *specs, const struct mount_source
                        size_t count, const char *path)
 {
     for (size_t i = 0; i < count; i++) {
-        if (specs[i].kind != MOUNT_TMPFS && !specs[i].target &&
+        if (specs[i].kind != MOUNT_TMPFS && !specs[i].target && sources[i].resolved &&
             path_is_below(path, sources[i].resolved))
             return true;
     }
@@ -174,14 +173,19 @@ bool session_find_sources(struct session *session, struct err *err)
     workdir = &session->specs[count - 1];
     *workdir = (struct mount_spec){.kind = MOUNT_BIND, .role = MOUNT_WORKDIR};
     workdir->source =
-        (char *)(session->options.workdir ? session->options.workdir : current_dir(session));
+        (char *)(session->options.workdir ? session->options.workdir : session_directory(session));
     if (!session_ask_sources(session, err))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (session->specs[i].kind != MOUNT_TMPFS &&
-            !mount_source_find(&session->specs[i], current_dir(session), &session->sources[i], err))
+            !session_passes(session,
+                            mount_source_find(&session->specs[i], session_directory(session),
+                                              &session->sources[i], err),
+                            err))
             return false;
     }
+    if (!session->sources[count - 1].resolved)
+        return true;
     session->workdir = strdup(source_path(&session->sources[count - 1]));
     return session->workdir || no_memory(err);
 }
@@ -227,7 +231,7 @@ static bool make_environment(struct session *session, struct err *err)
     const struct cell_user *user = &session->user;
 
     if (!environment_make(&session->options, &session->image.env, environ, session->sources,
-                          &session->spec.env, &own_home, &image_home, err))
+                          &session->spec.env, &session->env_origins, &own_home, &image_home, err))
         return false;
     if (!own_home)
         session->spec.home = image_home       ? image_home
@@ -326,19 +330,31 @@ static bool add_own(struct session *session, size_t *count, enum mount_role role
 static bool plan_mounts(struct session *session, struct err *err)
 {
     size_t count = session->options.mount_count + 1;
+    autoerrs refused = {0};
+    /* Nobody is asked to type a script for a step that cannot start. */
+    bool unread = session->violations.count && session->options.script &&
+                  strcmp(session->options.script, "-") == 0;
 
-    if (session->options.script && !add_script(session, session->specs, &count, err))
+    if (session->options.script && !unread &&
+        !session_passes(session, add_script(session, session->specs, &count, err), err))
         return false;
     if (session->secrets.file_count && !add_own(session, &count, MOUNT_SECRETS, SECRETS_PATH, err))
         return false;
     if (!add_own(session, &count, MOUNT_OUTPUT, STEP_OUTPUT_PATH, err))
         return false;
-    return mount_plan_make(session->specs, session->sources, count, &session->plan, err);
+    if (mount_plan_make(session->specs, session->sources, count, &session->plan, &refused, err))
+        return true;
+    for (size_t i = 0; i < refused.count; i++) {
+        if (!session_passes(session, false, &refused.items[i]))
+            return false;
+    }
+    return refused.count || session_passes(session, false, err);
 }
 
 bool session_plan(struct session *session, struct err *err)
 {
-    return make_environment(session, err) &&
-           scratch_take(session->store.path, &session->scratch, err) && plan_mounts(session, err) &&
-           make_spec(session, err);
+    /* Without a store, which was complained of, a script from stdin has no place. */
+    return session_passes(session, make_environment(session, err), err) &&
+           (!session->store.path || (scratch_take(session->store.path, &session->scratch, err) &&
+                                     plan_mounts(session, err) && make_spec(session, err)));
 }

@@ -352,9 +352,12 @@ bool session_audit(struct session *session, const struct err *refused, struct er
     return audit_append(session->policy.audit, entry, err);
 }
 
+bool session_judge(struct session *session, struct err *err)
+{
+    return !has_policy(session) || check(session, err);
+}
+
 bool session_admit(struct session *session, struct err *err)
 {
-    if (!has_policy(session))
-        return true;
-    return check(session, err) && session_audit(session, NULL, err);
+    return !has_policy(session) || (check(session, err) && session_audit(session, NULL, err));
 }

@@ -28,9 +28,9 @@ const char *session_progress_word(const struct session *session)
 }
 
 /* Runs `stepcell-image ensure` until it has reported; signals are handled meanwhile. */
-static bool ensure(struct session *session, enum pull_policy policy, int lock, struct err *err)
+static bool ensure(struct session *session, enum pull_policy policy, const char *user, int lock,
+                   struct err *err)
 {
-    const struct run_options *options = &session->options;
     char *words[] = {
         "stepcell-image",
         "ensure",
@@ -43,7 +43,7 @@ static bool ensure(struct session *session, enum pull_policy policy, int lock, s
         "--pull",
         (char *)session_pull_word(policy),
         "--user",
-        options->user ? options->user : "",
+        (char *)user,
         "--progress",
         (char *)session_progress_word(session),
         "--report",
@@ -81,9 +81,15 @@ static bool load(struct session *session, bool *found, struct err *err)
 static bool obtain(struct session *session, enum pull_policy policy, bool *found, struct err *err)
 {
     autofd lock = store_open_lock(&session->store, "store", err);
+    const char *user = session->options.user ? session->options.user : "";
 
-    return lock >= 0 && ensure(session, policy, lock, err) && load(session, found, err) &&
-           (!*found || session_take_verified(session, err));
+    if (lock < 0)
+        return false;
+    /* A user whom the image does not know is looked for once more, when all of it is looked at. */
+    if (!ensure(session, policy, user, lock, err) &&
+        (err->code != ERR_USER_UNKNOWN || !ensure(session, policy, "0:0", lock, err)))
+        return false;
+    return load(session, found, err) && (!*found || session_take_verified(session, err));
 }
 
 static bool find_image(struct session *session, struct err *err)
@@ -91,18 +97,22 @@ static bool find_image(struct session *session, struct err *err)
     enum pull_policy policy = session->options.pull;
     bool found = false;
 
-    if (policy != PULL_ALWAYS && !load(session, &found, err))
+    if ((policy != PULL_ALWAYS || session_saves_pull(session)) && !load(session, &found, err))
         return false;
-    if (found && session_is_signed(session))
+    session->has_image = found && session_is_signed(session);
+    if (session->has_image)
         return true;
     if (!found && policy == PULL_NEVER)
         return not_found(session, err);
+    if (session_saves_pull(session))
+        return true;
     found = false;
     /* 'image verify' holds a record for a moment when it replaces a layer. */
     for (int try = 0; try < ENSURE_TRIES && !found; try++) {
         if (!obtain(session, policy, &found, err))
             return false;
     }
+    session->has_image = found;
     return found || err_set(err, ERR_ENGINE_FAILED, "image '%s' vanished from the store",
                             session->reference.name);
 }
@@ -152,15 +162,20 @@ static bool check_platform(const struct session *session, struct err *err)
     return err_hint(err, "leave --platform out, or use an image that offers %s", text);
 }
 
-/* null, [] and [""] are no entrypoint. */
+bool session_has_entrypoint(const struct session *session)
+{
+    const struct strv *entrypoint = &session->image.entrypoint;
+
+    return entrypoint->count > 1 || (entrypoint->count == 1 && entrypoint->items[0][0]);
+}
+
 static bool check_entrypoint(const struct session *session, struct err *err)
 {
     const struct strv *entrypoint = &session->image.entrypoint;
     autobuf text = BUF_INIT(1024);
     const char *history = session->image.entrypoint_history;
 
-    if (session->options.entrypoint == ENTRYPOINT_CLEAR || entrypoint->count == 0 ||
-        (entrypoint->count == 1 && !entrypoint->items[0][0]))
+    if (session->options.entrypoint == ENTRYPOINT_CLEAR || !session_has_entrypoint(session))
         return true;
     for (size_t i = 0; i < entrypoint->count; i++)
         buf_printf(&text, "%s\"%s\"", i ? ", " : "", entrypoint->items[i]);
@@ -202,6 +217,8 @@ static bool find_layers(struct session *session, struct err *err)
     if (!store_has_layers(&session->store, key, &session->image)) {
         enum pull_policy policy = session->options.pull == PULL_NEVER ? PULL_NEVER : PULL_MISSING;
 
+        if (session_saves_pull(session))
+            return true;
         if (!obtain(session, policy, &found, err))
             return false;
         if (!found || !store_has_layers(&session->store, key, &session->image))
@@ -226,7 +243,8 @@ static bool prepare_in_store(struct session *session, struct err *err)
 {
     if (!find_image(session, err))
         return false;
-    store_note_use(&session->image);
+    if (session->has_image)
+        store_note_use(&session->image);
     return true;
 }
 
@@ -236,7 +254,9 @@ static bool prepare_image(struct session *session, struct err *err)
 
     if (daemon && session->reference.transport == TRANSPORT_REGISTRY)
         return session_pull_by_daemon(session, err);
-    return prepare_in_store(session, err) && (!daemon || session_load_into_daemon(session, err));
+    if (!prepare_in_store(session, err))
+        return false;
+    return !daemon || session_saves_pull(session) || session_load_into_daemon(session, err);
 }
 
 static bool take_user(struct session *session, struct err *err)
@@ -246,6 +266,20 @@ static bool take_user(struct session *session, struct err *err)
     session->knows_user =
         user_resolve(user, session->image.passwd, session->image.group, &session->user, err);
     return session->knows_user;
+}
+
+/* Whether the image fits; each of these looks at something else of it. */
+static bool check_image(struct session *session, struct err *err)
+{
+    if (!session_passes(session, check_platform(session, err), err) ||
+        !session_passes(session, check_entrypoint(session, err), err) ||
+        !session_passes(session, take_user(session, err), err))
+        return false;
+    if (!session->knows_user)
+        return true;
+    if (session->options.engine != ENGINE_NATIVE)
+        return session_check_daemon(session, err);
+    return session->image.diff_ids.count ? find_layers(session, err) : no_layers(session, err);
 }
 
 bool session_name_image(struct session *session, struct err *err)
@@ -279,12 +313,9 @@ bool session_prepare(struct session *session, struct err *err)
     if (!path || !store_open(path, &session->store, err) || !session_allow(session, err) ||
         !prepare_image(session, err))
         return false;
+    if (!session->has_image)
+        return true;
     platform_text(&session->image.platform, session->platform_text);
     session->result.platform = session->platform_text;
-    if (!check_platform(session, err) || !check_entrypoint(session, err) ||
-        !take_user(session, err))
-        return false;
-    if (options->engine != ENGINE_NATIVE)
-        return session_check_daemon(session, err);
-    return session->image.diff_ids.count ? find_layers(session, err) : no_layers(session, err);
+    return check_image(session, err);
 }

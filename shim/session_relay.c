@@ -52,18 +52,21 @@ void session_mask_err(const struct session *session, struct err *err)
 {
     autobuf message = BUF_INIT(ERR_MESSAGE_MAX * sizeof(MASK_TEXT));
     autobuf hint = BUF_INIT(ERR_HINT_MAX * sizeof(MASK_TEXT));
+    autobuf detail = BUF_INIT(ERR_DETAIL_MAX * sizeof(MASK_TEXT));
     struct err cause = ERR_INIT;
     enum err_code code = err->code;
 
     if (!session->mask || code == ERR_NONE)
         return;
     if (!mask_text(session->mask, err->message, strlen(err->message), &message, &cause) ||
-        !mask_text(session->mask, err->hint, strlen(err->hint), &hint, &cause)) {
+        !mask_text(session->mask, err->hint, strlen(err->hint), &hint, &cause) ||
+        !mask_text(session->mask, err->detail, strlen(err->detail), &detail, &cause)) {
         err_set(err, code, "%s", cause.message);
         return;
     }
     err_set(err, code, "%s", message.data ? message.data : "");
     err_hint(err, "%s", hint.data ? hint.data : "");
+    err_detail(err, "%s", detail.data ? detail.data : "");
 }
 
 void session_print_err(const struct session *session, const struct err *err)
@@ -451,6 +454,8 @@ void session_mask_result(struct session *session)
     struct err ignored;
 
     session_mask_err(session, &result->error);
+    for (size_t i = 0; i < result->violations.count; i++)
+        session_mask_err(session, &result->violations.items[i]);
     free(session->masked_reference);
     session->masked_reference = session_masked(session, session->reference.name);
     result->reference = session->masked_reference;

@@ -162,8 +162,9 @@ bool client_refused(const struct client *client, const struct client_answer *ans
     char message[ANSWER_MESSAGE_MAX];
 
     answer_message(answer->json, message);
-    return err_set(err, code, "%s cannot %s: %s (status %ld)", client->engine, what,
-                   message[0] ? message : "it does not say why", answer->status);
+    err_set(err, code, "%s cannot %s: it answers with status %ld", client->engine, what,
+            answer->status);
+    return err_detail(err, "%s", message);
 }
 
 char *client_escape(const char *text)

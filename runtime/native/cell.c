@@ -46,10 +46,19 @@ struct opened {
     int init;
 };
 
+/* Everything that was refused has been said already. */
 _Noreturn static void fail(int control, const struct err *err)
 {
-    handshake_fail(control, err);
+    if (err->code != ERR_NONE)
+        handshake_fail(control, err);
     _exit(1);
+}
+
+/* Says what is wrong, and lets the set-up look for more of it. */
+static void refuse(struct cell_setup *setup, const struct err *err)
+{
+    setup->refused = true;
+    handshake_fail(setup->control, err);
 }
 
 /* Takes the trees that come before it, and waits for one kind of message. */
@@ -267,20 +276,22 @@ static bool on_path(int root, const char *name, const char *folders)
     return false;
 }
 
-static bool check_interpreters(const struct run_spec *spec, int root, struct err *err)
+static void check_interpreters(struct cell_setup *setup, int root)
 {
+    const struct run_spec *spec = setup->spec;
     const char *folders = env_value(&spec->env, "PATH");
+    struct err err;
 
     for (size_t i = 0; i < spec->interpreters.count; i++) {
         const char *name = spec->interpreters.items[i];
 
         if (strchr(name, '/') ? is_program(root, name) : on_path(root, name, folders))
             continue;
-        err_set(err, ERR_IMAGE_SHELL_MISSING, "the script needs '%s', which is not in the image",
+        err_set(&err, ERR_IMAGE_SHELL_MISSING, "the script needs '%s', which is not in the image",
                 name);
-        return err_hint(err, "use an image that has it, or another interpreter with --shell");
+        err_hint(&err, "use an image that has it, or another interpreter with --shell");
+        refuse(setup, &err);
     }
-    return true;
 }
 
 static bool enter_workdir(const struct run_spec *spec, struct err *err)
@@ -340,7 +351,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     const struct run_spec *spec = setup->spec;
     char scratch_path[40];
     struct apply_scratch scratch = {opened->scratch, scratch_path};
-    struct home found;
+    struct home found = {0};
     autofd root = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
@@ -355,10 +366,14 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     if (!root_mask(root, options, &opened->host, err))
         return false;
     /* Before the plan: what these write must never be something of the host's. */
-    if (!check_interpreters(spec, root, err) || !home_prepare(spec, root, &found, err))
-        return false;
+    check_interpreters(setup, root);
+    if (!home_prepare(spec, root, &found, err))
+        refuse(setup, err);
     if (!make_own_mounts(setup, opened, err) ||
         !apply_plan(spec->plan, setup->trees, root, &scratch, err))
+        refuse(setup, err);
+    *err = ERR_INIT;
+    if (setup->refused)
         return false;
     *home = home_choose(spec, root, &found);
     return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&

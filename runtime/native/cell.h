@@ -24,6 +24,7 @@ struct cell_setup {
     int control;      /* the child's end of the control socket */
     mode_t umask;     /* the caller's; set by cell_main */
     int output;       /* the step's output file, for reading; set by cell_main */
+    bool refused;     /* something is wrong, which has been said; set by cell_main */
     int in, out, err; /* the command's streams; -1 for none */
 };
 

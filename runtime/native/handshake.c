@@ -40,6 +40,7 @@ void handshake_fail(int control, const struct err *err)
 
     memcpy(failure.message, err->message, sizeof(failure.message));
     memcpy(failure.hint, err->hint, sizeof(failure.hint));
+    memcpy(failure.detail, err->detail, sizeof(failure.detail));
     (void)!send(control, &failure, sizeof(failure), MSG_NOSIGNAL);
 }
 
@@ -99,7 +100,9 @@ void handshake_take_failure(struct message_failure *failure, struct err *err)
         failure->code = ERR_ENGINE_FAILED;
     failure->message[sizeof(failure->message) - 1] = '\0';
     failure->hint[sizeof(failure->hint) - 1] = '\0';
+    failure->detail[sizeof(failure->detail) - 1] = '\0';
     err->code = (enum err_code)failure->code;
     memcpy(err->message, failure->message, sizeof(err->message));
     memcpy(err->hint, failure->hint, sizeof(err->hint));
+    memcpy(err->detail, failure->detail, sizeof(err->detail));
 }

@@ -5,7 +5,8 @@
  *
  *   stepcell → cell   TREE          with the descriptor (SCM_RIGHTS) of the source of mount `value`
  *   stepcell → cell   MAPPED        the user namespace has its id map, and there are no more trees
- *   cell → stepcell   FAILED        the set-up failed; the process ends
+ *   cell → stepcell   FAILED        the set-up failed; the process ends. More than one where
+ *                                   several things are wrong
  *   cell → stepcell   READY         everything is mounted and proven; with a descriptor of the
  *                                   step's output file, for reading
  *   stepcell → cell   START         run the command; may come before READY
@@ -67,12 +68,13 @@ struct message {
     char name[MESSAGE_NAME_MAX];
 };
 
-/* FAILED alone is this, in one packet: its sender may be killed at any moment. */
+/* FAILED alone is this, each in one packet: its sender may be killed at any moment. */
 struct message_failure {
     struct message head;
     uint32_t code;
     char message[ERR_MESSAGE_MAX];
     char hint[ERR_HINT_MAX];
+    char detail[ERR_DETAIL_MAX];
 };
 
 /* Descriptors of stepcell-init when it is executed; 0, 1 and 2 are the command's. */

@@ -110,6 +110,20 @@ static void remove_marker(const struct cell *cell)
     (void)!file_remove_tree(cell->scratch, SCRATCH_MARKER);
 }
 
+/* The first one is why. */
+static void take_failure(struct cell *cell, struct message_failure *failure)
+{
+    bool first = cell->record.kind != EXIT_FAILED;
+    struct err one;
+
+    handshake_take_failure(failure, &one);
+    cell->record.kind = EXIT_FAILED;
+    if (first)
+        cell->record.error = one;
+    else
+        errs_add(&cell->record.further, &one);
+}
+
 static bool take_message(struct cell *cell, enum cell_event *event)
 {
     union message_packet packet;
@@ -136,8 +150,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:
-        cell->record.kind = EXIT_FAILED;
-        handshake_take_failure(&packet.failure, &cell->record.error);
+        take_failure(cell, &packet.failure);
         return true;
     case MESSAGE_EXEC_FAILED:
         exec_failure_take(cell->spec->argv.items[0], message.value, cell->spec->seccomp != NULL,
@@ -462,6 +475,7 @@ static void cell_free(struct cell *cell)
     close_fd(cell->keeper_end);
     close_fd(cell->record.output);
     strv_release(&cell->record.left_running);
+    errs_release(&cell->record.further);
     strv_release(&cell->left);
     free(cell->trees);
     free(cell->hosts);

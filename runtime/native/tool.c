@@ -200,8 +200,8 @@ bool tool_failed(const struct tool *tool, enum tool_event event, struct err *err
         err_set(err, ERR_ENGINE_FAILED, "'%s' did not make the cell's network in %d seconds",
                 tool->name, TOOL_LIMIT_MS / 1000);
     else
-        err_set(err, ERR_ENGINE_FAILED, "'%s' could not make the cell's network: %s", tool->name,
-                *cause ? cause : "it gave no reason");
+        err_set(err, ERR_ENGINE_FAILED, "'%s' could not make the cell's network", tool->name);
+    err_detail(err, "%s", cause);
     return err_hint(err, "see whether '%s' works on this host, or run with --network host or none",
                     tool->name);
 }

@@ -117,28 +117,34 @@ static bool pull_failed(const char *engine, const struct reference *reference, c
     static const struct {
         const char *text;
         enum err_code code;
+        const char *cause;
     } causes[] = {
-        {"toomanyrequests", ERR_REGISTRY_RATE_LIMITED},
-        {"unauthorized", ERR_REGISTRY_AUTH},
-        {"no basic auth credentials", ERR_REGISTRY_AUTH},
-        {"denied", ERR_IMAGE_DENIED},
-        {"no matching manifest", ERR_IMAGE_PLATFORM},
-        {"not found", ERR_IMAGE_NOT_FOUND},
-        {"manifest unknown", ERR_IMAGE_NOT_FOUND},
-        {"name unknown", ERR_IMAGE_NOT_FOUND},
-        {"does not exist", ERR_IMAGE_NOT_FOUND},
-        {"no space left on device", ERR_STORE_FULL},
-        {"dial tcp", ERR_REGISTRY_UNREACHABLE},
-        {"timeout", ERR_REGISTRY_UNREACHABLE},
-        {"EOF", ERR_REGISTRY_UNREACHABLE},
+        {"toomanyrequests", ERR_REGISTRY_RATE_LIMITED, "the registry takes no more requests now"},
+        {"unauthorized", ERR_REGISTRY_AUTH, "the registry does not accept the credentials"},
+        {"no basic auth credentials", ERR_REGISTRY_AUTH, "the registry wants credentials"},
+        {"denied", ERR_IMAGE_DENIED, "the registry does not give it to this user"},
+        {"no matching manifest", ERR_IMAGE_PLATFORM, "it is not there for this platform"},
+        {"not found", ERR_IMAGE_NOT_FOUND, "the registry does not have it"},
+        {"manifest unknown", ERR_IMAGE_NOT_FOUND, "the registry does not have it"},
+        {"name unknown", ERR_IMAGE_NOT_FOUND, "the registry does not have it"},
+        {"does not exist", ERR_IMAGE_NOT_FOUND, "the registry does not have it"},
+        {"no space left on device", ERR_STORE_FULL, "its disk is full"},
+        {"dial tcp", ERR_REGISTRY_UNREACHABLE, "it cannot connect to the registry"},
+        {"timeout", ERR_REGISTRY_UNREACHABLE, "the registry does not answer in time"},
+        {"EOF", ERR_REGISTRY_UNREACHABLE, "the registry breaks the connection off"},
     };
     enum err_code code = ERR_ENGINE_FAILED;
+    const char *cause = NULL;
 
     for (size_t i = 0; i < ARRAY_SIZE(causes) && code == ERR_ENGINE_FAILED; i++) {
-        if (strstr(message, causes[i].text))
-            code = causes[i].code;
+        if (!strstr(message, causes[i].text))
+            continue;
+        code = causes[i].code;
+        cause = causes[i].cause;
     }
-    return err_set(err, code, "%s cannot pull '%s': %s", engine, reference->name, message);
+    err_set(err, code, "%s cannot pull '%s'%s%s", engine, reference->name, cause ? ": " : "",
+            cause ? cause : "");
+    return err_detail(err, "%s", message);
 }
 
 /* The value of X-Registry-Auth, in base64 of RFC 4648, section 5; NULL where there is none. */
@@ -268,6 +274,8 @@ bool load_image(struct client *client, const char *engine, const char *archive, 
         return false;
     if (answer.status != 200)
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "load an image", err);
-    return !talk.error[0] ||
-           err_set(err, ERR_ENGINE_FAILED, "%s cannot load an image: %s", engine, talk.error);
+    if (!talk.error[0])
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "%s cannot load an image", engine);
+    return err_detail(err, "%s", talk.error);
 }

@@ -69,7 +69,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
     if (!layer || !cwd || mkdirat(scratch->lock, "layer", 0755) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare a cell");
     if (!mount_source_find(&workdir, cwd, &source, err) ||
-        !mount_plan_make(&workdir, &source, 1, &plan, err))
+        !mount_plan_make(&workdir, &source, 1, &plan, NULL, err))
         return false;
     ok = native_engine.create(&spec, &root, &cell, err) && wait_for_cell(cell, err);
     if (cell)

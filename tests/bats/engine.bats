@@ -54,6 +54,25 @@ has_one() { [ "$(our_containers)" = 1 ]; }
     as_caller named
 }
 
+@test "explain knows the image that the daemon has, and starts nothing there" {
+    explained() {
+        as "$PROGRAM" explain --json --engine "$ENGINE" --engine-host "unix://$ENGINE_SOCKET" --workdir "$WORK" \
+            --progress none "$IMAGE" true >../plan
+        assert_equal facts "$(jq -c '.explain | [.can_start, .looked_inside, .image.known, .entrypoint.verdict]' ../plan)" \
+            '[true,false,true,"none"]'
+        assert_match "$(jq -r .explain.docker.line ../plan)" "$ENGINE run *"
+        has_none
+        run -0 cell --step ../plan -- true
+        IMAGE=oci:$IMAGES/busybox:entrypoint
+        run as "$PROGRAM" explain --json --engine "$ENGINE" --engine-host "unix://$ENGINE_SOCKET" --workdir "$WORK" \
+            --progress none --user nobody-knows --package gone "$IMAGE" true
+        assert_equal status "$status" 125
+        assert_equal codes "$(jq -r '.explain.violations | map(.code) | join(" ")' <<<"$output")" \
+            "mount.source-missing image.entrypoint user.unknown"
+    }
+    as_caller explained
+}
+
 @test "a daemon that is not there is engine.unavailable, and the message names engine and host" {
     gone() {
         run --separate-stderr engine_cell "$WORK/none.sock" -- touch started
@@ -322,6 +341,21 @@ tcp_cell() {
         stop_faulty
     }
     as_caller unconfirmed
+}
+
+@test "what the daemon says itself is shown to who wants it, and is in the result" {
+    raw() {
+        start_faulty 'POST:/containers/create' error
+        run --separate-stderr engine_cell "$FAULTY" -- true
+        assert_refused engine.failed
+        assert_match "$stderr" "stepcell: $ENGINE cannot create a container: it answers with status 500"$'\n'"stepcell: hint: *"
+        [[ $stderr != *broke* ]]
+        assert_equal detail "$(result_field .error.detail)" "something broke"
+        run --separate-stderr engine_cell "$FAULTY" --verbose -- true
+        assert_match "$stderr" "*stepcell: said: something broke*"
+        stop_faulty
+    }
+    as_caller raw
 }
 
 @test "a daemon that says nothing at the end is waited for, but not for ever" {

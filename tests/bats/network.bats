@@ -214,7 +214,11 @@ OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7ex
     failing() {
         run --separate-stderr with_helpers "$NET_DIR/fake/failing" private true
         assert_refused engine.failed
-        assert_match "$stderr" "*could not make the cell's network: the moon is full*hint: *--network host*"
+        assert_match "$stderr" "*could not make the cell's network"$'\n'"*hint: *--network host*"
+        [[ $stderr != *moon* ]]
+        assert_equal detail "$(result_field .error.detail)" "the moon is full"
+        run --separate-stderr with_helpers "$NET_DIR/fake/failing" cell --network private --verbose -- true
+        assert_match "$stderr" "*said: the moon is full*"
     }
     hanging() {
         local before=$SECONDS

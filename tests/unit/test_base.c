@@ -12,12 +12,14 @@
 #include "base/clock.h"
 #include "base/child.h"
 #include "base/cleanup.h"
+#include "base/errs.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/num.h"
 #include "base/process.h"
 #include "base/program.h"
+#include "base/quote.h"
 #include "base/utf8.h"
 
 static void numbers_are_strict(void **state)
@@ -152,6 +154,126 @@ static void errors_carry_code_context_and_hint(void **state)
     for (int code = 0; code < ERR_COUNT; code++)
         assert_int_equal(err_code_parse(err_code_text((enum err_code)code)), code);
     assert_int_equal(err_code_parse("no.such"), ERR_COUNT);
+}
+
+static void errors_are_listed_once(void **state)
+{
+    struct errs errs = {0};
+    struct err err;
+
+    (void)state;
+    for (int i = 0; i < ERRS_MAX + 10; i++) {
+        err_set(&err, ERR_MOUNT_DENIED, "number %d", i);
+        assert_true(errs_add(&errs, &err));
+        assert_true(errs_add(&errs, &err));
+    }
+    assert_int_equal(errs.count, ERRS_MAX);
+    assert_string_equal(errs.items[1].message, "number 1");
+    errs_release(&errs);
+    assert_int_equal(errs.count, 0);
+}
+
+/* What docs/errors.md says of a code, as it is printed. */
+static char *fix_of(const char *page, const char *code)
+{
+    char *title = text_printf("## `%s`\n", code), *fix, *end;
+
+    fix = strstr(page, title);
+    assert_non_null(fix);
+    fix = strstr(fix, "\nFix: ") + strlen("\nFix: ");
+    end = strstr(fix, "\n\n");
+    fix = strndup(fix, end ? (size_t)(end - fix) : strlen(fix) - 1);
+    for (char *p = fix; *p; p++)
+        *p = *p == '`' ? '\'' : *p == '\n' ? ' ' : *p;
+    assert_int_equal(fix[strlen(fix) - 1], '.');
+    fix[strlen(fix) - 1] = '\0';
+    free(title);
+    return fix;
+}
+
+static void every_code_has_the_fix_of_the_page(void **state)
+{
+    struct buf page = BUF_INIT(1 << 20);
+    struct err err;
+
+    (void)state;
+    assert_ok(file_read(AT_FDCWD, "docs/errors.md", &page, ERR_ENGINE_FAILED, &err));
+    for (int code = ERR_NONE + 1; code < ERR_COUNT; code++) {
+        char *fix = fix_of(page.data, err_code_text((enum err_code)code));
+
+        err_set(&err, (enum err_code)code, "x");
+        assert_string_equal(err_fix(&err), fix);
+        err_hint(&err, "nearer");
+        assert_string_equal(err_fix(&err), "nearer");
+        free(fix);
+    }
+    buf_release(&page);
+}
+
+static void words_are_quoted_for_shells(void **state)
+{
+    static const struct {
+        const char *word, *quoted;
+    } words[] = {
+        {"plain-1.2/3:4,5@6%7+8=9", "plain-1.2/3:4,5@6%7+8=9"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"it's", "'it'\\''s'"},
+        {"'", "''\\'''"},
+        {"$HOME `id` $(id) \"x\" \\", "'$HOME `id` $(id) \"x\" \\'"},
+        {"~root", "'~root'"},
+        {"=ls", "'=ls'"},
+        {"#x", "'#x'"},
+        {"a;b&c|d<e>f", "'a;b&c|d<e>f'"},
+        {"*?[a]{b,c}", "'*?[a]{b,c}'"},
+        {"!!", "'!!'"},
+        {"\xc3\xa9\xe2\x82\xac", "'\xc3\xa9\xe2\x82\xac'"},
+        /* Nothing that a terminal or an editor would act on. */
+        {"a\nb", "$'a\\012b'"},
+        {"\x1b[201~id\n7", "$'\\033[201~id\\0127'"},
+        {"it's\t!\\", "$'it\\047s\\011\\041\\134'"},
+        {"\xff", "$'\\377'"},
+        {"\xc2\x9b", "$'\\302\\233'"},
+        {"\xe2\x80\xae", "$'\\342\\200\\256'"},
+        {"\xed\xa0\x80", "$'\\355\\240\\200'"},
+        {"\x7f", "$'\\177'"},
+        {"##teamcity[x]", "$'\\043\\043teamcity[x]'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(words); i++) {
+        struct buf text = BUF_INIT(1024);
+
+        assert_true(quote_shell(&text, words[i].word));
+        assert_string_equal(text.data, words[i].quoted);
+        buf_release(&text);
+    }
+    for (size_t max = 0; max < 20; max++) {
+        struct buf text = BUF_INIT(max);
+
+        assert_false(quote_shell(&text, "'a\nlong word\xff of bytes"));
+        buf_release(&text);
+    }
+}
+
+static void fields_are_quoted_for_csv(void **state)
+{
+    static const struct {
+        const char *value, *quoted;
+    } fields[] = {{"/a b", "k=/a b"},
+                  {"/a,b", "\"k=/a,b\""},
+                  {"\"", "\"k=\"\"\""},
+                  {"a\nb", "\"k=a\nb\""},
+                  {"", "k="}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        struct buf text = BUF_INIT(1024);
+
+        assert_true(quote_csv(&text, "k", fields[i].value));
+        assert_string_equal(text.data, fields[i].quoted);
+        buf_release(&text);
+    }
 }
 
 static void json_from_outside_is_checked(void **state)
@@ -625,6 +747,10 @@ int main(void)
         cmocka_unit_test(buffers_keep_their_limit),
         cmocka_unit_test(string_lists_end_with_null),
         cmocka_unit_test(errors_carry_code_context_and_hint),
+        cmocka_unit_test(errors_are_listed_once),
+        cmocka_unit_test(every_code_has_the_fix_of_the_page),
+        cmocka_unit_test(words_are_quoted_for_shells),
+        cmocka_unit_test(fields_are_quoted_for_csv),
         cmocka_unit_test(json_from_outside_is_checked),
         cmocka_unit_test(places_in_json_have_lines),
         cmocka_unit_test(bytes_become_json_text),

@@ -27,7 +27,13 @@ static bool make(const struct run_options *options, struct strv *env, bool *own_
     struct mount_source sources[4] = {{.given = "/given", .resolved = "/resolved"},
                                       {.given = NULL, .resolved = "/other"}};
 
-    return environment_make(options, &image_env, caller, sources, env, own_home, image_home, err);
+    struct buf origins = BUF_INIT(64);
+    bool ok = environment_make(options, &image_env, caller, sources, env, &origins, own_home,
+                               image_home, err);
+
+    assert_true(!ok || origins.len == env->count);
+    buf_release(&origins);
+    return ok;
 }
 
 static void only_what_is_named_passes(void **state)

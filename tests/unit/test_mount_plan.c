@@ -40,7 +40,7 @@ static bool make(const struct wish *wishes, size_t count, const size_t *order,
                 .ino = wish->ino,
                 .mode = S_IFDIR | 0755};
     }
-    return mount_plan_make(specs, sources, count, plan, err);
+    return mount_plan_make(specs, sources, count, plan, NULL, err);
 }
 
 /* "target(of)[ro]" for each mount, blank between. */
@@ -163,6 +163,30 @@ static void conflicts_are_refused(void **state)
     }
 }
 
+static void all_refusals_are_told(void **state)
+{
+    struct mount_spec specs[] = {
+        {.role = MOUNT_VOLUME, .target = "/proc/x"},
+        {.role = MOUNT_PACKAGE, .source = "/gone"}, /* not found: passed over */
+        {.role = MOUNT_VOLUME, .target = "/t"},
+        {.kind = MOUNT_TMPFS, .role = MOUNT_VOLUME, .target = "/t"},
+    };
+    struct mount_source sources[COUNT(specs)] = {0};
+    struct mount_plan plan = {0};
+    autoerrs refused = {0};
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(specs); i += 2)
+        sources[i] = (struct mount_source){.resolved = strdup("/a"), .mode = S_IFDIR | 0755};
+    assert_refused(mount_plan_make(specs, sources, COUNT(specs), &plan, &refused, &err),
+                   ERR_MOUNT_DENIED);
+    assert_int_equal(refused.count, 2);
+    assert_string_equal(refused.items[0].message, err.message);
+    assert_int_equal(refused.items[1].code, ERR_MOUNT_CONFLICT);
+    assert_null(plan.mounts);
+}
+
 static void targets_in_host_directories_are_known(void **state)
 {
     static const struct wish wishes[] = {
@@ -204,6 +228,7 @@ int main(void)
         cmocka_unit_test(parents_come_before_children),
         cmocka_unit_test(order_never_matters),
         cmocka_unit_test(conflicts_are_refused),
+        cmocka_unit_test(all_refusals_are_told),
         cmocka_unit_test(targets_in_host_directories_are_known),
         cmocka_unit_test(missing_sources_are_refused),
     };

@@ -40,15 +40,26 @@ static void refusals_carry_their_error(void **state)
     struct result result = {
         .id = "abc", .outcome = OUTCOME_REFUSED, .exit_code = 125, .engine = "native"};
     autojson *json = NULL;
+    struct err one;
 
     (void)state;
     err_set(&result.error, ERR_IMAGE_ENTRYPOINT, "no");
+    assert_true(errs_add(&result.violations, &result.error));
+    err_set(&one, ERR_USER_UNKNOWN, "who");
+    err_detail(&one, "raw");
+    assert_true(errs_add(&result.violations, &one));
     json = result_json(&result);
     assert_true(json_is_null(json_object_get(json, "image")));
     assert_true(json_is_null(json_object_get(json, "kept_until")));
     assert_true(json_is_false(json_object_get(json, "oom_killed")));
     assert_string_equal(json_text(json_object_get(json, "error"), "code"), "image.entrypoint");
-    assert_true(json_is_null(json_object_get(json_object_get(json, "error"), "hint")));
+    /* One that came without a fix has that of its code. */
+    assert_non_null(strstr(json_text(json_object_get(json, "error"), "hint"), "ENTRYPOINT []"));
+    assert_null(json_object_get(json_object_get(json, "error"), "detail"));
+    assert_int_equal(json_array_size(json_object_get(json, "violations")), 2);
+    assert_string_equal(json_text(json_array_get(json_object_get(json, "violations"), 1), "detail"),
+                        "raw");
+    errs_release(&result.violations);
     assert_int_equal(result_outcome_of(ERR_IMAGE_ENTRYPOINT), OUTCOME_REFUSED);
     assert_int_equal(result_outcome_of(ERR_ENGINE_FAILED), OUTCOME_FAILED);
 }

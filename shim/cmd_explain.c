@@ -1,0 +1,64 @@
+/* `stepcell explain`: everything that `run` would do, without doing it. */
+#include "shim/commands.h"
+#include "shim/explain.h"
+
+/* False when the search was ended; what is wrong with the step is in its violations. */
+static bool resolve(struct session *session, bool *looked, struct err *err)
+{
+    bool ok;
+
+    *looked = false;
+    if (!session_begin(session, err) || !session_open_mask(session, err))
+        return false;
+    ok = session_resolve(session, err);
+    if (!ok && (session->violations.count == 0 || err->code == ERR_ENGINE_FAILED))
+        return false;
+    *looked = session_look_inside(session);
+    return !session_is_canceled(session, err);
+}
+
+static int print(struct session *session, bool looked)
+{
+    autojson *json = explain_json(session, looked);
+    autofree char *text = NULL;
+    struct err err;
+
+    if (json)
+        text = session->options.json ? json_dump_page(json) : explain_text(json);
+    if (!text) {
+        err_set(&err, ERR_ENGINE_FAILED, "not enough memory to explain the step");
+        return command_failed(&err);
+    }
+    print_out("%s", text);
+    return session->violations.count ? STATUS_FAILED : 0;
+}
+
+static int fail(const struct session *session, struct err *err)
+{
+    session_print_err(session, err);
+    for (size_t i = 0; i < session->violations.count; i++)
+        session_print_err(session, &session->violations.items[i]);
+    return session->canceled ? 128 + session->canceled : STATUS_FAILED;
+}
+
+int cmd_explain(int argc, char **argv)
+{
+    struct session session = SESSION_INIT;
+    struct err err = ERR_INIT;
+    bool looked;
+    int status;
+
+    session.options.explains = true;
+    if (!session_make_id(session.id, &err) || !options_parse(argc, argv, &session.options, &err)) {
+        status = command_failed(&err);
+    } else if (session.options.help) {
+        autofree char *help = options_help("explain");
+
+        print_out("%s", help ? help : "");
+        status = 0;
+    } else {
+        status = resolve(&session, &looked, &err) ? print(&session, looked) : fail(&session, &err);
+    }
+    session_close(&session);
+    return status;
+}

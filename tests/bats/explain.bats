@@ -1,0 +1,253 @@
+# `stepcell explain`: what a step would be, and everything that keeps it from starting; and the same pre-flight in `run`.
+
+load ../lib/common
+. "$BATS_TEST_DIRNAME/../lib/registry.bash"
+
+teardown() { stop_registry; }
+
+# explain OPTION... : of a step in $IMAGE and $WORK, as JSON in ../plan; the command is `true` without a --script
+explain() {
+    local words=(true)
+    [[ " $* " != *" --script "* ]] || words=()
+    as "$STEPCELL" explain --json --workdir "$WORK" --progress none "$@" "$IMAGE" "${words[@]}" >../plan
+}
+plan() { jq -r "$1" ../plan; }
+# codes: of all violations, in their order
+codes() { jq -r '.explain.violations | map(.code) | join(" ")' ../plan; }
+violations() { jq -r '.violations | map(.code) | join(" ")' "$RESULT"; }
+
+SHAPE='.schema == "stepcell.step/1" and (.image | type == "string") and (.command | type == "array")
+    and (.explain | .schema == "stepcell.explain/1" and (.can_start | type == "boolean")
+    and (.violations | all(.[]; (.code | length > 0) and (.message | length > 0) and (.hint | length > 0)))
+    and (.looked_inside | type == "boolean")
+    and (.image | has("reference") and has("digest") and has("manifest_digest") and has("platform"))
+    and (.entrypoint.verdict | IN("none", "refused", "cleared", "unknown"))
+    and (.configuration | all(.[]; (.name | type == "string") and (.value | type == "string")
+        and (.from | IN("option", "step file", "default", "image config", "passwd of the image", "script"))))
+    and (.command | type == "array")
+    and (.mounts | all(.[]; (.target | startswith("/")) and (.access | IN("read-only", "read-write", "copy-on-write"))
+        and (.type | IN("bind", "tmpfs", "own", "alias"))))
+    and (.environment | all(.[]; (.name | length > 0) and (.withheld == (.value == null))))
+    and (.limits | type == "object") and (.docker == null or (.docker.line | startswith("docker run "))))'
+
+shaped() { jq -e "$SHAPE" ../plan >/dev/null || { cat ../plan && return 1; }; }
+from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name) | "\(.value) (\(.from))"' ../plan; }
+
+@test "the plan is shown, nothing runs, and nothing is left" {
+    whole() {
+        mkdir ../package
+        explain --package "DB=../package" --package-cow /usr/share --tmpfs /scratch --timeout 64m -e A=b
+        shaped
+        assert_equal can_start "$(plan .explain.can_start)" true
+        assert_equal looked "$(plan .explain.looked_inside)" true
+        assert_match "$(plan .explain.image.digest)" "sha256:*"
+        assert_equal platform "$(from platform)" "linux/amd64 (image config)"
+        assert_equal workdir "$(from workdir)" "$WORK (option)"
+        assert_equal home "$(from home)" "/root (passwd of the image)"
+        assert_equal timeout "$(from timeout) $(plan .explain.limits.timeout_ms)" "64m (option) 3840000"
+        assert_equal command "$(plan '.explain.command | join(" ")')" true
+        assert_equal package "$(plan '.explain.mounts[] | select(.role == "package") | "\(.access) \(.target)"' | sort)" \
+            "$(printf 'copy-on-write /usr/share\nread-only %s/package' "${WORK%/*}")"
+        assert_equal order "$(plan '.explain.mounts[].target')" "$(plan '.explain.mounts[].target' | LC_ALL=C sort)"
+        assert_equal owner "$(plan '.explain.mounts[] | select(.role == "workdir") | .owner.host | join(":")')" \
+            "$(stat -c %u:%g .)"
+        assert_equal env "$(plan '.explain.environment[] | select(.name == "A") | "\(.value) \(.from)"')" "b env"
+        [ -z "$(ls -A)" ]
+    }
+    each_caller whole
+}
+
+@test "the text says the same, and the exit status whether the step can start" {
+    text() {
+        run -0 --separate-stderr stepcell explain --workdir "$WORK" --progress none "$IMAGE" true
+        assert_match "$output" "The step can start.*sha256:*Mounts, in order*$WORK (workdir)*docker run *"
+        run -125 --separate-stderr stepcell explain --workdir "$WORK" --package nowhere "$IMAGE" true
+        assert_match "$output" "The step cannot start: 1 thing is wrong with it."$'\n'*mount.source-missing*fix:*
+        assert_equal stderr "$stderr" ""
+        run -125 --separate-stderr stepcell explain --memory much "$IMAGE" true
+        run -0 stepcell explain --help
+        assert_match "$output" "Usage: stepcell explain *--json*"
+        run -125 stepcell run --json "$IMAGE" true
+    }
+    CALLER=plain as_caller text
+}
+
+@test "values come from where they were given" {
+    origins() {
+        echo '{"user": "1000", "network": "none", "hostname": "there"}' >../step
+        explain --step ../step --hostname here
+        assert_equal user "$(from user)" "1000 (step file)"
+        assert_equal network "$(from network)" "none (step file)"
+        assert_equal hostname "$(from hostname)" "here (option)"
+        assert_equal pull "$(from pull)" "missing (default)"
+        IMAGE=oci:$IMAGES/busybox:user-app explain
+        assert_equal user "$(from user)" "app (image config)"
+        assert_equal uid "$(plan .explain.user.uid)" 1000
+    }
+    CALLER=ranges as_caller origins
+}
+
+@test "everything that is wrong is said at once, by explain and by run" {
+    all() {
+        local wrong=(--package gone --package-rw "also gone" -v "$WORK:/proc/x" -v "$WORK:/t" --tmpfs /t
+            --env-file nothing --script script --shell "nosh") expected
+        echo true >script
+        IMAGE=oci:$IMAGES/busybox:entrypoint
+        run explain --user nobody-knows "${wrong[@]}"
+        assert_equal status "$status" 125
+        shaped
+        expected="mount.source-missing mount.source-missing image.entrypoint user.unknown option.invalid mount.denied mount.conflict"
+        assert_equal codes "$(codes)" "$expected"
+        run --separate-stderr script_cell --user nobody-knows "${wrong[@]}"
+        assert_refused mount.source-missing
+        assert_equal violations "$(violations)" "$expected"
+        assert_equal fixes "$(grep -c '^stepcell: hint: ' <<<"$stderr")" 7
+        assert_equal first "$(jq -c '.error == .violations[0]' "$RESULT")" true
+        # What only a cell shows comes with the rest, where a cell can be made.
+        run --separate-stderr script_cell --package gone --script script --shell "env -S nosh"
+        assert_equal violations "$(violations)" "mount.source-missing image.entrypoint image.shell-missing"
+        run --separate-stderr script_cell --entrypoint clear --script script --shell "no/env also-none"
+        assert_equal violations "$(violations)" "image.shell-missing image.shell-missing"
+        assert_equal error "$(result_field .error.code)" image.shell-missing
+    }
+    each_caller all
+}
+
+@test "the contract: what the user cannot use is refused, and a disk without room" {
+    contract() {
+        local user=()
+        as mkdir -m 0700 ../closed
+        run explain --package ../closed
+        assert_equal "own package" "$(codes)" ""
+        # To a step of root's the owner is the step's user; otherwise it is the caller.
+        if [ "$CALLER" = root ]; then
+            chmod 0600 ../closed
+            user=(--user 1000)
+        else
+            chown root: ../closed
+        fi
+        run explain --package ../closed "${user[@]}"
+        assert_equal codes "$(codes)" mount.denied
+        assert_match "$(plan '.explain.violations[0].message')" "user *cannot enter '${WORK%/*}/closed' (mode 0?00, of user 0)"
+        run --separate-stderr cell --package ../closed "${user[@]}" -- true
+        assert_refused mount.denied
+        rmdir ../closed
+    }
+    each_caller contract
+    unwritable() {
+        chown root: .
+        run -0 --separate-stderr cell -- true
+        assert_match "$stderr" "*cannot write to '$WORK'*"
+        chown "$(caller_name):" .
+    }
+    CALLER=plain as_caller unwritable
+}
+
+@test "limits that cannot be enforced are all named" {
+    limits() {
+        run explain --memory 64m --cpus 1 --pids-limit 100 --ulimit nofile=1000000000 # of a caller without any
+        assert_equal codes "$(codes)" "engine.unavailable engine.unavailable engine.unavailable option.invalid"
+        assert_match "$(plan '.explain.violations | map(.message) | join(" ")')" "*--memory*--cpus*--pids-limit*nofile*"
+    }
+    CALLER=plain as_caller limits
+}
+
+@test "secrets are withheld" {
+    withheld() {
+        printf secret-of-file >../secret
+        as env TOKEN=secret-of-env https_proxy=http://me:secret-proxy@host "$STEPCELL" explain --json --workdir "$WORK" \
+            --secret-env TOKEN --secret-file "key=${WORK%/*}/secret" -e "URL=x?secret-of-env" -e "PLAIN=seen" \
+            "$IMAGE" -- echo secret-of-env >../plan 2>/dev/null
+        shaped
+        run ! grep -E 'secret-(of|proxy)' ../plan
+        assert_equal names "$(plan '[.explain.environment[] | select(.withheld) | .name] | sort | join(" ")')" "TOKEN URL https_proxy"
+        assert_equal env "$(plan '.env | sort | join(" ")')" "PLAIN=seen URL https_proxy"
+        assert_match "$(plan .explain.docker.line)" "* --env URL * --env TOKEN *"
+        as env TOKEN=secret-of-env "$STEPCELL" explain --secret-env TOKEN "$IMAGE" -- echo secret-of-env >../text
+        run ! grep secret-of ../text
+    }
+    each_caller withheld
+}
+
+@test "the JSON is the same step again" {
+    again() {
+        mkdir "../p,k g"
+        printf 'echo "$1 $A $B $STEPCELL_PACKAGE_DB"; cat /x /t/none "$(pwd)/f"; exit 7' >script.sh
+        echo file >f
+        echo 'B=from file' >../env
+        as env A='of the caller' "$STEPCELL" explain --json -e A --env-file ../env --package "DB=../p,k g" -v ./f:/x:ro \
+            --tmpfs /t --pids-limit 0 --timeout 1m --script ./script.sh --progress none "$IMAGE" "it's" >../plan
+        shaped
+        cd /
+        run -7 --separate-stderr stepcell run --step "$WORK/../plan" --progress none
+        cd "$WORK"
+        assert_equal lines "$output" "$(printf "it's of the caller from file %s\nfile\nfile" "${WORK%/*}/p,k g")"
+        as "$STEPCELL" explain --json --step ../plan >../second
+        assert_equal again "$(jq -S 'del(.explain)' ../second)" "$(jq -S 'del(.explain)' ../plan)"
+        assert_equal mounts "$(jq -c .explain.mounts ../second)" "$(jq -c .explain.mounts ../plan)"
+        assert_equal from "$(jq -r '.explain.configuration[] | select(.name == "timeout") | .from' ../second)" "step file"
+    }
+    each_caller again
+}
+
+@test "an image of a registry is pinned, and is got as --pull says" {
+    start_registry
+    push "oci:$IMAGES/busybox:latest" tools/box:1
+    pinned() {
+        IMAGE=$REGISTRY/tools/box:1
+        run explain --pull never
+        assert_equal codes "$(codes)" image.not-found
+        assert_equal image "$(plan '.image + " " + .explain.image.platform')" "$IMAGE "
+        # Known not to start: then only who wants to know everything gets the image.
+        run --separate-stderr cell --package gone -- true
+        assert_equal violations "$(violations)" mount.source-missing
+        run ! stepcell image inspect "$IMAGE"
+        run explain --package gone
+        assert_equal codes "$(codes)" mount.source-missing
+        assert_equal image "$(plan .image)" "$IMAGE@$(plan .explain.image.digest)"
+        assert_match "$(plan .explain.docker.line)" "* $IMAGE@sha256:* true"
+        jq 'del(.package)' ../plan >../step
+        run -0 --separate-stderr stepcell run --step ../step --progress none
+        assert_equal digest "$(stepcell image inspect --json "$(plan .image)" | jq -r .digest)" "$(plan .explain.image.digest)"
+        stepcell image remove "$IMAGE" "$(plan .image)" || stepcell image list
+    }
+    CALLER=ranges as_caller pinned
+}
+
+@test "the docker line can be pasted into a shell, whatever is in it" {
+    pasted() {
+        local shell word
+        local -a hostile=("it's" '$(touch pwned)' '`touch pwned`' '"; touch pwned; "' $'new\nline' $'\e[201~touch pwned\r' '!!' '~' '=ls'
+            '' $'\x03' '\' '*' '#x' '{a,b}' $'tab\t' '&& touch pwned' '##teamcity[x]' $'\u202eabc')
+        mkdir ../bin "../pa'th, \$(x)"
+        printf '#!/bin/sh\nfor word; do printf "%%s\\0" "$word"; done >"%s"\n' "${WORK%/*}/words" >../bin/docker
+        chmod +x ../bin/docker
+        as "$STEPCELL" explain --json --package "../pa'th, \$(x)" -e 'VALUE=a b$(touch pwned)' --progress none "$IMAGE" -- \
+            echo "${hostile[@]}" >../plan
+        plan .explain.docker.line >../line
+        run ! grep -P '[\x00-\x08\x0b-\x1f\x7f]' ../line
+        assert_equal lines "$(wc -l <../line)" 1
+        for shell in "bash" "bash -i" "bash --posix"; do
+            rm -f ../words
+            PATH=${WORK%/*}/bin:$PATH as env HISTFILE= $shell <../line >/dev/null 2>&1
+            mapfile -d '' -t words <../words
+            assert_equal count "${#words[@]}" "$((${#words[@]}))"
+            assert_equal first "${words[0]}" run
+            for ((word = 1; word <= ${#hostile[@]}; word++)); do
+                assert_equal "$shell: word" "${words[-word]}" "${hostile[-word]}"
+            done
+            printf '%s\n' "${words[@]}" | grep -qxF 'VALUE=a b$(touch pwned)'
+            printf '%s\n' "${words[@]}" | grep -qF "\"source=${WORK%/*}/pa'th, \$(x)\""
+        done
+        # As if it was typed: at a terminal, with an editor of the line that knows pastes.
+        rm -f ../words
+        { sleep 1; printf '\e[200~%s\e[201~\n' "$(cat ../line)"; sleep 2; printf 'exit\n'; } |
+            PATH=${WORK%/*}/bin:$PATH as env HISTFILE= script -qec 'bash --norc -i' /dev/null >/dev/null 2>&1
+        mapfile -d '' -t words <../words
+        for ((word = 1; word <= ${#hostile[@]}; word++)); do
+            assert_equal "terminal: word" "${words[-word]}" "${hostile[-word]}"
+        done
+        [ ! -e pwned ]
+    }
+    CALLER=plain as_caller pasted
+}
