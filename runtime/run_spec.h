@@ -78,6 +78,8 @@ struct run_spec {
     const char *scratch;     /* a directory of the cell's own on the host, see scratch_take */
     const char *step;        /* its id */
     const char *engine_host; /* where the engine's daemon listens; NULL: where it usually does */
+    bool rootless;           /* that daemon is an ordinary user's */
+    uid_t owner;             /* with a daemon: of the host, whose what the step writes has to be */
 };
 
 /* An image: unpacked, as absolute directories, lowest first, or one that a daemon has. */

@@ -90,9 +90,8 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
     return true;
 }
 
-/* Daemons hand on what a registry, or the way to it, had to say. */
-static bool pull_failed(const char *engine, const struct reference *reference, const char *message,
-                        struct err *err)
+/* Daemons hand on what a registry, the way to it, or a disk had to say. */
+static enum err_code code_of(const char *message)
 {
     static const struct {
         const char *text;
@@ -112,13 +111,12 @@ static bool pull_failed(const char *engine, const struct reference *reference, c
         {"timeout", ERR_REGISTRY_UNREACHABLE},
         {"EOF", ERR_REGISTRY_UNREACHABLE},
     };
-    enum err_code code = ERR_ENGINE_FAILED;
 
-    for (size_t i = 0; i < ARRAY_SIZE(causes) && code == ERR_ENGINE_FAILED; i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
         if (strstr(message, causes[i].text))
-            code = causes[i].code;
+            return causes[i].code;
     }
-    return err_set(err, code, "%s cannot pull '%s': %s", engine, reference->name, message);
+    return ERR_ENGINE_FAILED;
 }
 
 /* The value of X-Registry-Auth, in base64 of RFC 4648, section 5; NULL where there is none. */
@@ -202,7 +200,8 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
         answer_message(answer.json, talk.error);
     if (answer.status != 200 && !talk.error[0])
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "pull an image", err);
-    return !talk.error[0] || pull_failed(engine, reference, talk.error, err);
+    return !talk.error[0] || err_set(err, code_of(talk.error), "%s cannot pull '%s': %s", engine,
+                                     reference->name, talk.error);
 }
 
 static bool send_archive(void *data, void *bytes, size_t size, size_t *len, struct err *err)
@@ -242,7 +241,9 @@ bool load_image(struct client *client, const char *engine, const char *archive, 
     if (!answered)
         return false;
     if (answer.status != 200)
+        answer_message(answer.json, talk.error);
+    if (answer.status != 200 && !talk.error[0])
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "load an image", err);
     return !talk.error[0] ||
-           err_set(err, ERR_ENGINE_FAILED, "%s cannot load an image: %s", engine, talk.error);
+           err_set(err, code_of(talk.error), "%s cannot load an image: %s", engine, talk.error);
 }
