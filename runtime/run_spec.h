@@ -70,7 +70,7 @@ struct run_spec {
     bool read_only;        /* the root; what is mounted in it is as the plan says */
     uint64_t capabilities; /* of the bounding set, and of a command that is root in the cell */
     bool pass_stdin;
-    bool terminal; /* the command's streams are one */
+    bool terminal;                /* the command's streams are one */
     unsigned short rows, columns; /* its size; 0 for unknown */
     bool stays; /* the cell outlives its command, until it is cleaned: see exit_record.stays */
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
@@ -81,6 +81,8 @@ struct run_spec {
     const char *scratch;     /* a directory of the cell's own on the host, see scratch_take */
     const char *step;        /* its id */
     const char *engine_host; /* where the engine's daemon listens; NULL: where it usually does */
+    bool rootless;           /* that daemon is an ordinary user's */
+    uid_t owner;             /* with a daemon: of the host, whose what the step writes has to be */
 };
 
 /* An image: unpacked, as absolute directories, lowest first, or one that a daemon has. */

@@ -1,8 +1,11 @@
 #include "shim/command.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/caller.h"
 #include "shim/print.h"
 
 static const struct option_spec *find_option(const struct option_spec *options, const char *word,
@@ -113,6 +116,22 @@ bool command_begin(int argc, char **argv, const struct command *command, size_t 
         *status = 0;
     }
     return !help;
+}
+
+bool subcommand_begin(struct err *err)
+{
+    /* A caller may have it ignored, and then no child could be waited for. */
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    return caller_check(err);
+}
+
+const struct subcommand *subcommand_find(const struct subcommand *commands, const char *name)
+{
+    while (commands->name && strcmp(commands->name, name) != 0)
+        commands++;
+    return commands->name ? commands : NULL;
 }
 
 int command_failed(const struct err *err)

@@ -60,6 +60,20 @@ bool command_begin(int argc, char **argv, const struct command *command, size_t 
 bool command_add_option_help(struct buf *text, const char *shorthand, const char *name,
                              const char *argument, const char *help);
 
+/* A command of a program that has several; a table of them ends with a nameless one. */
+struct subcommand {
+    const char *name;
+    int (*run)(int argc, char **argv); /* takes the words behind the name; the exit status */
+    bool supervised;                   /* it leaves things behind when it is killed */
+    const char *help;                  /* NULL: not for users */
+};
+
+/* What programs of libexec begin with: who calls, and what a caller may have left to them. */
+bool subcommand_begin(struct err *err);
+
+/* NULL when there is none of that name. */
+const struct subcommand *subcommand_find(const struct subcommand *commands, const char *name);
+
 /* Prints the error; the exit status. */
 int command_failed(const struct err *err);
 

@@ -231,22 +231,27 @@ static bool check_readonly(const struct session *session, struct err *err)
 
 /*
  * Whose the files of the step have to be. No daemon of these versions maps the ids of what it
- * mounts.
+ * mounts, but an ordinary user's own lives in a user namespace: root of the cell is the caller
+ * there, and with Podman whoever runs the step.
  */
-static bool check_owner(const struct session *session, struct err *err)
+static bool check_owner(struct session *session, struct err *err)
 {
     const struct mount_source *workdir = &session->sources[session->options.mount_count];
-    bool root = geteuid() == 0;
+    bool root = geteuid() == 0, podman = session->options.engine == ENGINE_PODMAN;
     uid_t uid = root ? workdir->uid : geteuid();
     gid_t gid = root ? workdir->gid : getegid();
 
+    session->spec.owner = uid;
+    session->spec.rootless = json_is_true(json_object_get(session->helper_report, "rootless"));
+    if (session->spec.rootless)
+        uid = gid = 0;
     /* The group is the caller's business: --user names it. Nobody owns what is missing. */
-    if (session->user.uid == uid || !workdir->resolved)
+    if (session->user.uid == uid || (session->spec.rootless && podman) || !workdir->resolved)
         return true;
     err_set(err, ERR_OPTION_INVALID,
             "the engine '%s' cannot give what user %u of the step writes to user %u, whom it has "
             "to belong to",
-            session_engine(session)->name, session->user.uid, uid);
+            session_engine(session)->name, session->user.uid, session->spec.owner);
     return err_hint(err, "run the step as that user, with --user %u:%u, or use --engine native",
                     uid, gid);
 }

@@ -200,6 +200,67 @@ const char *answer_container_id(const json_t *answer, struct err *err)
     return NULL;
 }
 
+bool answer_rootless(const json_t *answer, bool *rootless, struct err *err)
+{
+    static const char word[] = "name=rootless";
+    const json_t *options = json_object_get(answer, "SecurityOptions"), *item;
+    bool found = json_is_true(json_object_get(answer, "Rootless")); /* so Podman */
+    size_t i;
+
+    if (!is_null(options) && !json_is_array(options))
+        return nonsense(err, "SecurityOptions");
+    json_array_foreach (options, i, item) {
+        const char *text = json_string_value(item);
+
+        if (!text)
+            return nonsense(err, "SecurityOptions");
+        found =
+            found || (strncmp(text, word, strlen(word)) == 0 && strchr(",", text[strlen(word)]));
+    }
+    *rootless = found;
+    return true;
+}
+
+/* Podman names them as setrlimit(2) does. */
+static bool has_ulimit(const json_t *list, const json_t *asked)
+{
+    static const char prefix[] = "RLIMIT_";
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item) {
+        const char *name = json_text(item, "Name");
+
+        if (name && strncmp(name, prefix, strlen(prefix)) == 0)
+            name += strlen(prefix);
+        if (name && strcasecmp(name, json_text(asked, "Name")) == 0)
+            return json_equal(json_object_get(item, "Soft"), json_object_get(asked, "Soft")) &&
+                   json_equal(json_object_get(item, "Hard"), json_object_get(asked, "Hard"));
+    }
+    return false;
+}
+
+const char *answer_limit_missing(const json_t *answer, const json_t *asked)
+{
+    static const struct {
+        const char *key, *option;
+    } limits[] = {{"Memory", "--memory"}, {"CpuQuota", "--cpus"}, {"PidsLimit", "--pids-limit"}};
+    const json_t *has = json_object_get(answer, "HostConfig"), *item;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(limits); i++) {
+        const json_t *value = json_object_get(asked, limits[i].key);
+
+        if (value && !json_equal(json_object_get(has, limits[i].key), value))
+            return limits[i].option;
+    }
+    json_array_foreach (json_object_get(asked, "Ulimits"), i, item) {
+        if (!has_ulimit(json_object_get(has, "Ulimits"), item))
+            return "--ulimit";
+    }
+    return NULL;
+}
+
 /* A status of a process; Docker's own failures are below zero. */
 static bool take_code(const json_t *object, const char *key, int *code, struct err *err)
 {

@@ -48,6 +48,15 @@ const char *answer_entrypoint_history(const json_t *answer);
 /* The id of a container that was created, borrowed: 64 hexadecimal digits. NULL with err. */
 const char *answer_container_id(const json_t *answer, struct err *err);
 
+/* Whether the daemon is an ordinary user's, out of its own description. */
+bool answer_rootless(const json_t *answer, bool *rootless, struct err *err);
+
+/*
+ * The option of the first limit that a container was made with (`asked`: its HostConfig) and does
+ * not have in its inspection; NULL when it has all. Daemons leave out what they cannot enforce.
+ */
+const char *answer_limit_missing(const json_t *answer, const json_t *asked);
+
 struct daemon_state {
     bool running; /* or it was not started yet, or its end has not been settled */
     int exit_code;

@@ -1,6 +1,8 @@
 #include "runtime/docker/container.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -347,16 +349,31 @@ static json_t *security_list(const struct run_spec *spec)
     return list;
 }
 
+/*
+ * An ordinary user's Podman maps the step's user to the caller: root as it is, anybody else when it
+ * is told so, and the group, too, where neither is root's: it makes an empty range of a 0.
+ */
+static json_t *user_namespace(const struct body *body)
+{
+    const struct run_spec *spec = body->spec;
+
+    if (!body->podman || !spec->rootless || spec->uid == 0)
+        return NULL;
+    return spec->gid == 0 ? json_sprintf("keep-id:uid=%u", spec->uid)
+                          : json_sprintf("keep-id:uid=%u,gid=%u", spec->uid, spec->gid);
+}
+
 static json_t *host_config(const struct body *body, json_t *caps)
 {
     const struct run_spec *spec = body->spec;
     const struct limits *limits = &spec->limits;
     json_t *host = json_pack(
-        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o}", "Mounts",
-        body->mounts, "Devices", body->devices, "Tmpfs", body->tmpfs, "Binds", body->binds,
-        "NetworkMode", network_name(spec->network), "GroupAdd", group_list(spec), "CapDrop", "ALL",
-        "CapAdd", caps, "SecurityOpt", security_list(spec), "ReadonlyRootfs", spec->read_only,
-        "LogConfig", "Type", "none", "RestartPolicy", "Name", "no", "Ulimits", ulimit_list(limits));
+        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o, s:o*}",
+        "Mounts", body->mounts, "Devices", body->devices, "Tmpfs", body->tmpfs, "Binds",
+        body->binds, "NetworkMode", network_name(spec->network), "GroupAdd", group_list(spec),
+        "CapDrop", "ALL", "CapAdd", caps, "SecurityOpt", security_list(spec), "ReadonlyRootfs",
+        spec->read_only, "LogConfig", "Type", "none", "RestartPolicy", "Name", "no", "Ulimits",
+        ulimit_list(limits), "UsernsMode", user_namespace(body));
 
     if (host && limits->memory) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));
@@ -445,6 +462,14 @@ bool container_owner(char owner[OWNER_MAX], struct err *err)
     return true;
 }
 
+/* /proc need not show other users' processes: one that the kernel knows is not known to be gone. */
+static bool is_hidden(pid_t pid)
+{
+    struct process seen;
+
+    return kill(pid, 0) < 0 && errno == EPERM && !process_look(pid, &seen);
+}
+
 bool container_owner_lives(const char *owner, bool running)
 {
     struct process process, self;
@@ -460,5 +485,5 @@ bool container_owner_lives(const char *owner, bool running)
     /* After another boot nothing runs; what does is another machine's. */
     if (strcmp(process.boot, self.boot) != 0)
         return running;
-    return namespace != mine || process_lives(&process);
+    return namespace != mine || process_lives(&process) || is_hidden(pid);
 }

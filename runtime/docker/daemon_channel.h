@@ -5,11 +5,14 @@
  *   stepcell-docker → stepcell   STARTED  the daemon has started the container
  *                                FAILED   there is no container, or it does not run: `err`
  *                                ENDED    it has ended: `value` is its exit code
- *                                LOST     the daemon does not say how, or whether, it ended: `err`
+ *                                STOPPED  it does not run, and its exit code is `value`: of no
+ *                                         account once it has connected
+ *                                LOST     the daemon does not say how, or whether, it ended: `err`;
+ *                                         with a `value` of 0 it cannot even be reached
  *                                REMOVED  it is gone, as the daemon says
  *                                LEFT     it may not be: `err`
  *   stepcell → stepcell-docker   SIGNAL   `value`, to its first process
- *                                LOOK     ENDED if it does not run; nothing otherwise
+ *                                LOOK     STOPPED if it does not run; nothing otherwise
  *                                AWAIT    its first process is gone: wait for ENDED
  *                                REMOVE   whatever it does
  *
@@ -27,6 +30,7 @@ enum daemon_message_kind {
     DAEMON_STARTED = 1,
     DAEMON_FAILED,
     DAEMON_ENDED,
+    DAEMON_STOPPED,
     DAEMON_LOST,
     DAEMON_REMOVED,
     DAEMON_LEFT,

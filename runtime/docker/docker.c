@@ -125,6 +125,11 @@ static void take_failure(struct cell *cell, const struct err *err, enum cell_eve
 {
     if (cell->ended)
         return;
+    /* A daemon may have started it all the same, and what runs then has been told to go on. */
+    if (cell->ready && cell->start_asked) {
+        take_loss(cell, err, event);
+        return;
+    }
     if (cell->record.kind != EXIT_FAILED) {
         cell->record.kind = EXIT_FAILED;
         cell->record.error = *err;
@@ -184,7 +189,12 @@ static bool from_daemon(struct cell *cell, enum cell_event *event)
         if (!cell->ended)
             take_exit_code(cell, message.value, message.oom_killed, event);
         return true;
+    case DAEMON_STOPPED:
+        if (!cell->joined && !cell->ended)
+            take_exit_code(cell, message.value, message.oom_killed, event);
+        return true;
     case DAEMON_LOST:
+        cell->silent = message.value == 0;
         take_loss(cell, &message.err, event);
         return true;
     case DAEMON_LEFT:
@@ -215,6 +225,32 @@ static void hand_over(struct cell *cell)
     (void)!handshake_send(cell->control, MESSAGE_MAPPED, 0, -1);
 }
 
+/* What is refused is not going to run. */
+static void refuse(struct cell *cell)
+{
+    cell->record.kind = EXIT_FAILED;
+    end_control(cell);
+    ask(cell, DAEMON_SIGNAL, SIGKILL);
+    ask(cell, DAEMON_AWAIT, 0);
+    give_time(cell);
+}
+
+/* Whatever daemons make of users: the kernel says who has connected. */
+static bool check_user(struct cell *cell, int control)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof(peer);
+
+    if (getsockopt(control, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+        peer.uid == cell->spec->owner)
+        return true;
+    err_set(&cell->record.error, ERR_OPTION_INVALID,
+            "%s runs the step as user %u of this host, and what it writes has to belong to user %u",
+            cell->engine, peer.uid, cell->spec->owner);
+    return err_hint(&cell->record.error,
+                    "this daemon maps users: use one that does not, or --engine native");
+}
+
 /* The first that connects is the container's first program; nobody else finds a socket. */
 static bool from_listener(struct cell *cell, struct err *err)
 {
@@ -226,18 +262,12 @@ static bool from_listener(struct cell *cell, struct err *err)
     end_control(cell);
     cell->control = control;
     cell->joined = true;
+    if (!check_user(cell, control)) {
+        refuse(cell);
+        return true;
+    }
     hand_over(cell);
     return docker_wait_for(cell, control, FROM_CONTROL, err);
-}
-
-/* What is refused is not going to run. */
-static void refuse(struct cell *cell)
-{
-    cell->record.kind = EXIT_FAILED;
-    end_control(cell);
-    ask(cell, DAEMON_SIGNAL, SIGKILL);
-    ask(cell, DAEMON_AWAIT, 0);
-    give_time(cell);
 }
 
 static bool is_as_it_should(struct cell *cell, const struct shown *shown, int fd)
@@ -369,6 +399,7 @@ static void give_up(struct cell *cell, enum cell_event *event)
     struct err err = ERR_INIT;
 
     err_set(&err, ERR_ENGINE_UNAVAILABLE, "%s does not answer", cell->engine);
+    cell->silent = true;
     take_loss(cell, &err, event);
     if (cell->cleaning) {
         leave_container(cell);
@@ -449,9 +480,9 @@ static struct cell_ends engine_ends(struct cell *cell)
 {
     return (struct cell_ends){
         .events = cell->events,
-        .in = TAKE_FD(cell->in),
-        .out = cell->out,
-        .err = cell->err,
+        .in = TAKE_FD(cell->pipes.in),
+        .out = cell->pipes.out,
+        .err = cell->pipes.err,
         .leader = first_process(cell),
         .entry = -1,
     };
@@ -486,20 +517,18 @@ static bool engine_clean(struct cell *cell, enum cell_event *event, struct err *
     *event = CELL_NOTHING;
     take_end(cell, &ended);
     cell->cleaning = true;
-    if (cell->daemon < 0) {
+    ask(cell, DAEMON_REMOVE, 0);
+    if (cell->daemon < 0 || cell->silent) {
         *event = CELL_CLEAN;
         return true;
     }
-    ask(cell, DAEMON_REMOVE, 0);
     give_time(cell);
     return true;
 }
 
 static void cell_free(struct cell *cell)
 {
-    close_fd(cell->in);
-    close_fd(cell->out);
-    close_fd(cell->err);
+    cell_pipes_close(&cell->pipes);
     close_fd(cell->daemon);
     close_fd(cell->scratch);
     close_fd(cell->place);

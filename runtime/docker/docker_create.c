@@ -34,36 +34,16 @@ static bool failed(struct err *err, const char *what)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
 }
 
-static bool make_pipe(int *reader, int *writer, struct err *err)
-{
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return failed(err, "make a pipe");
-    *reader = ends[0];
-    *writer = ends[1];
-    return true;
-}
-
-/* /dev/stdout is opened anew by path: the pipe has to belong to who runs the command. */
-static bool give_to_user(const struct cell *cell, int fd)
-{
-    return geteuid() != 0 || fd < 0 || fchown(fd, cell->spec->uid, (gid_t)-1) == 0;
-}
-
 static bool make_pipes(struct cell *cell, struct err *err)
 {
-    int *descriptors = cell->descriptors;
+    struct cell_pipes *pipes = &cell->pipes;
 
-    if (!make_pipe(&cell->out, &descriptors[JOIN_OUT], err) ||
-        !make_pipe(&cell->err, &descriptors[JOIN_ERR], err) ||
-        (cell->spec->pass_stdin && !make_pipe(&descriptors[JOIN_IN], &cell->in, err)))
+    if (!cell_pipes_make(cell->spec->pass_stdin, pipes, err) ||
+        (geteuid() == 0 && !cell_pipes_give(pipes, cell->spec->uid, err)))
         return false;
-    if (fcntl(cell->out, F_SETFL, O_NONBLOCK) < 0 || fcntl(cell->err, F_SETFL, O_NONBLOCK) < 0 ||
-        (cell->in >= 0 && fcntl(cell->in, F_SETFL, O_NONBLOCK) < 0) ||
-        !give_to_user(cell, descriptors[JOIN_OUT]) || !give_to_user(cell, descriptors[JOIN_ERR]) ||
-        !give_to_user(cell, descriptors[JOIN_IN]))
-        return failed(err, "prepare the streams");
+    cell->descriptors[JOIN_IN] = TAKE_FD(pipes->child_in);
+    cell->descriptors[JOIN_OUT] = TAKE_FD(pipes->child_out);
+    cell->descriptors[JOIN_ERR] = TAKE_FD(pipes->child_err);
     return true;
 }
 
@@ -128,12 +108,13 @@ static bool make_overlay_dir(const struct cell *cell, const char *prefix, size_t
            fchmod(dir, source->mode & 07777) == 0;
 }
 
-/* The daemon's overlays leave things behind that only root can remove. */
+/* Docker's overlays leave things behind that only root can remove; Podman's are its own. */
 static bool make_overlay_dirs(const struct cell *cell, struct err *err)
 {
     const struct mount_plan *plan = cell->spec->plan;
+    bool podman = strcmp(cell->engine, "podman") == 0;
 
-    for (size_t i = 0; i < plan->count; i++) {
+    for (size_t i = 0; i < plan->count && !podman; i++) {
         if (plan->mounts[i].kind != MOUNT_COW)
             continue;
         if (geteuid() != 0) {
@@ -424,7 +405,8 @@ static void set_nothing(struct cell *cell)
 {
     cell->scratch = cell->place = cell->events = cell->clock = -1;
     cell->daemon = cell->listener = cell->control = -1;
-    cell->in = cell->out = cell->err = cell->record.output = -1;
+    cell->record.output = -1;
+    cell->pipes = CELL_PIPES_NONE;
     for (size_t i = 0; i < JOIN_DESCRIPTORS; i++)
         cell->descriptors[i] = -1;
 }

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "runtime/cell_pipes.h"
 #include "runtime/docker/daemon_channel.h"
 #include "runtime/docker/join_setup.h"
 #include "runtime/engine.h"
@@ -40,14 +41,15 @@ struct cell {
     int listener;                      /* until the container has connected */
     int control;                       /* then this, until its first process ends */
     pid_t helper;                      /* stepcell-docker, or 0 */
+    struct cell_pipes pipes;           /* stepcell's ends; the others are among the descriptors */
     int descriptors[JOIN_DESCRIPTORS]; /* until they are handed over */
-    int in, out, err;                  /* stepcell's ends of the streams */
     struct shown *shown;
     size_t shown_count, shown_next;
     dev_t root;      /* of the cell */
     int status;      /* of the command, once `has_status` */
     bool has_status; /* the first process has reported it */
     bool start_asked, joined, ready, ended, killed, cleaning, removed;
+    bool silent;        /* the daemon has been waited for in vain, and will not be again */
     unsigned int ticks; /* while the container has not connected */
     int64_t deadline;   /* until which the daemon has to have answered, or 0 */
     struct strv left;

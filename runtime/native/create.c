@@ -33,47 +33,24 @@
 #define NS_GET_MNTNS_ID _IOR(NSIO, 0x5, uint64_t)
 #endif
 
-#define HOSTS    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
-#define NO_PIPES ((struct cell_pipes){-1, -1, -1, -1, -1, -1})
+#define HOSTS "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 
 static bool failed(struct err *err, const char *what)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
 }
 
-static bool make_pipe(int *reader, int *writer, struct err *err)
-{
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return failed(err, "make a pipe");
-    *reader = ends[0];
-    *writer = ends[1];
-    return true;
-}
-
 static bool make_pipes(struct cell *cell, struct err *err)
 {
-    struct cell_pipes *pipes = &cell->pipes;
     uint32_t owner;
 
     /* Its one stream comes from inside. */
     if (cell->spec->terminal)
         return true;
-    if (!make_pipe(&pipes->out, &pipes->child_out, err) ||
-        !make_pipe(&pipes->err, &pipes->child_err, err) ||
-        (cell->spec->pass_stdin && !make_pipe(&pipes->child_in, &pipes->in, err)))
-        return false;
-    if (fcntl(pipes->out, F_SETFL, O_NONBLOCK) < 0 || fcntl(pipes->err, F_SETFL, O_NONBLOCK) < 0 ||
-        (pipes->in >= 0 && fcntl(pipes->in, F_SETFL, O_NONBLOCK) < 0))
-        return failed(err, "prepare the streams");
-    /* /dev/stdout is opened anew by path: the pipe has to belong to who runs the command. */
-    if (cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, cell->spec->uid, &owner) &&
-        (fchown(pipes->child_out, owner, (gid_t)-1) < 0 ||
-         fchown(pipes->child_err, owner, (gid_t)-1) < 0 ||
-         (pipes->child_in >= 0 && fchown(pipes->child_in, owner, (gid_t)-1) < 0)))
-        return failed(err, "prepare the streams");
-    return true;
+    return cell_pipes_make(cell->spec->pass_stdin, &cell->pipes, err) &&
+           (cell->map.kind != IDMAP_ROOT ||
+            !idmap_outside(&cell->map.uids, cell->spec->uid, &owner) ||
+            cell_pipes_give(&cell->pipes, owner, err));
 }
 
 /* A file of the scratch, or without a text one of the host. */
@@ -269,7 +246,7 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     int ends[2];
     autofd child_control = -1, network = -1, network_ready = -1;
 
-    if (spec->network == NETWORK_PRIVATE && !make_pipe(&network, &network_ready, err))
+    if (spec->network == NETWORK_PRIVATE && !cell_pipe_make(&network, &network_ready, err))
         return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return failed(err, "make a control socket");
@@ -319,13 +296,6 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
     return true;
 }
 
-static void close_child_ends(struct cell *cell)
-{
-    cell->pipes.child_in = close_fd(cell->pipes.child_in);
-    cell->pipes.child_out = close_fd(cell->pipes.child_out);
-    cell->pipes.child_err = close_fd(cell->pipes.child_err);
-}
-
 static bool map_ids(const struct run_spec *spec, struct idmap *map, struct err *err)
 {
     _Static_assert(RUN_GROUPS_MAX <= IDMAP_GROUPS_MAX, "each group has its place");
@@ -344,7 +314,7 @@ bool native_create(const struct run_spec *spec, const struct root_filesystem *ro
     if (!cell)
         return failed(err, "make a cell");
     cell->spec = spec;
-    cell->pipes = NO_PIPES;
+    cell->pipes = CELL_PIPES_NONE;
     cell->scratch = cell->control = cell->pidfd = cell->userns = -1;
     cell->events = cell->clock = cell->keeper_end = -1;
     cell->record.output = -1;
@@ -360,6 +330,6 @@ bool native_create(const struct run_spec *spec, const struct root_filesystem *ro
          map_ids(spec, &cell->map, err) && make_pipes(cell, err) && make_scratch(cell, err) &&
          make_room(cell, err) && cgroup_make(&spec->limits, cell->scratch, &cell->cgroup, err) &&
          spawn(cell, root, err);
-    close_child_ends(cell);
+    cell_pipes_close_child(&cell->pipes);
     return ok;
 }

@@ -463,9 +463,7 @@ static bool native_clean(struct cell *cell, enum cell_event *event, struct err *
 
 static void cell_free(struct cell *cell)
 {
-    close_fd(cell->pipes.in);
-    close_fd(cell->pipes.out);
-    close_fd(cell->pipes.err);
+    cell_pipes_close(&cell->pipes);
     close_fd(cell->control);
     close_fd(cell->pidfd);
     close_fd(cell->userns);

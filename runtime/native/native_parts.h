@@ -5,16 +5,11 @@
 #ifndef STEPCELL_RUNTIME_NATIVE_NATIVE_PARTS_H
 #define STEPCELL_RUNTIME_NATIVE_NATIVE_PARTS_H
 
+#include "runtime/cell_pipes.h"
 #include "runtime/engine.h"
 #include "runtime/native/cgroup.h"
 #include "runtime/native/resolv.h"
 #include "runtime/native/tidy.h"
-
-/* Both ends of the command's streams; the child's are closed once it runs. */
-struct cell_pipes {
-    int in, out, err;
-    int child_in, child_out, child_err;
-};
 
 /* What the engine's epoll waits for (data.u32). */
 enum native_source { FROM_CONTROL, FROM_PROCESS, FROM_KEEPER, FROM_TIDY, FROM_CLOCK };
@@ -22,8 +17,8 @@ enum native_source { FROM_CONTROL, FROM_PROCESS, FROM_KEEPER, FROM_TIDY, FROM_CL
 struct cell {
     const struct run_spec *spec;
     struct idmap map;
-    struct cell_pipes pipes;
-    int scratch; /* O_PATH of spec->scratch */
+    struct cell_pipes pipes; /* the child's ends until it runs */
+    int scratch;             /* O_PATH of spec->scratch */
     char *hosts;
     char *resolv_conf;
     char *init;
@@ -44,8 +39,8 @@ struct cell {
     int events;     /* epoll: what the caller polls */
     int clock;      /* timerfd; -1 until something is waited for that may not come */
     int keeper_end; /* pidfd of the keeper */
-    bool runs;   /* the first process is stepcell-init, or about to be */
-    bool ending; /* it was told to end the step, and to stay */
+    bool runs;      /* the first process is stepcell-init, or about to be */
+    bool ending;    /* it was told to end the step, and to stay */
     bool killed, awaited, ended, cleaning;
     bool stuck; /* the kernel does not let its processes end */
     struct tidy tidy;

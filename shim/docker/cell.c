@@ -113,6 +113,25 @@ static bool create(struct container *container, const json_t *body, struct err *
     return answer_container_id(answer.json, err);
 }
 
+/* A limit that is not enforced is an error, and not a daemon's to leave out. */
+static bool check_limits(struct container *container, const json_t *body, struct err *err)
+{
+    autoanswer answer = {0};
+    const char *option;
+
+    if (!call(container, "GET", "/json", &answer, err))
+        return false;
+    if (answer.status != 200)
+        return refused(container, &answer, "tell how the container is", err);
+    option = answer_limit_missing(answer.json, json_object_get(body, "HostConfig"));
+    if (!option)
+        return true;
+    err_set(err, ERR_ENGINE_UNAVAILABLE, "%s cannot be enforced by %s as it runs here", option,
+            container->engine);
+    return err_hint(err, "an ordinary user's daemon needs cgroups of version 2 with the controller "
+                         "delegated; or use --engine native");
+}
+
 static bool start(struct container *container, struct err *err)
 {
     autoanswer answer = {0};
@@ -142,7 +161,7 @@ static void look(struct container *container)
     struct err ignored;
 
     if (inspect(container, &state, &ignored) && !state.running)
-        tell(DAEMON_ENDED, state.exit_code, state.oom_killed, NULL);
+        tell(DAEMON_STOPPED, state.exit_code, state.oom_killed, NULL);
 }
 
 /* Its exit code counts when it has been said twice. */
@@ -168,11 +187,11 @@ static void await_end(struct container *container)
 {
     int64_t deadline = clock_now() + DAEMON_PATIENCE_MS / 2 * NS_PER_MS;
     struct daemon_state state;
-    struct err err;
+    struct err err, ignored;
 
     while (!wait_for_end(container, &state, &err)) {
         if (container->client || clock_now() > deadline) {
-            tell(DAEMON_LOST, 0, false, &err);
+            tell(DAEMON_LOST, reach(container, &ignored), false, &err);
             return;
         }
         pause_a_little();
@@ -271,6 +290,11 @@ static int serve(struct container *container)
     return finish(container);
 }
 
+static bool has_limits(const json_t *body)
+{
+    return answer_limit_missing(NULL, json_object_get(body, "HostConfig")) != NULL;
+}
+
 static bool run(struct container *container, const json_t *request, struct err *err)
 {
     const struct endpoint_caller caller = endpoint_caller_now();
@@ -282,7 +306,8 @@ static bool run(struct container *container, const json_t *request, struct err *
         return err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete");
     return endpoint_find(container->engine, json_text(request, "host"), &caller,
                          &container->endpoint, err) &&
-           create(container, body, err) && start(container, err);
+           create(container, body, err) &&
+           (!has_limits(body) || check_limits(container, body, err)) && start(container, err);
 }
 
 int command_cell(int argc, char **argv)

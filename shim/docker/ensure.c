@@ -239,6 +239,25 @@ static bool add_history(struct ensure *ensure, json_t *report, struct err *err)
     return true;
 }
 
+/* It matters to ordinary users alone: another user's daemon gives away nothing of root's. */
+static bool add_rootless(struct ensure *ensure, json_t *report, struct err *err)
+{
+    const struct client_call call = {.method = "GET", .path = "/info"};
+    autoanswer answer = {0};
+    bool rootless;
+
+    if (geteuid() == 0)
+        return true;
+    if (!client_call(ensure->client, &call, &answer, err))
+        return false;
+    if (answer.status != 200)
+        return client_refused(ensure->client, &answer, ERR_ENGINE_FAILED, "describe itself", err);
+    if (!answer_rootless(answer.json, &rootless, err))
+        return false;
+    json_object_set_new(report, "rootless", json_boolean(rootless));
+    return true;
+}
+
 static bool make_report(struct ensure *ensure, json_t **report, struct err *err)
 {
     const struct daemon_image *image = &ensure->image;
@@ -248,7 +267,8 @@ static bool make_report(struct ensure *ensure, json_t **report, struct err *err)
                   image->os, "arch", image->arch, "variant", image->variant, "user", image->user,
                   "workdir", image->workdir, "entrypoint", text_list(&image->entrypoint), "env",
                   text_list(&image->env), "digest", find_digest(ensure));
-    return *report ? add_history(ensure, *report, err) && add_users(ensure, *report, err)
+    return *report ? add_history(ensure, *report, err) && add_users(ensure, *report, err) &&
+                         add_rootless(ensure, *report, err)
                    : no_memory(err);
 }
 

@@ -110,9 +110,8 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
     return true;
 }
 
-/* Daemons hand on what a registry, or the way to it, had to say. */
-static bool pull_failed(const char *engine, const struct reference *reference, const char *message,
-                        struct err *err)
+/* Daemons hand on what a registry, the way to it, or a disk had to say. */
+static enum err_code code_of(const char *message, const char **cause)
 {
     static const struct {
         const char *text;
@@ -133,17 +132,24 @@ static bool pull_failed(const char *engine, const struct reference *reference, c
         {"timeout", ERR_REGISTRY_UNREACHABLE, "the registry does not answer in time"},
         {"EOF", ERR_REGISTRY_UNREACHABLE, "the registry breaks the connection off"},
     };
-    enum err_code code = ERR_ENGINE_FAILED;
-    const char *cause = NULL;
 
-    for (size_t i = 0; i < ARRAY_SIZE(causes) && code == ERR_ENGINE_FAILED; i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
         if (!strstr(message, causes[i].text))
             continue;
-        code = causes[i].code;
-        cause = causes[i].cause;
+        *cause = causes[i].cause;
+        return causes[i].code;
     }
-    err_set(err, code, "%s cannot pull '%s'%s%s", engine, reference->name, cause ? ": " : "",
-            cause ? cause : "");
+    *cause = NULL;
+    return ERR_ENGINE_FAILED;
+}
+
+/* What a daemon does not do, with what it said. */
+static bool refused_by(const char *engine, const char *task, const char *message, struct err *err)
+{
+    const char *cause;
+    enum err_code code = code_of(message, &cause);
+
+    err_set(err, code, "%s cannot %s%s%s", engine, task, cause ? ": " : "", cause ? cause : "");
     return err_detail(err, "%s", message);
 }
 
@@ -203,12 +209,13 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
 {
     struct talk talk = {.line = BUF_INIT(LINE_MAX_BYTES), .archive = -1};
     autofree char *path = pull_path(reference, platform);
+    autofree char *task = text_printf("pull '%s'", reference->name);
     autofree char *auth = NULL;
     autoanswer answer = {0};
     struct client_call call = {.method = "POST", .path = path, .body = take_bytes, .data = &talk};
     bool answered;
 
-    if (!path)
+    if (!path || !task)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory");
     talk.progress = PROGRESS_INIT;
     talk.progress.report = report;
@@ -231,7 +238,7 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
     if (answer.status != 200 && !talk.error[0])
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "pull an image", err);
     if (talk.error[0])
-        return pull_failed(engine, reference, talk.error, err);
+        return refused_by(engine, task, talk.error, err);
     progress_complete(&talk.progress);
     return true;
 }
@@ -273,9 +280,8 @@ bool load_image(struct client *client, const char *engine, const char *archive, 
     if (!answered)
         return false;
     if (answer.status != 200)
+        answer_message(answer.json, talk.error);
+    if (answer.status != 200 && !talk.error[0])
         return client_refused(client, &answer, ERR_ENGINE_FAILED, "load an image", err);
-    if (!talk.error[0])
-        return true;
-    err_set(err, ERR_ENGINE_FAILED, "%s cannot load an image", engine);
-    return err_detail(err, "%s", talk.error);
+    return !talk.error[0] || refused_by(engine, "load an image", talk.error, err);
 }

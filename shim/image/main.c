@@ -1,22 +1,14 @@
 /* stepcell-image: everything that fetches, hashes or unpacks images. `stepcell image` becomes it.
  */
-#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/caller.h"
 #include "runtime/image/store_write.h"
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
 #include "shim/image/supervise.h"
 #include "shim/print.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    bool supervised;  /* it leaves things behind when it is killed */
-    const char *help; /* NULL: not for users */
-} commands[] = {
+static const struct subcommand commands[] = {
     {"pull", command_pull, true, "get an image into the store"},
     {"list", command_list, false, "list the images in the store"},
     {"inspect", command_inspect, false, "show an image of the store"},
@@ -30,14 +22,15 @@ static const struct {
     {"lock", command_lock, false, NULL}, /* stepcell lock */
     {"attest", command_attest, false, NULL},
     {"reach", command_reach, false, NULL},
+    {0},
 };
 
 static int print_help(void)
 {
     print_out("Usage: stepcell image COMMAND [OPTIONS]\n\n");
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (commands[i].help)
-            print_out("  %-10s %s\n", commands[i].name, commands[i].help);
+    for (const struct subcommand *command = commands; command->name; command++) {
+        if (command->help)
+            print_out("  %-10s %s\n", command->name, command->help);
     }
     print_out("\n'stepcell image COMMAND --help' tells more.\n");
     return 0;
@@ -77,23 +70,17 @@ static void clear_away(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
+    const struct subcommand *command = subcommand_find(commands, name);
     struct err err;
 
-    if (!caller_check(&err))
+    if (!subcommand_begin(&err))
         return command_failed(&err);
-    /* A caller may have it ignored, and then no child could be waited for. */
-    signal(SIGCHLD, SIG_DFL);
-    signal(SIGPIPE, SIG_IGN);
-    umask(022);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
         return print_help();
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (strcmp(commands[i].name, name) != 0)
-            continue;
-        if (commands[i].supervised)
-            return supervise(commands[i].run, argc - 2, argv + 2, clear_away);
-        return command_end(commands[i].run(argc - 2, argv + 2));
-    }
+    if (command && command->supervised)
+        return supervise(command->run, argc - 2, argv + 2, clear_away);
+    if (command)
+        return command_end(command->run(argc - 2, argv + 2));
     err_set(&err, ERR_OPTION_INVALID, "unknown command 'image %s'", name);
     err_hint(&err, "'stepcell image --help' lists the commands");
     return command_failed(&err);

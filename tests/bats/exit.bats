@@ -16,6 +16,7 @@ load ../lib/common
     each_caller codes
 }
 
+# bats test_tags=slow
 @test "all 256 codes pass through" {
     all() {
         local code
@@ -40,6 +41,7 @@ load ../lib/common
     each_caller signals
 }
 
+# bats test_tags=slow
 @test "every signal that ends a command is told by its number" {
     every() {
         local signal

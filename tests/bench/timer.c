@@ -6,9 +6,9 @@
  *   timer ROUNDS [--before FILE] NAME=FILE...
  *
  * Each FILE is a contender: one argument a line, the first the program. The file of --before is run
- * ahead of every measurement, unmeasured. Prints "NAME MEDIAN P90 MIN MAX PEAK FAILED" for each,
- * times in microseconds, PEAK the largest resident size in KiB of the process and of whatever it
- * waited for.
+ * ahead of every measurement, unmeasured. Prints "NAME MEDIAN P90 MIN MAX PEAK FAILED CPU" for
+ * each, times in microseconds, PEAK the largest resident size in KiB of the process and of whatever
+ * it waited for, CPU the median of the processor time of these.
  *
  * Small and static, so that what a child inherits from it at fork weighs little.
  */
@@ -30,7 +30,7 @@
 struct contender {
     const char *name;
     char *argv[ARGS_MAX + 1];
-    int64_t *times;
+    int64_t *times, *processor;
     long peak;
     int failed;
 };
@@ -66,10 +66,14 @@ static int64_t now(void)
     return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
 }
 
-/* The wall time of one run; its status and peak memory as they were reaped. */
-static int64_t run(char *argv[], int *status, long *peak)
+static int64_t microseconds(const struct timeval *time)
 {
-    struct rusage usage;
+    return time->tv_sec * INT64_C(1000000) + time->tv_usec;
+}
+
+/* The wall time of one run; its status and what it used as they were reaped. */
+static int64_t run(char *argv[], int *status, struct rusage *usage)
+{
     int64_t start = now();
     pid_t pid = fork();
 
@@ -86,11 +90,10 @@ static int64_t run(char *argv[], int *status, long *peak)
         execv(argv[0], argv);
         _exit(127);
     }
-    while (wait4(pid, status, 0, &usage) < 0) {
+    while (wait4(pid, status, 0, usage) < 0) {
         if (errno != EINTR)
             fatal("wait4");
     }
-    *peak = usage.ru_maxrss;
     return now() - start;
 }
 
@@ -115,14 +118,15 @@ static void shuffle(int order[], int count)
 
 static void measure(struct contender *contender, int round, char *before[])
 {
+    struct rusage usage = {0};
     int status = 0;
-    long peak = 0;
 
     if (before)
-        run(before, &status, &peak);
-    contender->times[round] = run(contender->argv, &status, &peak);
-    if (peak > contender->peak)
-        contender->peak = peak;
+        run(before, &status, &usage);
+    contender->times[round] = run(contender->argv, &status, &usage);
+    contender->processor[round] = microseconds(&usage.ru_utime) + microseconds(&usage.ru_stime);
+    if (usage.ru_maxrss > contender->peak)
+        contender->peak = usage.ru_maxrss;
     if (status != 0)
         contender->failed++;
 }
@@ -151,6 +155,7 @@ int main(int argc, char *argv[])
         *equals = '\0';
         contenders[count].name = argv[i];
         contenders[count].times = calloc((size_t)rounds, sizeof(int64_t));
+        contenders[count].processor = calloc((size_t)rounds, sizeof(int64_t));
         read_arguments(equals + 1, contenders[count].argv);
         order[count] = count;
         count++;
@@ -162,12 +167,14 @@ int main(int argc, char *argv[])
             measure(&contenders[order[i]], round, before[0] ? before : NULL);
     }
     for (int i = 0; i < count; i++) {
-        int64_t *times = contenders[i].times;
+        int64_t *times = contenders[i].times, *processor = contenders[i].processor;
 
         qsort(times, (size_t)rounds, sizeof(*times), by_size);
-        printf("%s %lld %lld %lld %lld %ld %d\n", contenders[i].name, (long long)times[rounds / 2],
-               (long long)times[(rounds - 1) * 9 / 10], (long long)times[0],
-               (long long)times[rounds - 1], contenders[i].peak, contenders[i].failed);
+        qsort(processor, (size_t)rounds, sizeof(*processor), by_size);
+        printf("%s %lld %lld %lld %lld %ld %d %lld\n", contenders[i].name,
+               (long long)times[rounds / 2], (long long)times[(rounds - 1) * 9 / 10],
+               (long long)times[0], (long long)times[rounds - 1], contenders[i].peak,
+               contenders[i].failed, (long long)processor[rounds / 2]);
     }
     return 0;
 }

@@ -12,6 +12,7 @@ static void try_json(uint8_t choice, const uint8_t *data, size_t size)
     autodaemonimage image = {0};
     struct daemon_state state;
     char message[ANSWER_MESSAGE_MAX];
+    bool rootless;
     int code;
 
     answer_message(json, message);
@@ -37,8 +38,16 @@ static void try_json(uint8_t choice, const uint8_t *data, size_t size)
         FUZZ_CHECK(!answer_container_id(json, &err) ||
                    strlen(answer_container_id(json, &err)) == 64);
         break;
-    default:
+    case 4:
         (void)answer_entrypoint_history(json);
+        break;
+    case 5:
+        if (!answer_rootless(json, &rootless, &err))
+            FUZZ_SAID(err);
+        break;
+    default:
+        FUZZ_CHECK(!answer_limit_missing(json, json_object_get(json, "HostConfig")) ||
+                   json_object_get(json, "HostConfig"));
         break;
     }
 }
@@ -77,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf file = {.max = ANSWER_FILE_MAX};
 
     if (choice < 64) {
-        try_json(choice % 5, data, size);
+        try_json(choice % 7, data, size);
     } else if (choice < 128) {
         try_text(choice % 3, data, size);
     } else if (choice < 192) {

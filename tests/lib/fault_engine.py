@@ -6,10 +6,13 @@ usage: fault_engine.py SOCKET ENGINE_SOCKET METHOD:PATTERN FAULT [TIMES]
 The fault meets calls of METHOD whose path matches PATTERN, TIMES of them (all by default); everything else
 passes. FAULTs: close (no answer), cut (half of it), nonsense (no JSON), empty ({}), error (500 with a message),
 gone (404), slow (byte by byte), silent (nothing, for ever), huge (more than anybody wants to have),
-code (other exit codes than there were), refuse (the engine is not asked: 500).
+code (other exit codes than there were), refuse (the engine is not asked: 500), vanish (the engine does what it
+was asked, and a second later its socket is gone), unlimited (it has left out all limits), unimage (the image of
+a container is removed before), other-user (the container is of another user than it was asked for).
 """
 import http.client
 import http.server
+import json
 import os
 import re
 import socket
@@ -82,25 +85,40 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     self.wfile.write(b" " * 65536)
             except OSError:
                 self.close_connection = True
+        elif fault == "vanish":
+            time.sleep(1)
+            os.unlink(place)
+            os._exit(0)
+        elif fault == "unlimited":
+            self.answer(status, headers, re.sub(rb'"(Memory|CpuQuota|PidsLimit)":\d+', rb'"\1":0', body))
         elif fault == "code":
             body = re.sub(rb'"(StatusCode|ExitCode)":\d+', rb'"\1":99', body)
             self.answer(status, headers, body)
+
+    def remove_image(self, image):
+        upstream = Upstream("engine")
+        upstream.request("DELETE", f"/v1.40/images/{image}?force=1")
+        upstream.getresponse().read()
 
     def relay(self):
         global times
         length = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(length)
-        meets = self.command == method and re.search(pattern, self.path) and times > 0
+        meets = re.fullmatch(method, self.command) and re.search(pattern, self.path) and times > 0
         if meets:
             times -= 1
         if meets and fault == "refuse":
             return self.spoil(500, [], b"")
+        if meets and fault == "unimage":
+            self.remove_image(json.loads(content)["Image"])
+        if meets and fault == "other-user":
+            content = json.dumps({**json.loads(content), "User": "4321:4321"}).encode()
         upstream = Upstream("engine")
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")}
         upstream.request(self.command, self.path, content or None, headers)
         response = upstream.getresponse()
         body = response.read()
-        if meets:
+        if meets and fault not in ("unimage", "other-user"):
             return self.spoil(response.status, response.getheaders(), body)
         if response.status in (204, 304):
             self.send_response_only(response.status)
@@ -121,4 +139,5 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 if os.path.exists(place):
     os.unlink(place)
+os.umask(0)  # whoever calls
 Server(place, Handler).serve_forever()

@@ -11,13 +11,13 @@ free_port() {
     echo "$port"
 }
 
-# start_registry [HTPASSWD]: sets REGISTRY (HOST:PORT) and REGISTRY_PID; REGISTRY_TLS is its `tls`, if any
+# start_registry [HTPASSWD]: on REGISTRY_PORT, if a test cannot have any; sets REGISTRY (HOST:PORT) and REGISTRY_PID; REGISTRY_TLS is its `tls`, if any
 start_registry() {
     local auth='' tls=${REGISTRY_TLS:-} try
     REGISTRY_DIR=$(mktemp -d "$TEST_DIR/registry.XXXXXX")
     [ -z "${1:-}" ] || auth="auth: {htpasswd: {realm: test, path: $1}}"
     for try in 1 2 3; do
-        REGISTRY=127.0.0.1:$(free_port) REGISTRY_TLS=$tls
+        REGISTRY=127.0.0.1:${REGISTRY_PORT:-$(free_port)} REGISTRY_TLS=$tls
         cat >"$REGISTRY_DIR/config.yml" <<END
 version: 0.1
 log: {level: error, accesslog: {disabled: true}}

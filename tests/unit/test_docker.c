@@ -253,6 +253,70 @@ static void test_waits(void **state)
     }
 }
 
+static const struct {
+    const char *text;
+    int rootless; /* -1: refused */
+} infos[] = {
+    {"{\"SecurityOptions\":[\"name=seccomp,profile=default\",\"name=rootless\"]}", 1},
+    {"{\"SecurityOptions\":[\"name=rootless,x=y\"]}", 1},
+    {"{\"SecurityOptions\":[\"name=rootlessness\",\"rootless\"]}", 0},
+    {"{\"SecurityOptions\":[]}", 0},
+    {"{\"SecurityOptions\":[\"name=apparmor\"],\"Rootless\":true}", 1},
+    {"{\"Rootless\":false}", 0},
+    {"{\"SecurityOptions\":null}", 0},
+    {"{}", 0},
+    {"{\"SecurityOptions\":\"name=rootless\"}", -1},
+    {"{\"SecurityOptions\":[true]}", -1},
+};
+
+static void test_infos(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(infos); i++) {
+        autojson *json = parse(infos[i].text);
+        bool rootless = false;
+        struct err err;
+
+        if (answer_rootless(json, &rootless, &err) != (infos[i].rootless >= 0))
+            fail_msg("%s", infos[i].text);
+        assert_int_equal(rootless, infos[i].rootless == 1);
+    }
+}
+
+#define HOST(members)   "{\"HostConfig\":{" members "}}"
+#define ULIMIT(members) "\"Ulimits\":[{" members "}]"
+#define NOFILE          "\"Name\":\"nofile\",\"Soft\":9,\"Hard\":10"
+
+static const struct {
+    const char *asked, *has, *missing;
+} limits[] = {
+    {"{}", HOST(""), NULL},
+    {"{}", HOST("\"Memory\":5"), NULL},
+    {"{\"Memory\":5}", HOST("\"Memory\":5,\"PidsLimit\":null"), NULL},
+    {"{\"Memory\":5}", HOST("\"Memory\":0"), "--memory"},
+    {"{\"Memory\":5}", HOST("\"Memory\":5.0"), "--memory"},
+    {"{\"CpuQuota\":50,\"PidsLimit\":9}", HOST("\"CpuQuota\":50"), "--pids-limit"},
+    {"{\"CpuQuota\":50,\"PidsLimit\":9}", HOST("\"PidsLimit\":9"), "--cpus"},
+    {"{" ULIMIT(NOFILE) "}", HOST(ULIMIT(NOFILE)), NULL},
+    {"{" ULIMIT(NOFILE) "}", HOST(ULIMIT("\"Name\":\"RLIMIT_NOFILE\",\"Soft\":9,\"Hard\":10")),
+     NULL},
+    {"{" ULIMIT(NOFILE) "}", HOST(ULIMIT("\"Name\":\"nofile\",\"Soft\":9")), "--ulimit"},
+    {"{" ULIMIT(NOFILE) "}", HOST("\"Ulimits\":[]"), "--ulimit"},
+    {"{" ULIMIT(NOFILE) "}", HOST("\"Ulimits\":[1,{},null]"), "--ulimit"},
+    {"{\"Memory\":5}", "[]", "--memory"},
+    {"{\"Memory\":5}", HOST("\"Memory\":\"5\""), "--memory"},
+};
+
+static void test_limits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        autojson *asked = parse(limits[i].asked), *has = parse(limits[i].has);
+
+        same(answer_limit_missing(has, asked), limits[i].missing);
+    }
+}
+
 static void test_ids_and_messages(void **state)
 {
     autojson *good = parse("{\"Id\":\"" HEX "\"}"), *bad = parse("{\"Id\":\"../../images\"}");
@@ -502,6 +566,37 @@ static void test_podman_body(void **state)
     engine_of_body = "docker";
 }
 
+/* An ordinary user's daemon: only Podman's can make the caller of somebody else than root. */
+static void test_rootless_body(void **state)
+{
+    static const struct {
+        const char *engine, *mode;
+        bool rootless;
+        uid_t uid;
+        gid_t gid;
+    } cases[] = {
+        {"podman", "keep-id:uid=5,gid=6", true, 5, 6},
+        {"podman", "keep-id:uid=5", true, 5, 0},
+        {"podman", NULL, true, 0, 6},
+        {"podman", NULL, false, 5, 6},
+        {"docker", NULL, true, 5, 6},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct mount_plan plan = {0};
+        struct run_spec spec = {
+            .plan = &plan, .uid = cases[i].uid, .gid = cases[i].gid, .rootless = cases[i].rootless};
+        autojson *body = NULL;
+        struct err err;
+
+        engine_of_body = cases[i].engine;
+        body = body_of(&spec, &err);
+        same(json_text(json_object_get(body, "HostConfig"), "UsernsMode"), cases[i].mode);
+    }
+    engine_of_body = "docker";
+}
+
 /* What the engine cannot do names it. */
 static void test_body_refused(void **state)
 {
@@ -542,6 +637,9 @@ int main(void)
         cmocka_unit_test(test_body_devices_and_labels),
         cmocka_unit_test(test_podman_body),
         cmocka_unit_test(test_body_refused),
+        cmocka_unit_test(test_infos),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_rootless_body),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
