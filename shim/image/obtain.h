@@ -11,7 +11,7 @@ struct obtain {
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
     const char *reference;
-    const char *name_as; /* the name in the store, or NULL for the reference */
+    const char *name_as;  /* the name in the store, or NULL for the reference */
     const char *manifest; /* the digest of the platform's manifest where it is known; or NULL */
     enum fetch_policy policy;
     int lock;   /* the store's, opened, which the caller shares; 0 when there is none */
