@@ -41,6 +41,30 @@ provoke_image_denied() {
     hostile_image denied '{}' "$TEST_DIR/layer.tar"
     of_image "oci:$LAYOUT:denied"
 }
+provoke_image_unpinned() {
+    echo '{"schema": "stepcell.lock/1", "images": {}}' >stepcell.lock
+    refused --locked
+}
+# under_policy JSON: a step where this is the administrator's policy
+under_policy() (
+    . "$BATS_TEST_DIRNAME/../lib/policy.bash"
+    policy_setup
+    policy "$1"
+    refused
+    policy_teardown
+    declare -p status output stderr >"$FAULTS_DIR/said"
+)
+provoke_image_signature() {
+    openssl ecparam -name prime256v1 -genkey -noout | openssl ec -pubout -out "$TEST_DIR/key.pub" 2>/dev/null
+    under_policy "$(jq -nc --arg match "oci:$IMAGES/**" --arg key "$TEST_DIR/key.pub" \
+        '{images: [{match: $match, action: "allow", signed_by: [$key]}]}')"
+    . "$FAULTS_DIR/said"
+}
+provoke_policy_denied() {
+    under_policy "$(jq -nc --arg match "oci:$IMAGES/**" \
+        '{images: [{match: $match, action: "allow"}], networks: ["none"]}')"
+    . "$FAULTS_DIR/said"
+}
 provoke_registry_auth() { of_server auth-lower; }
 provoke_registry_unreachable() { of_server down; }
 provoke_registry_rate_limited() { of_server refusing; }

@@ -138,7 +138,7 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
         assert_equal output "$output" one
         assert_equal lock "$(result_field .image.lock)" tools
         assert_equal digest "$(result_field .image.digest)" "$digest"
-        assert_equal reference "$(result_field .image.reference)" "${IMAGE%:*}@$digest"
+        assert_equal reference "$(result_field .image.reference)" "$IMAGE@$digest"
         assert_equal event "$(jq -r 'select(.type == "image.resolved").lock' events)" tools
         # Without the lock it is what the tag stands for now.
         run -0 --separate-stderr cell -- busybox sh -c 'echo $CONTENT'

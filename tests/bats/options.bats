@@ -81,7 +81,7 @@ refused_empty() {
 
 @test "options may be joined to their values, and short ones exist" {
     joined() {
-        run -0 stepcell run --result="$RESULT" -w "$WORK" --env=A=1 -e B=2 "$IMAGE" sh -c 'echo $A$B'
+        run -0 stepcell run --progress=none --result="$RESULT" -w "$WORK" --env=A=1 -e B=2 "$IMAGE" sh -c 'echo $A$B'
         assert_equal output "$output" 12
     }
     each_caller joined
@@ -99,7 +99,7 @@ refused_empty() {
 
 @test "the working directory is the current one unless told otherwise" {
     here() {
-        run -0 stepcell run "$IMAGE" pwd
+        run -0 stepcell run --progress none "$IMAGE" pwd
         assert_equal output "$output" "$WORK"
         as mkdir sub
         run -0 stepcell run -w sub "$IMAGE" pwd

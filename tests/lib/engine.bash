@@ -5,7 +5,7 @@
 # that gives every `run` and `start` the options of the engine, so that the tests stay as they are.
 # ENGINE_CALLER is whose the daemon is, and so who calls: root, or ranges for an ordinary user's own.
 #
-# A daemon is at home in the namespaces of scripts/engine-lane: its bridge, its rules and its mounts end with them.
+# A daemon is at home in namespaces that scripts/test makes: its bridge, its rules and its mounts end with them.
 
 ENGINE_WAIT=300 # tenths of a second
 ENGINE_TLS_PORT=2376
