@@ -33,7 +33,12 @@ PROMPT=(expect='[#$] ' send='PS1=rea""dy:\n' expect=ready:)
 SLEEP=(send='sh -c "echo $((4+3))x; exec sleep 60"\n' expect=7x)
 
 cells() { stepcell ps --json | jq -r "$1"; }
-the_id() { cells '.cells[0].id'; }
+has_cell() { [ "$(cells '.cells | length')" != 0 ]; }
+# The door of a cell opens when it is 50 ms old.
+the_id() {
+    wait_for has_cell >&2 || return
+    cells '.cells[0].id'
+}
 is_running() { [ "$(cells '.cells | map(select(.state == "running")) | length')" = 1 ]; }
 nobody_runs() { [ "$(cells '.cells | length')" = 0 ]; }
 

@@ -52,6 +52,8 @@ static int can_trace(int pid)
         return 0;
     waitpid(pid, NULL, __WALL);
     ptrace(PTRACE_DETACH, pid, NULL, NULL);
+    /* What stopped it may have been its exec, with the SIGSTOP of attaching still to come. */
+    kill(pid, SIGCONT);
     return 1;
 }
 
