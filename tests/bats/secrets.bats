@@ -144,7 +144,7 @@ processes_in_namespaces_with_secrets() {
         mapfile -t options < <(for i in $(seq 101); do echo "--secret-file=n$i=../few"; done)
         run --separate-stderr cell "${options[@]}" -- true
         assert_refused option.invalid
-        run -0 cell "${options[@]:0:100}" -- sh -c 'ls /run/secrets | wc -l'
+        run -0 --separate-stderr cell "${options[@]:0:100}" -- sh -c 'ls /run/secrets | wc -l'
         assert_equal files "$output" 100
     }
     each_caller refused
