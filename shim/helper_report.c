@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "shim/command.h"
 
 #define FD_MAX 1023
 
@@ -54,4 +55,11 @@ bool helper_report_write(int fd, const json_t *report)
     autofree char *line = report ? json_dump_line(report) : NULL;
 
     return line && file_write_all(fd, line, strlen(line)) && file_write_all(fd, "\n", 1);
+}
+
+int helper_report_end(int fd, json_t *report, const struct err *err)
+{
+    autojson *line = report ? report : helper_report_error(err);
+
+    return helper_report_write(fd, line) && report ? 0 : STATUS_FAILED;
 }

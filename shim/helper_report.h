@@ -22,4 +22,10 @@ json_t *helper_report_error(const struct err *err);
 
 bool helper_report_write(int fd, const json_t *report);
 
+/*
+ * The last line of a program: its report, or without one the error, which the caller prints. Takes
+ * the report over. The exit status.
+ */
+int helper_report_end(int fd, json_t *report, const struct err *err);
+
 #endif

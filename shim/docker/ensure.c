@@ -319,6 +319,7 @@ int command_ensure(int argc, char **argv)
     autojson *report = NULL;
     struct err err;
     size_t words;
+    bool ok;
     int status, fd = -1;
 
     if (!command_begin(argc, argv, &command, &words, &status))
@@ -327,11 +328,6 @@ int command_ensure(int argc, char **argv)
         return command_failed(&err);
     ensure.given = argv[0];
     ensure.report = fd > STDERR_FILENO ? fd : -1;
-    if (ensure_image(&ensure, &report, &err))
-        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
-    /* The caller prints it. */
-    json_decref(report);
-    report = helper_report_error(&err);
-    (void)!helper_report_write(fd, report);
-    return STATUS_FAILED;
+    ok = ensure_image(&ensure, &report, &err);
+    return helper_report_end(fd, ok ? TAKE_PTR(report) : NULL, &err);
 }

@@ -65,6 +65,7 @@ int command_attest(int argc, char **argv)
     autojson *report = NULL;
     struct err err;
     size_t words;
+    bool ok;
     int status;
     int fd = -1;
 
@@ -72,10 +73,6 @@ int command_attest(int argc, char **argv)
         return status;
     if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
-    if (attest(argv[0], &report, &err))
-        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
-    /* The caller prints it. */
-    report = helper_report_error(&err);
-    (void)!helper_report_write(fd, report);
-    return STATUS_FAILED;
+    ok = attest(argv[0], &report, &err);
+    return helper_report_end(fd, ok ? TAKE_PTR(report) : NULL, &err);
 }

@@ -52,6 +52,7 @@ int command_ensure(int argc, char **argv)
     autojson *report = NULL;
     struct err err;
     size_t words;
+    bool ok;
     int status;
     int fd = -1;
 
@@ -64,10 +65,6 @@ int command_ensure(int argc, char **argv)
     obtain.reference = argv[0];
     /* A person wants one line; a program that has a descriptor for it wants all. */
     obtain.report = fd > STDERR_FILENO ? fd : -1;
-    if (obtain_image(&obtain, &report, &err))
-        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
-    /* The caller prints it. */
-    report = helper_report_error(&err);
-    (void)!helper_report_write(fd, report);
-    return STATUS_FAILED;
+    ok = obtain_image(&obtain, &report, &err);
+    return helper_report_end(fd, ok ? TAKE_PTR(report) : NULL, &err);
 }

@@ -30,14 +30,6 @@ static bool export_image(const struct store *store, const char *from, const char
     return store_export(store, &name, &platform, &target, err);
 }
 
-/* For stepcell, which hands the archive to an engine. */
-static int report(int fd, bool exported, const struct err *err)
-{
-    autojson *json = exported ? json_object() : helper_report_error(err);
-
-    return helper_report_write(fd, json) && exported ? 0 : STATUS_FAILED;
-}
-
 int command_export(int argc, char **argv)
 {
     const char *store_option = NULL, *platform = NULL, *report_fd = NULL;
@@ -70,7 +62,8 @@ int command_export(int argc, char **argv)
         return command_failed(&err);
     exported = command_open_store(store_option, &store, &err) &&
                export_image(&store, argv[0], argv[1], platform, &err);
+    /* For stepcell, which hands the archive to an engine. */
     if (report_fd)
-        return report(fd, exported, &err);
+        return helper_report_end(fd, exported ? json_object() : NULL, &err);
     return exported ? 0 : command_failed(&err);
 }

@@ -119,15 +119,13 @@ int command_reach(int argc, char **argv)
     autojson *report = NULL;
     struct err err;
     size_t words;
+    bool ok;
     int fd = -1, status;
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
     if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
-    if (reach(argv[0], &report, &err))
-        return helper_report_write(fd, report) ? 0 : STATUS_FAILED;
-    report = helper_report_error(&err);
-    (void)!helper_report_write(fd, report);
-    return STATUS_FAILED;
+    ok = reach(argv[0], &report, &err);
+    return helper_report_end(fd, ok ? TAKE_PTR(report) : NULL, &err);
 }
