@@ -186,8 +186,9 @@ static int supervise(struct init *init)
     };
 
     for (;;) {
-        visitors_watch(&init->visitors, polled + VISITORS);
-        if (poll(polled, VISITORS + VISITORS_MAX, -1) < 0)
+        nfds_t count = visitors_watch(&init->visitors, polled + VISITORS);
+
+        if (poll(polled, VISITORS + count, -1) < 0)
             continue;
         if (polled[CONTROL].revents && !take_message(init))
             return INIT_FAILURE;

@@ -139,14 +139,19 @@ void visitors_admit(struct visitors *visitors, const struct init_config *config,
     close(request);
 }
 
-void visitors_watch(const struct visitors *visitors, struct pollfd polled[VISITORS_MAX])
+nfds_t visitors_watch(const struct visitors *visitors, struct pollfd polled[VISITORS_MAX])
 {
+    nfds_t count = 0;
+
     for (size_t i = 0; i < VISITORS_MAX; i++) {
         const struct visitor *visitor = &visitors->items[i];
 
-        /* Negative ones are passed over by poll(2). */
+        /* Negative ones are passed over by poll(2), which takes no more than may be open. */
         polled[i] = (struct pollfd){visitor->pid ? visitor->socket : -1, POLLIN, 0};
+        if (visitor->pid)
+            count = i + 1;
     }
+    return count;
 }
 
 /* The group is not there before the visitor's setsid(). */

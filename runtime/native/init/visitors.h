@@ -27,8 +27,8 @@ struct visitors {
 void visitors_admit(struct visitors *visitors, const struct init_config *config,
                     const struct sock_filter *filter, int request, int socket);
 
-/* One for each visitor; its revents go to visitors_hear. */
-void visitors_watch(const struct visitors *visitors, struct pollfd polled[VISITORS_MAX]);
+/* One for each visitor, and how many of them have to be polled; revents go to visitors_hear. */
+nfds_t visitors_watch(const struct visitors *visitors, struct pollfd polled[VISITORS_MAX]);
 void visitors_hear(struct visitors *visitors, const struct pollfd polled[VISITORS_MAX]);
 
 /* Tells who asked that this child has ended, if it is a visitor. */
