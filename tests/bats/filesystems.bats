@@ -185,7 +185,7 @@ refused() {
         done
         # Flags that an ordinary user cannot take away are no hindrance.
         in_mounts mount -o remount,ro,nosuid,nodev,noexec "$WORK"
-        run -0 cell --user app -- sh -c 'ls; touch no 2>/dev/null || echo read-only'
+        run -0 --separate-stderr cell --user app -- sh -c 'ls; touch no 2>/dev/null || echo read-only'
         assert_equal output "$output" $'made\nread-only'
         in_mounts umount "$WORK"
         cd "$here"
