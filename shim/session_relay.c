@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "shim/deliver.h"
 #include "shim/relay/output_file.h"
 
 #define OUTPUTS_MAX      10000      /* output variables of a step */
@@ -357,15 +358,26 @@ static bool emit_accepted(struct session *session, struct err *err)
                        err);
 }
 
+bool session_open_target(struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    autostrv shared = {0};
+
+    if (!options->events || session->target.fd >= 0)
+        return true;
+    if (sink_is_http(options->events))
+        return deliver_check(options->events, options->events_token_file, err);
+    if (!options_add_writable(options, &shared))
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+    return sink_open(options->events, &shared, &session->target, err);
+}
+
 bool session_open_relay(struct session *session, struct err *err)
 {
-    const char *target = session->options.events;
-
     session->events.step = session->id;
     session->observer = (struct filter_observer){on_message, on_malformed, session};
     /* Whoever is attached to a step sends the events on. */
-    if (target && !sink_is_http(target) && !session->followed && session->target.fd < 0 &&
-        !sink_open(target, &session->target, err))
+    if (!session->followed && !session_open_target(session, err))
         return false;
     if (session->target.fd >= 0)
         session->events.target = &session->target;
