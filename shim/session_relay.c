@@ -302,7 +302,12 @@ static bool on_malformed(void *data, const char *why, struct err *err)
 static bool take_file_variable(void *data, const char *name, const char *value, size_t len,
                                struct err *err)
 {
-    return set_output(data, name, strlen(name), value, len, false, err);
+    struct session *session = data;
+
+    /* The step has ended: nothing has to go on meanwhile. */
+    if (events_are_full(&session->events))
+        sink_flush(&session->target, LAST_EVENTS_MS);
+    return set_output(session, name, strlen(name), value, len, false, err);
 }
 
 static bool on_malformed_line(void *data, size_t line, const char *why, struct err *err)
