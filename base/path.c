@@ -117,6 +117,42 @@ bool path_of_open(int fd, char path[PATH_MAX])
     return path[0] == '/';
 }
 
+/* Also when nobody can tell. */
+static bool is_shared(int dir, const struct strv *shared)
+{
+    char path[PATH_MAX];
+
+    if (!path_of_open(dir, path))
+        return true;
+    for (size_t i = 0; i < shared->count; i++) {
+        autofree char *place = realpath(shared->items[i], NULL);
+
+        if (place && path_is_below(path, place))
+            return true;
+    }
+    return false;
+}
+
+int path_open_parent(const char *path, const struct strv *shared, char **name)
+{
+    const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    autofree char *parts = strdup(path);
+    char *rest = NULL, *part = parts ? strtok_r(parts, "/", &rest) : NULL, *next;
+    autofd dir = open(*path == '/' ? "/" : ".", flags);
+
+    while (dir >= 0 && part && (next = strtok_r(NULL, "/", &rest))) {
+        int below = openat(dir, part, flags | (is_shared(dir, shared) ? O_NOFOLLOW : 0));
+
+        close_fd(dir);
+        dir = below;
+        part = next;
+    }
+    if (dir < 0)
+        return -1;
+    *name = strdup(part ? part : ".");
+    return *name ? TAKE_FD(dir) : -1;
+}
+
 bool path_of_fd(int rootfd, int fd, char path[PATH_MAX])
 {
     char root[PATH_MAX];

@@ -41,6 +41,15 @@ int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
 /* As path_open_in, but no component may be a symbolic link. */
 int path_open_in_nofollow(int rootfd, const char *path, int flags, mode_t mode);
 
+struct strv;
+
+/*
+ * Opens the directory of a file of the caller's, O_PATH; *name (owned by the caller) is the file in
+ * it. Symbolic links are followed as ever, but none that lies in one of `shared` or below: others
+ * write there, and may have made it. -1 with errno set.
+ */
+int path_open_parent(const char *path, const struct strv *shared, char **name);
+
 /*
  * What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc.
  */

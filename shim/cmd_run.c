@@ -15,9 +15,12 @@ static bool prepare(int argc, char **argv, struct session *session, struct err *
     struct run_options *options = &session->options;
     struct err second;
     bool ok = session_make_id(session->id, err) && options_parse(argc, argv, options, err);
+    autostrv shared = {0};
 
-    if (options->result &&
-        !result_open(options->result, &session->result_place, ok ? err : &second))
+    if (!options_add_writable(options, &shared))
+        ok = err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+    else if (options->result &&
+             !result_open(options->result, &shared, &session->result_place, ok ? err : &second))
         ok = false;
     if (ok && options->id)
         strcpy(session->id, options->id);

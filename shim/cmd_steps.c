@@ -16,6 +16,7 @@
 
 #define CANCEL_TRIES   50 /* to find the supervisor of a step that is about to be taken charge of */
 #define DELIVERY_TRIES 250 /* of CANCEL_MS, that the last events may take */
+#define FORGET_TRIES   50  /* of CANCEL_MS, that a supervisor takes to go */
 #define CANCEL_MS      20
 
 /* What all five begin with. */
@@ -227,11 +228,29 @@ int cmd_logs(int argc, char **argv)
     return command_failed(&err);
 }
 
+/* The working directory, where the step may have left links. */
+static bool add_workdir(const struct request *request, struct strv *shared, struct err *err)
+{
+    autojson *records = NULL;
+    enum ledger_record last;
+    const json_t *step;
+    const char *workdir, *cwd;
+
+    if (!ledger_read(request->step.fd, &last, &records, err))
+        return false;
+    step = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
+    workdir = json_text(step, "workdir"), cwd = json_text(step, "cwd");
+    return strv_take(shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
+           err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
+}
+
 static int give_result(const struct request *request, const json_t *result)
 {
     struct result_place place = RESULT_PLACE_INIT;
+    autostrv shared = {0};
     struct err err;
-    bool ok = !request->result || (result_open(request->result, &place, &err) &&
+    bool ok = !request->result || (add_workdir(request, &shared, &err) &&
+                                   result_open(request->result, &shared, &place, &err) &&
                                    result_write_json(result, &place, &err));
 
     result_close(&place);
@@ -320,12 +339,29 @@ int cmd_cancel(int argc, char **argv)
     return command_failed(&err);
 }
 
+/* The supervisor of a step that has ended needs a moment to go. */
+static bool lock_ended(struct request *request)
+{
+    const struct timespec moment = {.tv_nsec = CANCEL_MS * 1000000L};
+
+    for (int i = 0; !step_dir_lock(&request->step); i++) {
+        if (errno != EAGAIN || i == FORGET_TRIES)
+            return false;
+        if (faccessat(request->step.fd, STEP_RESULT, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+            errno = EAGAIN;
+            return false;
+        }
+        nanosleep(&moment, NULL);
+    }
+    return true;
+}
+
 /* Under the lock: the step may not be used again while it is removed. */
 static bool may_forget(struct request *request, struct err *err)
 {
     autojson *records = NULL;
 
-    if (!step_dir_lock(&request->step)) {
+    if (!lock_ended(request)) {
         if (errno != EAGAIN)
             return err_errno(err, ERR_ENGINE_FAILED, "cannot lock step '%s'", request->id);
     } else if (!ledger_read(request->step.fd, &request->state, &records, err) ||

@@ -73,16 +73,22 @@ static bool check_url(const char *url, struct err *err)
     return true;
 }
 
+bool deliver_check(const char *url, const char *token_file, struct err *err)
+{
+    if (!check_url(url, err))
+        return false;
+    return !token_file || token_file[0] == '/' ||
+           err_set(err, ERR_OPTION_INVALID, "the path of the token file, '%s', is not absolute",
+                   token_file);
+}
+
 bool deliver_write_target(int dirfd, const char *url, const char *token_file, struct err *err)
 {
     autojson *json = NULL;
     autofree char *text = NULL;
 
-    if (!check_url(url, err))
+    if (!deliver_check(url, token_file, err))
         return false;
-    if (token_file && token_file[0] != '/')
-        return err_set(err, ERR_OPTION_INVALID, "the path of the token file, '%s', is not absolute",
-                       token_file);
     json = json_pack("{s:s, s:s, s:s?}", "schema", "stepcell.target/1", "url", url, "token_file",
                      token_file);
     if (!json)

@@ -14,10 +14,13 @@
 #include "base/err.h"
 
 /*
- * Writes target.json. The URL is http or https, with a host, and without user information, which
- * `ps` and logs would show: option.invalid. `token_file` is an absolute path, or NULL; it is read
- * when something is sent.
+ * The URL has to be http or https, with a host, and without user information, which `ps` and logs
+ * would show; `token_file` an absolute path, or NULL; it is read when something is sent.
+ * Otherwise option.invalid.
  */
+bool deliver_check(const char *url, const char *token_file, struct err *err);
+
+/* Writes target.json, of what passes deliver_check. */
 bool deliver_write_target(int dirfd, const char *url, const char *token_file, struct err *err);
 
 /*

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -150,21 +151,9 @@ static bool start_supervisor(struct session *session, struct err *err)
     return true;
 }
 
-/* Where the events go of a step that nobody is attached to. Opening a file empties it: a call that
- * finds the step there does not. */
-static bool open_target(struct session *session, struct err *err)
-{
-    const char *target = session->options.events;
-
-    return !session->detached || !target || sink_is_http(target) || session->target.fd >= 0 ||
-           sink_open(target, &session->target, err);
-}
-
 static bool fork_supervisor(struct session *session, struct err *err)
 {
-    if (!open_target(session, err))
-        return false;
-    if (!session->gathered && !session_begin(session, err))
+    if (!session_open_target(session, err) || (!session->gathered && !session_begin(session, err)))
         return false;
     session->gathered = true;
     return start_supervisor(session, err);
@@ -232,11 +221,14 @@ bool durable_ensure(struct session *session, struct err *err)
 
     if (!store || !note_script(session, err))
         return false;
+    /* Opening a file empties it: a call that finds the step there, unattached, does not. */
+    if (!session->detached && !session_open_target(session, err))
+        return false;
     if (!step_dir_open(store, session->id, &session->dir, &exists, err))
         return false;
     if (!exists) {
         /* What the caller has to give is looked at before anything is promised. */
-        if (!open_target(session, err) || !session_begin(session, err) ||
+        if (!session_open_target(session, err) || !session_begin(session, err) ||
             !step_dir_make(store, session->id, session->options.asked, &session->dir, &exists, err))
             return false;
         session->gathered = true;
@@ -321,8 +313,8 @@ static bool look_after(void *data, bool *finished, struct err *err)
 bool durable_attach(struct session *session, json_t **result, struct err *err)
 {
     struct attached attached = {session, store_path(session->options.store, err), 0};
-    const char *target = session->options.events;
     struct follow_request request = {
+        .target = session->target.fd >= 0 ? &session->target : NULL,
         .since = session->options.since,
         .output = true,
         .to_the_end = true,
@@ -331,16 +323,15 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
         .on_signal = on_signal,
         .data = &attached,
     };
-    uint64_t lost;
-    bool ok = attached.store != NULL;
+    uint64_t lost = 0;
+    bool ok;
 
     session->attached = true;
-    if (ok && target && !sink_is_http(target)) {
-        ok = sink_open(target, &session->target, err);
-        request.target = &session->target;
-    }
-    ok = ok && follow(&session->dir, &request, result, &lost, err);
+    ok = attached.store && follow(&session->dir, &request, result, &lost, err);
     free(attached.store);
+    if (ok && lost > 0)
+        print_note(session->options.verbosity,
+                   "%" PRIu64 " bytes of the output were not taken by who reads it", lost);
     return ok;
 }
 

@@ -158,6 +158,11 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
         result->cleanup_verified = false;
         strv_add(&result->left, "the container of the step");
     }
+    if (!records) {
+        /* Of a step that is not durable nobody has noted where its cell was. */
+        result->cleanup_verified = false;
+        strv_add(&result->left, "the cell");
+    }
     if (!path)
         return;
     if (scratch_take(store, &scratch, &err))
@@ -334,6 +339,7 @@ bool durable_cancel(struct step_dir *step, const char *id, int signal, struct er
         result.err = stream_count(&counted, EVENT_STDERR);
         json = result_json(&result);
         ok = (json || no_memory(err)) && write_end(step, id, log, json, &counted, true, err);
+        deliver_end(step);
     }
     step_dir_unlock(step);
     counted_release(&counted);

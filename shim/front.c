@@ -113,6 +113,7 @@ bool front_run(struct session *session, int *status, struct err *err)
     close(ends[1]);
     if (ok && front.child < 0)
         ok = err_errno(err, ERR_ENGINE_FAILED, "cannot start a process for the step");
+    session->attached = ok;
     ok = ok && await(&front, err);
     loop_close(&front.loop);
     close(front.told);

@@ -474,6 +474,19 @@ bool options_parse(int argc, char **argv, struct run_options *options, struct er
     return ok;
 }
 
+bool options_add_writable(const struct run_options *options, struct strv *places)
+{
+    bool ok = strv_add(places, options->workdir ? options->workdir : ".");
+
+    for (size_t i = 0; i < options->mount_count; i++) {
+        const struct mount_spec *mount = &options->mounts[i];
+
+        if (mount->kind == MOUNT_BIND && !mount->readonly && mount->source)
+            ok = ok && strv_add(places, mount->source);
+    }
+    return ok;
+}
+
 void options_release(struct run_options *options)
 {
     for (size_t i = 0; i < options->mount_count; i++)

@@ -93,6 +93,9 @@ struct run_options {
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err);
 void options_release(struct run_options *options);
 
+/* Adds the directories of the host that the step writes to, as they were given. */
+bool options_add_writable(const struct run_options *options, struct strv *places);
+
 /*
  * Where the value of an option, of "image" or of "command" comes from: "option", "step file" or
  * "default".

@@ -1,5 +1,6 @@
 #include "shim/result.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "shim/command.h"
 #include "shim/helper_report.h"
 
@@ -121,7 +123,9 @@ json_t *result_json(const struct result *result)
 static bool cannot_open(const char *path, struct err *err)
 {
     err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);
-    return err_hint(err, "give --result a file in a directory that exists and is writable");
+    return err_hint(err,
+                    "give --result a file in a directory that exists and is writable; no link is "
+                    "followed where steps write");
 }
 
 /* Whether it is what our own stdout or stderr goes to, /dev/stdout say; the descriptor, or -1. */
@@ -136,42 +140,42 @@ static int same_as_stream(const struct stat *st)
     return -1;
 }
 
-bool result_open(const char *given, struct result_place *place, struct err *err)
+/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. */
+static int open_stream(int dir, const char *name, const struct stat *seen)
+{
+    int stream = same_as_stream(seen);
+    /* Read as well, so that a FIFO without a reader does not keep the step waiting. */
+    int flags = (S_ISFIFO(seen->st_mode) ? O_RDWR : O_WRONLY) | O_CLOEXEC | O_NOCTTY;
+    autofd fd =
+        stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : openat(dir, name, flags);
+    struct stat opened;
+
+    if (stream >= 0 || fd < 0 || fstat(fd, &opened) < 0)
+        return TAKE_FD(fd);
+    /* The link has been led to a file meanwhile. */
+    errno = ELOOP;
+    return S_ISREG(opened.st_mode) ? -1 : TAKE_FD(fd);
+}
+
+bool result_open(const char *path, const struct strv *shared, struct result_place *place,
+                 struct err *err)
 {
     struct result_place made = RESULT_PLACE_INIT;
-    struct stat st, link;
-    bool exists = stat(given, &st) == 0;
-    bool is_link = lstat(given, &link) == 0 && S_ISLNK(link.st_mode);
-    /* A link stays: what it leads to is replaced. */
-    autofree char *path = is_link ? realpath(given, NULL) : strdup(given);
-    char *slash = path ? strrchr(path, '/') : NULL;
-    autofree char *parent = NULL;
+    autofree char *name = NULL;
+    autofd dir = path_open_parent(path, shared, &name);
+    struct stat st;
 
-    if (exists && same_as_stream(&st) >= 0) {
-        made.fd = fcntl(same_as_stream(&st), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        *place = made;
-        return made.fd >= 0 || cannot_open(given, err);
-    }
-    if (!path)
-        return cannot_open(given, err);
-    parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    if (exists && !S_ISREG(st.st_mode)) {
-        /* Read as well, so that a FIFO without a reader does not keep the step waiting. */
-        made.fd = open(path, (S_ISFIFO(st.st_mode) ? O_RDWR : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
-        if (made.fd < 0)
-            return cannot_open(path, err);
-        *place = made;
-        return true;
-    }
-    made.dir = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (made.dir < 0 || faccessat(made.dir, ".", W_OK | X_OK, AT_EACCESS) < 0) {
-        cannot_open(path, err);
-        close_fd(made.dir);
-        return false;
-    }
-    made.name = strdup(slash ? slash + 1 : path);
+    if (dir < 0)
+        return cannot_open(path, err);
+    if (fstatat(dir, name, &st, 0) == 0 && (!S_ISREG(st.st_mode) || same_as_stream(&st) >= 0))
+        made.fd = open_stream(dir, name, &st);
+    else if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0)
+        made.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (made.fd < 0 && made.dir < 0)
+        return cannot_open(path, err);
+    made.name = TAKE_PTR(name);
     *place = made;
-    return made.name || err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
+    return true;
 }
 
 void result_close(struct result_place *place)

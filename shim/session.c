@@ -100,6 +100,14 @@ static bool run_step(struct session *session, struct err *err)
     return false;
 }
 
+/* With who carries the step on, which says nothing of the step, nor of its cell. */
+static void lose_contact(struct result *result)
+{
+    result->outcome = OUTCOME_UNKNOWN;
+    result->cleanup_verified = false;
+    strv_add(&result->left, "the cell");
+}
+
 /* The outcome of a step that was not observed to its end, or was ended by stepcell. */
 static void settle(struct session *session, bool ran, const struct err *err)
 {
@@ -107,9 +115,10 @@ static void settle(struct session *session, bool ran, const struct err *err)
 
     if (!ran) {
         result->error = *err;
-        /* Contact with who carries it on was lost, which says nothing of the step. */
-        result->outcome = session->attached ? OUTCOME_UNKNOWN : result_outcome_of(err->code);
+        result->outcome = result_outcome_of(err->code);
         result->exit_code = STATUS_FAILED;
+        if (session->attached)
+            lose_contact(result);
         if (result->outcome == OUTCOME_REFUSED && !session->violations.count)
             errs_add(&session->violations, err);
     }
@@ -227,11 +236,18 @@ static void audit_refusal(struct session *session)
     session_print_err(session, &err);
 }
 
+static void fail_late(struct session *session, const struct err *err)
+{
+    session_print_err(session, err);
+    session->result.exit_code = STATUS_FAILED;
+}
+
 static void report(struct session *session)
 {
     bool has_place = session->result_place.dir >= 0 || session->result_place.fd >= 0;
     struct result *result = &session->result;
     struct err err;
+    bool kept;
 
     phases_leave(&result->phases);
     result->id = session->id;
@@ -245,12 +261,13 @@ static void report(struct session *session)
     session_mask_result(session);
     result->outputs = session->outputs;
     print_outcome(session);
-    if (!session_keep_result(session, &err) || !session_emit_finished(session, &err) ||
-        !record_finished(session, &err) ||
-        (has_place && !result_write(result, &session->result_place, &err))) {
-        session_print_err(session, &err);
-        result->exit_code = STATUS_FAILED;
-    }
+    kept = session_keep_result(session, &err) && session_emit_finished(session, &err) &&
+           record_finished(session, &err);
+    if (!kept)
+        fail_late(session, &err);
+    /* Whatever went wrong with the rest: the caller gets its result. */
+    if (has_place && !result_write(result, &session->result_place, &err))
+        fail_late(session, &err);
     await_delivery(session);
 }
 

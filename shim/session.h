@@ -274,6 +274,9 @@ const struct engine *session_engine(const struct session *session);
 /* Makes the mount plan, the scratch and the run spec. */
 bool session_plan(struct session *session, struct err *err);
 
+/* Opens what --events names, once; a receiver by HTTP, which takes no descriptor, is looked at. */
+bool session_open_target(struct session *session, struct err *err);
+
 /*
  * What is needed before anything is said of the step. First the mask, with the secrets of the
  * caller. Then where the events go, and the first one; here it shows whether the secrets can be

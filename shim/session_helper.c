@@ -12,11 +12,32 @@
 
 #define REPORT_MAX (4 << 20) /* bytes of a helper's report */
 
-/* {"progress"}, {"layer"} and {"warning"} on the way, and the report itself. */
+/* The event of what a helper tells of a pull (shim/image/progress.h): what is known of it, and no
+ * more. */
+static json_t *progress_event(const json_t *told)
+{
+    static const char *const counts[] = {"bytes", "total", "layers", "layers_total"};
+    const json_t *layer = json_object_get(told, "layer");
+    const char *digest = json_text(layer, "digest"), *start = json_text(layer, "start");
+    json_t *event = json_object();
+
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+        json_object_set_new(event, counts[i],
+                            json_integer(json_integer_value(json_object_get(told, counts[i]))));
+    if (digest && start)
+        json_object_set_new(event, "layer",
+                            json_pack("{s:s, s:I, s:s, s:f}", "digest", digest, "bytes",
+                                      json_integer_value(json_object_get(layer, "bytes")), "start",
+                                      start, "ms",
+                                      json_number_value(json_object_get(layer, "ms"))));
+    return event;
+}
+
+/* {"progress"} and {"warning"} on the way, and the report itself. */
 static bool take_line(struct session *session, const char *line, size_t len, struct err *err)
 {
     autojson *json = json_parse(line, len, "the report of a helper", ERR_ENGINE_FAILED, err);
-    json_t *progress = json_object_get(json, "progress"), *layer = json_object_get(json, "layer");
+    json_t *progress = json_object_get(json, "progress");
     const char *warning = json ? json_text(json, "warning") : NULL;
 
     if (!json)
@@ -25,10 +46,8 @@ static bool take_line(struct session *session, const char *line, size_t len, str
         if (!session->pulls)
             phases_enter(&session->result.phases, "pull");
         session->pulls = true;
-        return events_emit(&session->events, "image.progress", json_incref(progress), err);
+        return events_emit(&session->events, "image.progress", progress_event(progress), err);
     }
-    if (layer)
-        return events_emit(&session->events, "image.layer", json_incref(layer), err);
     if (warning) {
         /* Printed it is already. */
         session_warn(session, warning);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "shim/deliver.h"
 #include "shim/relay/output_file.h"
 
 #define OUTPUTS_MAX      10000      /* output variables of a step */
@@ -301,7 +302,12 @@ static bool on_malformed(void *data, const char *why, struct err *err)
 static bool take_file_variable(void *data, const char *name, const char *value, size_t len,
                                struct err *err)
 {
-    return set_output(data, name, strlen(name), value, len, false, err);
+    struct session *session = data;
+
+    /* The step has ended: nothing has to go on meanwhile. */
+    if (events_are_full(&session->events))
+        sink_flush(&session->target, LAST_EVENTS_MS);
+    return set_output(session, name, strlen(name), value, len, false, err);
 }
 
 static bool on_malformed_line(void *data, size_t line, const char *why, struct err *err)
@@ -357,15 +363,26 @@ static bool emit_accepted(struct session *session, struct err *err)
                        err);
 }
 
+bool session_open_target(struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    autostrv shared = {0};
+
+    if (!options->events || session->target.fd >= 0)
+        return true;
+    if (sink_is_http(options->events))
+        return deliver_check(options->events, options->events_token_file, err);
+    if (!options_add_writable(options, &shared))
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+    return sink_open(options->events, &shared, &session->target, err);
+}
+
 bool session_open_relay(struct session *session, struct err *err)
 {
-    const char *target = session->options.events;
-
     session->events.step = session->id;
     session->observer = (struct filter_observer){on_message, on_malformed, session};
     /* Whoever is attached to a step sends the events on. */
-    if (target && !sink_is_http(target) && !session->followed && session->target.fd < 0 &&
-        !sink_open(target, &session->target, err))
+    if (!session->followed && !session_open_target(session, err))
         return false;
     if (session->target.fd >= 0)
         session->events.target = &session->target;

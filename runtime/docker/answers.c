@@ -325,7 +325,11 @@ bool answer_progress(const char *line, size_t len, struct daemon_progress *progr
     progress->total = take_bytes(detail, "total");
     if (status && strcmp(status, "Downloading") == 0)
         progress->what = PROGRESS_DOWNLOADING;
-    else if (status && strcmp(status, "Pull complete") == 0)
+    else if (status && strcmp(status, "Extracting") == 0 && progress->total) {
+        /* All of it has come; of a small layer nothing else may have been said. */
+        progress->what = PROGRESS_DOWNLOADING;
+        progress->current = progress->total;
+    } else if (status && strcmp(status, "Pull complete") == 0)
         progress->what = PROGRESS_COMPLETE;
     return true;
 }

@@ -7,6 +7,7 @@
 #include "runtime/image/check_layer.h"
 #include "runtime/image/image_config.h"
 #include "runtime/image/source.h"
+#include "runtime/image/store_write.h"
 
 static bool no_memory(struct err *err)
 {
@@ -54,6 +55,7 @@ struct search {
     struct source *source;
     struct check_facts *facts;
     struct check_image *image;
+    bool corrupt; /* something that it is made of */
 };
 
 static bool keep_offers(struct check_facts *facts, const struct manifest *index, struct err *err)
@@ -182,6 +184,7 @@ static bool read_layers(const struct check_subject *subject, struct search *sear
         left--;
         if (!check_layer_read(search->source, subject->map, &image->manifest.layers[left],
                               image->config.image.diff_ids.items[left], image->tree, err)) {
+            search->corrupt = err->code == ERR_IMAGE_CORRUPT;
             err_context(err, "layer '%s'", image->manifest.layers[left].blob.digest);
             image->unreadable = strdup(err->message);
             return image->unreadable || no_memory(err);
@@ -213,6 +216,7 @@ static bool collect_image(const struct check_subject *subject, struct search *se
     if (find_image(search, &why))
         return strcmp(search->image->config.image.platform.os, "linux") != 0 ||
                read_layers(subject, search, err);
+    search->corrupt = why.code == ERR_IMAGE_CORRUPT;
     if (why.code == ERR_IMAGE_PLATFORM)
         return set_texts(&why, &search->image->missing, &search->image->missing_hint, err);
     return search->facts->unreadable ||
@@ -238,9 +242,10 @@ static bool is_stored(const struct check_subject *subject, struct check_facts *f
 }
 
 static struct source *open_source(const struct check_subject *subject, struct check_facts *facts,
-                                  struct err *err)
+                                  bool *stored, struct err *err)
 {
-    if (subject->store && is_stored(subject, facts, err))
+    *stored = subject->store && is_stored(subject, facts, err);
+    if (*stored)
         return store_source_open(subject->store, subject->reference, err);
     free(TAKE_PTR(facts->digest));
     if (!subject->only_store)
@@ -251,10 +256,13 @@ static struct source *open_source(const struct check_subject *subject, struct ch
     return NULL;
 }
 
-bool check_collect(const struct check_subject *subject, struct check_facts *facts, struct err *err)
+/* *damaged: the store has the image, and not as it should be. */
+static bool collect(const struct check_subject *subject, struct check_facts *facts, bool *damaged,
+                    struct err *err)
 {
     struct err why;
     autosource *source = NULL;
+    bool stored;
 
     facts->reference = subject->reference;
     facts->fail_on = subject->fail_on;
@@ -262,7 +270,7 @@ bool check_collect(const struct check_subject *subject, struct check_facts *fact
     facts->images = calloc(subject->platform_count, sizeof(*facts->images));
     if (!facts->images)
         return no_memory(err);
-    source = open_source(subject, facts, &why);
+    source = open_source(subject, facts, &stored, &why);
     if (!source)
         return set_texts(&why, &facts->unreadable, &facts->unreadable_hint, err);
     for (size_t i = 0; i < subject->platform_count && !facts->unreadable; i++) {
@@ -273,6 +281,25 @@ bool check_collect(const struct check_subject *subject, struct check_facts *fact
         facts->image_count = i + 1;
         if (!collect_image(subject, &search, err))
             return false;
+        *damaged = *damaged || (stored && search.corrupt);
     }
     return true;
+}
+
+bool check_collect(const struct check_subject *subject, struct check_facts *facts, struct err *err)
+{
+    struct check_subject elsewhere = *subject;
+    autofd lock = -1;
+    bool damaged = false;
+
+    /* Nothing of the store goes while it is looked at. */
+    if (subject->store && (lock = store_lock(subject->store, "store", LOCK_SH, err)) < 0)
+        return false;
+    if (!collect(subject, facts, &damaged, err))
+        return false;
+    if (!damaged || subject->only_store)
+        return true;
+    elsewhere.store = NULL;
+    check_facts_release(facts);
+    return collect(&elsewhere, facts, &damaged, err);
 }

@@ -9,7 +9,7 @@
 #include "runtime/image/fetch.h"
 
 struct check_subject {
-    const struct store *store; /* asked first; NULL for none */
+    const struct store *store; /* asked first, and held; what is damaged there is none */
     bool only_store;           /* and nothing else */
     const struct reference *reference;
     const struct platform *platforms;

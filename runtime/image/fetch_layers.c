@@ -32,7 +32,7 @@
 /* One layer that lacks something; who works on it fills in when. */
 struct job {
     size_t layer;          /* its index */
-    uint64_t bytes;        /* that have to arrive */
+    uint64_t bytes;        /* that arrived */
     struct timespec start; /* CLOCK_REALTIME */
     int64_t ns;            /* that it took */
     _Atomic bool complete;
@@ -54,6 +54,7 @@ struct crew {
     const struct layer_map *map;
     int map_fd;
     struct shared *shared;
+    struct job *job;        /* that this process works on */
     size_t count, reported; /* jobs */
     uint64_t bytes;         /* that have to arrive */
     bool alone;             /* this process is the worker, and shows the progress */
@@ -89,14 +90,14 @@ static void report(struct crew *crew)
 {
     const struct fetch_progress *progress = &crew->fetch->progress;
 
+    if (progress->bytes)
+        progress->bytes(progress->data, atomic_load(&crew->shared->done), crew->bytes);
     for (size_t i = 0; i < crew->count; i++) {
         struct job *job = &crew->shared->jobs[i];
 
         if (!job->reported && atomic_load(&job->complete))
             report_job(crew, job);
     }
-    if (progress->bytes)
-        progress->bytes(progress->data, atomic_load(&crew->shared->done), crew->bytes);
 }
 
 /* ---- a blob on its way ---- */
@@ -142,6 +143,7 @@ static bool transfer_write(void *data, const void *bytes, size_t len, struct err
             return false;
     }
     transfer->arrived += len;
+    crew->job->bytes += len;
     atomic_fetch_add(&crew->shared->done, len);
     if (crew->alone)
         report(crew);
@@ -179,6 +181,7 @@ static bool transfer_blob(struct transfer *transfer, struct err *err)
 /* What came and was of no use does not count as progress. */
 static void transfer_undo(const struct transfer *transfer)
 {
+    transfer->crew->job->bytes -= transfer->arrived;
     atomic_fetch_sub(&transfer->crew->shared->done, transfer->arrived);
 }
 
@@ -329,15 +332,18 @@ static bool do_job(struct crew *crew, struct job *job, struct err *err)
     size_t i = job->layer;
     autofree char *lock_name =
         text_printf("layer-%s-%s", crew->map->key, digest_hex(fetch->image.diff_ids.items[i]));
-    int64_t start = clock_now();
     autofd lock = -1;
+    int64_t start;
 
-    clock_gettime(CLOCK_REALTIME, &job->start);
     if (!lock_name)
         return no_memory(err);
     lock = store_lock(fetch->store, lock_name, LOCK_EX, err);
     if (lock < 0)
         return false;
+    /* Whoever held the lock before has had that time for itself. */
+    clock_gettime(CLOCK_REALTIME, &job->start);
+    start = clock_now();
+    crew->job = job;
     if (!complete_layer(crew, i, err))
         return err_context(err, "layer '%s' of '%s'", fetch->manifest.layers[i].blob.digest,
                            fetch->reference->given);
@@ -502,8 +508,7 @@ static bool plan(struct crew *crew, struct err *err)
 
         if ((layer && stored) || is_repeated(crew, i))
             continue;
-        crew->shared->jobs[crew->count].layer = i;
-        crew->shared->jobs[crew->count++].bytes = stored ? 0 : blob->size;
+        crew->shared->jobs[crew->count++].layer = i;
         needed += layer ? 0 : blob->size;
         if (!stored) {
             crew->bytes += blob->size;

@@ -159,7 +159,8 @@ bool layer_stream_next(struct layer_stream *stream, struct archive_entry **entry
         *entry = NULL;
         return true;
     }
-    if (result < ARCHIVE_WARN)
+    /* ARCHIVE_RETRY, too: of a header whose sum is wrong. */
+    if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
         return damaged(stream);
     if (++stream->entries > stream->limits->entries)
         return err_set(err, ERR_IMAGE_CORRUPT, "a layer has more than the limit of %llu entries",

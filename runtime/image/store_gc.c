@@ -131,6 +131,7 @@ struct gc {
     struct stored_names names;
     bool *gone, *busy; /* by index of names */
     struct needs kept;
+    bool unsure; /* a record cannot be read: nobody knows what it needs */
     uint64_t orphaned;
     const char *map; /* that is looked at */
     int map_fd;
@@ -382,6 +383,44 @@ static bool collect_all_torn(struct gc *gc, struct err *err)
             return false;
     }
     return true;
+}
+
+static bool keep_recorded(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autofree char *path = text_printf("%s/%s/image.json", dir, hex);
+    autoimage image = IMAGE_INIT;
+    bool found;
+
+    if (!digest || !path)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!store_load_image(gc->store, digest, &found, &image, err))
+        return false;
+    if (found)
+        return store_add_needs(gc->store, &image, &gc->kept, err);
+    gc->unsure = gc->unsure || faccessat(gc->store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return true;
+}
+
+static void tell_nobody(void *data, const char *kind, const char *name)
+{
+    (void)data, (void)kind, (void)name;
+}
+
+bool store_drop_unnamed_layers(const struct store *store, const struct tree_remover *remover,
+                               struct err *err)
+{
+    const struct gc_options options = {.removed = tell_nobody};
+    struct gc_result result = {0};
+    CLEANUP(gc_release)
+    struct gc gc = {.store = store, .remover = remover, .options = &options, .result = &result};
+    autofd lock = store_lock(store, "store", LOCK_EX, err);
+
+    return lock >= 0 && store_each(store, "images", keep_recorded, &gc, err) &&
+           (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
 bool store_gc(const struct store *store, const struct tree_remover *remover,

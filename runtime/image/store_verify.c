@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "runtime/image/image_config.h"
 #include "runtime/image/layer_part.h"
+#include "runtime/image/store_gc.h"
 #include "runtime/image/store_needs.h"
 #include "runtime/image/store_verify_names.h"
 #include "runtime/image/tree_compare.h"
@@ -375,8 +376,11 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
     struct verification verification = {.store = store, .check = check};
     autofd lock = store_lock(store, "store", LOCK_SH, err);
 
-    return lock >= 0 && store_sweep(store, check->remover, err) &&
-           store_each(store, "blobs/sha256", verify_blob, &verification, err) &&
-           store_each(store, "images", verify_image, &verification, err) &&
-           store_verify_names(store, check, err);
+    if (lock < 0 || !store_sweep(store, check->remover, err) ||
+        !store_each(store, "blobs/sha256", verify_blob, &verification, err) ||
+        !store_each(store, "images", verify_image, &verification, err) ||
+        !store_verify_names(store, check, err))
+        return false;
+    lock = close_fd(lock);
+    return store_drop_unnamed_layers(store, check->remover, err);
 }

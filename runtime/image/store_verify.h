@@ -4,7 +4,8 @@
  *
  * What is wrong is dealt with where that can be done: a damaged blob, record or reference is
  * removed, and the next pull brings it again; a damaged layer is replaced by one that is unpacked
- * anew, unless a cell uses it; oci-layout and index.json are written anew.
+ * anew, unless a cell uses it; oci-layout and index.json are written anew. A layer that no record
+ * names, of a pull that was killed say, cannot be compared: it is removed, and is no finding.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H

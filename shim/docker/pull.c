@@ -39,18 +39,10 @@ static void begin_layer(struct layer_progress *layer, const char *id)
     layer->began = clock_now();
 }
 
-static void complete_layer(struct talk *talk, struct layer_progress *layer, size_t complete)
-{
-    const struct fetch_layer what = {layer->id, layer->total, layer->start,
-                                     clock_now() - layer->began};
-
-    layer->complete = true;
-    talk->show.layer(talk->show.data, &what, complete, talk->layer_count);
-}
-
 static void show(struct talk *talk, const struct daemon_progress *line)
 {
     uint64_t current = 0, total = 0;
+    struct layer_progress *layer;
     size_t i = 0, complete = 0;
 
     while (i < talk->layer_count && strcmp(talk->layers[i].id, line->layer) != 0)
@@ -61,21 +53,30 @@ static void show(struct talk *talk, const struct daemon_progress *line)
         begin_layer(&talk->layers[i], line->layer);
         talk->layer_count++;
     }
-    if (line->what == PROGRESS_DOWNLOADING) {
-        talk->layers[i].current = line->current;
-        talk->layers[i].total = line->total;
+    layer = &talk->layers[i];
+    if (layer->complete)
+        return;
+    if (line->what == PROGRESS_COMPLETE) {
+        layer->current = layer->total;
+        layer->complete = true;
+    } else {
+        layer->current = line->current;
+        layer->total = line->total;
     }
     for (size_t k = 0; k < talk->layer_count; k++) {
-        current += talk->layers[k].complete ? talk->layers[k].total : talk->layers[k].current;
+        current += talk->layers[k].current;
         total += talk->layers[k].total;
         complete += talk->layers[k].complete;
     }
     talk->progress.layers = talk->layer_count;
     talk->progress.total = total;
-    if (line->what == PROGRESS_DOWNLOADING)
-        talk->show.bytes(talk->show.data, current, total);
-    else if (!talk->layers[i].complete)
-        complete_layer(talk, &talk->layers[i], complete + 1);
+    talk->show.bytes(talk->show.data, current, total);
+    if (layer->complete) {
+        const struct fetch_layer what = {layer->id, layer->total, layer->start,
+                                         clock_now() - layer->began};
+
+        talk->show.layer(talk->show.data, &what, complete, talk->layer_count);
+    }
 }
 
 static void take_line(struct talk *talk)

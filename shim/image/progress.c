@@ -41,29 +41,29 @@ bool progress_init(const char *mode, struct progress *progress, struct err *err)
                    mode);
 }
 
-/* Whoever does not read it any more learns the end by the report, or not at all. */
-static void report(struct progress *progress)
-{
-    if (progress->report >= 0)
-        dprintf(progress->report,
-                "{\"progress\":{\"bytes\":%" PRIu64 ",\"total\":%" PRIu64
-                ",\"layers\":%zu,\"layers_total\":%zu}}\n",
-                progress->done, progress->total, progress->complete, progress->layers);
-    progress->reported = clock_now();
-}
-
-static void report_layer(const struct progress *progress, const struct fetch_layer *layer)
+static json_t *layer_json(const struct fetch_layer *layer)
 {
     char start[CLOCK_TEXT_MAX];
+
+    clock_text(&layer->start, start);
+    return json_pack("{s:o, s:I, s:s, s:f}", "digest", json_bytes(layer->name, strlen(layer->name)),
+                     "bytes", (json_int_t)layer->bytes, "start", start, "ms",
+                     (double)(layer->ns / 1000) / 1000);
+}
+
+/* Whoever does not read it any more learns the end by the report, or not at all. */
+static void report(struct progress *progress, const struct fetch_layer *layer)
+{
     autojson *line = NULL;
     autofree char *text = NULL;
 
+    progress->reported = clock_now();
     if (progress->report < 0)
         return;
-    clock_text(&layer->start, start);
-    line = json_pack(
-        "{s:{s:o, s:I, s:s, s:f}}", "layer", "layer", json_bytes(layer->name, strlen(layer->name)),
-        "bytes", (json_int_t)layer->bytes, "start", start, "ms", (double)(layer->ns / 1000) / 1000);
+    line = json_pack("{s:{s:I, s:I, s:I, s:I, s:o*}}", "progress", "bytes",
+                     (json_int_t)progress->done, "total", (json_int_t)progress->total, "layers",
+                     (json_int_t)progress->complete, "layers_total", (json_int_t)progress->layers,
+                     "layer", layer ? layer_json(layer) : NULL);
     text = line ? json_dump_line(line) : NULL;
     if (text)
         dprintf(progress->report, "%s\n", text);
@@ -81,7 +81,7 @@ static void report_warning(const struct progress *progress, const char *message)
 static void report_now_and_then(struct progress *progress)
 {
     if (clock_now() - progress->reported >= REPORT_NS)
-        report(progress);
+        report(progress, NULL);
 }
 
 static void begin(void *data, size_t layers, uint64_t bytes)
@@ -94,7 +94,7 @@ static void begin(void *data, size_t layers, uint64_t bytes)
     progress->done = 0;
     progress->total = bytes;
     progress->last = clock_now();
-    report(progress);
+    report(progress, NULL);
     if (progress->mode != PROGRESS_NONE)
         print_note(PRINT_NORMAL, "pulling %zu layer%s, %s", layers, layers == 1 ? "" : "s",
                    units_size(bytes, size));
@@ -145,7 +145,7 @@ static void layer(void *data, const struct fetch_layer *which, size_t count, siz
     struct progress *progress = data;
 
     progress->complete = count;
-    report_layer(progress, which);
+    report(progress, which);
     if (progress->mode != PROGRESS_PLAIN)
         return;
     progress->last = clock_now();
@@ -158,7 +158,7 @@ void progress_complete(struct progress *progress)
         return;
     progress->done = progress->total;
     progress->complete = progress->layers;
-    report(progress);
+    report(progress, NULL);
 }
 
 void progress_end(void *data)

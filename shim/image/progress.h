@@ -2,13 +2,11 @@
  * What is told of a pull: on stderr in lines, or in one line that changes where that is a terminal;
  * and to whoever asked for the image, as JSON:
  *
- *     {"progress": {"bytes", "total", "layers", "layers_total"}}
+ *     {"progress": {"bytes", "total", "layers", "layers_total", "layer"}}
  *
- * when the pull begins, twice a second at the most, and when everything is there;
- *
- *     {"layer": {"layer", "bytes", "start", "ms"}}
- *
- * for each that has become complete; and {"warning"}.
+ * when the pull begins, twice a second at the most, and when everything is there; and once for each
+ * layer that has become complete, then with {"digest", "bytes", "start", "ms"} as "layer"; and
+ * {"warning"}.
  */
 #ifndef STEPCELL_SHIM_IMAGE_PROGRESS_H
 #define STEPCELL_SHIM_IMAGE_PROGRESS_H

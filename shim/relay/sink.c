@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/path.h"
 
 static bool cannot_use(const char *text, struct err *err)
 {
@@ -45,12 +46,13 @@ bool sink_open_fd(int fd, struct sink *sink, struct err *err)
     return sink->fd >= 0 || err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
 }
 
-static bool open_descriptor(const char *text, const char *number, struct sink *sink,
-                            struct err *err)
+static bool open_descriptor(const char *text, const char *number, const struct strv *shared,
+                            struct sink *sink, struct err *err)
 {
     uint64_t fd;
     int flags;
 
+    (void)shared;
     if (!num_parse(number, INT32_MAX, &fd))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no descriptor for events", text);
     flags = fcntl((int)fd, F_GETFL);
@@ -62,17 +64,31 @@ static bool open_descriptor(const char *text, const char *number, struct sink *s
     return sink_open_fd((int)fd, sink, err);
 }
 
-static bool open_file(const char *text, const char *path, struct sink *sink, struct err *err)
+static bool open_file(const char *text, const char *path, const struct strv *shared,
+                      struct sink *sink, struct err *err)
 {
     /* A FIFO without a reader is refused (ENXIO), not waited for. */
-    sink->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
-    return sink->fd >= 0 || cannot_use(text, err);
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    autofree char *name = NULL;
+    autofd dir = path_open_parent(path, shared, &name);
+
+    sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
+    if (sink->fd >= 0)
+        return true;
+    cannot_use(text, err);
+    return errno == ELOOP
+               ? err_hint(err, "no link is followed, since a step may have made it: name "
+                               "the file itself, or a descriptor (fd:N)")
+               : err_hint(err, "give a file in a directory that exists and is writable; "
+                               "no link is followed where steps write");
 }
 
-static bool open_socket(const char *text, const char *path, struct sink *sink, struct err *err)
+static bool open_socket(const char *text, const char *path, const struct strv *shared,
+                        struct sink *sink, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
+    (void)shared;
     if (strlen(path) >= sizeof(address.sun_path))
         return err_set(err, ERR_OPTION_INVALID, "the path of the socket '%s' is too long", text);
     strcpy(address.sun_path, path);
@@ -88,11 +104,12 @@ bool sink_is_http(const char *target)
     return strncmp(target, "http://", 7) == 0 || strncmp(target, "https://", 8) == 0;
 }
 
-bool sink_open(const char *target, struct sink *sink, struct err *err)
+bool sink_open(const char *target, const struct strv *shared, struct sink *sink, struct err *err)
 {
     static const struct {
         const char *scheme;
-        bool (*open)(const char *text, const char *rest, struct sink *sink, struct err *err);
+        bool (*open)(const char *text, const char *rest, const struct strv *shared,
+                     struct sink *sink, struct err *err);
     } kinds[] = {{"fd:", open_descriptor}, {"file:", open_file}, {"unix:", open_socket}};
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -102,7 +119,7 @@ bool sink_open(const char *target, struct sink *sink, struct err *err)
         if (strncmp(target, kinds[i].scheme, len) != 0 || !target[len])
             continue;
         made.queue.max = SINK_QUEUE_MAX;
-        if (!kinds[i].open(target, target + len, &made, err)) {
+        if (!kinds[i].open(target, target + len, shared, &made, err)) {
             close_fd(made.fd);
             return false;
         }

@@ -38,10 +38,12 @@ struct sink {
 bool sink_is_http(const char *target);
 
 /*
- * Opens what `target` names. A file is made or emptied; the descriptor of `fd:N` must be the
- * caller's, and open for writing; something must listen at the socket. Fails with option.invalid.
+ * Opens what `target` names. A file is made or emptied; a link is refused, and one on the way where
+ * it lies in the directories `shared` with steps. The descriptor of `fd:N` must be the caller's,
+ * and open for writing; something must listen at the socket. Fails with option.invalid.
  */
-bool sink_open(const char *target, struct sink *sink, struct err *err);
+bool sink_open(const char *target, const struct strv *shared, struct sink *sink,
+               struct err *err);
 
 /* A sink for a descriptor of the caller's, which stays open. */
 bool sink_open_fd(int fd, struct sink *sink, struct err *err);

@@ -191,13 +191,14 @@ static void take_event(struct reading *reading, const json_t *event, int64_t at)
 {
     struct report *report = reading->report;
     const char *type = json_text(event, "type"), *message = json_text(event, "message");
+    const json_t *layer = json_object_get(event, "layer");
     autooutput output = {0};
     struct err ignored;
 
     if (!type || strcmp(type, "step.finished") == 0)
         return;
-    if (strcmp(type, "image.layer") == 0)
-        add_span(report, &report->layers, event, "layer");
+    if (strcmp(type, "image.progress") == 0 && layer)
+        add_span(report, &report->layers, layer, "digest");
     else if (strcmp(type, "cell.started") == 0)
         report->started = at;
     else if (strcmp(type, "warning") == 0 && message)

@@ -115,6 +115,32 @@ assert_unknown() {
     each_caller conflict
 }
 
+@test "a receiver that is none takes no id, and nothing runs" {
+    none() {
+        local target
+        for target in http:// http://user@127.0.0.1/ file:/nonexistent/e fd:99 unix:/nonexistent/s; do
+            new_id
+            run --separate-stderr cell --id "$ID" --events "$target" -- touch started
+            assert_refused option.invalid
+            run -125 stepcell status --id "$ID"
+            run -125 stepcell start --id "$ID" --workdir "$WORK" --events "$target" "$IMAGE" -- touch started
+            run -125 stepcell status --id "$ID"
+        done
+        [ ! -e started ]
+    }
+    each_caller none
+}
+
+@test "what the reader of a durable step does not take is said" {
+    untaken() {
+        new_id
+        cell --id "$ID" -- sh -c 'yes | head -c 300000' 2>../err | head -c 10 >/dev/null || true
+        assert_match "$(cat ../err)" "stepcell: * bytes of the output were not taken by who reads it"
+        assert_equal logged "$(result_field .output.stdout.bytes)" 300000
+    }
+    each_caller untaken
+}
+
 @test "values of the environment are in no file of the step" {
     hidden() {
         new_id
@@ -386,6 +412,7 @@ killed_after() {
 
 @test "forget removes a step that has ended; finished ones expire" {
     forget() {
+        local i
         new_id
         started sleep 60
         run -125 stepcell forget --id "$ID"
@@ -393,6 +420,11 @@ killed_after() {
         stepcell cancel --id "$ID"
         run -143 stepcell wait --id "$ID"
         stepcell forget --id "$ID"
+        # Its supervisor may need a moment more.
+        for i in 1 2 3 4 5; do
+            durable true
+            run -0 stepcell forget --id "$ID"
+        done
         [ ! -e "$(step_dir)" ]
         run -125 stepcell logs --id "$ID"
         # The id is free again.

@@ -338,6 +338,22 @@ small_disk() {
     each_caller receiver
 }
 
+@test "a receiver of events gets the end of a step that was canceled before anybody carried it on" {
+    canceled() {
+        events_setup
+        start_receiver
+        new_id
+        # Killed when the receiver is noted, and no supervisor is there yet.
+        kill_at clone 1 "$STEPCELL" run --id "$ID" --workdir "$WORK" --events "http://127.0.0.1:$PORT/" "$IMAGE" -- true || true
+        assert_equal status "$(stepcell status --id "$ID")" accepted
+        stepcell cancel --id "$ID"
+        wait_for grep -qs step.finished "$RECEIVER/received"
+        events_teardown
+        EVENTS_DIR=''
+    }
+    each_caller canceled
+}
+
 @test "a receiver that is named later gets the events from the first one, another one is refused" {
     later() {
         events_setup

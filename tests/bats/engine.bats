@@ -146,9 +146,12 @@ socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()' "${WORK%/*}/mail"
         jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
         IMAGE=$REGISTRY/tools/layers:1
         run -0 cell --events file:../events -- /bin/busybox true
-        assert_equal layers "$(jq -r 'select(.type == "image.layer") | .bytes > 0 and .ms >= 0' ../events | paste -sd' ')" "true true"
-        assert_equal progress "$(jq -s '[.[] | select(.type == "image.progress")] | last | .layers == 2 and .layers_total == 2
-            and .bytes == .total and .total > 0' ../events)" true
+        # Podman does not say when a layer is complete, nor how large a small one is.
+        if [ "$ENGINE" = docker ]; then
+            assert_equal layers "$(jq -r 'select(.type == "image.progress") | .layer // empty | .bytes > 0 and .ms >= 0' ../events | paste -sd' ')" "true true"
+            assert_equal progress "$(jq -s '[.[] | select(.type == "image.progress")] | last | .layers == 2 and .layers_total == 2
+                and .bytes == .total and .total > 0' ../events)" true
+        fi
         IMAGE=$REGISTRY/tools/none:1
         run -125 cell -- true
         assert_equal code "$(result_field .error.code)" image.not-found

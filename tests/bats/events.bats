@@ -182,6 +182,19 @@ stuck_step() {
     STEP=$(cat ../pid)
 }
 
+@test "output variables that a receiver does not take are lost to it alone, and the result is written" {
+    many() {
+        # Six bytes each in JSON: more than the queue holds.
+        stuck_step 'touch started; head -c 70000 /dev/zero | tr "\0" "\1" >value
+            i=0; while [ $i -lt 200 ]; do echo "A<<END"; cat value; echo; echo END; i=$((i + 1)); done >"$STEPCELL_OUTPUT"'
+        ended "$BACKGROUND"
+        assert_equal status "$status" 0
+        assert_equal outcome "$(result_field .outcome)" exited
+        assert_equal outputs "$(result_field '.outputs | keys | join(" ")')" A
+    }
+    as_caller many
+}
+
 @test "a receiver that never reads keeps neither a cancellation nor a timeout from its end" {
     stuck() {
         local start
@@ -238,9 +251,10 @@ stuck_step() {
         cat ../err
         assert_equal status "$status" 0
         assert_equal types "$(types)" \
-            "step.accepted image.progress image.layer image.progress image.resolved cell.started step.finished"
+            "step.accepted image.progress image.resolved cell.started step.finished"
         told 'select(.type == "image.progress") | [.bytes <= .total, .layers <= .layers_total, .layers_total] | @csv' |
             grep -qx 'true,true,1'
+        assert_equal layers "$(told 'select(.type == "image.progress") | .layer // empty | .bytes > 0 and .ms > 0')" true
     }
     each_caller pull
 }

@@ -386,7 +386,15 @@ END_TABLE
     start_registry
     push "oci:$CHECKS/layout:fit" stored:1
     stepcell image pull -q "$REGISTRY/stored:1" >/dev/null
-    local reference=$REGISTRY/stored:1
+    local reference=$REGISTRY/stored:1 blob
+    # What is damaged in the store is looked for where it came from.
+    blob=$TEST_DIR/store/$CALLER/blobs/sha256/$(skopeo inspect --raw --tls-verify=false "docker://$reference" |
+        jq -r '.config.digest[7:]')
+    cp -p "$blob" "$BATS_TEST_TMPDIR/config"
+    sed -i s/linux/lunix/ "$blob"
+    check 0 "$reference"
+    check 1 "$reference" --pull never
+    cp -p "$BATS_TEST_TMPDIR/config" "$blob"
     stop_registry
     check 0 "$reference"
     check 0 "$reference" --pull never

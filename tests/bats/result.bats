@@ -89,14 +89,22 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
     each_caller unwritable
 }
 
-@test "a link to the result stays, and a directory is refused before the step" {
+# An earlier step may have made the link: what it leads to is not for it to choose.
+@test "a link to a file is replaced by the result, one to a pipe is followed, and a directory is refused before the step" {
     link() {
-        as touch ../real.json
-        as ln -s real.json ../link.json
-        RESULT=$(realpath ..)/link.json
+        as sh -c 'echo mine >../real.json; ln -s ../real.json link.json; ln -s ../new.json broken.json'
+        for RESULT in link.json broken.json; do
+            run -0 cell -- true
+            [ ! -L "$RESULT" ]
+            shaped
+        done
+        assert_equal "what the link led to" "$(cat ../real.json)" mine
+        [ ! -e ../new.json ]
+        as ln -s /dev/stdout stream.json
+        RESULT=stream.json
         run -0 cell -- true
-        [ -L ../link.json ]
-        [ -f ../real.json ]
+        [ -L stream.json ]
+        assert_match "$output" '*"stepcell.result/1"*'
         run -125 stepcell run --result "$WORK" -w "$WORK" "$IMAGE" touch started
         [ ! -e started ]
     }
@@ -128,6 +136,43 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         [ -f fifo.json ]
     }
     each_caller elsewhere
+}
+
+@test "what an earlier step has left leads neither result nor events elsewhere" {
+    left() {
+        local volume
+        volume=$(realpath ..)/volume
+        as sh -c 'mkdir ../other ../volume; echo mine >../other/file; ln -s "$PWD" ../alias'
+        run -0 cell -v "$volume:/volume" -- sh -c 'ln -s ../other out; ln -s ../other /volume/out; ln -s ../other/file file'
+        for RESULT in out/file ../alias/out/file ../volume/out/file; do
+            run --separate-stderr cell -v "$volume:/volume" -- touch started
+            assert_match "$stderr" "*cannot write the result '$RESULT'*no link is followed*"
+            assert_equal "exit status" "$status" 125
+        done
+        RESULT=$(realpath ..)/result.json
+        local target
+        for target in file out/file ../alias/out/file ../volume/out/file; do
+            run --separate-stderr cell -v "$volume:/volume" --events "file:$target" -- touch started
+            assert_refused option.invalid
+            assert_match "$stderr" "*no link is followed*"
+        done
+        run -0 cell --id "links-$CALLER" -- true
+        for RESULT in out/file ../alias/out/file; do
+            run --separate-stderr stepcell wait --result "$RESULT" "links-$CALLER"
+            assert_equal "exit status" "$status" 125
+        done
+        run -0 stepcell wait --result file "links-$CALLER"
+        [ ! -L file ]
+        run -0 stepcell forget "links-$CALLER"
+        [ ! -e started ]
+        assert_equal "the other directory" "$(cd ../other && grep . *)" mine
+        # Links of the caller's, outside, are followed as ever.
+        RESULT=../alias/own.json
+        run -0 cell --events file:../alias/own.ndjson -- true
+        [ -s own.json ]
+        [ -s own.ndjson ]
+    }
+    each_caller left
 }
 
 @test "every step has an id of its own" {

@@ -40,6 +40,7 @@ the_id() {
     cells '.cells[0].id'
 }
 is_running() { [ "$(cells '.cells | map(select(.state == "running")) | length')" = 1 ]; }
+somebody_runs() { ! nobody_runs; }
 nobody_runs() { [ "$(cells '.cells | length')" = 0 ]; }
 
 @test "a shell has a terminal of its own, and the caller's is afterwards what it was" {
@@ -273,6 +274,25 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         run -125 stepcell exec "$(result_field .id)" true
     }
     each_caller fail
+}
+
+@test "of a step whose process behind the caller's was killed nobody knows the end, nor what is left" {
+    lost() {
+        cell --keep on-failure -- sleep 60 2>../err &
+        local front=$! pid
+        wait_for somebody_runs
+        pid=$(cells '.cells[0].supervisor')
+        kill -KILL "$pid"
+        status=0
+        wait "$front" || status=$?
+        assert_equal status "$status" 125
+        assert_equal outcome "$(result_field .outcome)" unknown
+        assert_equal cleanup "$(result_field '.cleanup | tojson')" '{"verified":false,"left":["the cell"]}'
+        assert_match "$(cat ../err)" "*the process that runs the step was killed*"
+        wait_for nobody_runs
+        run -0 cell -- true # which removes what is left
+    }
+    each_caller lost
 }
 
 @test "what is kept: failures and timeouts, or whatever has ended; never what was canceled" {

@@ -349,6 +349,8 @@ static void test_progress(void **state)
 {
     static const char line[] = "{\"status\":\"Downloading\",\"id\":\"abc\",\"progressDetail\":"
                                "{\"current\":5,\"total\":-9}}";
+    static const char extracting[] = "{\"status\":\"Extracting\",\"id\":\"abc\","
+                                     "\"progressDetail\":{\"current\":5,\"total\":307}}";
     static const char error[] = "{\"error\":\"denied\"}";
     struct daemon_progress progress;
 
@@ -358,6 +360,10 @@ static void test_progress(void **state)
     assert_int_equal(progress.what, PROGRESS_DOWNLOADING);
     assert_int_equal(progress.current, 5);
     assert_int_equal(progress.total, 0);
+    assert_true(answer_progress(extracting, strlen(extracting), &progress));
+    assert_int_equal(progress.what, PROGRESS_DOWNLOADING);
+    assert_int_equal(progress.current, 307);
+    assert_int_equal(progress.total, 307);
     assert_true(answer_progress(error, strlen(error), &progress));
     assert_string_equal(progress.error, "denied");
     assert_false(answer_progress("[]", 2, &progress));

@@ -56,6 +56,8 @@ static bool on_drained(void *data, struct err *err)
 }
 
 /* Four mebibytes, into what takes less: all of it arrives, and it is said when it is not full. */
+static const struct strv none; /* no directory is shared with steps */
+
 static void check_slow(int from, int to)
 {
     autofree char *bytes = malloc(4 * MIB);
@@ -153,7 +155,7 @@ static void a_full_disk_stops_nothing(void **state)
     struct err err;
 
     (void)state;
-    assert_ok(sink_open("file:/dev/full", &sink, &err));
+    assert_ok(sink_open("file:/dev/full", &none, &sink, &err));
     assert_ok(sink_write(&sink, "event\n", 6, &err));
     assert_int_equal(sink.lost, 6);
     sink_close(&sink);
@@ -186,7 +188,7 @@ static void the_callers_descriptor_stays_as_it_is(void **state)
     (void)state;
     assert_int_equal(pipe(ends), 0);
     snprintf(target, sizeof(target), "fd:%d", ends[1]);
-    assert_ok(sink_open(target, &sink, &err));
+    assert_ok(sink_open(target, &none, &sink, &err));
     assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
     assert_true(fcntl(sink.fd, F_GETFD) & FD_CLOEXEC);
     sink_close(&sink);
@@ -207,18 +209,18 @@ static void targets_that_are_none_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
-        assert_refused(sink_open(bad[i], &sink, &err), ERR_OPTION_INVALID);
+        assert_refused(sink_open(bad[i], &none, &sink, &err), ERR_OPTION_INVALID);
     memset(target, 'x', sizeof(target) - 1);
     target[sizeof(target) - 1] = '\0';
     memcpy(target, "unix:/", 6);
-    assert_refused(sink_open(target, &sink, &err), ERR_OPTION_INVALID);
+    assert_refused(sink_open(target, &none, &sink, &err), ERR_OPTION_INVALID);
     /* Open for reading only, and one of this process's own. */
     assert_int_equal(pipe(ends), 0);
     snprintf(target, sizeof(target), "fd:%d", ends[0]);
-    assert_refused(sink_open(target, &sink, &err), ERR_OPTION_INVALID);
+    assert_refused(sink_open(target, &none, &sink, &err), ERR_OPTION_INVALID);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     snprintf(target, sizeof(target), "fd:%d", ends[1]);
-    assert_refused(sink_open(target, &sink, &err), ERR_OPTION_INVALID);
+    assert_refused(sink_open(target, &none, &sink, &err), ERR_OPTION_INVALID);
     close(ends[0]), close(ends[1]);
     assert_int_equal(sink.fd, -1);
     assert_true(sink_is_http("http://x") && sink_is_http("https://x") && !sink_is_http("file:x"));

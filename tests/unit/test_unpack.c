@@ -585,6 +585,26 @@ static void impossible_sizes_are_refused(void **state)
     }
 }
 
+/* The sum of a header is wrong: libarchive would go on with the next one. */
+static void a_damaged_header_is_refused(void **state)
+{
+    static const struct tar_entry entries[] = {
+        {.type = '0', .name = "first", .content = "x"},
+        {.type = '0', .name = "second", .content = "y"},
+    };
+    autobuf tar = BUF_INIT(TAR_MAX);
+    struct err err;
+
+    (void)state;
+    tar_add(&tar, &entries[0]);
+    tar.data[0] ^= 1;
+    tar_add(&tar, &entries[1]);
+    tar_end(&tar);
+    assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &UNPACK_LIMITS, &err),
+                   ERR_IMAGE_CORRUPT);
+    assert_non_null(strstr(err.message, "not a valid tar archive"));
+}
+
 static void another_content_is_refused(void **state)
 {
     autobuf plain = BUF_INIT(TAR_MAX), other = BUF_INIT(TAR_MAX);
@@ -626,6 +646,7 @@ int main(void)
         cmocka_unit_test(links_do_not_lead_deeper),
         cmocka_unit_test(implied_directories_count),
         cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(a_damaged_header_is_refused),
         cmocka_unit_test(another_content_is_refused),
         cmocka_unit_test(an_archive_without_its_end_is_read),
     };
