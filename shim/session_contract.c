@@ -217,6 +217,8 @@ bool session_look_inside(struct session *session)
         return false;
     try_limits(session);
     spec->limits = (struct limits){0};
+    /* A cell with a terminal is ready when its command has taken it, and none comes here. */
+    spec->terminal = false;
     if (spec->network == NETWORK_PRIVATE) {
         session_passes(session, network_check(&err), &err);
         spec->network = NETWORK_NONE;

@@ -72,6 +72,14 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     CALLER=plain as_caller text
 }
 
+@test "a step with a terminal is explained as any other" {
+    with_terminal() {
+        run -0 --separate-stderr as timeout 20 "$STEPCELL" explain -t --workdir "$WORK" "$IMAGE" true
+        assert_match "$output" "The step can start.*"
+    }
+    CALLER=plain as_caller with_terminal
+}
+
 @test "values come from where they were given" {
     origins() {
         echo '{"user": "1000", "network": "none", "hostname": "there"}' >../step
