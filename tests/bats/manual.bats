@@ -56,6 +56,17 @@ page_options() {
     done
 }
 
+@test "each kind of file has a page, which the pages of the commands that take it name" {
+    local page command
+    for page in stepcell-step stepcell.lock stepcell-policy; do
+        for command in man7/stepcell.7 man1/stepcell-run.1; do
+            grep -qxE "\.BR ${page/-/\\\\-} \(5\),?" "$MAN/$command"
+        done
+        grep -q '^\.SH KEYS' "$MAN/man5/$page.5"
+    done
+    grep -qx '\.BR stepcell.lock (5)' "$MAN/man1/stepcell-lock-add.1"
+}
+
 @test "the page of the step file has every key that a step can have" {
     local key
     for key in $(options "$(stepcell_help run)" | grep -vE '^--(help|step)$' | sed 's/^--//; s/-/_/g') image command args; do
