@@ -5,6 +5,7 @@
 
 #include "base/path.h"
 #include "base/quote.h"
+#include "runtime/image/lock.h"
 
 #define MOUNT_TEXT_MAX (8 * MOUNT_PATH_MAX)
 
@@ -166,6 +167,8 @@ json_t *explain_step(const struct session *session, const char *origins)
         json_object_set_new(step, "workdir", absolute_json(session, workdir, 0));
     make_absolute(session, step, "script", 0);
     make_absolute(session, step, "seccomp", 0);
+    if (options->locked && !options->lock)
+        json_object_set_new(step, "lock", absolute_json(session, LOCK_FILENAME, 0));
     make_absolute(session, step, "lock", 0);
     make_absolute(session, step, "secret_file", '=');
     make_absolute(session, step, "mask_file", 0);
