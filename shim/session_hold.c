@@ -174,5 +174,7 @@ void session_hold(struct session *session)
         (void)!loop_run(&session->loop, &ignored);
     session->holding = false;
     loop_clear_timer(&session->loop, &deadline);
+    /* Which the cell was. */
+    strv_release(&session->result.left);
     session_clean_up(session);
 }

@@ -156,6 +156,14 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run explain --memory 64m --cpus 1 --pids-limit 100 --ulimit nofile=1000000000 # of a caller without any
         assert_equal codes "$(codes)" "engine.unavailable engine.unavailable engine.unavailable option.invalid"
         assert_match "$(plan '.explain.violations | map(.message) | join(" ")')" "*--memory*--cpus*--pids-limit*nofile*"
+        run --separate-stderr cell --memory 64m --cpus 1 --pids-limit 100 --ulimit nofile=1000000000 --network none -- true
+        assert_equal status "$status" 125
+        assert_equal violations "$(violations)" "$(codes)"
+        assert_equal error "$(jq -c '.error == .violations[0]' "$RESULT")" true
+        # What only a cell shows, too, with the script that came from stdin.
+        echo true >../script
+        run --separate-stderr script_cell --memory 64m --network none --script - --shell nosh <../script
+        assert_equal violations "$(violations)" "engine.unavailable image.shell-missing"
     }
     CALLER=plain as_caller limits
 }
