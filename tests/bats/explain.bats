@@ -206,6 +206,21 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     each_caller again
 }
 
+@test "what cannot stand in JSON is refused, and not changed" {
+    no_utf8() {
+        local bytes=$'\xff\xfe' words
+        for words in "-e A=$bytes" "-e B" "--package $bytes"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr as env B="$bytes" "$STEPCELL" explain --json $words "$IMAGE" true
+            assert_equal output "$output" ""
+            assert_match "$stderr" "*is no UTF-8*"
+        done
+        run -125 --separate-stderr stepcell explain --json "$IMAGE" echo "$bytes"
+        run -0 --separate-stderr stepcell explain "$IMAGE" echo "$bytes"
+    }
+    CALLER=plain as_caller no_utf8
+}
+
 @test "an image of a registry is pinned, and is got as --pull says" {
     start_registry
     push "oci:$IMAGES/busybox:latest" tools/box:1
