@@ -96,9 +96,11 @@ static json_t *demands_json(const struct policy_verdict *verdict)
 
 static json_t *error_json(const struct err *err)
 {
+    const char *fix = err_fix(err);
+
     return json_pack("{s:s, s:o, s:o}", "code", err_code_text(err->code), "message",
                      json_bytes(err->message, strlen(err->message)), "hint",
-                     err->hint[0] ? json_bytes(err->hint, strlen(err->hint)) : json_null());
+                     fix[0] ? json_bytes(fix, strlen(fix)) : json_null());
 }
 
 static json_t *verdict_json(const struct session *session, bool allowed, bool is_signed,

@@ -276,7 +276,8 @@ static bool make_dir(struct cgroup_dir *dir, const struct limits *limits, struct
     if (mkdir(dir->path, 0755) < 0)
         return refused(dir, "make a cgroup in", err);
     dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return dir->fd >= 0 ? cgroup_limit(dir, limits, err) : refused(dir, "open the cgroup made in", err);
+    return dir->fd >= 0 ? cgroup_limit(dir, limits, err)
+                        : refused(dir, "open the cgroup made in", err);
 }
 
 bool cgroup_make(const struct limits *limits, int scratch, struct cgroup *cgroup, struct err *err)

@@ -377,6 +377,8 @@ allowed() { run -0 cell "$@" -- true; }
             and .error.code == "policy.denied"' <<<"$output"
         run -0 stepcell policy test --json --network none "$IMAGE" true
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        run -125 --separate-stderr stepcell policy test --json --shell sh "$IMAGE" true
+        jq -e '.error.code == "option.invalid" and (.error.hint | length > 0)' <<<"$output"
         no_policy
         run -0 stepcell policy test "$IMAGE" true
         assert_equal said "$output" "allowed: there is no policy"
