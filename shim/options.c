@@ -353,9 +353,11 @@ static bool apply_step(struct run_options *options, const char *file, struct err
 
     if (is_stdin ? !file_read_fd(STDIN_FILENO, "stdin", &text, ERR_OPTION_INVALID, err)
                  : !file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
-        return false;
+        return err_hint(err, "check --step: a file that the caller can read, or '-'");
     step = json_parse(text.data, text.len, is_stdin ? "stdin" : file, ERR_OPTION_INVALID, err);
-    if (!step || !apply_json(options, step, err))
+    if (!step)
+        return err_hint(err, "--step takes one JSON object: stepcell-step(5)");
+    if (!apply_json(options, step, err))
         return false;
     if (json_object_get(step, "image"))
         note_origin(options, WORD_IMAGE);
