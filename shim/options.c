@@ -532,12 +532,21 @@ static const char *about(const char *command)
     return "";
 }
 
+/* A shell is interactive, and no step under an id is. */
+static bool is_option_of(const char *command, const struct option *option)
+{
+    if (option_is(option, "json"))
+        return strcmp(command, "explain") == 0;
+    return strcmp(command, "shell") != 0 ||
+           !(option_is(option, "id") || option_is(option, "since") || option_is(option, "engine") ||
+             option_is(option, "engine-host"));
+}
+
 char *options_help(const char *command)
 {
     size_t count;
     const struct option *table = options_table(&count);
     struct buf text = BUF_INIT(65536);
-    bool explains = strcmp(command, "explain") == 0;
 
     buf_printf(&text,
                "Usage: stepcell %s [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
@@ -548,7 +557,7 @@ char *options_help(const char *command)
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
-        if (option_is(&table[i], "json") && !explains)
+        if (!is_option_of(command, &table[i]))
             continue;
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
                                 table[i].value, table[i].help);
