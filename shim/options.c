@@ -407,7 +407,7 @@ static bool check(const struct run_options *options, struct err *err)
                                        : "-t");
         return err_hint(err, "a durable step outlives its caller, and so its caller's streams");
     }
-    if (options->interactive && options->terminal && !isatty(STDIN_FILENO)) {
+    if (options->interactive && options->terminal && !options->explains && !isatty(STDIN_FILENO)) {
         err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
         return err_hint(err, options->opens_shell
                                  ? "'stepcell shell' is for people; 'stepcell run' is for scripts"
@@ -449,7 +449,9 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
             token->option->set(options, "result", token->value, &ignored);
         if (option_is(token->option, "help"))
             options->help = true;
-        if (ok && option_is(token->option, "json") && !options->explains)
+        if (option_is(token->option, "json"))
+            options->json = true;
+        if (ok && options->json && !options->explains)
             ok = unknown("--json", err);
         if (option_is(token->option, "step"))
             step = token->value;

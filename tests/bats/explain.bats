@@ -76,6 +76,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     with_terminal() {
         run -0 --separate-stderr as timeout 20 "$STEPCELL" explain -t --workdir "$WORK" "$IMAGE" true
         assert_match "$output" "The step can start.*"
+        # Nobody sits there, and nobody has to.
+        run -0 stepcell explain -it --workdir "$WORK" "$IMAGE" true </dev/null
     }
     CALLER=plain as_caller with_terminal
 }
