@@ -90,24 +90,35 @@ static bool user_may(const struct session *session, const struct mount_source *s
     return false;
 }
 
+/* Whom user_may asks about, for a message. Owned; NULL without memory. */
+static char *user_words(const struct session *session)
+{
+    return geteuid() == 0 ? text_printf("user %u of the step", session->user.uid)
+                          : text_printf("the caller, user %u,", geteuid());
+}
+
 static bool check_use(struct session *session, const struct mount *mount, struct err *err)
 {
     const struct mount_source *source = &mount->source;
     bool dir = S_ISDIR(source->mode);
     bool writes = mount->kind == MOUNT_BIND && !mount->readonly && mount->role != MOUNT_VOLUME;
+    autofree char *user = user_words(session);
 
+    if (!user)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory to look at the mounts");
     if (user_may(session, source, dir ? X_OK : R_OK)) {
         /* A step that only reads may do without. */
         if (writes && !user_may(session, source, W_OK))
-            session_note(session, "user %u of the step cannot write to '%s'", session->user.uid,
-                         source->resolved);
+            session_note(session, "%s cannot write to '%s'", user, source->resolved);
         return true;
     }
     err_set(err, mount->role == MOUNT_WORKDIR ? ERR_WORKDIR_MISSING : ERR_MOUNT_DENIED,
-            "user %u of the step cannot %s '%s' (mode %04o, of user %u)", session->user.uid,
-            dir ? "enter" : "read", source->resolved, source->mode & 07777, source->uid);
-    return err_hint(err, "give it an owner or a mode that lets the step in, or run the step as "
-                         "another user with --user");
+            "%s cannot %s '%s' (mode %04o, of user %u)", user, dir ? "enter" : "read",
+            source->resolved, source->mode & 07777, source->uid);
+    return err_hint(err, geteuid() == 0
+                             ? "give it an owner or a mode that lets the step in, or run the step "
+                               "as another user with --user"
+                             : "give it an owner or a mode that lets the caller in");
 }
 
 /* A daemon mounts with the ids that there are: its cell says it. */

@@ -138,7 +138,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         fi
         run explain --package ../closed "${user[@]}"
         assert_equal codes "$(codes)" mount.denied
-        assert_match "$(plan '.explain.violations[0].message')" "user *cannot enter '${WORK%/*}/closed' (mode 0?00, of user 0)"
+        assert_match "$(plan '.explain.violations[0].message')" "*user *cannot enter '${WORK%/*}/closed' (mode 0?00, of user 0)"
+        assert_match "$(plan '.explain.violations[0] | .message + .hint')" "$([ "$CALLER" = root ] && echo '*--user' || echo 'the caller, *the caller in')"
         run --separate-stderr cell --package ../closed "${user[@]}" -- true
         assert_refused mount.denied
         rmdir ../closed
