@@ -395,6 +395,10 @@ static bool check(const struct run_options *options, struct err *err)
     }
     if (options->shell && !options->script && !options->opens_shell)
         return err_set(err, ERR_OPTION_INVALID, "--shell is given without --script");
+    if (strcmp(options_origin(options, "keep-for"), "default") != 0 &&
+        strcmp(options_origin(options, "keep"), "default") == 0)
+        return err_set(err, ERR_OPTION_INVALID, "--keep-for is given without --keep") ||
+               err_hint(err, "say when: --keep on-failure, or --keep always");
     if (options->script && strcmp(options->script, "-") == 0 &&
         (options->interactive || (options->step && strcmp(options->step, "-") == 0)))
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the script and something else");

@@ -31,6 +31,10 @@ refused() {
     done
 }
 
+@test "how long a cell is kept is asked for with when" {
+    as_caller refused --keep-for 1h
+}
+
 @test "an option without its value is refused" {
     empty() {
         run --separate-stderr stepcell run --result "$RESULT" --workdir
