@@ -18,7 +18,7 @@
 json_t *explain_json(struct session *session, bool looked);
 
 /*
- * Whether JSON can say the step, which the words `argv` ask for: it has no texts but UTF-8, and with
+ * Whether JSON can say the step that the words `argv` ask for: it has no texts but UTF-8, and with
  * others in their place it would be another step.
  */
 bool explain_fits_json(const struct session *session, int argc, char **argv, struct err *err);

@@ -96,7 +96,7 @@ complete_in() {
             assert_equal "$shell, $words" "$(complete_in "$shell" stepcell $words -- | grep '^--' | sort)" \
                 "$(options "$help" | grep '^--')"
         done < <(commands)
-        assert_equal "$shell, letters" "$(complete_in "$shell" stepcell exec -i | sort)" -it
+        complete_in "$shell" stepcell exec - | grep -qx -e -it
         assert_equal "$shell, commands" "$(complete_in "$shell" stepcell image g)" gc
         assert_equal "$shell, values" "$(complete_in "$shell" stepcell run --network '' | sort)" $'host\nnone\nprivate'
         assert_match "$(complete_in "$shell" stepcell run -w /va)" "/var*"
