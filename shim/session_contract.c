@@ -190,6 +190,8 @@ static bool cell_decided(void *data, uint32_t events, struct err *err)
     (void)events;
     if (!session->engine->handle(session->cell, &event, err))
         return false;
+    if (event == CELL_READY && session->spec.proves_command)
+        session->command = COMMAND_FOUND;
     if (event == CELL_READY || event == CELL_ENDED)
         loop_stop(&session->loop);
     return true;
@@ -200,6 +202,7 @@ static bool try_cell(struct session *session, struct err *err)
 {
     const struct root_filesystem root = {(const char *const *)session->layers.items,
                                          session->layers.count, NULL};
+    const struct exit_record *record;
     bool ok;
 
     session->engine = session_engine(session);
@@ -213,8 +216,12 @@ static bool try_cell(struct session *session, struct err *err)
     if (!loop_add(&session->loop, &session->cell_io, EPOLLIN, err) ||
         !loop_run(&session->loop, err))
         return false;
-    if (session->engine->exit_record(session->cell)->kind == EXIT_FAILED)
-        session_take_refusals(session, session->engine->exit_record(session->cell));
+    record = session->engine->exit_record(session->cell);
+    /* That is a status of the step's, and no refusal. */
+    if (record->error.code == ERR_COMMAND_NOT_FOUND)
+        session->command = COMMAND_MISSING;
+    else if (record->kind == EXIT_FAILED)
+        session_take_refusals(session, record);
     return true;
 }
 
@@ -234,6 +241,7 @@ bool session_look_inside(struct session *session)
         session_passes(session, network_check(&err), &err);
         spec->network = NETWORK_NONE;
     }
+    spec->proves_command = session->options.explains && spec->workdir && spec->argv.count;
     /* What is missing was said. */
     if (!spec->workdir)
         spec->workdir = "/";

@@ -13,7 +13,7 @@
 #include "runtime/native/handshake.h"
 
 #define STORE_WORDS_MAX (8 * PATH_MAX)
-#define DOOR_MS         50 /* after the command runs: a shorter step has no visitors and pays nothing */
+#define DOOR_MS         50 /* after the command runs: so long nobody comes, and nothing is paid */
 
 static json_t *masked_text(const struct session *session, const char *text)
 {

@@ -24,7 +24,7 @@ SHAPE='.schema == "stepcell.step/1" and (.image | type == "string") and (.comman
     and (.entrypoint.verdict | IN("none", "refused", "cleared", "unknown"))
     and (.configuration | all(.[]; (.name | type == "string") and (.value | type == "string")
         and (.from | IN("option", "step file", "default", "image config", "passwd of the image", "script"))))
-    and (.command | type == "array")
+    and (.command | type == "array") and (.command_found | IN(true, false, null))
     and (.mounts | all(.[]; (.target | startswith("/")) and (.access | IN("read-only", "read-write", "copy-on-write"))
         and (.type | IN("bind", "tmpfs", "own", "alias"))))
     and (.environment | all(.[]; (.name | length > 0) and (.withheld == (.value == null))))
@@ -80,6 +80,23 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run -0 stepcell explain -it --workdir "$WORK" "$IMAGE" true </dev/null
     }
     CALLER=plain as_caller with_terminal
+}
+
+@test "a command that the cell does not have is told" {
+    missing() {
+        local command
+        as sh -c 'echo true >tool; chmod +x tool'
+        for command in nowhere /none/there ./gone ./tool /bin/ls true; do
+            run -0 --separate-stderr as "$STEPCELL" explain --json --workdir "$WORK" "$IMAGE" "$command"
+            assert_equal "$command" "$(jq .explain.command_found <<<"$output")" \
+                "$([[ $command == *@(tool|ls|true) ]] && echo true || echo false)"
+        done
+        run -0 stepcell explain --workdir "$WORK" "$IMAGE" nowhere
+        assert_match "$output" "The step can start.*warning *127*"
+        run explain --package gone --script gone
+        assert_equal found "$(plan .explain.command_found)" null
+    }
+    each_caller missing
 }
 
 @test "values come from where they were given" {
