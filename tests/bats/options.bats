@@ -32,7 +32,12 @@ refused() {
 }
 
 @test "how long a cell is kept is asked for with when" {
-    as_caller refused --keep-for 1h
+    never() {
+        run --separate-stderr cell --keep-for 1h -- touch started
+        assert_refused option.invalid
+        assert_match "$stderr" "*without --keep*"
+    }
+    as_caller never
 }
 
 @test "an option without its value is refused" {
