@@ -60,6 +60,16 @@ static bool control(struct loop *loop, int operation, struct loop_io *io, uint32
     return true;
 }
 
+bool loop_can_watch(const struct loop *loop, int fd)
+{
+    struct epoll_event event = {.events = 0};
+
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+        return errno != EPERM;
+    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, fd, NULL);
+    return true;
+}
+
 bool loop_add(struct loop *loop, struct loop_io *io, uint32_t events, struct err *err)
 {
     return control(loop, EPOLL_CTL_ADD, io, events, err);

@@ -50,6 +50,9 @@ bool loop_watch_signals(struct loop *loop, const sigset_t *set,
                         bool (*on_signal)(void *data, int signal, struct err *err), void *data,
                         struct err *err);
 
+/* Whether loop_add takes it: a file is always ready, and so are some devices. */
+bool loop_can_watch(const struct loop *loop, int fd);
+
 /* Waits for `events` (EPOLLIN, EPOLLOUT, or 0 for none) of io->fd, level triggered. */
 bool loop_add(struct loop *loop, struct loop_io *io, uint32_t events, struct err *err);
 bool loop_change(struct loop *loop, struct loop_io *io, uint32_t events, struct err *err);

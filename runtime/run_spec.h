@@ -56,6 +56,7 @@ struct run_spec {
     struct strv argv; /* the command; argv[0] is looked up on the PATH of `env` in the cell */
     struct strv env;  /* "NAME=VALUE", complete but for HOME */
     struct strv interpreters; /* programs that the image must have, or it is image.shell-missing */
+    bool proves_command;      /* argv[0] as well, or it is command.not-found: for no real start */
     const char *workdir;      /* in the cell */
     uid_t uid;                /* in the cell */
     gid_t gid;

@@ -63,7 +63,7 @@ void doctor_find(struct doctor *doctor, enum level level, const char *hint, cons
 
 void doctor_find_err(struct doctor *doctor, enum level level, const struct err *err)
 {
-    add(doctor, level, err->message, err->hint);
+    add(doctor, level, err->message, err_fix(err));
 }
 
 static bool add_finding(struct buf *text, const json_t *finding)

@@ -45,7 +45,7 @@ int cmd_explain(int argc, char **argv)
 {
     struct session session = SESSION_INIT;
     struct err err = ERR_INIT;
-    bool looked;
+    bool looked, ok;
     int status;
 
     session.options.explains = true;
@@ -57,7 +57,9 @@ int cmd_explain(int argc, char **argv)
         print_out("%s", help ? help : "");
         status = 0;
     } else {
-        status = resolve(&session, &looked, &err) ? print(&session, looked) : fail(&session, &err);
+        ok = resolve(&session, &looked, &err) &&
+             (!session.options.json || explain_fits_json(&session, argc, argv, &err));
+        status = ok ? print(&session, looked) : fail(&session, &err);
     }
     session_close(&session);
     return status;

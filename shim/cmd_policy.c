@@ -19,18 +19,18 @@ static int print_test_help(void)
 
     buf_append_text(
         &text,
-        "Usage: stepcell policy test [--json] [OPTIONS] IMAGE [--] COMMAND [ARG...]\n\n"
+        "Usage: stepcell policy test [OPTIONS] IMAGE [--] COMMAND [ARG...]\n\n"
         "Tells what the policy of this machine says of a step, and which rule decides. Nothing\n"
         "is fetched or started. What only the image knows, its user and its signatures, counts\n"
         "when the image is in the store. Exits with 0 when the step is allowed, and with 125\n"
         "when it is refused or cannot be judged.\n\n");
-    command_add_option_help(&text, NULL, "--json", NULL, "as JSON; before all other options");
+    command_add_option_help(&text, NULL, "--json", NULL, "as JSON");
     for (size_t i = 0; i < count; i++) {
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
         if (option_is(&table[i], "json"))
-            continue; /* of explain */
+            continue; /* explain's is another one */
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
                                 table[i].value, table[i].help);
     }
@@ -96,9 +96,11 @@ static json_t *demands_json(const struct policy_verdict *verdict)
 
 static json_t *error_json(const struct err *err)
 {
+    const char *fix = err_fix(err);
+
     return json_pack("{s:s, s:o, s:o}", "code", err_code_text(err->code), "message",
                      json_bytes(err->message, strlen(err->message)), "hint",
-                     err->hint[0] ? json_bytes(err->hint, strlen(err->hint)) : json_null());
+                     fix[0] ? json_bytes(fix, strlen(fix)) : json_null());
 }
 
 static json_t *verdict_json(const struct session *session, bool allowed, bool is_signed,
@@ -138,12 +140,14 @@ static void print_verdict(const struct session *session, bool is_signed)
 static int test(int argc, char **argv)
 {
     struct session session = SESSION_INIT;
-    bool json = argc > 0 && strcmp(argv[0], "--json") == 0, allowed, is_signed = false;
+    bool json, allowed, is_signed = false;
     struct err err = ERR_INIT;
     int status;
 
-    allowed = session_make_id(session.id, &err) &&
-              options_parse(argc - json, argv + json, &session.options, &err);
+    session.options.explains = true;
+    allowed =
+        session_make_id(session.id, &err) && options_parse(argc, argv, &session.options, &err);
+    json = session.options.json;
     if (session.options.help) {
         session_close(&session);
         return print_test_help();

@@ -47,7 +47,8 @@ static bool write_page(const struct report *report, const char *file, struct err
     if (!report_page(report, &html))
         return no_memory(err);
     if (strcmp(file, "-") != 0)
-        return file_replace(AT_FDCWD, file, html.data, html.len, 0644, ERR_OPTION_INVALID, err);
+        return file_replace(AT_FDCWD, file, html.data, html.len, 0644, ERR_OPTION_INVALID, err) ||
+               err_hint(err, "check --html: a file in a directory that the caller can write to");
     print_out("%s", html.data);
     return true;
 }
@@ -93,6 +94,7 @@ int cmd_report(int argc, char **argv)
         return status;
     if ((words > 0) == (id != NULL)) {
         err_set(&err, ERR_OPTION_INVALID, "one step has to be named, by its id");
+        err_hint(&err, "stepcell report ID, which is what --id was");
         return command_failed(&err);
     }
     id = id ? id : argv[0];

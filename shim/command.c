@@ -8,6 +8,8 @@
 #include "base/caller.h"
 #include "shim/print.h"
 
+#define HELP_COLUMN 32 /* where it begins, behind the indentation */
+
 static const struct option_spec *find_option(const struct option_spec *options, const char *word,
                                              size_t len)
 {
@@ -79,8 +81,10 @@ bool command_add_option_help(struct buf *text, const char *shorthand, const char
     autofree char *left =
         text_printf("%s%s%s", name, argument ? " " : "", argument ? argument : "");
 
-    return left && buf_printf(text, "  %s%s%-30s %s\n", shorthand ? shorthand : "  ",
-                              shorthand ? ", " : "  ", left, help);
+    const char *before = shorthand ? shorthand : "  ";
+
+    return left && buf_printf(text, "  %s%s%-*s %s\n", before, shorthand ? ", " : "  ",
+                              HELP_COLUMN - (int)strlen(before), left, help);
 }
 
 static void print_help(const struct command *command)

@@ -150,9 +150,10 @@ static bool put_file(const struct making *making, const char *file, struct err *
     int number = 0;
 
     if (!file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
-        return false;
+        return err_hint(err, "check --env-file: a file that the caller can read");
     if (strlen(text.data) != text.len)
-        return err_set(err, ERR_OPTION_INVALID, "'%s' holds a NUL byte", file);
+        return err_set(err, ERR_OPTION_INVALID, "'%s' holds a NUL byte", file) ||
+               err_hint(err, "--env-file takes a text with a NAME=VALUE on each line");
     rest = text.data;
     while ((line = strsep(&rest, "\n"))) {
         size_t name_len;

@@ -359,15 +359,17 @@ static json_t *facts_json(struct session *session, const char *origins, bool loo
 
     if (!docker)
         return NULL;
-    return json_pack("{s:s, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "schema", EXPLAIN_SCHEMA, "can_start", session->violations.count == 0,
-                     "violations", result_violations_json(&session->violations), "looked_inside",
-                     looked, "image", image_json(session), "entrypoint", entrypoint_json(session),
-                     "policy", policy_verdict_json(&session->verdict), "configuration",
-                     configuration_json(session), "command", list_json(&session->spec.argv),
-                     "mounts", mounts_json(session), "user", user_json(session), "environment",
-                     environment_json(session, origins), "limits", limits_json(session), "docker",
-                     docker);
+    return json_pack(
+        "{s:s, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+        EXPLAIN_SCHEMA, "can_start", session->violations.count == 0, "violations",
+        result_violations_json(&session->violations), "looked_inside", looked, "image",
+        image_json(session), "entrypoint", entrypoint_json(session), "policy",
+        policy_verdict_json(&session->verdict), "configuration", configuration_json(session),
+        "command", list_json(&session->spec.argv), "command_found",
+        session->command == COMMAND_UNKNOWN ? json_null()
+                                            : json_boolean(session->command == COMMAND_FOUND),
+        "mounts", mounts_json(session), "user", user_json(session), "environment",
+        environment_json(session, origins), "limits", limits_json(session), "docker", docker);
 }
 
 json_t *explain_json(struct session *session, bool looked)

@@ -17,6 +17,12 @@
  */
 json_t *explain_json(struct session *session, bool looked);
 
+/*
+ * Whether JSON can say the step that the words `argv` ask for: it has no texts but UTF-8, and with
+ * others in their place it would be another step.
+ */
+bool explain_fits_json(const struct session *session, int argc, char **argv, struct err *err);
+
 /* The text of such JSON, free of control characters, owned by the caller. */
 char *explain_text(const json_t *step);
 

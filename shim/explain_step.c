@@ -5,6 +5,8 @@
 
 #include "base/path.h"
 #include "base/quote.h"
+#include "base/utf8.h"
+#include "runtime/image/lock.h"
 
 #define MOUNT_TEXT_MAX (8 * MOUNT_PATH_MAX)
 
@@ -122,6 +124,14 @@ static bool set_mounts(const struct session *session, json_t *step)
     return true;
 }
 
+/* Whether a variable is the step's own. */
+static bool is_asked(const struct session *session, size_t i)
+{
+    enum env_origin origin = (enum env_origin)session->env_origins.data[i];
+
+    return origin == ENV_PROXY || origin == ENV_FILE || origin == ENV_OPTION;
+}
+
 /* What the caller's environment and files decided is decided now; secrets stay names. */
 static bool set_env(const struct session *session, const char *origins, json_t *step)
 {
@@ -132,18 +142,37 @@ static bool set_env(const struct session *session, const char *origins, json_t *
     if (!session->options.no_proxy_env)
         json_object_set_new(step, "no_proxy_env", json_true());
     for (size_t i = 0; i < env->count; i++) {
-        enum env_origin origin = (enum env_origin)session->env_origins.data[i];
         bool hidden = origins[i] == ENV_SECRET;
         autofree char *text =
             hidden ? strndup(env->items[i], strcspn(env->items[i], "=")) : strdup(env->items[i]);
 
-        if (origin != ENV_PROXY && origin != ENV_FILE && origin != ENV_OPTION)
+        if (!is_asked(session, i))
             continue;
         if (!text)
             return false;
         append(step, "env", text);
     }
     return true;
+}
+
+/* An assignment is named, and its value not repeated. */
+static bool is_utf8(const char *what, const char *text, struct err *err)
+{
+    return utf8_valid(text, strlen(text)) ||
+           err_set(err, ERR_OPTION_INVALID, "%s '%.*s' is no UTF-8, and cannot stand in JSON", what,
+                   (int)strcspn(text, "="), text);
+}
+
+bool explain_fits_json(const struct session *session, int argc, char **argv, struct err *err)
+{
+    const struct strv *env = &session->spec.env;
+    bool ok = is_utf8("the directory", session_directory(session), err);
+
+    for (int i = 0; ok && i < argc; i++)
+        ok = is_utf8("the word", argv[i], err);
+    for (size_t i = 0; ok && i < env->count; i++)
+        ok = !is_asked(session, i) || is_utf8("the variable", env->items[i], err);
+    return ok || err_hint(err, "leave --json out, or give what is UTF-8");
 }
 
 json_t *explain_step(const struct session *session, const char *origins)
@@ -166,6 +195,8 @@ json_t *explain_step(const struct session *session, const char *origins)
         json_object_set_new(step, "workdir", absolute_json(session, workdir, 0));
     make_absolute(session, step, "script", 0);
     make_absolute(session, step, "seccomp", 0);
+    if (options->locked && !options->lock)
+        json_object_set_new(step, "lock", absolute_json(session, LOCK_FILENAME, 0));
     make_absolute(session, step, "lock", 0);
     make_absolute(session, step, "secret_file", '=');
     make_absolute(session, step, "mask_file", 0);

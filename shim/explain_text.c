@@ -195,6 +195,9 @@ char *explain_text(const json_t *step)
     print_configuration(&text, facts);
     heading(&text, "Command");
     print_list(&text, "words", json_object_get(facts, "command"));
+    if (json_is_false(json_object_get(facts, "command_found")))
+        line(&text,
+             "  warning        there is no such program in the cell: the step would end with 127");
     print_mounts(&text, facts);
     print_user(&text, facts);
     print_environment(&text, facts);

@@ -353,9 +353,11 @@ static bool apply_step(struct run_options *options, const char *file, struct err
 
     if (is_stdin ? !file_read_fd(STDIN_FILENO, "stdin", &text, ERR_OPTION_INVALID, err)
                  : !file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
-        return false;
+        return err_hint(err, "check --step: a file that the caller can read, or '-'");
     step = json_parse(text.data, text.len, is_stdin ? "stdin" : file, ERR_OPTION_INVALID, err);
-    if (!step || !apply_json(options, step, err))
+    if (!step)
+        return err_hint(err, "--step takes one JSON object: stepcell-step(5)");
+    if (!apply_json(options, step, err))
         return false;
     if (json_object_get(step, "image"))
         note_origin(options, WORD_IMAGE);
@@ -393,6 +395,10 @@ static bool check(const struct run_options *options, struct err *err)
     }
     if (options->shell && !options->script && !options->opens_shell)
         return err_set(err, ERR_OPTION_INVALID, "--shell is given without --script");
+    if (strcmp(options_origin(options, "keep-for"), "default") != 0 &&
+        strcmp(options_origin(options, "keep"), "default") == 0)
+        return err_set(err, ERR_OPTION_INVALID, "--keep-for is given without --keep") ||
+               err_hint(err, "say when: --keep on-failure, or --keep always");
     if (options->script && strcmp(options->script, "-") == 0 &&
         (options->interactive || (options->step && strcmp(options->step, "-") == 0)))
         return err_set(err, ERR_OPTION_INVALID, "stdin cannot be the script and something else");
@@ -405,7 +411,7 @@ static bool check(const struct run_options *options, struct err *err)
                                        : "-t");
         return err_hint(err, "a durable step outlives its caller, and so its caller's streams");
     }
-    if (options->interactive && options->terminal && !isatty(STDIN_FILENO)) {
+    if (options->interactive && options->terminal && !options->explains && !isatty(STDIN_FILENO)) {
         err_set(err, ERR_OPTION_INVALID, "stdin is no terminal");
         return err_hint(err, options->opens_shell
                                  ? "'stepcell shell' is for people; 'stepcell run' is for scripts"
@@ -447,7 +453,9 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
             token->option->set(options, "result", token->value, &ignored);
         if (option_is(token->option, "help"))
             options->help = true;
-        if (ok && option_is(token->option, "json") && !options->explains)
+        if (option_is(token->option, "json"))
+            options->json = true;
+        if (ok && options->json && !options->explains)
             ok = unknown("--json", err);
         if (option_is(token->option, "step"))
             step = token->value;
@@ -543,12 +551,21 @@ static const char *about(const char *command)
     return "";
 }
 
+/* A shell is interactive, and no step under an id is. */
+static bool is_option_of(const char *command, const struct option *option)
+{
+    if (option_is(option, "json"))
+        return strcmp(command, "explain") == 0;
+    return strcmp(command, "shell") != 0 ||
+           !(option_is(option, "id") || option_is(option, "since") || option_is(option, "engine") ||
+             option_is(option, "engine-host"));
+}
+
 char *options_help(const char *command)
 {
     size_t count;
     const struct option *table = options_table(&count);
     struct buf text = BUF_INIT(65536);
-    bool explains = strcmp(command, "explain") == 0;
 
     buf_printf(&text,
                "Usage: stepcell %s [OPTIONS] IMAGE [--] COMMAND [ARG...]\n"
@@ -559,7 +576,7 @@ char *options_help(const char *command)
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
-        if (option_is(&table[i], "json") && !explains)
+        if (!is_option_of(command, &table[i]))
             continue;
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
                                 table[i].value, table[i].help);

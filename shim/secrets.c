@@ -117,7 +117,8 @@ struct reading {
 
 static bool cannot_read(const char *path, struct err *err)
 {
-    return err_errno(err, ERR_OPTION_INVALID, "cannot read '%s'", path);
+    err_errno(err, ERR_OPTION_INVALID, "cannot read '%s'", path);
+    return err_hint(err, "check the path: it has to be a file that the caller can read");
 }
 
 static bool read_some(void *data, uint32_t events, struct err *err)
@@ -167,6 +168,7 @@ static int open_source(const char *path, bool *is_pipe, struct err *err)
     *is_pipe = number >= 0 && S_ISFIFO(st.st_mode);
     if (!S_ISREG(st.st_mode) && !*is_pipe) {
         err_set(err, ERR_OPTION_INVALID, "'%s' is not a regular file", path);
+        err_hint(err, "name a regular file, or a pipe as <(…) gives it");
         return -1;
     }
     return TAKE_FD(fd);

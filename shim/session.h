@@ -31,6 +31,9 @@
 #define SESSION_ID_LEN     12
 #define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
 
+/* What session_look_inside says of the command. */
+enum command_state { COMMAND_UNKNOWN, COMMAND_FOUND, COMMAND_MISSING };
+
 struct session {
     struct run_options options;
     struct result result;
@@ -82,6 +85,7 @@ struct session {
     struct mount_plan plan;
     struct buf env_origins; /* of spec.env: see environment.h */
     struct run_spec spec;
+    enum command_state command;
 
     /* cell */
     const struct engine *engine;

@@ -295,6 +295,67 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
     return true;
 }
 
+static bool cell_cleaned(void *data, uint32_t events, struct err *err)
+{
+    struct session *session = data;
+    enum cell_event event;
+
+    (void)events;
+    if (!session->engine->handle(session->cell, &event, err))
+        return false;
+    if (event == CELL_CLEAN)
+        loop_stop(&session->loop);
+    return true;
+}
+
+/* Until it is done, or nobody wants to wait for it. */
+static bool clean_cell(struct session *session, struct err *err)
+{
+    enum cell_event event;
+    bool ok;
+
+    session->cleaning = true;
+    if (!session->engine->clean(session->cell, &event, err) || event == CELL_CLEAN)
+        return event == CELL_CLEAN;
+    session->cell_io = (struct loop_io){session->ends.events, cell_cleaned, session};
+    ok = loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
+    loop_remove(&session->loop, &session->cell_io);
+    return ok;
+}
+
+static void take_failure(struct session *session, const struct err *err)
+{
+    if (session->result.error.code == ERR_NONE)
+        session->result.error = *err;
+    else
+        session_print_err(session, err);
+}
+
+static void close_cell(struct session *session)
+{
+    struct err err = ERR_INIT;
+
+    if (session->cell) {
+        loop_remove(&session->loop, &session->cell_io);
+        if (!session->given_up && !clean_cell(session, &err))
+            take_failure(session, &err);
+        if (!session->engine->close(session->cell, &session->result.left, &err))
+            take_failure(session, &err);
+    }
+    session->cell = NULL;
+    session->ends.entry = -1;
+    session->cleaning = false;
+}
+
+/* A step whose cell is refused has the time for what else is wrong with it. */
+static void look_further(struct session *session, const struct err *refusal)
+{
+    if (session->canceled || !session_passes(session, false, refusal))
+        return;
+    close_cell(session);
+    session_look_inside(session);
+}
+
 static bool drive(struct session *session, struct err *err)
 {
     struct root_filesystem root = {(const char *const *)session->layers.items,
@@ -311,8 +372,10 @@ static bool drive(struct session *session, struct err *err)
     /* What could not be created is cleaned up all the same. */
     if (session->cell)
         session->ends = session->engine->ends(session->cell);
-    if (!created)
+    if (!created) {
+        look_further(session, err);
         return false;
+    }
     session->cell_io = (struct loop_io){session->ends.events, cell_ready, session};
     session->timeout = (struct loop_timer){.fire = time_is_up, .data = session};
     session->grace = (struct loop_timer){.fire = grace_over, .data = session};
@@ -366,42 +429,6 @@ static void take_outcome(struct session *session, const struct exit_record *reco
                      record->left_running.items[i]);
 }
 
-static bool cell_cleaned(void *data, uint32_t events, struct err *err)
-{
-    struct session *session = data;
-    enum cell_event event;
-
-    (void)events;
-    if (!session->engine->handle(session->cell, &event, err))
-        return false;
-    if (event == CELL_CLEAN)
-        loop_stop(&session->loop);
-    return true;
-}
-
-/* Until it is done, or nobody wants to wait for it. */
-static bool clean_cell(struct session *session, struct err *err)
-{
-    enum cell_event event;
-    bool ok;
-
-    session->cleaning = true;
-    if (!session->engine->clean(session->cell, &event, err) || event == CELL_CLEAN)
-        return event == CELL_CLEAN;
-    session->cell_io = (struct loop_io){session->ends.events, cell_cleaned, session};
-    ok = loop_add(&session->loop, &session->cell_io, EPOLLIN, err) && loop_run(&session->loop, err);
-    loop_remove(&session->loop, &session->cell_io);
-    return ok;
-}
-
-static void take_failure(struct session *session, const struct err *err)
-{
-    if (session->result.error.code == ERR_NONE)
-        session->result.error = *err;
-    else
-        session_print_err(session, err);
-}
-
 /*
  * The engine looks for processes, mounts, cgroups and files; what is left keeps its scratch, which
  * the next call removes.
@@ -411,20 +438,9 @@ void session_clean_up(struct session *session)
     struct result *result = &session->result;
     struct strv *left = &result->left;
     autofree char *path = session->scratch.path ? strdup(session->scratch.path) : NULL;
-    struct err err = ERR_INIT;
 
-    strv_release(left);
     loop_clear_timer(&session->loop, &session->door_time);
-    if (session->cell) {
-        loop_remove(&session->loop, &session->cell_io);
-        if (!session->given_up && !clean_cell(session, &err))
-            take_failure(session, &err);
-        if (!session->engine->close(session->cell, left, &err))
-            take_failure(session, &err);
-    }
-    session->cell = NULL;
-    session->ends.entry = -1;
-    session->cleaning = false;
+    close_cell(session);
     if (left->count > 0)
         scratch_leave(&session->scratch);
     else if (!scratch_release(&session->scratch) && path)
@@ -458,7 +474,7 @@ bool session_run_cell(struct session *session, struct err *err)
     phases_enter(&session->result.phases, "cleanup");
     if (ok && session_keeps(session))
         session_keep(session);
-    else
+    else if (session->scratch.path)
         session_clean_up(session);
     phases_leave(&session->result.phases);
     return ok;

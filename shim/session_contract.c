@@ -90,24 +90,35 @@ static bool user_may(const struct session *session, const struct mount_source *s
     return false;
 }
 
+/* Whom user_may asks about, for a message. Owned; NULL without memory. */
+static char *user_words(const struct session *session)
+{
+    return geteuid() == 0 ? text_printf("user %u of the step", session->user.uid)
+                          : text_printf("the caller, user %u,", geteuid());
+}
+
 static bool check_use(struct session *session, const struct mount *mount, struct err *err)
 {
     const struct mount_source *source = &mount->source;
     bool dir = S_ISDIR(source->mode);
     bool writes = mount->kind == MOUNT_BIND && !mount->readonly && mount->role != MOUNT_VOLUME;
+    autofree char *user = user_words(session);
 
+    if (!user)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory to look at the mounts");
     if (user_may(session, source, dir ? X_OK : R_OK)) {
         /* A step that only reads may do without. */
         if (writes && !user_may(session, source, W_OK))
-            session_note(session, "user %u of the step cannot write to '%s'", session->user.uid,
-                         source->resolved);
+            session_note(session, "%s cannot write to '%s'", user, source->resolved);
         return true;
     }
     err_set(err, mount->role == MOUNT_WORKDIR ? ERR_WORKDIR_MISSING : ERR_MOUNT_DENIED,
-            "user %u of the step cannot %s '%s' (mode %04o, of user %u)", session->user.uid,
-            dir ? "enter" : "read", source->resolved, source->mode & 07777, source->uid);
-    return err_hint(err, "give it an owner or a mode that lets the step in, or run the step as "
-                         "another user with --user");
+            "%s cannot %s '%s' (mode %04o, of user %u)", user, dir ? "enter" : "read",
+            source->resolved, source->mode & 07777, source->uid);
+    return err_hint(err, geteuid() == 0
+                             ? "give it an owner or a mode that lets the step in, or run the step "
+                               "as another user with --user"
+                             : "give it an owner or a mode that lets the caller in");
 }
 
 /* A daemon mounts with the ids that there are: its cell says it. */
@@ -179,6 +190,8 @@ static bool cell_decided(void *data, uint32_t events, struct err *err)
     (void)events;
     if (!session->engine->handle(session->cell, &event, err))
         return false;
+    if (event == CELL_READY && session->spec.proves_command)
+        session->command = COMMAND_FOUND;
     if (event == CELL_READY || event == CELL_ENDED)
         loop_stop(&session->loop);
     return true;
@@ -189,6 +202,7 @@ static bool try_cell(struct session *session, struct err *err)
 {
     const struct root_filesystem root = {(const char *const *)session->layers.items,
                                          session->layers.count, NULL};
+    const struct exit_record *record;
     bool ok;
 
     session->engine = session_engine(session);
@@ -202,8 +216,12 @@ static bool try_cell(struct session *session, struct err *err)
     if (!loop_add(&session->loop, &session->cell_io, EPOLLIN, err) ||
         !loop_run(&session->loop, err))
         return false;
-    if (session->engine->exit_record(session->cell)->kind == EXIT_FAILED)
-        session_take_refusals(session, session->engine->exit_record(session->cell));
+    record = session->engine->exit_record(session->cell);
+    /* That is a status of the step's, and no refusal. */
+    if (record->error.code == ERR_COMMAND_NOT_FOUND)
+        session->command = COMMAND_MISSING;
+    else if (record->kind == EXIT_FAILED)
+        session_take_refusals(session, record);
     return true;
 }
 
@@ -217,10 +235,13 @@ bool session_look_inside(struct session *session)
         return false;
     try_limits(session);
     spec->limits = (struct limits){0};
+    /* A cell with a terminal is ready when its command has taken it, and none comes here. */
+    spec->terminal = false;
     if (spec->network == NETWORK_PRIVATE) {
         session_passes(session, network_check(&err), &err);
         spec->network = NETWORK_NONE;
     }
+    spec->proves_command = session->options.explains && spec->workdir && spec->argv.count;
     /* What is missing was said. */
     if (!spec->workdir)
         spec->workdir = "/";

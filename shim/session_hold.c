@@ -3,14 +3,17 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/quote.h"
 #include "runtime/native/handshake.h"
 
-#define DOOR_MS 50 /* after the command runs: nobody comes to a shorter step, and it pays nothing */
+#define STORE_WORDS_MAX (8 * PATH_MAX)
+#define DOOR_MS         50 /* after the command runs: so long nobody comes, and nothing is paid */
 
 static json_t *masked_text(const struct session *session, const char *text)
 {
@@ -99,12 +102,25 @@ bool session_keeps(const struct session *session)
            (session->options.keep == KEEP_ALWAYS || failed);
 }
 
+/* " --store DIR" where the step was told it, else "". Owned; NULL without memory. */
+static char *store_words(const struct session *session)
+{
+    autobuf text = BUF_INIT(STORE_WORDS_MAX);
+
+    if (!session->options.store)
+        return strdup("");
+    return buf_append_text(&text, " --store ") && quote_shell(&text, session->store.path)
+               ? buf_take(&text)
+               : NULL;
+}
+
 void session_keep(struct session *session)
 {
     struct result *result = &session->result;
     uint64_t ms = session->options.keep_for_ms;
     struct timespec until;
-    autofree char *text = NULL;
+    autofree char *text = NULL, *store = store_words(session);
+    const char *with = store ? store : "";
 
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (time_t)(ms / 1000);
@@ -116,9 +132,9 @@ void session_keep(struct session *session)
     session->deadline = clock_now() + (int64_t)ms * NS_PER_MS;
     open_door(session);
     session_note(session,
-                 "the cell is kept until %s: 'stepcell exec -it %s -- sh' enters it, 'stepcell "
-                 "cancel %s' ends it",
-                 result->kept_until, session->id, session->id);
+                 "the cell is kept until %s: 'stepcell exec%s -it %s -- sh' enters it, 'stepcell "
+                 "cancel%s %s' ends it",
+                 result->kept_until, with, session->id, with, session->id);
 }
 
 static bool kept_cell_moves(void *data, uint32_t events, struct err *err)
@@ -174,5 +190,7 @@ void session_hold(struct session *session)
         (void)!loop_run(&session->loop, &ignored);
     session->holding = false;
     loop_clear_timer(&session->loop, &deadline);
+    /* Which the cell was. */
+    strv_release(&session->result.left);
     session_clean_up(session);
 }

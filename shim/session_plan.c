@@ -69,15 +69,13 @@ static bool save_some(void *data, uint32_t events, struct err *err)
 static bool save_script(struct session *session, struct err *err)
 {
     struct loop_io io = {STDIN_FILENO, save_some, session};
-    struct stat st;
     bool ok, ended;
 
     session->script_fd =
         openat(session->scratch.lock, SCRIPT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (session->script_fd < 0 || fchmod(session->script_fd, 0644) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the script");
-    /* A file is always ready, and epoll takes none. */
-    if (fstat(STDIN_FILENO, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
+    if (!loop_can_watch(&session->loop, STDIN_FILENO)) {
         do
             ok = save_piece(session, &ended, err);
         while (ok && !ended);

@@ -312,6 +312,22 @@ static bool enter_workdir(const struct run_spec *spec, struct err *err)
     return true;
 }
 
+/* As the start would, but for the rights of the step's user. Everything is mounted. */
+static bool prove_command(const struct run_spec *spec, int root, struct err *err)
+{
+    const char *name, *folders;
+    autofree char *path = NULL;
+
+    if (!spec->proves_command)
+        return true;
+    name = spec->argv.items[0];
+    folders = env_value(&spec->env, "PATH");
+    path = text_printf("%s/%s", *name == '/' ? "" : spec->workdir, name);
+    if (strchr(name, '/') ? path && is_program(root, path) : on_path(root, name, folders))
+        return true;
+    return err_set(err, ERR_COMMAND_NOT_FOUND, "'%s' is no program in the cell", name);
+}
+
 static bool name_host(const struct run_spec *spec, struct err *err)
 {
     if (!spec->hostname || sethostname(spec->hostname, strlen(spec->hostname)) == 0)
@@ -378,7 +394,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     *home = home_choose(spec, root, &found);
     return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&
            apply_prove(spec->plan, setup->trees, root, err) && enter_workdir(spec, err) &&
-           become_root(setup, err);
+           prove_command(spec, root, err) && become_root(setup, err);
 }
 
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)

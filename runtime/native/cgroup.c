@@ -42,9 +42,11 @@ static bool cannot_enforce(unsigned int controllers, struct err *err)
     return err_context(err, "%s cannot be enforced", options[__builtin_ctz(controllers)]);
 }
 
+/* By the directory that it is in: its own name is another one each time. */
 static bool refused(const struct cgroup_dir *dir, const char *what, struct err *err)
 {
-    err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot %s '%s'", what, dir->path);
+    err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot %s '%.*s'", what,
+              (int)(strrchr(dir->path, '/') - dir->path), dir->path);
     cannot_enforce(dir->controllers, err);
     if (geteuid() == 0)
         return err_hint(err, "the cgroups of the caller must be writable");
@@ -272,9 +274,10 @@ static bool record(const struct cgroup *cgroup, int scratch, struct err *err)
 static bool make_dir(struct cgroup_dir *dir, const struct limits *limits, struct err *err)
 {
     if (mkdir(dir->path, 0755) < 0)
-        return refused(dir, "make the cgroup", err);
+        return refused(dir, "make a cgroup in", err);
     dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return dir->fd >= 0 ? cgroup_limit(dir, limits, err) : refused(dir, "open the cgroup", err);
+    return dir->fd >= 0 ? cgroup_limit(dir, limits, err)
+                        : refused(dir, "open the cgroup made in", err);
 }
 
 bool cgroup_make(const struct limits *limits, int scratch, struct cgroup *cgroup, struct err *err)
@@ -315,7 +318,7 @@ bool cgroup_enter(const struct cgroup *cgroup, pid_t pid, struct err *err)
 
         /* A process that is gone has said why on the control socket. */
         if (!dir->unified && !write_file(dir->fd, "cgroup.procs", text) && errno != ESRCH)
-            return refused(dir, "move the cell to the cgroup", err);
+            return refused(dir, "move the cell to its cgroup in", err);
     }
     return true;
 }

@@ -62,6 +62,8 @@ static bool make_file(const struct cell *cell, const char *name, const char *tex
     *path = text ? text_printf("%s/%s", cell->spec->scratch, name) : text_printf("/etc/%s", name);
     if (*path && !text)
         return true;
+    /* A cell that was refused has left one. */
+    unlinkat(cell->scratch, name, 0);
     file = openat(cell->scratch, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     return (*path && file >= 0 && file_write_all(file, text, strlen(text)) &&
             fchmod(file, 0644) == 0) ||

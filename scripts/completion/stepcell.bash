@@ -8,7 +8,7 @@ __stepcell_help() { "${COMP_WORDS[0]}" "$@" --help 2>/dev/null; }
 __stepcell_commands() { sed -nE 's/^  ([a-z][a-z-]*) .*/\1/p' <<<"$1"; }
 
 # __stepcell_options HELP: all options of a help text, short and long
-__stepcell_options() { sed -nE 's/^  (-.), (--[a-z0-9-]+).*/\1\n\2/p; s/^      (--[a-z0-9-]+).*/\1/p' <<<"$1"; }
+__stepcell_options() { sed -nE 's/^  (-[a-z]+), (--?[a-z0-9-]+).*/\1\n\2/p; s/^      (--?[a-z0-9-]+).*/\1/p' <<<"$1"; }
 
 # __stepcell_argument HELP OPTION: the name of the option's value, or nothing for a flag
 __stepcell_argument() {

@@ -35,8 +35,8 @@ function __stepcell_complete
         end
     end
     if string match -q -- '-*' (commandline -ct)
-        string replace -rf -- '^  (?:-., |    )(--[a-z0-9-]+)(?: \S+)? +(.*)$' '$1\t$2' $help
-        string replace -rf -- '^  (-.), --\S+(?: \S+)? +(.*)$' '$1\t$2' $help
+        string replace -rf -- '^  (?:-[a-z]+, |    )(--?[a-z0-9-]+)(?: \S+)? +(.*)$' '$1\t$2' $help
+        string replace -rf -- '^  (-[a-z]+), --?\S+(?: \S+)? +(.*)$' '$1\t$2' $help
     else if string match -qr '^  [a-z]' -- $help
         string replace -rf -- '^  ([a-z][a-z-]*) +(.*)$' '$1\t$2' $help
     else if string match -qr '^(Usage:|      ) .*(IMAGE|REFERENCE)' -- $help

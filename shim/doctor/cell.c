@@ -137,7 +137,7 @@ void doctor_limits(struct doctor *doctor)
     if (scratch.path)
         scratch_release(&scratch);
     if (taken)
-        doctor_find(doctor, level, err.hint, "%s", message.data);
+        doctor_find(doctor, level, err_fix(&err), "%s", message.data);
     else
         doctor_find_err(doctor, LEVEL_ERROR, &err);
 }

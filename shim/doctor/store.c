@@ -20,11 +20,30 @@
 #define BYTES_LOW  (UINT64_C(1) << 30)
 #define INODES_LOW 50000 /* a large image has as many files */
 
+/* Whether the first image can make it, in what there is of its path: by making something else. */
+static bool can_make(const char *path, struct err *err)
+{
+    autofree char *above = strdup(path), *probe = NULL;
+
+    while (above && *above && access(above, F_OK) < 0 && errno == ENOENT)
+        *strrchr(above, '/') = '\0';
+    probe = above ? text_printf("%s/.stepcell-XXXXXX", above) : NULL;
+    if (probe && mkdtemp(probe) && rmdir(probe) == 0)
+        return true;
+    err_errno(err, ERR_ENGINE_FAILED, "the store '%s' cannot be made in '%s'", path,
+              above && *above ? above : "/");
+    return err_hint(err, "name a place that the caller can write to with --store");
+}
+
 /* A diagnosis makes no store; the rest is tried in a place that goes again. */
 static void do_without_store(struct doctor *doctor)
 {
     struct err err;
 
+    if (!can_make(doctor->path, &err)) {
+        doctor_find_err(doctor, LEVEL_ERROR, &err);
+        return;
+    }
     doctor_find(doctor, LEVEL_WARNING,
                 "the first image makes it; check the path if it should be there",
                 "the store '%s' does not exist yet", doctor->path);

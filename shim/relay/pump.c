@@ -364,16 +364,6 @@ static bool ready(void *data, uint32_t events, struct err *err)
     return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
 }
 
-static bool is_pollable(int epoll, int fd)
-{
-    struct epoll_event event = {.events = 0};
-
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-        return errno != EPERM;
-    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
-    return true;
-}
-
 /*
  * A description of our own of a pipe or terminal can be non-blocking without changing the caller's,
  * which other processes share. Files never block, and a socket has a flag for each send.
@@ -413,8 +403,8 @@ bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *en
     pump->copying = must_copy(pump);
     pump->source_io = (struct loop_io){ends->from, ready, pump};
     pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
-    pump->source_unpollable = !is_pollable(loop->epoll, ends->from);
-    pump->sink_unpollable = ends->to < 0 || !is_pollable(loop->epoll, pump->own_sink);
+    pump->source_unpollable = !loop_can_watch(loop, ends->from);
+    pump->sink_unpollable = ends->to < 0 || !loop_can_watch(loop, pump->own_sink);
     if (pump->copying && !need_buffer(pump, err))
         return false;
     return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);

@@ -53,6 +53,16 @@ assert_finding() {
     each_caller doctor_json
 }
 
+@test "doctor misses a place that the store can be made in" {
+    no_place() {
+        diagnose 1 --store /proc/none/store
+        assert_finding store error "cannot be made in '/proc'" "--store"
+        diagnose 0 --store "$WORK/to/come"
+        [ -z "$(ls -A)" ]
+    }
+    each_caller no_place
+}
+
 @test "doctor tells a user without subordinate ids how to get them" {
     CALLER=plain
     run -0 --separate-stderr stepcell doctor

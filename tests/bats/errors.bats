@@ -134,3 +134,24 @@ provoke_command_not_executable() { run --separate-stderr cell -- /etc; }
     }
     CALLER=root as_caller every
 }
+
+# A file that cannot be had has a fix of its own, and not the list of options.
+@test "what an option names and is not there has a fix that fits" {
+    fits() {
+        echo '{"image": ' >step
+        run -125 --separate-stderr cell --env-file none -- true
+        assert_match "$stderr" "*hint: check --env-file: *"
+        for option in "--mask-file none" "--secret-file key=none" "--mask-file ."; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr cell $option -- true
+            assert_match "$stderr" "*hint: *file*"
+        done
+        run -125 --separate-stderr stepcell run --step none
+        assert_match "$stderr" "*hint: check --step: *"
+        run -125 --separate-stderr stepcell run --step step
+        assert_match "$stderr" "*hint: *stepcell-step(5)*"
+        run -125 --separate-stderr stepcell report
+        assert_match "$stderr" "*hint: *report ID*"
+    }
+    CALLER=plain as_caller fits
+}

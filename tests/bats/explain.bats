@@ -24,7 +24,7 @@ SHAPE='.schema == "stepcell.step/1" and (.image | type == "string") and (.comman
     and (.entrypoint.verdict | IN("none", "refused", "cleared", "unknown"))
     and (.configuration | all(.[]; (.name | type == "string") and (.value | type == "string")
         and (.from | IN("option", "step file", "default", "image config", "passwd of the image", "script"))))
-    and (.command | type == "array")
+    and (.command | type == "array") and (.command_found | IN(true, false, null))
     and (.mounts | all(.[]; (.target | startswith("/")) and (.access | IN("read-only", "read-write", "copy-on-write"))
         and (.type | IN("bind", "tmpfs", "own", "alias"))))
     and (.environment | all(.[]; (.name | length > 0) and (.withheld == (.value == null))))
@@ -70,6 +70,33 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run -125 stepcell run --json "$IMAGE" true
     }
     CALLER=plain as_caller text
+}
+
+@test "a step with a terminal is explained as any other" {
+    with_terminal() {
+        run -0 --separate-stderr as timeout 20 "$STEPCELL" explain -t --workdir "$WORK" "$IMAGE" true
+        assert_match "$output" "The step can start.*"
+        # Nobody sits there, and nobody has to.
+        run -0 stepcell explain -it --workdir "$WORK" "$IMAGE" true </dev/null
+    }
+    CALLER=plain as_caller with_terminal
+}
+
+@test "a command that the cell does not have is told" {
+    missing() {
+        local command
+        as sh -c 'echo true >tool; chmod +x tool'
+        for command in nowhere /none/there ./gone ./tool /bin/ls true; do
+            run -0 --separate-stderr as "$STEPCELL" explain --json --workdir "$WORK" "$IMAGE" "$command"
+            assert_equal "$command" "$(jq .explain.command_found <<<"$output")" \
+                "$([[ $command == *@(tool|ls|true) ]] && echo true || echo false)"
+        done
+        run -0 stepcell explain --workdir "$WORK" "$IMAGE" nowhere
+        assert_match "$output" "The step can start.*warning *127*"
+        run explain --package gone --script gone
+        assert_equal found "$(plan .explain.command_found)" null
+    }
+    each_caller missing
 }
 
 @test "values come from where they were given" {
@@ -128,7 +155,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         fi
         run explain --package ../closed "${user[@]}"
         assert_equal codes "$(codes)" mount.denied
-        assert_match "$(plan '.explain.violations[0].message')" "user *cannot enter '${WORK%/*}/closed' (mode 0?00, of user 0)"
+        assert_match "$(plan '.explain.violations[0].message')" "*user *cannot enter '${WORK%/*}/closed' (mode 0?00, of user 0)"
+        assert_match "$(plan '.explain.violations[0] | .message + .hint')" "$([ "$CALLER" = root ] && echo '*--user' || echo 'the caller, *the caller in')"
         run --separate-stderr cell --package ../closed "${user[@]}" -- true
         assert_refused mount.denied
         rmdir ../closed
@@ -148,6 +176,14 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run explain --memory 64m --cpus 1 --pids-limit 100 --ulimit nofile=1000000000 # of a caller without any
         assert_equal codes "$(codes)" "engine.unavailable engine.unavailable engine.unavailable option.invalid"
         assert_match "$(plan '.explain.violations | map(.message) | join(" ")')" "*--memory*--cpus*--pids-limit*nofile*"
+        run --separate-stderr cell --memory 64m --cpus 1 --pids-limit 100 --ulimit nofile=1000000000 --network none -- true
+        assert_equal status "$status" 125
+        assert_equal violations "$(violations)" "$(codes)"
+        assert_equal error "$(jq -c '.error == .violations[0]' "$RESULT")" true
+        # What only a cell shows, too, with the script that came from stdin.
+        echo true >../script
+        run --separate-stderr script_cell --memory 64m --network none --script - --shell nosh <../script
+        assert_equal violations "$(violations)" "engine.unavailable image.shell-missing"
     }
     CALLER=plain as_caller limits
 }
@@ -188,6 +224,21 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal from "$(jq -r '.explain.configuration[] | select(.name == "timeout") | .from' ../second)" "step file"
     }
     each_caller again
+}
+
+@test "what cannot stand in JSON is refused, and not changed" {
+    no_utf8() {
+        local bytes=$'\xff\xfe' words
+        for words in "-e A=$bytes" "-e B" "--package $bytes"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr as env B="$bytes" "$STEPCELL" explain --json $words "$IMAGE" true
+            assert_equal output "$output" ""
+            assert_match "$stderr" "*is no UTF-8*"
+        done
+        run -125 --separate-stderr stepcell explain --json "$IMAGE" echo "$bytes"
+        run -0 --separate-stderr stepcell explain "$IMAGE" echo "$bytes"
+    }
+    CALLER=plain as_caller no_utf8
 }
 
 @test "an image of a registry is pinned, and is got as --pull says" {

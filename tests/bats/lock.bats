@@ -151,6 +151,13 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
             lock: "stepcell.lock", locked: true}' >step.json
         run -0 --separate-stderr stepcell run --step step.json
         assert_equal output "$output" one
+        # `explain` tells where the default file is.
+        stepcell explain --json --locked "$IMAGE" busybox sh -c 'echo $CONTENT' >plan.json
+        assert_equal lock "$(jq -r .lock plan.json)" "$WORK/stepcell.lock"
+        cd /
+        run -0 --separate-stderr stepcell run --step "$WORK/plan.json"
+        cd "$WORK"
+        assert_equal output "$output" one
         # What is not there is refused, by tag and by digest; without --locked it runs as ever.
         version 7.7.3 three
         IMAGE=${IMAGE%:*}:7.7.3

@@ -17,12 +17,12 @@ commands() {
 }
 stepcell_help() { "$STEPCELL_RELEASE" "$@" --help; }
 
-# options TEXT: the long options that the lines of a help text begin with
-options() { sed -nE 's/^  (-., |    )(--[a-z0-9-]+).*/\2/p' <<<"$1" | sort; }
+# options TEXT: the options that the lines of a help text begin with, the long name of each that has one
+options() { sed -nE 's/^  (-[a-z]+, |    )(--?[a-z0-9-]+).*/\2/p' <<<"$1" | sort; }
 
 # page_options FILE: those of the section of a manual page
 page_options() {
-    sed -n '/^\.SH OPTIONS/,/^\.SH [^O]/p' "$1" | sed -nE 's/^\.B (\\-., )?(\\-\\-[a-z0-9\\-]+).*/\2/p' | tr -d '\\' | sort
+    sed -n '/^\.SH OPTIONS/,/^\.SH [^O]/p' "$1" | sed -nE 's/^\.B (\\-[a-z]+, )?(\\-[a-z0-9\\-]+).*/\2/p' | tr -d '\\' | sort
 }
 
 @test "every command has a help text with options, and a manual page with the same ones" {
@@ -56,6 +56,17 @@ page_options() {
     done
 }
 
+@test "each kind of file has a page, which the pages of the commands that take it name" {
+    local page command
+    for page in stepcell-step stepcell.lock stepcell-policy; do
+        for command in man7/stepcell.7 man1/stepcell-run.1; do
+            grep -qxE "\.BR ${page/-/\\\\-} \(5\),?" "$MAN/$command"
+        done
+        grep -q '^\.SH KEYS' "$MAN/man5/$page.5"
+    done
+    grep -qx '\.BR stepcell.lock (5)' "$MAN/man1/stepcell-lock-add.1"
+}
+
 @test "the page of the step file has every key that a step can have" {
     local key
     for key in $(options "$(stepcell_help run)" | grep -vE '^--(help|step)$' | sed 's/^--//; s/-/_/g') image command args; do
@@ -82,8 +93,10 @@ complete_in() {
             # shellcheck disable=SC2086 # several words
             help=$(stepcell_help $words)
             # shellcheck disable=SC2086
-            assert_equal "$shell, $words" "$(complete_in "$shell" stepcell $words -- | grep '^--' | sort)" "$(options "$help")"
+            assert_equal "$shell, $words" "$(complete_in "$shell" stepcell $words -- | grep '^--' | sort)" \
+                "$(options "$help" | grep '^--')"
         done < <(commands)
+        complete_in "$shell" stepcell exec - | grep -qx -e -it
         assert_equal "$shell, commands" "$(complete_in "$shell" stepcell image g)" gc
         assert_equal "$shell, values" "$(complete_in "$shell" stepcell run --network '' | sort)" $'host\nnone\nprivate'
         assert_match "$(complete_in "$shell" stepcell run -w /va)" "/var*"

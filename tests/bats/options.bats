@@ -31,6 +31,15 @@ refused() {
     done
 }
 
+@test "how long a cell is kept is asked for with when" {
+    never() {
+        run --separate-stderr cell --keep-for 1h -- touch started
+        assert_refused option.invalid
+        assert_match "$stderr" "*without --keep*"
+    }
+    as_caller never
+}
+
 @test "an option without its value is refused" {
     empty() {
         run --separate-stderr stepcell run --result "$RESULT" --workdir

@@ -375,8 +375,10 @@ allowed() { run -0 cell "$@" -- true; }
         run -125 --separate-stderr stepcell policy test --json "$IMAGE" true
         jq -e '.schema == "stepcell.policy-test/1" and .verdict == "refused" and .policy.rule == "networks"
             and .error.code == "policy.denied"' <<<"$output"
-        run -0 stepcell policy test --json --network none "$IMAGE" true
+        run -0 stepcell policy test --json --network none -it "$IMAGE" true </dev/null
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        run -125 --separate-stderr stepcell policy test --shell sh --json "$IMAGE" true
+        jq -e '.error.code == "option.invalid" and (.error.hint | length > 0)' <<<"$output"
         no_policy
         run -0 stepcell policy test "$IMAGE" true
         assert_equal said "$output" "allowed: there is no policy"

@@ -57,6 +57,8 @@ load ../lib/common
         run -4 stepcell run --progress none -w "$WORK" --script - "$IMAGE" arg <<<'echo "got $1"; exit 4'
         assert_equal output "$output" "got arg"
         [ -z "$(ls -A .)" ]
+        run -0 stepcell run --progress none -w "$WORK" --script - "$IMAGE" </dev/null
+        assert_equal output "$output" ""
     }
     each_caller from_stdin
 }

@@ -258,7 +258,7 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
 
 @test "a step that fails is kept until its deadline, with what it wrote, and nothing of it runs" {
     fail() {
-        local started=$SECONDS
+        local started=$SECONDS STORE=$TEST_DIR/store/$CALLER
         # Who reads the output to its end does not wait for the deadline, nor on any other descriptor of the step's.
         run cell --keep on-failure --keep-for 3s -- sh -c 'echo out; echo there >/file; sleep 60 & exit 3' 7> >(cat >/dev/null)
         [ $((SECONDS - started)) -lt 3 ]
@@ -272,6 +272,9 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         assert_match "$(stepcell ps)" "*$(result_field .id) *kept *KiB *sh -c*"
         wait_for nobody_runs
         run -125 stepcell exec "$(result_field .id)" true
+        run cell --store "$STORE" --keep always --keep-for 1s -- true
+        assert_match "$output" "*'stepcell exec --store $STORE -it * -- sh'*'stepcell cancel --store $STORE *'*"
+        wait_for nobody_runs
     }
     each_caller fail
 }
