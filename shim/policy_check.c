@@ -158,12 +158,10 @@ char *policy_image_name(const struct reference *reference)
         [TRANSPORT_OCI_ARCHIVE] = "oci-archive",
         [TRANSPORT_DOCKER_ARCHIVE] = "docker-archive",
     };
-    autofree char *path = NULL;
 
     if (reference->transport == TRANSPORT_REGISTRY)
         return text_printf("%s/%s", reference->host, reference->path);
-    path = realpath(reference->path, NULL);
-    return text_printf("%s:%s", transports[reference->transport], path ? path : reference->path);
+    return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 
 /* "**" stands for what registries have: a local file is meant only by who writes so. */

@@ -225,6 +225,12 @@ bool session_look_up(struct session *session, bool *found, struct err *err);
 bool session_name_image(struct session *session, struct err *err);
 
 /*
+ * For session_name_image: reads the policy. Where there is one, a local image is by its real path
+ * what the step asks for, so that what is judged is what is opened.
+ */
+bool session_read_policy(struct session *session, struct err *err);
+
+/*
  * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,
  * by what is known then, session_judge when all is known, and session_admit right before the cell
  * is made, with the line in the audit log. session->verdict names the rule, whatever the word is.

@@ -202,10 +202,17 @@ static bool choose_host(struct session *session, struct err *err)
     return options->engine_host || no_memory(err);
 }
 
+bool session_read_policy(struct session *session, struct err *err)
+{
+    bool ok = policy_load(&session->policy, err) &&
+              (!has_policy(session) || reference_resolve(&session->reference, err));
+
+    session->result.reference = session->reference.name;
+    return ok;
+}
+
 bool session_allow(struct session *session, struct err *err)
 {
-    if (!policy_load(&session->policy, err))
-        return false;
     return !has_policy(session) || (choose_host(session, err) && check(session, err));
 }
 

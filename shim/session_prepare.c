@@ -299,7 +299,7 @@ bool session_name_image(struct session *session, struct err *err)
     if (!session_apply_lock(session, err))
         return false;
     session->result.reference = session->reference.name;
-    return true;
+    return session_read_policy(session, err);
 }
 
 bool session_prepare(struct session *session, struct err *err)

@@ -361,3 +361,29 @@ bool reference_parse(const char *text, const char *cwd, struct reference *refere
     parsed = (struct reference){0};
     return true;
 }
+
+bool reference_resolve(struct reference *reference, struct err *err)
+{
+    bool local = reference->transport != TRANSPORT_REGISTRY;
+    autofree char *path = local ? realpath(reference->path, NULL) : NULL;
+    autofree char *text = NULL;
+    autoreference resolved = {0};
+
+    if (!local || (path && strcmp(path, reference->path) == 0))
+        return true;
+    if (!path)
+        return err_errno(err, ERR_IMAGE_NOT_FOUND, "cannot find '%s'", reference->path);
+    text = text_printf("%.*s:%s%s%s", (int)strcspn(reference->name, ":"), reference->name, path,
+                       reference->tag ? ":" : "", reference->tag ? reference->tag : "");
+    if (!text)
+        return no_memory(err);
+    if (!reference_parse(text, "/", &resolved, err))
+        return false;
+    /* A ':' in the real path is not to become that of a tag. */
+    if (strcmp(resolved.path, path) != 0)
+        return invalid(text, "its real path is taken for another one and a tag", err);
+    reference_release(reference);
+    *reference = resolved;
+    resolved = (struct reference){0};
+    return true;
+}

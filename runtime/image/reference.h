@@ -41,6 +41,12 @@ bool reference_parse(const char *text, const char *cwd, struct reference *refere
                      struct err *err);
 void reference_release(struct reference *reference);
 
+/*
+ * A local reference becomes the one of the real path, so that no link on its way leads elsewhere
+ * later; any other stays as it is. image.not_found when there is nothing. Looks at the disk.
+ */
+bool reference_resolve(struct reference *reference, struct err *err);
+
 /* "sha256:" and 64 lower-case hexadecimal digits, nothing else. */
 bool digest_is_valid(const char *text);
 

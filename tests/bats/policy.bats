@@ -57,6 +57,10 @@ allowed() { run -0 cell "$@" -- true; }
         # Another way to the same place.
         ln -s "$IMAGES/static" ../link
         IMAGE=oci:$(realpath ..)/link:latest assert_denied image.denied "images[0] 'no static'"
+        # What is judged is what is opened, wherever the link leads by then.
+        ln -s "$IMAGES/busybox" ../other
+        IMAGE=oci:$(realpath ..)/other:latest allowed
+        assert_equal reference "$(result_field .image.reference)" "oci:$(realpath "$IMAGES/busybox"):latest"
         # What any registry may have is no local file, and the other way round.
         IMAGE=docker.io/library/debian:12 assert_denied image.denied "none of the images"
         policy '{"images": [{"match": "**", "action": "allow"}]}'
