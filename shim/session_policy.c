@@ -126,6 +126,19 @@ static char *find_home(void)
     return realpath(user.home, NULL);
 }
 
+/* Where a path leads of which the end may not be there yet. */
+static char *resolve_ahead(const char *path)
+{
+    autofree char *start = strdup(path), *real = NULL;
+    char *slash;
+
+    while (start && !(real = realpath(start, NULL)) && (slash = strrchr(start, '/')))
+        *slash = '\0';
+    if (!real)
+        return strdup(path);
+    return text_printf("%s%s", real, path + strlen(start));
+}
+
 /* Where the store is, or is going to be. */
 static const char *find_store(const struct session *session, struct room *room, struct err *err)
 {
@@ -134,10 +147,8 @@ static const char *find_store(const struct session *session, struct room *room, 
     if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
         return room->store_path;
     path = store_path(session->options.store, err);
-    room->store = path ? realpath(path, NULL) : NULL;
-    if (path && !room->store)
-        room->store = TAKE_PTR(path);
-    return room->store;
+    room->store = path ? resolve_ahead(path) : NULL;
+    return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
 static bool find_facts(const struct session *session, struct room *room, struct policy_facts *facts,

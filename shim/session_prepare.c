@@ -310,7 +310,7 @@ bool session_prepare(struct session *session, struct err *err)
     if (!session_name_image(session, err))
         return false;
     path = store_path(options->store, err);
-    if (!path || !store_open(path, &session->store, err) || !session_allow(session, err) ||
+    if (!path || !session_allow(session, err) || !store_open(path, &session->store, err) ||
         !prepare_image(session, err))
         return false;
     if (!session->has_image)

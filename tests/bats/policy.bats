@@ -235,6 +235,7 @@ allowed() { run -0 cell "$@" -- true; }
         # The one of the caller's home by the host's word, and none that is named.
         assert_denied policy.denied stores --network none
         assert_denied policy.denied stores --network none --store "$mine/store"
+        [ ! -e "$mine/store" ]
         STORE='' XDG_DATA_HOME=$mine assert_denied policy.denied stores --network none
         if [ "$CALLER" != root ]; then
             STORE='' XDG_DATA_HOME='' allowed --network none
