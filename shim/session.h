@@ -81,6 +81,7 @@ struct session {
     struct interpreter interpreter;
     struct mount_plan plan;
     struct buf env_origins; /* of spec.env: see environment.h */
+    struct strv env_places; /* of the files of --env-file */
     struct run_spec spec;
 
     /* cell */

@@ -90,19 +90,25 @@ static bool add_mounts(const struct session *session, struct room *room, struct 
 static bool find_sources(const struct session *session, struct room *room, struct err *err)
 {
     const struct run_options *options = &session->options;
+    const struct strv *env_files = &session->env_places, *secret_files = &session->secrets.places;
     size_t max = session->plan.count + options->mount_count + options->secret_files.count +
-                 options->env_files.count + 2;
+                 options->env_files.count + secret_files->count + env_files->count + 2;
 
     room->sources = calloc(max, sizeof(*room->sources));
     if (!room->sources)
         return no_memory(err);
     if (!add_mounts(session, room, err))
         return false;
-    for (size_t i = 0; i < options->env_files.count; i++) {
+    /* Those that were read are what gets into the cell, wherever their names lead by now. */
+    for (size_t i = 0; i < env_files->count; i++)
+        add_source(room, env_files->items[i], false);
+    for (size_t i = 0; i < secret_files->count; i++)
+        add_source(room, secret_files->items[i], false);
+    for (size_t i = 0; !env_files->count && i < options->env_files.count; i++) {
         if (!add_file(room, options->env_files.items[i], err))
             return false;
     }
-    for (size_t i = 0; i < options->secret_files.count; i++) {
+    for (size_t i = 0; !secret_files->count && i < options->secret_files.count; i++) {
         const char *file = strchr(options->secret_files.items[i], '=');
 
         if (file && !add_file(room, file + 1, err))

@@ -211,6 +211,34 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller mounts
 }
 
+@test "a secret file that is exchanged once it is read is judged as the one that was read" {
+    exchanged() {
+        local base
+        base=$(realpath ..)
+        echo hidden >"$base/forbidden"
+        echo open >"$WORK/open"
+        chmod 644 "$base/forbidden" "$WORK/open"
+        allow ".mounts = [{tree: \"$WORK\", access: \"write\"}]"
+        ln -s "$base/forbidden" "$base/link"
+        mkfifo "$base/pipe"
+        touch "$base/trace"
+        as strace -e trace=open,openat -o "$base/trace" "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
+            --secret-file "one=$base/link" --secret-file two=/dev/fd/7 "$IMAGE" -- true 7<"$base/pipe" &
+        exec 8>"$base/pipe"
+        # The first is read; the second is being waited for.
+        wait_for grep -q "$base/link" "$base/trace"
+        ln -sfn "$WORK/open" "$base/link"
+        echo second >&8
+        exec 8>&-
+        local status=0
+        wait $! || status=$?
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" mount.denied
+        assert_match "$(result_field .error.message)" "*'$base/forbidden'*"
+    }
+    CALLERS=root each_caller exchanged
+}
+
 @test "engines and their daemons are the policy's to choose, whatever the environment says" {
     engines() {
         allow .
