@@ -141,6 +141,7 @@ struct policy_facts {
     const char *seccomp; /* resolved file of --seccomp, or NULL */
     struct limits limits;
     uint64_t timeout_ms; /* 0: none */
+    uint64_t keep_ms;    /* that the cell may stay behind its step */
     const struct policy_source *sources;
     size_t source_count;
     bool knows_user;

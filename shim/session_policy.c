@@ -184,6 +184,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .seccomp = room->seccomp ? room->seccomp : options->seccomp,
         .limits = options->limits,
         .timeout_ms = options->timeout_ms,
+        .keep_ms = options->keep == KEEP_NEVER ? 0 : options->keep_for_ms,
         .knows_user = session->knows_user,
         .uid = session->user.uid,
         .gid = session->user.gid,

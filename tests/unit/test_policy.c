@@ -177,7 +177,7 @@ struct fact {
     enum policy_engine engine;
     const char *host, *seccomp;
     enum network_mode network;
-    uint64_t capabilities, memory, timeout_ms;
+    uint64_t capabilities, memory, timeout_ms, keep_ms;
     const char *source;
     bool writable, clears;
     uid_t uid;
@@ -296,6 +296,18 @@ static const struct {
      ERR_POLICY_DENIED,
      "limits.memory"},
     {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.timeout_ms = 1, .keep_ms = 3600000},
+     ERR_POLICY_DENIED,
+     "limits.timeout"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.keep_ms = 1},
+     ERR_POLICY_DENIED,
+     "limits.timeout"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.timeout_ms = 1800000, .keep_ms = 1800000},
+     ERR_NONE,
+     "no 'images'"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
      {.timeout_ms = 3600001},
      ERR_POLICY_DENIED,
      "limits.timeout"},
@@ -359,6 +371,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
         .seccomp = fact->seccomp,
         .limits = {.memory = fact->memory},
         .timeout_ms = fact->timeout_ms,
+        .keep_ms = fact->keep_ms,
         .sources = &source,
         .source_count = fact->source != NULL,
         .knows_user = true,
