@@ -2,16 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/num.h"
 #include "base/path.h"
 #include "shim/audit.h"
 #include "shim/session.h"
 
-#define HOST_PASSWD    "/etc/passwd"
-#define LOGIN_MAX      32   /* bytes of /proc/self/loginuid */
-#define AUDIT_TEXT_MAX 1024 /* bytes of one text in a line of the audit log */
+#define HOST_PASSWD "/etc/passwd"
 
 /* What the facts borrow. */
 struct room {
@@ -301,19 +297,6 @@ static json_t *short_text(const struct session *session, const char *text)
     return masked ? json_bytes(masked, len < AUDIT_TEXT_MAX ? len : AUDIT_TEXT_MAX) : json_null();
 }
 
-/* Who logged in, whatever became of that user since; null where the kernel does not know. */
-static json_t *login_uid(void)
-{
-    autobuf text = BUF_INIT(LOGIN_MAX);
-    struct err ignored;
-    uint64_t uid;
-
-    if (!file_read(AT_FDCWD, "/proc/self/loginuid", &text, ERR_ENGINE_FAILED, &ignored) ||
-        !num_parse(text.data, UINT32_MAX - 1, &uid))
-        return json_null();
-    return json_integer((json_int_t)uid);
-}
-
 static json_t *sources_json(const struct session *session, const struct room *room)
 {
     json_t *list = json_array();
@@ -334,34 +317,28 @@ static json_t *audit_json(const struct session *session, const struct err *refus
                        : options->command.count ? options->command.items[0]
                                                 : "";
     CLEANUP(room_release) struct room room = {0};
-    char now[CLOCK_TEXT_MAX];
-    struct timespec time;
     struct err ignored;
 
-    clock_gettime(CLOCK_REALTIME, &time);
-    clock_text(&time, now);
     if (session->specs && !find_sources(session, &room, &ignored))
         return NULL;
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i, s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, "
-        "s:o, "
-        "s:s, s:o, s:o, s:o, s:o}",
-        "schema", AUDIT_SCHEMA, "time", now, "step", session->id, "decision",
-        refused ? "refused" : "allowed", "uid", (json_int_t)getuid(), "gid", (json_int_t)getgid(),
-        "login_uid", login_uid(), "pid", (int)getpid(), "engine", session_engine(session)->name,
-        "image", "reference", short_text(session, session->reference.name), "digest",
-        session->name.digest, "manifest_digest", session->name.manifest_digest, "platform",
-        session->platform_text, "lock", short_text(session, session->lock_entry), "policy",
-        policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
-        session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid, "gid",
-                                        (json_int_t)session->user.gid)
-                            : json_null(),
-        "network", networks[options->network], "workdir",
-        short_text(session, session->workdir ? session->workdir : ""), "sources",
-        sources_json(session, &room), "command", short_text(session, what), "error",
-        refused ? json_pack("{s:s, s:o}", "code", err_code_text(refused->code), "message",
-                            short_text(session, refused->message))
-                : json_null());
+    return audit_entry(
+        session->id, refused ? "refused" : "allowed",
+        json_pack(
+            "{s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, s:o, s:s, s:o, s:o, s:o, s:o}",
+            "engine", session_engine(session)->name, "image", "reference",
+            short_text(session, session->reference.name), "digest", session->name.digest,
+            "manifest_digest", session->name.manifest_digest, "platform", session->platform_text,
+            "lock", short_text(session, session->lock_entry), "policy",
+            policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
+            session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid,
+                                            "gid", (json_int_t)session->user.gid)
+                                : json_null(),
+            "network", networks[options->network], "workdir",
+            short_text(session, session->workdir ? session->workdir : ""), "sources",
+            sources_json(session, &room), "command", short_text(session, what), "error",
+            refused ? json_pack("{s:s, s:o}", "code", err_code_text(refused->code), "message",
+                                short_text(session, refused->message))
+                    : json_null()));
 }
 
 bool session_audit(struct session *session, const struct err *refused, struct err *err)

@@ -440,13 +440,25 @@ allowed() { run -0 cell "$@" -- true; }
             .[1].error.code == "policy.denied" and .[1].policy.rule == "networks" and
             .[0].network == "none" and any(.[0].sources[]; .access == "write")' "$log"
         run ! grep -q geheim "$log"
+        # A command in a cell that is there is told of, too.
+        run -0 cell --keep always --keep-for 1m -- true
+        run -0 stepcell exec "$(result_field .id)" -- echo geheim
+        jq -se --arg id "$(result_field .id)" '.[-1] | .step == $id and .exec and .command == "echo" and .uid and
+            .decision == "allowed"' "$log"
+        mv "$log" "$log.whole"
+        mkfifo "$log"
+        run -125 --separate-stderr stepcell exec "$(result_field .id)" -- touch "$WORK/started"
+        assert_match "$stderr" "*audit log*"
+        [ ! -e started ]
+        mv "$log.whole" "$log"
+        run -0 stepcell cancel "$(result_field .id)"
         # Several at once: no line is torn.
         for i in 1 2 3 4 5; do
             stepcell run --quiet --workdir "$WORK" "$IMAGE" -- true &
             pids+=("$!")
         done
         wait "${pids[@]}"
-        assert_equal lines "$(jq -c . "$log" | wc -l)" 8
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 10
         rm "$log"
         mkfifo "$log"
         assert_unaudited
