@@ -73,6 +73,11 @@ static bool judge(struct session *session, bool *is_signed, struct err *err)
         !session_name_image(session, err) || !look_into_store(session, &found, err) ||
         !session_allow(session, err))
         return false;
+    /* What could not be found was not judged. */
+    if (session->violations.count) {
+        *err = session->violations.items[0];
+        return false;
+    }
     *is_signed = found && session_is_signed(session);
     return true;
 }

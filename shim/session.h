@@ -46,6 +46,7 @@ struct session {
     struct policy policy;
     struct policy_verdict verdict;
     json_t *signatures; /* that were verified: "digest", "key" and "format" of each; or NULL */
+    struct err denial;   /* the policy's first refusal, or ERR_NONE */
     bool audited;
     struct reference reference;
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */

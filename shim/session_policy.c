@@ -200,8 +200,12 @@ static bool check(struct session *session, struct err *err)
     struct policy_facts facts;
 
     policy_verdict_release(&session->verdict);
-    return find_facts(session, &room, &facts, err) &&
-           policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err);
+    if (find_facts(session, &room, &facts, err) &&
+        policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err))
+        return true;
+    if (session->denial.code == ERR_NONE)
+        session->denial = *err;
+    return false;
 }
 
 /* A daemon that the caller's environment names is none that the policy knows. */
@@ -313,7 +317,8 @@ static json_t *audit_json(const struct session *session, const struct err *refus
     static const char *const networks[] = {
         [NETWORK_HOST] = "host", [NETWORK_NONE] = "none", [NETWORK_PRIVATE] = "private"};
     const struct run_options *options = &session->options;
-    const char *what = options->script          ? options->script
+    const char *what = options->opens_shell     ? "shell"
+                       : options->script        ? options->script
                        : options->command.count ? options->command.items[0]
                                                 : "";
     CLEANUP(room_release) struct room room = {0};
@@ -350,6 +355,9 @@ bool session_audit(struct session *session, const struct err *refused, struct er
     session->audited = true;
     if (!session->signatures)
         session->signatures = json_array();
+    /* Whatever else is wrong with a step does not hide that it was forbidden. */
+    if (refused && session->denial.code != ERR_NONE)
+        refused = &session->denial;
     entry = audit_json(session, refused);
     return audit_append(session->policy.audit, entry, err);
 }

@@ -148,6 +148,9 @@ allowed() { run -0 cell "$@" -- true; }
         assert_denied policy.denied limits.timeout --pids-limit 20
         assert_denied policy.denied limits.timeout --pids-limit 20 --timeout 2h
         allow '.users = ["1000-1999"] | .groups = ["1000"]'
+        # What is forbidden is not tried.
+        as strace -f -e trace=unshare,clone,clone3 -o ../trace "$STEPCELL" run --workdir "$WORK" "$IMAGE" -- true || true
+        run ! grep -E 'CLONE_NEW(NS|PID)' ../trace
         assert_denied policy.denied users
         assert_denied policy.denied users --user 0:1000
         assert_denied policy.denied groups --user 1234:7
@@ -410,6 +413,9 @@ allowed() { run -0 cell "$@" -- true; }
             and .error.code == "policy.denied"' <<<"$output"
         run -0 stepcell policy test --json --network none "$IMAGE" true
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        # What is not there was not judged.
+        run -125 --separate-stderr stepcell policy test --network none --workdir /missing "$IMAGE" true
+        assert_match "$stderr" "*/missing*"
         no_policy
         run -0 stepcell policy test "$IMAGE" true
         assert_equal said "$output" "allowed: there is no policy"
@@ -440,6 +446,12 @@ allowed() { run -0 cell "$@" -- true; }
             .[1].error.code == "policy.denied" and .[1].policy.rule == "networks" and
             .[0].network == "none" and any(.[0].sources[]; .access == "write")' "$log"
         run ! grep -q geheim "$log"
+        # A refusal by the policy is what the line tells, whatever else is wrong.
+        run -125 cell --network private --workdir /missing -- true
+        assert_equal error "$(tail -n 1 "$log" | jq -r .error.code)" policy.denied
+        as timeout 60 python3 "$TESTS/lib/terminal.py" 'expect=[#$] ' 'send=exit\n' -- \
+            "$STEPCELL" shell --workdir "$WORK" "$IMAGE" -- no such command
+        assert_equal command "$(tail -n 1 "$log" | jq -r .command)" shell
         # A command in a cell that is there is told of, too.
         run -0 cell --keep always --keep-for 1m -- true
         run -0 stepcell exec "$(result_field .id)" -- echo geheim
@@ -458,7 +470,7 @@ allowed() { run -0 cell "$@" -- true; }
             pids+=("$!")
         done
         wait "${pids[@]}"
-        assert_equal lines "$(jq -c . "$log" | wc -l)" 10
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 12
         rm "$log"
         mkfifo "$log"
         assert_unaudited
