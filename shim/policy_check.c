@@ -158,9 +158,12 @@ char *policy_image_name(const struct reference *reference)
         [TRANSPORT_OCI_ARCHIVE] = "oci-archive",
         [TRANSPORT_DOCKER_ARCHIVE] = "docker-archive",
     };
+    autofree char *host = NULL;
 
-    if (reference->transport == TRANSPORT_REGISTRY)
-        return text_printf("%s/%s", reference->host, reference->path);
+    if (reference->transport == TRANSPORT_REGISTRY) {
+        host = reference_host(reference->host);
+        return host ? text_printf("%s/%s", host, reference->path) : NULL;
+    }
     return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 

@@ -168,11 +168,12 @@ static bool choose(json_t *scopes, const char *transport, const char *scope, str
 }
 
 /* HOST/PATH:TAG or @DIGEST, HOST/PATH, each parent of it, HOST, *.DOMAIN of it. */
-static bool choose_name(json_t *scopes, const struct reference *reference, struct choice *choice)
+static bool choose_name(json_t *scopes, const char *host, const struct reference *reference,
+                        struct choice *choice)
 {
-    autofree char *name = text_printf("%s/%s", reference->host, reference->path);
+    autofree char *name = text_printf("%s/%s", host, reference->path);
     autofree char *full =
-        text_printf("%s/%s%s%s", reference->host, reference->path, reference->digest ? "@" : ":",
+        text_printf("%s/%s%s%s", host, reference->path, reference->digest ? "@" : ":",
                     reference->digest ? reference->digest : reference->tag);
     char *slash;
 
@@ -187,7 +188,7 @@ static bool choose_name(json_t *scopes, const struct reference *reference, struc
         if (slash)
             *slash = '\0';
     } while (slash);
-    for (const char *dot = strchr(reference->host, '.'); dot; dot = strchr(dot + 1, '.')) {
+    for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.')) {
         autofree char *domain = text_printf("*%s", dot);
 
         if (!domain || choose(scopes, "docker", domain, choice))
@@ -227,10 +228,13 @@ static void find_requirements(const struct policy *policy, const struct policy_f
     json_t *scopes =
         json_object_get(json_object_get(policy->containers, "transports"), names[transport]);
     const char *path = strchr(facts->image, ':');
+    autofree char *host = strndup(facts->image, strcspn(facts->image, "/"));
     bool found;
 
+    /* Another spelling of a host is no way around its scope. */
     found = transport == TRANSPORT_REGISTRY
-                ? choose_name(scopes, facts->reference, choice)
+                ? (host && choose_name(scopes, host, facts->reference, choice)) ||
+                      choose_name(scopes, facts->reference->host, facts->reference, choice)
                 : choose_path(scopes, names[transport], path ? path + 1 : "", choice);
     if (found || choose(scopes, names[transport], "", choice))
         return;

@@ -184,7 +184,7 @@ static const struct {
     {"2026-09-04T05:00:00Z", "tomorrow", "line 14:", "'until'"},
     {"docker.io/octopuslabs", "octopuslabs", "line 17:", "'image'"},
     {"docker.io/octopuslabs", "docker.io/elsewhere", "line 3:", "'flyway'"},
-    {"docker.io/octopuslabs", "DOCKER.IO/octopuslabs", "line 3:", "'flyway'"},
+    {"docker.io/octopuslabs", "DOCKER.IO/octopuslabs", "line 17:", "'image'"},
     {"image.index", "image.thing", "line 20:", "'media_type'"},
     {"image.index", "image.manifest", "line 3:", "'flyway'"},
     {"linux/amd64", "Linux/amd64", "line 22:", "'Linux/amd64'"},

@@ -66,7 +66,10 @@ static void image_patterns(void **state)
         {"octopus/*", "docker.io/octopus/*"},
         {"docker.io/library/*", "docker.io/library/*"},
         {"index.docker.io/library/debian", "docker.io/library/debian"},
+        {"Registry-1.Docker.io:443/library/debian", "docker.io/library/debian"},
         {"registry.example/**", "registry.example/**"},
+        {"Registry.Example:443/**", "registry.example/**"},
+        {"Reg/x", "reg/x"},
         {"*.example/x", "*.example/x"},
         {"localhost/x", "localhost/x"},
         {"127.0.0.1:5000/x", "127.0.0.1:5000/x"},
@@ -184,6 +187,10 @@ struct fact {
     gid_t gid;
 };
 
+#define DENY_EXAMPLE                                                                               \
+    "\"images\": [{\"match\": \"registry.example/**\", \"action\": \"deny\"}, "                    \
+    "{\"match\": \"**\", \"action\": \"allow\"}]"
+
 static const struct {
     const char *policy;
     struct fact fact;
@@ -240,6 +247,10 @@ static const struct {
      {.image = "oci:/nowhere/layout:tag"},
      ERR_NONE,
      "images[0]"},
+    {DENY_EXAMPLE, {.image = "registry.example:5000/x"}, ERR_NONE, "images[1]"},
+    {DENY_EXAMPLE, {.image = "registry.example/x"}, ERR_IMAGE_DENIED, "images[0]"},
+    {DENY_EXAMPLE, {.image = "Registry.EXAMPLE/x"}, ERR_IMAGE_DENIED, "images[0]"},
+    {DENY_EXAMPLE, {.image = "registry.example:443/x"}, ERR_IMAGE_DENIED, "images[0]"},
     {"\"images\": [{\"match\": \"**\", \"tags\": [\"12*\"], \"action\": \"allow\"}]",
      {0},
      ERR_NONE,
@@ -446,6 +457,9 @@ static void no_policy_says_nothing(void **state)
     "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"" scope               \
     "\": [{\"type\": \"" type "\"}]}}}"
 #define ACCEPT "insecureAcceptAnything"
+#define REJECTED(scope)                                                                            \
+    "{\"default\": [{\"type\": \"" ACCEPT "\"}], \"transports\": {\"docker\": {\"" scope           \
+    "\": [{\"type\": \"reject\"}], \"*.example\": [{\"type\": \"" ACCEPT "\"}]}}}"
 
 static void what_the_other_file_says(void **state)
 {
@@ -471,6 +485,10 @@ static void what_the_other_file_says(void **state)
         {SCOPE("*.example", ACCEPT), "a.b.example/x", ERR_NONE, 0, 0, NULL},
         {SCOPE("*.example", ACCEPT), "example/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("", ACCEPT), "a.b.example/x", ERR_NONE, 0, 0, NULL},
+        {REJECTED("a.example"), "A.example/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("a.example"), "a.example:443/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("a.example:5000"), "a.example:5000/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("b.test:443"), "b.test:443/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("", ACCEPT), "oci:/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("docker.io", "signedBy"), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(""), "debian:12", ERR_NONE, 1, IDENTITY_EXACT, "docker.io/library/debian:12"},
