@@ -449,6 +449,9 @@ static void no_policy_says_nothing(void **state)
     assert_null(verdict.file);
 }
 
+#define KEYS(keys)                                                                                 \
+    "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"docker.io\": "        \
+    "[{\"type\": \"sigstoreSigned\", " keys "}]}}}"
 #define SIGNED(rest)                                                                               \
     "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"docker.io\": "        \
     "[{\"type\": \"sigstoreSigned\", \"keyPath\": \"/key\"" rest "}]}}}"
@@ -507,9 +510,10 @@ static void what_the_other_file_says(void **state)
          ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(", \"fulcio\": {}"), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(", \"rekorPublicKeyPath\": \"/x\""), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
-        {SIGNED(", \"keyData\": \"eA==\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
-        {SIGNED(", \"keyPaths\": [1]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
-        {SIGNED(", \"keyPaths\": [\"/missing\"]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
+        {KEYS("\"keyPaths\": [\"/key\", \"/key\"]"), "debian:12", ERR_NONE, 1, IDENTITY_EXACT,
+         "docker.io/library/debian:12"},
+        {KEYS("\"keyData\": \"eA==\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
+        {KEYS("\"keyPaths\": [\"/missing\"]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
     };
 
     (void)state;
@@ -532,6 +536,28 @@ static void what_the_other_file_says(void **state)
     }
 }
 
+static void keys_are_named_in_one_way(void **state)
+{
+    static const char *const bad[] = {
+        KEYS("\"keyPath\": \"/key\", \"keyPaths\": [\"/key\"]"),
+        KEYS("\"keyPath\": \"/key\", \"keyData\": \"eA==\""),
+        KEYS("\"keyPaths\": \"/key\""),
+        KEYS("\"keyPaths\": []"),
+        KEYS("\"keyPaths\": [1]"),
+        KEYS("\"keyPath\": [\"/key\"]"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct err err = ERR_INIT;
+
+        if (policy_parse_containers(bad[i], strlen(bad[i]), "file", &err))
+            fail_msg("%s was accepted", bad[i]);
+        assert_int_equal(err.code, ERR_CONFIG_INVALID);
+        assert_non_null(strstr(err.message, "line 1"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +570,7 @@ int main(void)
         cmocka_unit_test(trees_behind_links),
         cmocka_unit_test(no_policy_says_nothing),
         cmocka_unit_test(what_the_other_file_says),
+        cmocka_unit_test(keys_are_named_in_one_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
