@@ -224,7 +224,7 @@ static const struct {
      {.engine = POLICY_DOCKER},
      ERR_POLICY_DENIED,
      "engines"},
-    {"\"engines\": {\"docker\": [\"**\"]}",
+    {"\"engines\": {\"docker\": [\"unix:///**\"]}",
      {.engine = POLICY_PODMAN, .host = "x"},
      ERR_POLICY_DENIED,
      "engines"},
