@@ -74,7 +74,8 @@ struct run_options {
     uint64_t keep_for_ms;
     enum verbosity verbosity;
     bool help;
-    bool explains; /* set before options_parse by who explains: --json is an option then */
+    bool explains;        /* set before options_parse by who explains: --json is an option then */
+    bool image_is_enough; /* set before by who can do without a command */
     bool json;
 };
 

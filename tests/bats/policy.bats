@@ -411,7 +411,7 @@ allowed() { run -0 cell "$@" -- true; }
         run -125 --separate-stderr stepcell policy test --json "$IMAGE" true
         jq -e '.schema == "stepcell.policy-test/1" and .verdict == "refused" and .policy.rule == "networks"
             and .error.code == "policy.denied"' <<<"$output"
-        run -0 stepcell policy test --json --network none "$IMAGE" true
+        run -0 stepcell policy test --network none --json "$IMAGE"
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
         # What is not there was not judged.
         run -125 --separate-stderr stepcell policy test --network none --workdir /missing "$IMAGE" true
