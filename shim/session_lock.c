@@ -35,7 +35,7 @@ static bool no_platform(const struct session *session, const char *name, json_t 
                          "this one");
 }
 
-/* What asks for a digest has it; the entry knows the manifest of the platform, without a registry. */
+/* What asks for a digest has it; the entry knows the manifest, without a question to a registry. */
 static bool take_digest(struct session *session, json_t *entry, const char *manifest,
                         struct err *err)
 {
