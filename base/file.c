@@ -36,16 +36,25 @@ bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code,
     return buf_append(buf, "", 0);
 }
 
-bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err)
+int file_open(int dirfd, const char *path, enum err_code code, struct err *err)
 {
     autofd fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(err, code, "cannot read '%s'", path);
-    if (!S_ISREG(st.st_mode))
-        return err_set(err, code, "'%s' is not a regular file", path);
-    return file_read_fd(fd, path, buf, code, err);
+        err_errno(err, code, "cannot read '%s'", path);
+    else if (!S_ISREG(st.st_mode))
+        err_set(err, code, "'%s' is not a regular file", path);
+    else
+        return TAKE_FD(fd);
+    return -1;
+}
+
+bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err)
+{
+    autofd fd = file_open(dirfd, path, code, err);
+
+    return fd >= 0 && file_read_fd(fd, path, buf, code, err);
 }
 
 bool file_write_all(int fd, const void *bytes, size_t len)

@@ -11,6 +11,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+/* Opens a regular file for reading; -1 with an error. A FIFO or device is refused unasked. */
+int file_open(int dirfd, const char *path, enum err_code code, struct err *err);
+
 /* Reads a regular file of at most buf->max bytes. A FIFO or device is refused without blocking. */
 bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err);
 

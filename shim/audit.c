@@ -7,6 +7,39 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/num.h"
+
+#define LOGIN_MAX 32 /* bytes of /proc/self/loginuid */
+
+/* Who logged in, whatever became of that user since; null where the kernel does not know. */
+static json_t *login_uid(void)
+{
+    autobuf text = BUF_INIT(LOGIN_MAX);
+    struct err ignored;
+    uint64_t uid;
+
+    if (!file_read(AT_FDCWD, "/proc/self/loginuid", &text, ERR_ENGINE_FAILED, &ignored) ||
+        !num_parse(text.data, UINT32_MAX - 1, &uid))
+        return json_null();
+    return json_integer((json_int_t)uid);
+}
+
+json_t *audit_entry(const char *step, const char *decision, json_t *members)
+{
+    autojson *rest = members;
+    autojson *entry = NULL;
+    char now[CLOCK_TEXT_MAX];
+    struct timespec time;
+
+    clock_gettime(CLOCK_REALTIME, &time);
+    clock_text(&time, now);
+    entry = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i}", "schema", AUDIT_SCHEMA, "time",
+                      now, "step", step, "decision", decision, "uid", (json_int_t)getuid(), "gid",
+                      (json_int_t)getgid(), "login_uid", login_uid(), "pid", (int)getpid());
+    return entry && rest && json_object_update(entry, rest) == 0 ? TAKE_PTR(entry) : NULL;
+}
 
 static bool cannot_write(const char *path, const char *why, struct err *err)
 {

@@ -12,8 +12,10 @@
 #include "runtime/exec_failure.h"
 #include "runtime/image/store.h"
 #include "runtime/native/handshake.h"
+#include "shim/audit.h"
 #include "shim/cells.h"
 #include "shim/commands.h"
+#include "shim/policy.h"
 #include "shim/print.h"
 #include "shim/relay/pump.h"
 #include "shim/state/step_dir.h"
@@ -105,6 +107,24 @@ static bool find(const struct visit *visit, struct found_cell *cell, struct err 
     err_set(err, ERR_OPTION_INVALID, "the engine '%s' lets no further command into a cell",
             engine ? engine : "?");
     return err_hint(err, "use --engine native, or the exec of that engine");
+}
+
+/* The policy has judged the cell, and a command gets nothing more; but it is told of. */
+static bool is_audited(const struct visit *visit, struct err *err)
+{
+    autopolicy policy = {0};
+    autojson *entry = NULL;
+    size_t len = strlen(visit->words[0]);
+
+    if (!policy_load(&policy, err))
+        return false;
+    if (!policy.audit)
+        return true;
+    entry = audit_entry(
+        visit->id, "allowed",
+        json_pack("{s:b, s:o}", "exec", true, "command",
+                  json_bytes(visit->words[0], len < AUDIT_TEXT_MAX ? len : AUDIT_TEXT_MAX)));
+    return audit_append(policy.audit, entry, err);
 }
 
 static bool add_text(struct buf *request, const char *text)
@@ -301,7 +321,7 @@ int cmd_exec(int argc, char **argv)
     if (!begin(argc, argv, &visit, &status))
         return status;
     /* What is open until the end is the process's. */
-    if (!check_terminal(&visit, &err) || !find(&visit, &cell, &err) ||
+    if (!check_terminal(&visit, &err) || !find(&visit, &cell, &err) || !is_audited(&visit, &err) ||
         !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
         return command_failed(&err);
     return status_of(&visit.record);

@@ -19,20 +19,18 @@ static int print_test_help(void)
 
     buf_append_text(
         &text,
-        "Usage: stepcell policy test [OPTIONS] IMAGE [--] COMMAND [ARG...]\n\n"
+        "Usage: stepcell policy test [OPTIONS] IMAGE [[--] COMMAND [ARG...]]\n\n"
         "Tells what the policy of this machine says of a step, and which rule decides. Nothing\n"
         "is fetched or started. What only the image knows, its user and its signatures, counts\n"
         "when the image is in the store. Exits with 0 when the step is allowed, and with 125\n"
         "when it is refused or cannot be judged.\n\n");
-    command_add_option_help(&text, NULL, "--json", NULL, "as JSON");
     for (size_t i = 0; i < count; i++) {
         autofree char *name = text_printf("--%s", table[i].name);
         char letter[] = {'-', table[i].letter, '\0'};
 
-        if (option_is(&table[i], "json"))
-            continue; /* explain's is another one */
         command_add_option_help(&text, table[i].letter ? letter : NULL, name ? name : "",
-                                table[i].value, table[i].help);
+                                table[i].value,
+                                option_is(&table[i], "json") ? "as JSON" : table[i].help);
     }
     print_out("%s", text.data ? text.data : "");
     return 0;
@@ -73,6 +71,11 @@ static bool judge(struct session *session, bool *is_signed, struct err *err)
         !session_name_image(session, err) || !look_into_store(session, &found, err) ||
         !session_allow(session, err))
         return false;
+    /* What could not be found was not judged. */
+    if (session->violations.count) {
+        *err = session->violations.items[0];
+        return false;
+    }
     *is_signed = found && session_is_signed(session);
     return true;
 }
@@ -140,11 +143,11 @@ static void print_verdict(const struct session *session, bool is_signed)
 static int test(int argc, char **argv)
 {
     struct session session = SESSION_INIT;
-    bool json, allowed, is_signed = false;
+    bool allowed, is_signed = false, json;
     struct err err = ERR_INIT;
     int status;
 
-    session.options.explains = true;
+    session.options.explains = session.options.image_is_enough = true;
     allowed =
         session_make_id(session.id, &err) && options_parse(argc, argv, &session.options, &err);
     json = session.options.json;

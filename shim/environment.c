@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/path.h"
 
 #define DEFAULT_PATH    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define OUTPUT_VARIABLE "STEPCELL_OUTPUT=" STEP_OUTPUT_PATH
@@ -28,6 +29,7 @@ static bool has_name(const char *entry, const char *name, size_t len)
 struct making {
     struct strv *env;
     struct buf *origins;
+    struct strv *places;
     enum env_origin origin; /* of what comes next */
     char **caller;
     bool *own_home;
@@ -146,11 +148,16 @@ static bool put_packages(struct making *making, const struct run_options *option
 static bool put_file(const struct making *making, const char *file, struct err *err)
 {
     autobuf text = BUF_INIT(ENV_FILE_MAX);
-    char *rest, *line;
+    autofd fd = file_open(AT_FDCWD, file, ERR_OPTION_INVALID, err);
+    char place[PATH_MAX], *rest, *line;
     int number = 0;
 
-    if (!file_read(AT_FDCWD, file, &text, ERR_OPTION_INVALID, err))
+    if (fd < 0 || !file_read_fd(fd, file, &text, ERR_OPTION_INVALID, err))
         return err_hint(err, "check --env-file: a file that the caller can read");
+    if (!path_of_open(fd, place))
+        return err_set(err, ERR_OPTION_INVALID, "nobody can tell where '%s' lies", file);
+    if (!strv_add(making->places, place))
+        return no_memory(err);
     if (strlen(text.data) != text.len)
         return err_set(err, ERR_OPTION_INVALID, "'%s' holds a NUL byte", file) ||
                err_hint(err, "--env-file takes a text with a NAME=VALUE on each line");
@@ -183,9 +190,11 @@ void environment_wipe(struct strv *env)
 
 bool environment_make(const struct run_options *options, const struct strv *image_env,
                       char **caller, const struct mount_source *sources, struct strv *env,
-                      struct buf *origins, bool *own_home, const char **image_home, struct err *err)
+                      struct buf *origins, struct strv *places, bool *own_home,
+                      const char **image_home, struct err *err)
 {
-    struct making making = {.env = env, .origins = origins, .caller = caller, .own_home = own_home};
+    struct making making = {
+        .env = env, .origins = origins, .places = places, .caller = caller, .own_home = own_home};
 
     *own_home = false;
     *image_home = NULL;

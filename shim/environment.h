@@ -24,14 +24,15 @@ enum env_origin {
 
 /*
  * `image_env` is the image's; `caller` is an environ. `sources` are the sources of options->mounts,
- * at the same index. `origins` gets a byte for each entry of `env`, its enum env_origin. *own_home
+ * at the same index. `origins` gets a byte for each entry of `env`, its enum env_origin; `places`
+ * the paths of the files of --env-file that were read, resolved. *own_home
  * tells that the caller set HOME. *image_home is the image's HOME, which is left out of `env`, or
  * NULL; it is borrowed from image_env.
  */
 bool environment_make(const struct run_options *options, const struct strv *image_env,
                       char **caller, const struct mount_source *sources, struct strv *env,
-                      struct buf *origins, bool *own_home, const char **image_home,
-                      struct err *err);
+                      struct buf *origins, struct strv *places, bool *own_home,
+                      const char **image_home, struct err *err);
 
 /* Releases an environment that may hold secrets, and leaves nothing of it in memory. */
 void environment_wipe(struct strv *env);

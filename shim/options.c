@@ -389,7 +389,8 @@ static bool check(const struct run_options *options, struct err *err)
         err_set(err, ERR_OPTION_INVALID, "no image was given");
         return err_hint(err, "stepcell run [OPTIONS] IMAGE [--] COMMAND [ARG...]");
     }
-    if (!options->script && options->command.count == 0 && !options->opens_shell) {
+    if (!options->script && options->command.count == 0 && !options->opens_shell &&
+        !options->image_is_enough) {
         err_set(err, ERR_OPTION_INVALID, "no command was given");
         return err_hint(err, "name it behind the image, or give a script with --script");
     }

@@ -76,6 +76,7 @@ struct run_options {
     bool help;
     /* Set before options_parse by who starts nothing: --json is an option then. */
     bool explains;
+    bool image_is_enough; /* set before by who can do without a command */
     bool json;
 };
 

@@ -141,6 +141,7 @@ struct policy_facts {
     const char *seccomp; /* resolved file of --seccomp, or NULL */
     struct limits limits;
     uint64_t timeout_ms; /* 0: none */
+    uint64_t keep_ms;    /* that the cell may stay behind its step */
     const struct policy_source *sources;
     size_t source_count;
     bool knows_user;
@@ -150,7 +151,10 @@ struct policy_facts {
     size_t group_count;
 };
 
-/* "docker.io/library/debian", or "oci:/resolved/path" for a local one: owned by the caller. */
+/*
+ * "docker.io/library/debian", or "oci:/path" for a local one, which reference_resolve has seen:
+ * what is judged is what is opened. Owned by the caller.
+ */
 char *policy_image_name(const struct reference *reference);
 
 /* What was decided, by which rule; borrowed from the policy. It points into itself: it is not
@@ -181,7 +185,7 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
 
 /*
  * The same of an image alone, for who fetches it without running it. What is fetched under another
- * name is judged by both.
+ * name is judged by both. The reference is resolved.
  */
 bool policy_check_image(const struct policy *policy, const struct reference *reference,
                         struct policy_verdict *verdict, struct err *err);

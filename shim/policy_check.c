@@ -158,12 +158,13 @@ char *policy_image_name(const struct reference *reference)
         [TRANSPORT_OCI_ARCHIVE] = "oci-archive",
         [TRANSPORT_DOCKER_ARCHIVE] = "docker-archive",
     };
-    autofree char *path = NULL;
+    autofree char *host = NULL;
 
-    if (reference->transport == TRANSPORT_REGISTRY)
-        return text_printf("%s/%s", reference->host, reference->path);
-    path = realpath(reference->path, NULL);
-    return text_printf("%s:%s", transports[reference->transport], path ? path : reference->path);
+    if (reference->transport == TRANSPORT_REGISTRY) {
+        host = reference_host(reference->host);
+        return host ? text_printf("%s/%s", host, reference->path) : NULL;
+    }
+    return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 
 /* "**" stands for what registries have: a local file is meant only by who writes so. */
@@ -316,14 +317,17 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
                                         [POLICY_CPUS] = "cpus",
                                         [POLICY_PIDS] = "pids",
                                         [POLICY_TIMEOUT] = "timeout"};
-    static const char *const options[] = {[POLICY_MEMORY] = "--memory",
-                                          [POLICY_CPUS] = "--cpus",
-                                          [POLICY_PIDS] = "--pids-limit",
-                                          [POLICY_TIMEOUT] = "--timeout"};
+    const char *const options[] = {[POLICY_MEMORY] = "--memory",
+                                   [POLICY_CPUS] = "--cpus",
+                                   [POLICY_PIDS] = "--pids-limit",
+                                   [POLICY_TIMEOUT] =
+                                       facts->keep_ms ? "--timeout with --keep-for" : "--timeout"};
     const uint64_t given[] = {[POLICY_MEMORY] = facts->limits.memory,
                               [POLICY_CPUS] = facts->limits.cpu,
                               [POLICY_PIDS] = facts->limits.pids,
-                              [POLICY_TIMEOUT] = facts->timeout_ms};
+                              /* A kept cell still takes commands. */
+                              [POLICY_TIMEOUT] =
+                                  facts->timeout_ms ? facts->timeout_ms + facts->keep_ms : 0};
 
     for (size_t i = 0; i < POLICY_LIMITS; i++) {
         const struct policy_limit *limit = &policy->limits[i];

@@ -46,6 +46,42 @@ static bool has_key(const struct kind *kind, const char *key)
     return false;
 }
 
+static bool is_text_list(const json_t *value)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (value, i, item) {
+        if (!json_is_string(item))
+            return false;
+    }
+    return json_array_size(value) > 0;
+}
+
+/* What names keys, in one way at the most, as the file's other readers have it. */
+static bool check_keys(struct policy_place *place, json_t *object, struct err *err)
+{
+    static const char *const names[] = {"keyPath", "keyData", "keyPaths", "keyDatas"};
+    size_t count = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const json_t *value = json_object_get(object, names[i]);
+        bool many = i >= 2;
+        size_t mark;
+
+        if (!value)
+            continue;
+        mark = policy_enter(place, names[i]);
+        if (!(many ? is_text_list(value) : json_is_string(value)))
+            return policy_invalid(
+                place, many ? "must be a list of texts, and not empty" : "must be a text", err);
+        if (++count > 1)
+            return policy_invalid(place, "is a second way to name keys", err);
+        policy_leave(place, mark);
+    }
+    return true;
+}
+
 /* An object of one of the kinds, by its "type", with no other keys. */
 static bool check_kind(struct policy_place *place, json_t *object, const struct kind *list,
                        size_t count, struct err *err)
@@ -68,7 +104,7 @@ static bool check_kind(struct policy_place *place, json_t *object, const struct 
             return false;
         policy_leave(place, mark);
     }
-    return true;
+    return check_keys(place, object, err);
 }
 
 static bool check_requirements(struct policy_place *place, json_t *list, struct err *err)
@@ -168,11 +204,12 @@ static bool choose(json_t *scopes, const char *transport, const char *scope, str
 }
 
 /* HOST/PATH:TAG or @DIGEST, HOST/PATH, each parent of it, HOST, *.DOMAIN of it. */
-static bool choose_name(json_t *scopes, const struct reference *reference, struct choice *choice)
+static bool choose_name(json_t *scopes, const char *host, const struct reference *reference,
+                        struct choice *choice)
 {
-    autofree char *name = text_printf("%s/%s", reference->host, reference->path);
+    autofree char *name = text_printf("%s/%s", host, reference->path);
     autofree char *full =
-        text_printf("%s/%s%s%s", reference->host, reference->path, reference->digest ? "@" : ":",
+        text_printf("%s/%s%s%s", host, reference->path, reference->digest ? "@" : ":",
                     reference->digest ? reference->digest : reference->tag);
     char *slash;
 
@@ -187,7 +224,7 @@ static bool choose_name(json_t *scopes, const struct reference *reference, struc
         if (slash)
             *slash = '\0';
     } while (slash);
-    for (const char *dot = strchr(reference->host, '.'); dot; dot = strchr(dot + 1, '.')) {
+    for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.')) {
         autofree char *domain = text_printf("*%s", dot);
 
         if (!domain || choose(scopes, "docker", domain, choice))
@@ -227,10 +264,13 @@ static void find_requirements(const struct policy *policy, const struct policy_f
     json_t *scopes =
         json_object_get(json_object_get(policy->containers, "transports"), names[transport]);
     const char *path = strchr(facts->image, ':');
+    autofree char *host = strndup(facts->image, strcspn(facts->image, "/"));
     bool found;
 
+    /* Another spelling of a host is no way around its scope. */
     found = transport == TRANSPORT_REGISTRY
-                ? choose_name(scopes, facts->reference, choice)
+                ? (host && choose_name(scopes, host, facts->reference, choice)) ||
+                      choose_name(scopes, facts->reference->host, facts->reference, choice)
                 : choose_path(scopes, names[transport], path ? path + 1 : "", choice);
     if (found || choose(scopes, names[transport], "", choice))
         return;
@@ -293,13 +333,8 @@ static bool add_keys(json_t *requirement, policy_read_key *read_key,
             const char *text =
                 k < json_array_size(list) ? json_string_value(json_array_get(list, k)) : one;
 
-            if (!text && k == json_array_size(list))
-                continue;
-            if (!text)
-                return err_set(err, ERR_CONFIG_INVALID, "'%s' in '%s' is no list of texts",
-                               forms[i].many, POLICY_CONTAINERS_FILE);
-            if (!(forms[i].data ? add_key_data(demand, text, err)
-                                : add_key(demand, text, read_key(text, err), err)))
+            if (text && !(forms[i].data ? add_key_data(demand, text, err)
+                                        : add_key(demand, text, read_key(text, err), err)))
                 return false;
         }
     }

@@ -1,4 +1,5 @@
 /* Patterns, and where in a text something stands (pure). */
+#include <ctype.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -49,11 +50,22 @@ static bool is_local(const char *pattern)
     return false;
 }
 
+/* What makes the first part of a name a host, in a pattern. */
+static bool names_host(const char *first)
+{
+    if (strpbrk(first, ".:*?") || strcmp(first, "localhost") == 0)
+        return true;
+    while (*first && !isupper((unsigned char)*first))
+        first++;
+    return *first;
+}
+
 char *policy_image_pattern(const char *pattern)
 {
     size_t host = strcspn(pattern, "/");
     const char *colon = strrchr(pattern, ':');
     bool has_path = pattern[host];
+    autofree char *name = NULL;
 
     if (is_local(pattern) || strcmp(pattern, "**") == 0)
         return strdup(pattern);
@@ -61,12 +73,12 @@ char *policy_image_pattern(const char *pattern)
     if (!*pattern || strchr(pattern, '@') || (colon && (!has_path || colon > pattern + host)) ||
         strstr(pattern, "//") || *pattern == '/' || pattern[strlen(pattern) - 1] == '/')
         return NULL;
-    if (has_path && strncmp(pattern, "index.docker.io/", host + 1) == 0)
-        return text_printf("docker.io%s", pattern + host);
-    if (has_path &&
-        (memchr(pattern, '.', host) || memchr(pattern, ':', host) || memchr(pattern, '*', host) ||
-         memchr(pattern, '?', host) || (host == 9 && strncmp(pattern, "localhost", host) == 0)))
-        return strdup(pattern);
+    name = has_path ? strndup(pattern, host) : NULL;
+    if (name && names_host(name)) {
+        autofree char *compared = reference_host(name);
+
+        return compared ? text_printf("%s%s", compared, pattern + host) : NULL;
+    }
     /* A name in the manner of Docker Hub; "*" could be meant for a host as well. */
     if (!has_path && strpbrk(pattern, "*?"))
         return NULL;

@@ -9,6 +9,7 @@
 #include "shim/policy.h"
 
 #define PATTERN_MAX 1024 /* bytes */
+#define UNIX        "unix:///"
 
 struct parse {
     struct policy_place place;
@@ -329,13 +330,23 @@ static bool take_native(struct parse *parse, json_t *value, void *into, struct e
     return take_flag(parse, value, &policy->engines[POLICY_NATIVE], err);
 }
 
+/* What listens elsewhere is known by certificates, and those are the caller's to choose. */
+static bool take_socket(struct parse *parse, json_t *item, void *into, struct err *err)
+{
+    const char *text = json_string_value(item);
+
+    if (!text || strncmp(text, UNIX, strlen(UNIX)) != 0)
+        return invalid(parse, "must be a socket such as 'unix:///run/docker.sock'", err);
+    return take_pattern(parse, item, into, err);
+}
+
 static bool take_daemon(struct parse *parse, json_t *value, enum policy_engine engine,
                         struct err *err)
 {
     struct policy *policy = parse->policy;
 
     policy->engines[engine] = true;
-    return take_items(parse, value, take_pattern, &policy->hosts[engine], err) &&
+    return take_items(parse, value, take_socket, &policy->hosts[engine], err) &&
            (policy->hosts[engine].count ||
             invalid(parse, "must name a host such as 'unix:///run/docker.sock'", err));
 }

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/path.h"
 
 struct secret_block {
     char *bytes;
@@ -174,9 +175,21 @@ static int open_source(const char *path, bool *is_pipe, struct err *err)
     return TAKE_FD(fd);
 }
 
-/* Reads a file of at most `max` bytes into a block of its own. */
+static bool note_place(struct strv *places, int fd, const char *path, struct err *err)
+{
+    char place[PATH_MAX];
+
+    if (!path_of_open(fd, place))
+        return err_set(err, ERR_OPTION_INVALID, "nobody can tell where '%s' lies", path);
+    return strv_add(places, place) || no_memory(err);
+}
+
+/*
+ * Reads a file of at most `max` bytes into a block of its own. `places`, unless NULL, gets the path
+ * of the file that was read.
+ */
 static bool read_file(struct secrets *secrets, struct loop *loop, const char *path, size_t max,
-                      struct secret_value *out, struct err *err)
+                      struct strv *places, struct secret_value *out, struct err *err)
 {
     struct reading reading = {.path = path, .max = max, .loop = loop};
     bool is_pipe, ok = true;
@@ -184,6 +197,8 @@ static bool read_file(struct secrets *secrets, struct loop *loop, const char *pa
     struct loop_io io = {fd, read_some, &reading};
 
     if (fd < 0)
+        return false;
+    if (places && !is_pipe && !note_place(places, fd, path, err))
         return false;
     reading.fd = fd;
     reading.bytes = make_block(secrets, max);
@@ -216,7 +231,7 @@ static bool add_file(struct secrets *secrets, struct loop *loop, const char *giv
     if (!files)
         return no_memory(err);
     secrets->files = files;
-    if (!read_file(secrets, loop, path, SECRET_FILE_MAX, &content, err))
+    if (!read_file(secrets, loop, path, SECRET_FILE_MAX, &secrets->places, &content, err))
         return false;
     name = strndup(given, (size_t)(path - 1 - given));
     if (!name)
@@ -229,7 +244,7 @@ static bool add_lines(struct secrets *secrets, struct loop *loop, const char *pa
 {
     struct secret_value content;
 
-    if (!read_file(secrets, loop, path, MASK_FILE_MAX, &content, err))
+    if (!read_file(secrets, loop, path, MASK_FILE_MAX, NULL, &content, err))
         return false;
     while (content.len) {
         const char *end = memchr(content.bytes, '\n', content.len);
@@ -270,6 +285,7 @@ void secrets_release(struct secrets *secrets)
     }
     for (size_t i = 0; i < secrets->file_count; i++)
         free((char *)secrets->files[i].name);
+    strv_release(&secrets->places);
     free(secrets->blocks);
     free(secrets->values);
     free(secrets->files);

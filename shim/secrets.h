@@ -27,6 +27,7 @@ struct secrets {
     size_t value_count;
     struct secret_file *files; /* for the run spec */
     size_t file_count;
+    struct strv places; /* where the files of --secret-file lie, resolved; a pipe lies nowhere */
 };
 
 /*

@@ -49,6 +49,7 @@ struct session {
     struct policy policy;
     struct policy_verdict verdict;
     json_t *signatures; /* that were verified: "digest", "key" and "format" of each; or NULL */
+    struct err denial;  /* the policy's first refusal, or ERR_NONE */
     bool audited;
     struct reference reference;
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */
@@ -84,6 +85,7 @@ struct session {
     struct interpreter interpreter;
     struct mount_plan plan;
     struct buf env_origins; /* of spec.env: see environment.h */
+    struct strv env_places; /* of the files of --env-file */
     struct run_spec spec;
     enum command_state command;
 
@@ -227,6 +229,12 @@ bool session_look_up(struct session *session, bool *found, struct err *err);
 
 /* What the command line says of the image and its platform. For session_prepare. */
 bool session_name_image(struct session *session, struct err *err);
+
+/*
+ * For session_name_image: reads the policy. Where there is one, a local image is by its real path
+ * what the step asks for, so that what is judged is what is opened.
+ */
+bool session_read_policy(struct session *session, struct err *err);
 
 /*
  * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,

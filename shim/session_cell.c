@@ -506,6 +506,7 @@ void session_close(struct session *session)
     strv_release(&session->spec.argv);
     environment_wipe(&session->spec.env);
     buf_release(&session->env_origins);
+    strv_release(&session->env_places);
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);

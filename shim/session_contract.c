@@ -231,7 +231,9 @@ bool session_look_inside(struct session *session)
     const struct run_spec asked = *spec;
     struct err err;
 
-    if (session->options.engine != ENGINE_NATIVE || !session->layers.count || !session->plan.mounts)
+    /* What a policy forbids is not tried either. */
+    if (session->denial.code != ERR_NONE || session->options.engine != ENGINE_NATIVE ||
+        !session->layers.count || !session->plan.mounts)
         return false;
     try_limits(session);
     spec->limits = (struct limits){0};

@@ -35,6 +35,18 @@ static bool no_platform(const struct session *session, const char *name, json_t 
                          "this one");
 }
 
+/* What asks for a digest has it; the entry knows the manifest, without a question to a registry. */
+static bool take_digest(struct session *session, json_t *entry, const char *manifest,
+                        struct err *err)
+{
+    const char *digest = session->reference.digest;
+    bool is_index = strcmp(digest, json_text(entry, "digest")) == 0;
+
+    if (!is_index || manifest)
+        session->locked_manifest = strdup(is_index ? manifest : digest);
+    return (is_index && !manifest) || session->locked_manifest || no_memory(err);
+}
+
 /* From here on the step asks for the digest. A daemon may run another platform than this host. */
 static bool take_entry(struct session *session, const char *name, json_t *entry, struct err *err)
 {
@@ -48,9 +60,8 @@ static bool take_entry(struct session *session, const char *name, json_t *entry,
     if (!text || !session->lock_entry)
         return no_memory(err);
     session->result.lock = session->lock_entry;
-    /* What asks for a digest has it. */
     if (session->reference.digest)
-        return true;
+        return take_digest(session, entry, manifest, err);
     if (!manifest && (session->options.engine == ENGINE_NATIVE || session->options.platform))
         return no_platform(session, name, entry, err);
     if (!reference_parse(text, "/", &locked, err))

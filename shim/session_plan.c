@@ -229,7 +229,8 @@ static bool make_environment(struct session *session, struct err *err)
     const struct cell_user *user = &session->user;
 
     if (!environment_make(&session->options, &session->image.env, environ, session->sources,
-                          &session->spec.env, &session->env_origins, &own_home, &image_home, err))
+                          &session->spec.env, &session->env_origins, &session->env_places,
+                          &own_home, &image_home, err))
         return false;
     if (!own_home)
         session->spec.home = image_home       ? image_home

@@ -2,16 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/num.h"
 #include "base/path.h"
 #include "shim/audit.h"
 #include "shim/session.h"
 
-#define HOST_PASSWD    "/etc/passwd"
-#define LOGIN_MAX      32   /* bytes of /proc/self/loginuid */
-#define AUDIT_TEXT_MAX 1024 /* bytes of one text in a line of the audit log */
+#define HOST_PASSWD "/etc/passwd"
 
 /* What the facts borrow. */
 struct room {
@@ -90,19 +86,25 @@ static bool add_mounts(const struct session *session, struct room *room, struct 
 static bool find_sources(const struct session *session, struct room *room, struct err *err)
 {
     const struct run_options *options = &session->options;
+    const struct strv *env_files = &session->env_places, *secret_files = &session->secrets.places;
     size_t max = session->plan.count + options->mount_count + options->secret_files.count +
-                 options->env_files.count + 2;
+                 options->env_files.count + secret_files->count + env_files->count + 2;
 
     room->sources = calloc(max, sizeof(*room->sources));
     if (!room->sources)
         return no_memory(err);
     if (!add_mounts(session, room, err))
         return false;
-    for (size_t i = 0; i < options->env_files.count; i++) {
+    /* Those that were read are what gets into the cell, wherever their names lead by now. */
+    for (size_t i = 0; i < env_files->count; i++)
+        add_source(room, env_files->items[i], false);
+    for (size_t i = 0; i < secret_files->count; i++)
+        add_source(room, secret_files->items[i], false);
+    for (size_t i = 0; !env_files->count && i < options->env_files.count; i++) {
         if (!add_file(room, options->env_files.items[i], err))
             return false;
     }
-    for (size_t i = 0; i < options->secret_files.count; i++) {
+    for (size_t i = 0; !secret_files->count && i < options->secret_files.count; i++) {
         const char *file = strchr(options->secret_files.items[i], '=');
 
         if (file && !add_file(room, file + 1, err))
@@ -126,6 +128,19 @@ static char *find_home(void)
     return realpath(user.home, NULL);
 }
 
+/* Where a path leads of which the end may not be there yet. */
+static char *resolve_ahead(const char *path)
+{
+    autofree char *start = strdup(path), *real = NULL;
+    char *slash;
+
+    while (start && !(real = realpath(start, NULL)) && (slash = strrchr(start, '/')))
+        *slash = '\0';
+    if (!real)
+        return strdup(path);
+    return text_printf("%s%s", real, path + strlen(start));
+}
+
 /* Where the store is, or is going to be. */
 static const char *find_store(const struct session *session, struct room *room, struct err *err)
 {
@@ -134,10 +149,8 @@ static const char *find_store(const struct session *session, struct room *room, 
     if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
         return room->store_path;
     path = store_path(session->options.store, err);
-    room->store = path ? realpath(path, NULL) : NULL;
-    if (path && !room->store)
-        room->store = TAKE_PTR(path);
-    return room->store;
+    room->store = path ? resolve_ahead(path) : NULL;
+    return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
 static bool find_facts(const struct session *session, struct room *room, struct policy_facts *facts,
@@ -167,6 +180,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .seccomp = room->seccomp ? room->seccomp : options->seccomp,
         .limits = options->limits,
         .timeout_ms = options->timeout_ms,
+        .keep_ms = options->keep == KEEP_NEVER ? 0 : options->keep_for_ms,
         .knows_user = session->knows_user,
         .uid = session->user.uid,
         .gid = session->user.gid,
@@ -186,8 +200,12 @@ static bool check(struct session *session, struct err *err)
     struct policy_facts facts;
 
     policy_verdict_release(&session->verdict);
-    return find_facts(session, &room, &facts, err) &&
-           policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err);
+    if (find_facts(session, &room, &facts, err) &&
+        policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err))
+        return true;
+    if (session->denial.code == ERR_NONE)
+        session->denial = *err;
+    return false;
 }
 
 /* A daemon that the caller's environment names is none that the policy knows. */
@@ -202,10 +220,17 @@ static bool choose_host(struct session *session, struct err *err)
     return options->engine_host || no_memory(err);
 }
 
+bool session_read_policy(struct session *session, struct err *err)
+{
+    bool ok = policy_load(&session->policy, err) &&
+              (!has_policy(session) || reference_resolve(&session->reference, err));
+
+    session->result.reference = session->reference.name;
+    return ok;
+}
+
 bool session_allow(struct session *session, struct err *err)
 {
-    if (!policy_load(&session->policy, err))
-        return false;
     return !has_policy(session) || (choose_host(session, err) && check(session, err));
 }
 
@@ -276,19 +301,6 @@ static json_t *short_text(const struct session *session, const char *text)
     return masked ? json_bytes(masked, len < AUDIT_TEXT_MAX ? len : AUDIT_TEXT_MAX) : json_null();
 }
 
-/* Who logged in, whatever became of that user since; null where the kernel does not know. */
-static json_t *login_uid(void)
-{
-    autobuf text = BUF_INIT(LOGIN_MAX);
-    struct err ignored;
-    uint64_t uid;
-
-    if (!file_read(AT_FDCWD, "/proc/self/loginuid", &text, ERR_ENGINE_FAILED, &ignored) ||
-        !num_parse(text.data, UINT32_MAX - 1, &uid))
-        return json_null();
-    return json_integer((json_int_t)uid);
-}
-
 static json_t *sources_json(const struct session *session, const struct room *room)
 {
     json_t *list = json_array();
@@ -305,38 +317,33 @@ static json_t *audit_json(const struct session *session, const struct err *refus
     static const char *const networks[] = {
         [NETWORK_HOST] = "host", [NETWORK_NONE] = "none", [NETWORK_PRIVATE] = "private"};
     const struct run_options *options = &session->options;
-    const char *what = options->script          ? options->script
+    const char *what = options->opens_shell     ? "shell"
+                       : options->script        ? options->script
                        : options->command.count ? options->command.items[0]
                                                 : "";
     CLEANUP(room_release) struct room room = {0};
-    char now[CLOCK_TEXT_MAX];
-    struct timespec time;
     struct err ignored;
 
-    clock_gettime(CLOCK_REALTIME, &time);
-    clock_text(&time, now);
     if (session->specs && !find_sources(session, &room, &ignored))
         return NULL;
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:i, s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, "
-        "s:o, "
-        "s:s, s:o, s:o, s:o, s:o}",
-        "schema", AUDIT_SCHEMA, "time", now, "step", session->id, "decision",
-        refused ? "refused" : "allowed", "uid", (json_int_t)getuid(), "gid", (json_int_t)getgid(),
-        "login_uid", login_uid(), "pid", (int)getpid(), "engine", session_engine(session)->name,
-        "image", "reference", short_text(session, session->reference.name), "digest",
-        session->name.digest, "manifest_digest", session->name.manifest_digest, "platform",
-        session->platform_text, "lock", short_text(session, session->lock_entry), "policy",
-        policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
-        session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid, "gid",
-                                        (json_int_t)session->user.gid)
-                            : json_null(),
-        "network", networks[options->network], "workdir",
-        short_text(session, session->workdir ? session->workdir : ""), "sources",
-        sources_json(session, &room), "command", short_text(session, what), "error",
-        refused ? json_pack("{s:s, s:o}", "code", err_code_text(refused->code), "message",
-                            short_text(session, refused->message))
-                : json_null());
+    return audit_entry(
+        session->id, refused ? "refused" : "allowed",
+        json_pack(
+            "{s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, s:o, s:s, s:o, s:o, s:o, s:o}",
+            "engine", session_engine(session)->name, "image", "reference",
+            short_text(session, session->reference.name), "digest", session->name.digest,
+            "manifest_digest", session->name.manifest_digest, "platform", session->platform_text,
+            "lock", short_text(session, session->lock_entry), "policy",
+            policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
+            session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid,
+                                            "gid", (json_int_t)session->user.gid)
+                                : json_null(),
+            "network", networks[options->network], "workdir",
+            short_text(session, session->workdir ? session->workdir : ""), "sources",
+            sources_json(session, &room), "command", short_text(session, what), "error",
+            refused ? json_pack("{s:s, s:o}", "code", err_code_text(refused->code), "message",
+                                short_text(session, refused->message))
+                    : json_null()));
 }
 
 bool session_audit(struct session *session, const struct err *refused, struct err *err)
@@ -348,6 +355,9 @@ bool session_audit(struct session *session, const struct err *refused, struct er
     session->audited = true;
     if (!session->signatures)
         session->signatures = json_array();
+    /* Whatever else is wrong with a step does not hide that it was forbidden. */
+    if (refused && session->denial.code != ERR_NONE)
+        refused = &session->denial;
     entry = audit_json(session, refused);
     return audit_append(session->policy.audit, entry, err);
 }

@@ -299,7 +299,7 @@ bool session_name_image(struct session *session, struct err *err)
     if (!session_apply_lock(session, err))
         return false;
     session->result.reference = session->reference.name;
-    return true;
+    return session_read_policy(session, err);
 }
 
 bool session_prepare(struct session *session, struct err *err)
@@ -310,7 +310,7 @@ bool session_prepare(struct session *session, struct err *err)
     if (!session_name_image(session, err))
         return false;
     path = store_path(options->store, err);
-    if (!path || !store_open(path, &session->store, err) || !session_allow(session, err) ||
+    if (!path || !session_allow(session, err) || !store_open(path, &session->store, err) ||
         !prepare_image(session, err))
         return false;
     if (!session->has_image)

@@ -12,6 +12,7 @@
 #define SHA256_PREFIX  "sha256:"
 #define SHA256_HEX_LEN 64
 #define DEFAULT_HOST   "docker.io"
+#define HTTPS_PORT     ":443"
 
 static const struct {
     const char *prefix;
@@ -168,16 +169,21 @@ static bool names_host(const char *first)
     return false;
 }
 
-/* Docker Hub goes by several names; API clients and credential files know it by one. */
-static const char *canonical_host(const char *host)
+char *reference_host(const char *host)
 {
     static const char *const hub[] = {"index.docker.io", "registry-1.docker.io"};
+    autofree char *text = strdup(host);
+    char *colon = text ? strrchr(text, ':') : NULL;
 
-    for (size_t i = 0; i < ARRAY_SIZE(hub); i++) {
-        if (strcmp(host, hub[i]) == 0)
-            return DEFAULT_HOST;
+    for (char *p = text; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    if (colon && strcmp(colon, HTTPS_PORT) == 0)
+        *colon = '\0';
+    for (size_t i = 0; text && i < ARRAY_SIZE(hub); i++) {
+        if (strcmp(text, hub[i]) == 0)
+            return strdup(DEFAULT_HOST);
     }
-    return host;
+    return TAKE_PTR(text);
 }
 
 /* Cuts "@DIGEST" and ":TAG" off `name`. */
@@ -212,11 +218,17 @@ static bool take_name(const char *text, char *name, struct reference *reference,
 {
     char *slash = strchr(name, '/');
     const char *host = DEFAULT_HOST, *library;
+    autofree char *compared = NULL;
 
     if (slash) {
         *slash = '\0';
         if (names_host(name)) {
-            host = canonical_host(name);
+            compared = reference_host(name);
+            if (!compared)
+                return no_memory(err);
+            /* Docker Hub has several names; API clients and credential files know it by one. */
+            if (strcmp(compared, DEFAULT_HOST) != 0)
+                host = name;
             name = slash + 1;
         } else {
             *slash = '/';
@@ -359,5 +371,31 @@ bool reference_parse(const char *text, const char *cwd, struct reference *refere
         return false;
     *reference = parsed;
     parsed = (struct reference){0};
+    return true;
+}
+
+bool reference_resolve(struct reference *reference, struct err *err)
+{
+    bool local = reference->transport != TRANSPORT_REGISTRY;
+    autofree char *path = local ? realpath(reference->path, NULL) : NULL;
+    autofree char *text = NULL;
+    autoreference resolved = {0};
+
+    if (!local || (path && strcmp(path, reference->path) == 0))
+        return true;
+    if (!path)
+        return err_errno(err, ERR_IMAGE_NOT_FOUND, "cannot find '%s'", reference->path);
+    text = text_printf("%.*s:%s%s%s", (int)strcspn(reference->name, ":"), reference->name, path,
+                       reference->tag ? ":" : "", reference->tag ? reference->tag : "");
+    if (!text)
+        return no_memory(err);
+    if (!reference_parse(text, "/", &resolved, err))
+        return false;
+    /* A ':' in the real path is not to become that of a tag. */
+    if (strcmp(resolved.path, path) != 0)
+        return invalid(text, "its real path is taken for another one and a tag", err);
+    reference_release(reference);
+    *reference = resolved;
+    resolved = (struct reference){0};
     return true;
 }

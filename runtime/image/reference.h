@@ -41,6 +41,19 @@ bool reference_parse(const char *text, const char *cwd, struct reference *refere
                      struct err *err);
 void reference_release(struct reference *reference);
 
+/*
+ * A host in the one spelling in which hosts are compared: lower case, without the
+ * port that HTTPS has anyway, Docker Hub by its name. Owned by the caller; NULL without
+ * memory. References keep the spelling that configurations of registries know.
+ */
+char *reference_host(const char *host);
+
+/*
+ * A local reference becomes the one of the real path, so that no link on its way leads elsewhere
+ * later; any other stays as it is. image.not_found when there is nothing. Looks at the disk.
+ */
+bool reference_resolve(struct reference *reference, struct err *err);
+
 /* "sha256:" and 64 lower-case hexadecimal digits, nothing else. */
 bool digest_is_valid(const char *text);
 

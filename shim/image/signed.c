@@ -10,12 +10,14 @@ void signed_release(struct signed_image *image)
     *image = (struct signed_image){0};
 }
 
-bool signed_begin(const struct reference *reference, const struct reference *name_as,
+bool signed_begin(struct reference *reference, const struct reference *name_as,
                   struct signed_image *image, struct err *err)
 {
     autoverdict source = {0};
 
     if (!policy_load(&image->policy, err))
+        return false;
+    if ((image->policy.exists || image->policy.containers) && !reference_resolve(reference, err))
         return false;
     if (!name_as)
         return policy_check_image(&image->policy, reference, &image->verdict, err);

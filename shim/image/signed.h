@@ -21,8 +21,11 @@ struct signed_image {
 
 void signed_release(struct signed_image *image);
 
-/* `name_as` is the name that it gets in the store, where that is another one; or NULL. */
-bool signed_begin(const struct reference *reference, const struct reference *name_as,
+/*
+ * `name_as` is the name that it gets in the store, where that is another one; or NULL. Under a
+ * policy the reference is resolved: what is judged is what is opened.
+ */
+bool signed_begin(struct reference *reference, const struct reference *name_as,
                   struct signed_image *image, struct err *err);
 bool signed_verify(struct signed_image *image, struct fetch *fetch, struct err *err);
 bool signed_finish(const struct signed_image *image, const struct fetch *fetch, struct err *err);

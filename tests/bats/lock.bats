@@ -207,6 +207,19 @@ digest_of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker:/
         # For the ids of another user, too.
         [ $CALLER = plain ] || run -0 --separate-stderr cell --locked --pull never --user 1234 -- busybox id -u
         [ $CALLER = plain ] || assert_equal output "$output" 1234
+        # By the digests that the entry has, too, as the step file of explain names them.
+        run -0 --separate-stderr stepcell explain --json --locked "$IMAGE" -- busybox sh -c 'echo $CONTENT'
+        echo "$output" >step.json
+        assert_match "$(jq -r .image step.json)" "*@sha256:*"
+        run -0 --separate-stderr stepcell run --step step.json
+        assert_equal output "$output" offline
+        for digest in "$(field tools .digest)" "$(field tools '.platforms["linux/amd64"].digest')"; do
+            IMAGE=${IMAGE%:1*}:1@$digest
+            run -0 --separate-stderr cell --locked --pull never -- busybox sh -c 'echo $CONTENT'
+            assert_equal output "$output" offline
+            assert_equal lock "$(result_field .image.lock)" tools
+        done
+        IMAGE=${IMAGE%@*}
         kill -STOP "$REGISTRY_PID"
         run -0 --separate-stderr cell --locked --pull missing -- busybox sh -c 'echo $CONTENT'
         kill -CONT "$REGISTRY_PID"

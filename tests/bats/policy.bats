@@ -57,6 +57,10 @@ allowed() { run -0 cell "$@" -- true; }
         # Another way to the same place.
         ln -s "$IMAGES/static" ../link
         IMAGE=oci:$(realpath ..)/link:latest assert_denied image.denied "images[0] 'no static'"
+        # What is judged is what is opened, wherever the link leads by then.
+        ln -s "$IMAGES/busybox" ../other
+        IMAGE=oci:$(realpath ..)/other:latest allowed
+        assert_equal reference "$(result_field .image.reference)" "oci:$(realpath "$IMAGES/busybox"):latest"
         # What any registry may have is no local file, and the other way round.
         IMAGE=docker.io/library/debian:12 assert_denied image.denied "none of the images"
         policy '{"images": [{"match": "**", "action": "allow"}]}'
@@ -144,6 +148,9 @@ allowed() { run -0 cell "$@" -- true; }
         assert_denied policy.denied limits.timeout --pids-limit 20
         assert_denied policy.denied limits.timeout --pids-limit 20 --timeout 2h
         allow '.users = ["1000-1999"] | .groups = ["1000"]'
+        # What is forbidden is not tried.
+        as strace -f -e trace=unshare,clone,clone3 -o ../trace "$STEPCELL" run --workdir "$WORK" "$IMAGE" -- true || true
+        run ! grep -E 'CLONE_NEW(NS|PID)' ../trace
         assert_denied policy.denied users
         assert_denied policy.denied users --user 0:1000
         assert_denied policy.denied groups --user 1234:7
@@ -207,6 +214,34 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller mounts
 }
 
+@test "a secret file that is exchanged once it is read is judged as the one that was read" {
+    exchanged() {
+        local base
+        base=$(realpath ..)
+        echo hidden >"$base/forbidden"
+        echo open >"$WORK/open"
+        chmod 644 "$base/forbidden" "$WORK/open"
+        allow ".mounts = [{tree: \"$WORK\", access: \"write\"}]"
+        ln -s "$base/forbidden" "$base/link"
+        mkfifo "$base/pipe"
+        touch "$base/trace"
+        as strace -e trace=open,openat -o "$base/trace" "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
+            --secret-file "one=$base/link" --secret-file two=/dev/fd/7 "$IMAGE" -- true 7<"$base/pipe" &
+        exec 8>"$base/pipe"
+        # The first is read; the second is being waited for.
+        wait_for grep -q "$base/link" "$base/trace"
+        ln -sfn "$WORK/open" "$base/link"
+        echo second >&8
+        exec 8>&-
+        local status=0
+        wait $! || status=$?
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" mount.denied
+        assert_match "$(result_field .error.message)" "*'$base/forbidden'*"
+    }
+    CALLERS=root each_caller exchanged
+}
+
 @test "engines and their daemons are the policy's to choose, whatever the environment says" {
     engines() {
         allow .
@@ -231,6 +266,7 @@ allowed() { run -0 cell "$@" -- true; }
         # The one of the caller's home by the host's word, and none that is named.
         assert_denied policy.denied stores --network none
         assert_denied policy.denied stores --network none --store "$mine/store"
+        [ ! -e "$mine/store" ]
         STORE='' XDG_DATA_HOME=$mine assert_denied policy.denied stores --network none
         if [ "$CALLER" != root ]; then
             STORE='' XDG_DATA_HOME='' allowed --network none
@@ -379,6 +415,11 @@ allowed() { run -0 cell "$@" -- true; }
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
         run -125 --separate-stderr stepcell policy test --shell sh --json "$IMAGE" true
         jq -e '.error.code == "option.invalid" and (.error.hint | length > 0)' <<<"$output"
+        run -0 stepcell policy test --network none --json "$IMAGE"
+        jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        # What is not there was not judged.
+        run -125 --separate-stderr stepcell policy test --network none --workdir /missing "$IMAGE" true
+        assert_match "$stderr" "*/missing*"
         no_policy
         run -0 stepcell policy test "$IMAGE" true
         assert_equal said "$output" "allowed: there is no policy"
@@ -409,13 +450,31 @@ allowed() { run -0 cell "$@" -- true; }
             .[1].error.code == "policy.denied" and .[1].policy.rule == "networks" and
             .[0].network == "none" and any(.[0].sources[]; .access == "write")' "$log"
         run ! grep -q geheim "$log"
+        # A refusal by the policy is what the line tells, whatever else is wrong.
+        run -125 cell --network private --workdir /missing -- true
+        assert_equal error "$(tail -n 1 "$log" | jq -r .error.code)" policy.denied
+        as timeout 60 python3 "$TESTS/lib/terminal.py" 'expect=[#$] ' 'send=exit\n' -- \
+            "$STEPCELL" shell --workdir "$WORK" "$IMAGE" -- no such command
+        assert_equal command "$(tail -n 1 "$log" | jq -r .command)" shell
+        # A command in a cell that is there is told of, too.
+        run -0 cell --keep always --keep-for 1m -- true
+        run -0 stepcell exec "$(result_field .id)" -- echo geheim
+        jq -se --arg id "$(result_field .id)" '.[-1] | .step == $id and .exec and .command == "echo" and .uid and
+            .decision == "allowed"' "$log"
+        mv "$log" "$log.whole"
+        mkfifo "$log"
+        run -125 --separate-stderr stepcell exec "$(result_field .id)" -- touch "$WORK/started"
+        assert_match "$stderr" "*audit log*"
+        [ ! -e started ]
+        mv "$log.whole" "$log"
+        run -0 stepcell cancel "$(result_field .id)"
         # Several at once: no line is torn.
         for i in 1 2 3 4 5; do
             stepcell run --quiet --workdir "$WORK" "$IMAGE" -- true &
             pids+=("$!")
         done
         wait "${pids[@]}"
-        assert_equal lines "$(jq -c . "$log" | wc -l)" 8
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 12
         rm "$log"
         mkfifo "$log"
         assert_unaudited

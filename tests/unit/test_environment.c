@@ -27,11 +27,13 @@ static bool make(const struct run_options *options, struct strv *env, bool *own_
     struct mount_source sources[4] = {{.given = "/given", .resolved = "/resolved"},
                                       {.given = NULL, .resolved = "/other"}};
 
+    autostrv places = {0};
     struct buf origins = BUF_INIT(64);
-    bool ok = environment_make(options, &image_env, caller, sources, env, &origins, own_home,
-                               image_home, err);
+    bool ok = environment_make(options, &image_env, caller, sources, env, &origins, &places,
+                               own_home, image_home, err);
 
-    assert_true(!ok || origins.len == env->count);
+    assert_true(!ok || (origins.len == env->count && places.count == options->env_files.count));
+    assert_true(!places.count || strncmp(places.items[0], "/tmp/stepcell-unit-", 19) == 0);
     buf_release(&origins);
     return ok;
 }

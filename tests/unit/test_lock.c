@@ -1,6 +1,8 @@
 /* The lock file: what it may hold, and what is found in it. */
 #include "tests/unit/unit.h"
 
+#include <glob.h>
+
 #include "base/buf.h"
 #include "runtime/image/lock.h"
 
@@ -184,7 +186,7 @@ static const struct {
     {"2026-09-04T05:00:00Z", "tomorrow", "line 14:", "'until'"},
     {"docker.io/octopuslabs", "octopuslabs", "line 17:", "'image'"},
     {"docker.io/octopuslabs", "docker.io/elsewhere", "line 3:", "'flyway'"},
-    {"docker.io/octopuslabs", "DOCKER.IO/octopuslabs", "line 3:", "'flyway'"},
+    {"docker.io/octopuslabs", "DOCKER.IO/octopuslabs", "line 17:", "'image'"},
     {"image.index", "image.thing", "line 20:", "'media_type'"},
     {"image.index", "image.manifest", "line 3:", "'flyway'"},
     {"linux/amd64", "Linux/amd64", "line 22:", "'Linux/amd64'"},
@@ -227,6 +229,27 @@ static void everything_else_is_refused_with_its_line(void **state)
         if (!strstr(err.message, bad[i].line) || !strstr(err.message, bad[i].word))
             fail_msg("'%s' for '%s': %s", bad[i].to, bad[i].from, err.message);
     }
+}
+
+/* Each file is good.json with one fault. */
+static void every_file_of_the_corpus_is_refused_with_its_line(void **state)
+{
+    glob_t files;
+
+    (void)state;
+    assert_int_equal(glob("tests/corpus/lock/*.json", 0, NULL, &files), 0);
+    assert_true(files.gl_pathc > 30);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        bool is_good = strstr(files.gl_pathv[i], "/good.json");
+        autolockfile lock = {0};
+        struct err err = ERR_INIT;
+
+        if (lock_load(files.gl_pathv[i], &lock, &err) != is_good)
+            fail_msg("'%s': %s", files.gl_pathv[i], is_good ? err.message : "it was accepted");
+        if (!is_good && (err.code != ERR_CONFIG_INVALID || !strstr(err.message, "line ")))
+            fail_msg("'%s': %s", files.gl_pathv[i], err.message);
+    }
+    globfree(&files);
 }
 
 static void two_entries_do_not_want_the_same(void **state)
@@ -319,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_good_file_is_read_and_written_as_it_was),
         cmocka_unit_test(an_empty_file_can_be_written),
         cmocka_unit_test(everything_else_is_refused_with_its_line),
+        cmocka_unit_test(every_file_of_the_corpus_is_refused_with_its_line),
         cmocka_unit_test(two_entries_do_not_want_the_same),
         cmocka_unit_test(entries_are_found_by_what_they_want_and_by_digest),
         cmocka_unit_test(a_platform_has_its_digest),

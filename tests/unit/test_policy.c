@@ -66,7 +66,10 @@ static void image_patterns(void **state)
         {"octopus/*", "docker.io/octopus/*"},
         {"docker.io/library/*", "docker.io/library/*"},
         {"index.docker.io/library/debian", "docker.io/library/debian"},
+        {"Registry-1.Docker.io:443/library/debian", "docker.io/library/debian"},
         {"registry.example/**", "registry.example/**"},
+        {"Registry.Example:443/**", "registry.example/**"},
+        {"Reg/x", "reg/x"},
         {"*.example/x", "*.example/x"},
         {"localhost/x", "localhost/x"},
         {"127.0.0.1:5000/x", "127.0.0.1:5000/x"},
@@ -177,12 +180,16 @@ struct fact {
     enum policy_engine engine;
     const char *host, *seccomp;
     enum network_mode network;
-    uint64_t capabilities, memory, timeout_ms;
+    uint64_t capabilities, memory, timeout_ms, keep_ms;
     const char *source;
     bool writable, clears;
     uid_t uid;
     gid_t gid;
 };
+
+#define DENY_EXAMPLE                                                                               \
+    "\"images\": [{\"match\": \"registry.example/**\", \"action\": \"deny\"}, "                    \
+    "{\"match\": \"**\", \"action\": \"allow\"}]"
 
 static const struct {
     const char *policy;
@@ -217,7 +224,7 @@ static const struct {
      {.engine = POLICY_DOCKER},
      ERR_POLICY_DENIED,
      "engines"},
-    {"\"engines\": {\"docker\": [\"**\"]}",
+    {"\"engines\": {\"docker\": [\"unix:///**\"]}",
      {.engine = POLICY_PODMAN, .host = "x"},
      ERR_POLICY_DENIED,
      "engines"},
@@ -240,6 +247,10 @@ static const struct {
      {.image = "oci:/nowhere/layout:tag"},
      ERR_NONE,
      "images[0]"},
+    {DENY_EXAMPLE, {.image = "registry.example:5000/x"}, ERR_NONE, "images[1]"},
+    {DENY_EXAMPLE, {.image = "registry.example/x"}, ERR_IMAGE_DENIED, "images[0]"},
+    {DENY_EXAMPLE, {.image = "Registry.EXAMPLE/x"}, ERR_IMAGE_DENIED, "images[0]"},
+    {DENY_EXAMPLE, {.image = "registry.example:443/x"}, ERR_IMAGE_DENIED, "images[0]"},
     {"\"images\": [{\"match\": \"**\", \"tags\": [\"12*\"], \"action\": \"allow\"}]",
      {0},
      ERR_NONE,
@@ -295,6 +306,18 @@ static const struct {
      {.memory = (1 << 30) + 1},
      ERR_POLICY_DENIED,
      "limits.memory"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.timeout_ms = 1, .keep_ms = 3600000},
+     ERR_POLICY_DENIED,
+     "limits.timeout"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.keep_ms = 1},
+     ERR_POLICY_DENIED,
+     "limits.timeout"},
+    {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
+     {.timeout_ms = 1800000, .keep_ms = 1800000},
+     ERR_NONE,
+     "no 'images'"},
     {"\"limits\": {\"timeout\": {\"max\": \"1h\"}}",
      {.timeout_ms = 3600001},
      ERR_POLICY_DENIED,
@@ -359,6 +382,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
         .seccomp = fact->seccomp,
         .limits = {.memory = fact->memory},
         .timeout_ms = fact->timeout_ms,
+        .keep_ms = fact->keep_ms,
         .sources = &source,
         .source_count = fact->source != NULL,
         .knows_user = true,
@@ -425,6 +449,9 @@ static void no_policy_says_nothing(void **state)
     assert_null(verdict.file);
 }
 
+#define KEYS(keys)                                                                                 \
+    "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"docker.io\": "        \
+    "[{\"type\": \"sigstoreSigned\", " keys "}]}}}"
 #define SIGNED(rest)                                                                               \
     "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"docker.io\": "        \
     "[{\"type\": \"sigstoreSigned\", \"keyPath\": \"/key\"" rest "}]}}}"
@@ -433,6 +460,9 @@ static void no_policy_says_nothing(void **state)
     "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"" scope               \
     "\": [{\"type\": \"" type "\"}]}}}"
 #define ACCEPT "insecureAcceptAnything"
+#define REJECTED(scope)                                                                            \
+    "{\"default\": [{\"type\": \"" ACCEPT "\"}], \"transports\": {\"docker\": {\"" scope           \
+    "\": [{\"type\": \"reject\"}], \"*.example\": [{\"type\": \"" ACCEPT "\"}]}}}"
 
 static void what_the_other_file_says(void **state)
 {
@@ -458,6 +488,10 @@ static void what_the_other_file_says(void **state)
         {SCOPE("*.example", ACCEPT), "a.b.example/x", ERR_NONE, 0, 0, NULL},
         {SCOPE("*.example", ACCEPT), "example/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("", ACCEPT), "a.b.example/x", ERR_NONE, 0, 0, NULL},
+        {REJECTED("a.example"), "A.example/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("a.example"), "a.example:443/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("a.example:5000"), "a.example:5000/x", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {REJECTED("b.test:443"), "b.test:443/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("", ACCEPT), "oci:/x", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SCOPE("docker.io", "signedBy"), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(""), "debian:12", ERR_NONE, 1, IDENTITY_EXACT, "docker.io/library/debian:12"},
@@ -476,9 +510,10 @@ static void what_the_other_file_says(void **state)
          ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(", \"fulcio\": {}"), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
         {SIGNED(", \"rekorPublicKeyPath\": \"/x\""), "debian", ERR_IMAGE_DENIED, 0, 0, NULL},
-        {SIGNED(", \"keyData\": \"eA==\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
-        {SIGNED(", \"keyPaths\": [1]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
-        {SIGNED(", \"keyPaths\": [\"/missing\"]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
+        {KEYS("\"keyPaths\": [\"/key\", \"/key\"]"), "debian:12", ERR_NONE, 1, IDENTITY_EXACT,
+         "docker.io/library/debian:12"},
+        {KEYS("\"keyData\": \"eA==\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
+        {KEYS("\"keyPaths\": [\"/missing\"]"), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
     };
 
     (void)state;
@@ -501,6 +536,28 @@ static void what_the_other_file_says(void **state)
     }
 }
 
+static void keys_are_named_in_one_way(void **state)
+{
+    static const char *const bad[] = {
+        KEYS("\"keyPath\": \"/key\", \"keyPaths\": [\"/key\"]"),
+        KEYS("\"keyPath\": \"/key\", \"keyData\": \"eA==\""),
+        KEYS("\"keyPaths\": \"/key\""),
+        KEYS("\"keyPaths\": []"),
+        KEYS("\"keyPaths\": [1]"),
+        KEYS("\"keyPath\": [\"/key\"]"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct err err = ERR_INIT;
+
+        if (policy_parse_containers(bad[i], strlen(bad[i]), "file", &err))
+            fail_msg("%s was accepted", bad[i]);
+        assert_int_equal(err.code, ERR_CONFIG_INVALID);
+        assert_non_null(strstr(err.message, "line 1"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,6 +570,7 @@ int main(void)
         cmocka_unit_test(trees_behind_links),
         cmocka_unit_test(no_policy_says_nothing),
         cmocka_unit_test(what_the_other_file_says),
+        cmocka_unit_test(keys_are_named_in_one_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

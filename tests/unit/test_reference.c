@@ -1,5 +1,10 @@
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "runtime/image/reference.h"
 
 #define HEX    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -23,6 +28,10 @@ static const struct {
     {"127.0.0.1:5000/a/b/c", "127.0.0.1:5000/a/b/c:latest", "127.0.0.1:5000", "a/b/c", "latest",
      NULL},
     {"[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000", "a", "latest", NULL},
+    {"Registry-1.docker.io:443/a", "docker.io/library/a:latest", "docker.io", "library/a", "latest",
+     NULL},
+    {"registry.example:443/a", "registry.example:443/a:latest", "registry.example:443", "a",
+     "latest", NULL},
     {"Reg/a", "Reg/a:latest", "Reg", "a", "latest", NULL},
     {"ghcr.io/x/y@" DIGEST, "ghcr.io/x/y@" DIGEST, "ghcr.io", "x/y", NULL, DIGEST},
     {"ghcr.io/x/y:7@" DIGEST, "ghcr.io/x/y:7@" DIGEST, "ghcr.io", "x/y", "7", DIGEST},
@@ -144,6 +153,37 @@ static void test_stable(void **state)
     }
 }
 
+/* Links are gone from a local reference, and nothing of its real path becomes a tag. */
+static void test_resolve(void **state)
+{
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    autofree char *real = NULL, *link = NULL, *odd = NULL, *text = NULL, *expected = NULL;
+    autoreference reference = {0}, registry = {0}, missing = {0}, tagged = {0};
+    struct err err;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_true(asprintf(&real, "%s/real", dir) > 0 && asprintf(&link, "%s/link", dir) > 0 &&
+                asprintf(&odd, "%s/odd:1", dir) > 0 && asprintf(&text, "oci:%s:tag", link) > 0 &&
+                asprintf(&expected, "oci:%s:tag", real) > 0);
+    assert_int_equal(mkdir(real, 0700) | mkdir(odd, 0700) | symlink(real, link), 0);
+    assert_ok(reference_parse(text, "/", &reference, &err));
+    assert_ok(reference_resolve(&reference, &err));
+    same(reference.path, real);
+    same(reference.name, expected);
+    same(reference.given, expected);
+    assert_ok(reference_parse("debian:12", "/", &registry, &err));
+    assert_ok(reference_resolve(&registry, &err));
+    same(registry.given, "debian:12");
+    assert_int_equal(unlink(link) | symlink(odd, link), 0);
+    text[strlen(text) - strlen(":tag")] = '\0';
+    assert_ok(reference_parse(text, "/", &tagged, &err));
+    assert_refused(reference_resolve(&tagged, &err), ERR_OPTION_INVALID);
+    assert_int_equal(unlink(link) | rmdir(odd) | rmdir(real) | rmdir(dir), 0);
+    assert_ok(reference_parse(text, "/", &missing, &err));
+    assert_refused(reference_resolve(&missing, &err), ERR_IMAGE_NOT_FOUND);
+}
+
 static void test_too_long(void **state)
 {
     char text[REFERENCE_MAX + 2];
@@ -173,7 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),
         cmocka_unit_test(test_stable), cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_digest), cmocka_unit_test(test_resolve),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

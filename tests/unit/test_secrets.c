@@ -76,6 +76,8 @@ static void files_are_kept_whole_and_masked_without_the_last_line_end(void **sta
     options.secret_files = (struct strv){.items = files, .count = 1};
     assert_ok(gather(&secrets, &options, &err));
     unlink(path);
+    assert_int_equal(secrets.places.count, 1);
+    assert_string_equal(secrets.places.items[0], path);
     assert_int_equal(secrets.file_count, 1);
     assert_string_equal(secrets.files[0].name, "name");
     assert_int_equal(secrets.files[0].len, sizeof(content) - 1);
