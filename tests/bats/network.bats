@@ -79,8 +79,11 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         assert_equal interfaces "$output" $'eth0\nlo'
         run -0 private sh -c 'ip route | grep -c ^default; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
         assert_equal "default routes, first port" "$output" $'1\n0'
-        run -0 private ping -c 1 -w 5 127.0.0.1
-        # The sockets of pings, which this one cannot use.
+        # This one knows raw sockets alone, which an ordinary user's cell has not.
+        if [ "$CALLER" = root ]; then
+            run -0 private ping -c 1 -w 5 127.0.0.1
+        fi
+        # The sockets of pings.
         musl-gcc -x c -static -o pings - <<<'#include <sys/socket.h>
             int main(void) { return socket(AF_INET, SOCK_DGRAM, 1 /* IPPROTO_ICMP */) < 0; }'
         run -0 cell --network private --user app -- ./pings
@@ -106,6 +109,46 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         [ "$output" != "$(on_host readlink /proc/self/ns/net)" ]
     }
     each_network no_loopback
+}
+
+# What came to port 8090 of the host's loopback since the last call; a packet may still be on its way.
+contacts() {
+    sleep 0.3
+    sort "$NET_DIR/contacts"
+    : >"$NET_DIR/contacts"
+}
+
+@test "no socket's interface is a way to the loopback of the host, and an ordinary user's cell makes no packets by hand" {
+    : >"$NET_DIR/contacts"
+    serve "$HOST" python3 "$TESTS/lib/contacts.py" 8090 "$NET_DIR/contacts"
+    wait_for grep -q listening "$NET_DIR/contacts"
+    contacts
+    by_interface() {
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o loopback "$TESTS/lib/loopback.c"
+        cell --network host -- ./loopback lo
+        assert_equal "the control" "$(contacts)" $'127.0.0.1 tcp\n127.0.0.1 udp\n::1 tcp\n::1 udp'
+        run -0 cell --network private --user app -- ./loopback eth0
+        assert_equal "as a user" "$output" sent
+        assert_equal "contacts" "$(contacts)" ""
+        run -0 cell --network private --user 0 --cap-add NET_RAW -- ./loopback eth0
+        if [ "$CALLER" = root ]; then
+            assert_equal "as root" "$output" $'may make packets\nsent'
+        else
+            assert_equal "as root" "$output" sent
+        fi
+        assert_equal "contacts of root" "$(contacts)" ""
+        # The cell's own loopback works.
+        run -0 --separate-stderr private sh -c 'echo own >index.html
+            httpd -p 127.0.0.1:8080; wget -q -O - http://127.0.0.1:8080/
+            httpd -p "[::1]:8080"; wget -q -O - "http://[::1]:8080/"'
+        assert_equal "the cell's own" "$output" $'own\nown'
+    }
+    each_network by_interface
+    cover /usr/bin/pasta "$NET_DIR/fake/failing" <<<$'#!/bin/sh\nexit 1'
+    CALLER=ranges as_caller by_interface
+    uncover /usr/bin/pasta
+    kill "${SERVERS[-1]}"
 }
 
 # A question over a connection: the length, the header, and "loop.example".
