@@ -2,12 +2,12 @@
  * The firewall rules that all private networks of root's cells share, in the network namespace of
  * the caller; under the lock of network_root.c.
  *
- * Two chains of the table mangle are there from the first cell to the last. STEPCELL keeps the cells
- * from reaching one another, and others from reaching cells through a host that forwards; in that
- * table, since netavark puts itself in front of the filter table. Its comments remember what was not
- * there before, so that it can be taken away again. STEPCELL_IN drops what a cell sends to the
- * host's loopback or as somebody else, whatever the host's settings for all interfaces allow. Chains
- * of netavark's that were there before belong to others and stay.
+ * Two chains of the table mangle are there from the first cell to the last. STEPCELL keeps the
+ * cells from reaching one another, and others from reaching cells through a host that forwards; in
+ * that table, since netavark puts itself in front of the filter table. Its comments remember what
+ * was not there before, so that it can be taken away again. STEPCELL_IN drops what a cell sends to
+ * the host's loopback or as somebody else, whatever the host's settings for all interfaces allow.
+ * Chains of netavark's that were there before belong to others and stay.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 #define STEPCELL_RUNTIME_NATIVE_FIREWALL_H

@@ -40,8 +40,8 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
 }
 
 /*
- * The directory exists, or is made, and the step's user can write to it. It lies in the root itself:
- * whoever writes to what the engine mounted there, may have it without its masks.
+ * The directory exists, or is made, and the step's user can write to it. It lies in the root
+ * itself: whoever got what the engine mounted there as a home, would have it without its masks.
  */
 static bool try_home(const struct run_spec *spec, int root, const char *home)
 {
