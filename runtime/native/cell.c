@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
@@ -33,6 +34,8 @@
 #include "runtime/confine/seccomp_default.h"
 #include "runtime/native/handshake.h"
 #include "runtime/native/home.h"
+#include "runtime/native/link.h"
+#include "runtime/native/network.h"
 #include "runtime/native/own_mounts.h"
 #include "runtime/native/scratch.h"
 
@@ -243,6 +246,16 @@ static void wait_for_network(const struct cell_setup *setup)
         _exit(1);
 }
 
+/* Whoever passes the packets on may have a loopback of its own: it gets none for there. */
+static bool settle_network(const struct cell_setup *setup, struct err *err)
+{
+    if (setup->network < 0)
+        return true;
+    wait_for_network(setup);
+    return link_keep_loopback(NETWORK_INTERFACE) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot keep the cell's loopback addresses in it");
+}
+
 /* "NAME" of the first environment entry of that name, without "NAME=". */
 static const char *env_value(const struct strv *env, const char *name)
 {
@@ -397,6 +410,17 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
            prove_command(spec, root, err) && become_root(setup, err);
 }
 
+/*
+ * Who makes packets by hand asks no route: where an ordinary user's helper passes them on, it would
+ * reach the host's loopback. Pings need no such right (loosen).
+ */
+static uint64_t capabilities(const struct cell_setup *setup)
+{
+    bool is_passed_on = setup->spec->network == NETWORK_PRIVATE && setup->map->kind != IDMAP_ROOT;
+
+    return setup->spec->capabilities & ~(is_passed_on ? UINT64_C(1) << CAP_NET_RAW : 0);
+}
+
 static bool make_config(const struct cell_setup *setup, int *reader, struct err *err)
 {
     const struct run_spec *spec = setup->spec;
@@ -411,8 +435,8 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .terminal = spec->terminal,
         .stays = spec->stays,
         .size = {spec->rows, spec->columns},
-        .bounding = spec->capabilities,
-        .caps = spec->uid == 0 ? spec->capabilities : 0,
+        .bounding = capabilities(setup),
+        .caps = spec->uid == 0 ? capabilities(setup) : 0,
     };
     struct seccomp_filter filter =
         spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
@@ -494,7 +518,7 @@ static bool execute(const struct cell_setup *setup, const struct opened *opened,
      * The bounding set last: what was mounted needed more, and stepcell-init still has to become
      * the step's user, unless there is no other.
      */
-    if (!caps_bound(setup->map->kind == IDMAP_SINGLE ? spec->capabilities : CAPS_DEFAULT) ||
+    if (!caps_bound(setup->map->kind == IDMAP_SINGLE ? capabilities(setup) : CAPS_DEFAULT) ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot limit the capabilities of the cell");
     if (!place_streams(setup, config, err))
@@ -556,9 +580,8 @@ _Noreturn void cell_main(struct cell_setup *setup)
         !enter_cgroup(setup, &err) || !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
-    if (setup->network >= 0)
-        wait_for_network(setup);
-    if (!handshake_send(setup->control, MESSAGE_READY, 0, setup->output) ||
+    if (!settle_network(setup, &err) ||
+        !handshake_send(setup->control, MESSAGE_READY, 0, setup->output) ||
         !expect(setup, MESSAGE_START, &err) || !execute(setup, &opened, home, &err))
         fail(setup->control, &err);
     _exit(1);

@@ -11,16 +11,26 @@
 #define IP_FORWARD  "/proc/sys/net/ipv4/ip_forward"
 #define TABLE_MAX   (16 << 20) /* for a host with very many services */
 #define SCRIPT_MAX  1024
-#define CHAIN       "-N STEPCELL"
-#define JUMP        "-A FORWARD -j STEPCELL"
+#define MANGLE      "*mangle\n"
 #define NEW_CHAINS  "made the chains of netavark"
 #define NEW_FORWARD "switched forwarding on"
+#define RULES_MAX   2 /* of a chain */
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
 
-/* As iptables -S lists them. */
-static const char *const drops[] = {
-    "STEPCELL -i stepcell+ -o stepcell+ -j DROP",
-    "STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+/* Our chains of the table mangle; the rules, without "-A ", as iptables -S lists them. */
+static const struct chain {
+    const char *name;
+    const char *jump;
+    const char *rules[RULES_MAX];
+} chains[] = {
+    {"STEPCELL",
+     "FORWARD -j STEPCELL",
+     {"STEPCELL -i stepcell+ -o stepcell+ -j DROP",
+      "STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP"}},
+    {"STEPCELL_IN",
+     "PREROUTING -j STEPCELL_IN",
+     {"STEPCELL_IN -d 127.0.0.0/8 -i stepcell+ -j DROP",
+      "STEPCELL_IN -i stepcell+ -m rpfilter --invert -j DROP"}},
 };
 
 /*
@@ -39,15 +49,16 @@ static bool list_table(const char *table, struct buf *rules, struct err *err)
                    rules->len ? "too much" : "nothing", table);
 }
 
-/* How many lines of a list are this one. */
-static int count_lines(const struct buf *rules, const char *wanted)
+/* How many lines of a list are this command ("-N", "-A") with this text. */
+static int count_lines(const struct buf *rules, const char *command, const char *text)
 {
-    size_t len = strlen(wanted);
+    size_t head = strlen(command), tail = strlen(text);
     int count = 0;
 
     for (const char *line = rules->data; *line;
          line += strcspn(line, "\n"), line += *line == '\n') {
-        if (strcspn(line, "\n") == len && strncmp(line, wanted, len) == 0)
+        if (strcspn(line, "\n") == head + 1 + tail && strncmp(line, command, head) == 0 &&
+            line[head] == ' ' && strncmp(line + head + 1, text, tail) == 0)
             count++;
     }
     return count;
@@ -77,51 +88,41 @@ static bool add_markers(struct buf *script, struct err *err)
 
     if (!list_table("filter", &rules, err))
         return false;
-    if ((count_lines(&rules, "-N NETAVARK_FORWARD") > 0 ||
+    if ((count_lines(&rules, "-N", "NETAVARK_FORWARD") > 0 ||
          buf_printf(script, MARKER, NEW_CHAINS)) &&
         (is_forwarding() || buf_printf(script, MARKER, NEW_FORWARD)))
         return true;
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
 }
 
-/* The rules of the chain that are not there; *count is how many. */
-static bool add_drops(const struct buf *rules, struct buf *script, size_t *count)
+/* Writes what lacks of a chain: itself, its rules in front of what it remembers, its jump. */
+static bool restore(const struct buf *rules, const struct chain *chain, struct buf *script)
 {
-    bool ok = true;
+    bool ok = count_lines(rules, "-N", chain->name) > 0 ||
+              buf_printf(script, ":%s - [0:0]\n", chain->name);
 
-    *count = 0;
-    for (size_t i = 0; ok && i < ARRAY_SIZE(drops); i++) {
-        autofree char *rule = text_printf("-A %s", drops[i]);
-
-        if (rule && count_lines(rules, rule) > 0)
-            continue;
-        ++*count;
-        ok = rule && buf_printf(script, "-I %s\n", drops[i]);
-    }
-    return ok;
+    for (size_t i = 0; ok && i < RULES_MAX; i++)
+        ok = count_lines(rules, "-A", chain->rules[i]) > 0 ||
+             buf_printf(script, "-I %s\n", chain->rules[i]);
+    return ok && (count_lines(rules, "-A", chain->jump) > 0 ||
+                  buf_printf(script, "-A %s\n", chain->jump));
 }
 
 bool firewall_open(struct err *err)
 {
     autobuf script = BUF_INIT(SCRIPT_MAX), rules = BUF_INIT(TABLE_MAX);
-    bool has_chain, has_jump, ok;
-    size_t missing;
+    bool ok = buf_append_text(&script, MANGLE);
 
     if (!list_table("mangle", &rules, err))
         return false;
-    has_chain = count_lines(&rules, CHAIN) > 0;
-    has_jump = count_lines(&rules, JUMP) > 0;
-    ok = buf_append_text(&script, "*mangle\n") &&
-         (has_chain || buf_append_text(&script, ":STEPCELL - [0:0]\n")) &&
-         add_drops(&rules, &script, &missing);
-    if (ok && has_jump && missing == 0)
+    for (size_t i = 0; ok && i < ARRAY_SIZE(chains); i++)
+        ok = restore(&rules, &chains[i], &script);
+    if (ok && script.len == strlen(MANGLE))
         return true;
     /* Of a chain that somebody emptied nobody knows what it remembered. */
-    if (ok && !has_chain && !add_markers(&script, err))
+    if (ok && count_lines(&rules, "-N", chains[0].name) == 0 && !add_markers(&script, err))
         return false;
-    ok = ok && (has_jump || buf_append_text(&script, JUMP "\n")) &&
-         buf_append_text(&script, "COMMIT\n");
-    if (!ok)
+    if (!ok || !buf_append_text(&script, "COMMIT\n"))
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the firewall's rules");
     return change(script.data, err);
 }
@@ -174,25 +175,36 @@ static bool switch_forwarding_off(struct err *err)
     return true;
 }
 
+/* Writes how a chain goes; somebody may have taken away a part of it. */
+static bool take_away(const struct buf *rules, const struct chain *chain, struct buf *script)
+{
+    bool ok = true;
+
+    if (count_lines(rules, "-N", chain->name) == 0)
+        return true;
+    for (int jumps = count_lines(rules, "-A", chain->jump); ok && jumps > 0; jumps--)
+        ok = buf_printf(script, "-D %s\n", chain->jump);
+    return ok && buf_printf(script, "-F %s\n-X %s\n", chain->name, chain->name);
+}
+
 bool firewall_close(struct err *err)
 {
     autobuf script = BUF_INIT(SCRIPT_MAX), rules = BUF_INIT(TABLE_MAX);
-    bool ok;
+    bool ok = buf_append_text(&script, MANGLE);
 
     if (!list_table("mangle", &rules, err))
         return false;
-    if (count_lines(&rules, CHAIN) == 0)
+    for (size_t i = 0; ok && i < ARRAY_SIZE(chains); i++)
+        ok = take_away(&rules, &chains[i], &script);
+    if (ok && script.len == strlen(MANGLE))
         return true;
     if (strstr(rules.data, NEW_CHAINS))
         remove_netavark_chains();
     if (strstr(rules.data, NEW_FORWARD) && !switch_forwarding_off(err))
         return false;
-    /* Last, since it remembers the rest; somebody may have taken away a part of it. */
-    ok = buf_append_text(&script, "*mangle\n");
-    for (int jumps = count_lines(&rules, JUMP); ok && jumps > 0; jumps--)
-        ok = buf_append_text(&script, "-D FORWARD -j STEPCELL\n");
-    if (!ok || !buf_append_text(&script, "-F STEPCELL\n-X STEPCELL\nCOMMIT\n"))
-        return err_set(err, ERR_ENGINE_FAILED, "too many rules lead to the chain 'STEPCELL'");
+    /* Last, since it remembers the rest. */
+    if (!ok || !buf_append_text(&script, "COMMIT\n"))
+        return err_set(err, ERR_ENGINE_FAILED, "too many rules lead to the chains of stepcell");
     return change(script.data, err);
 }
 

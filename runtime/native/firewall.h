@@ -2,11 +2,12 @@
  * The firewall rules that all private networks of root's cells share, in the network namespace of
  * the caller; under the lock of network_root.c.
  *
- * One chain, STEPCELL, is there from the first cell to the last. It keeps the cells from reaching
- * one another, and others from reaching cells through a host that forwards, in the table mangle,
- * since netavark puts itself in front of the filter table. Its comments remember what was not there
- * before, so that it can be taken away again. Chains of netavark's that were there before belong to
- * others and stay.
+ * Two chains of the table mangle are there from the first cell to the last. STEPCELL keeps the
+ * cells from reaching one another, and others from reaching cells through a host that forwards; in
+ * that table, since netavark puts itself in front of the filter table. Its comments remember what
+ * was not there before, so that it can be taken away again. STEPCELL_IN drops what a cell sends to
+ * the host's loopback or as somebody else, whatever the host's settings for all interfaces allow.
+ * Chains of netavark's that were there before belong to others and stay.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_FIREWALL_H
 #define STEPCELL_RUNTIME_NATIVE_FIREWALL_H
@@ -14,8 +15,8 @@
 #include "base/err.h"
 
 /*
- * Before a cell's network is made: makes the chain, or restores what somebody took away of it, but
- * for what the comments remembered, which cannot be known any more.
+ * Before a cell's network is made: makes the chains, or restores what somebody took away of them,
+ * but for what the comments remembered, which cannot be known any more.
  */
 bool firewall_open(struct err *err);
 

@@ -39,7 +39,10 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
     return (bits & 03) == 03;
 }
 
-/* The directory exists, or is made, and the step's user can write to it. */
+/*
+ * The directory exists, or is made, and the step's user can write to it. It lies in the root
+ * itself: whoever got what the engine mounted there as a home, would have it without its masks.
+ */
 static bool try_home(const struct run_spec *spec, int root, const char *home)
 {
     autofd dir = path_open_in(root, home, O_PATH | O_DIRECTORY, 0);
@@ -52,7 +55,7 @@ static bool try_home(const struct run_spec *spec, int root, const char *home)
             fchownat(dir, "", spec->uid, spec->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
             return false;
     }
-    return is_writable_by(spec, root, dir);
+    return tree_is_of_mount(root, dir) && is_writable_by(spec, root, dir);
 }
 
 /* What an image says may be anything; what passwd cannot say is no home. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,10 @@
 
 struct request {
     struct nlmsghdr header;
-    struct ifinfomsg info;
+    union {
+        struct ifinfomsg info;
+        struct rtmsg route;
+    };
     char attributes[LINK_ALIAS_MAX + 64];
 };
 
@@ -153,4 +157,38 @@ bool link_set_alias(const char *name, const char *alias)
 
     return add_attribute(&request, IFLA_IFNAME, name, strlen(name) + 1) &&
            add_attribute(&request, IFLA_IFALIAS, alias, strlen(alias)) && ask(&request, &none);
+}
+
+static bool add_local_route(int interface, int family, const void *address, size_t len,
+                            unsigned char bits)
+{
+    struct request request = {
+        .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
+                   .nlmsg_type = RTM_NEWROUTE,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL},
+        .route = {.rtm_family = (unsigned char)family,
+                  .rtm_dst_len = bits,
+                  .rtm_table = RT_TABLE_LOCAL,
+                  .rtm_protocol = RTPROT_STATIC,
+                  .rtm_scope = RT_SCOPE_HOST,
+                  .rtm_type = RTN_LOCAL}};
+    const uint32_t after_lo = 1;
+    struct reader none = {.each = keep};
+
+    return add_attribute(&request, RTA_DST, address, len) &&
+           add_attribute(&request, RTA_OIF, &interface, sizeof(interface)) &&
+           add_attribute(&request, RTA_PRIORITY, &after_lo, sizeof(after_lo)) &&
+           ask(&request, &none);
+}
+
+bool link_keep_loopback(const char *name)
+{
+    const struct in_addr net = {htonl(INADDR_LOOPBACK & IN_CLASSA_NET)};
+    int interface = (int)if_nametoindex(name);
+
+    if (!interface || !add_local_route(interface, AF_INET, &net, sizeof(net), 8))
+        return false;
+    /* An interface, or a kernel, without IPv6 sends nothing of it either. */
+    return add_local_route(interface, AF_INET6, &in6addr_loopback, sizeof(in6addr_loopback), 128) ||
+           errno == EACCES || errno == ENODEV || errno == EOPNOTSUPP || errno == EAFNOSUPPORT;
 }

@@ -28,4 +28,10 @@ bool link_each_port(const char *bridge, bool (*each)(void *data, const struct li
 /* Names an interface for people and programs ("ip link" shows it); the kernel does not use it. */
 bool link_set_alias(const char *name, const char *alias);
 
+/*
+ * Routes by which the loopback's addresses are this namespace's own also for a socket that is bound
+ * to the interface, which would send them out through it. False with errno.
+ */
+bool link_keep_loopback(const char *name);
+
 #endif

@@ -19,7 +19,8 @@
 #include "base/err.h"
 #include "runtime/native/resolv.h"
 
-#define NETWORK_RECORD "network" /* in the scratch of a cell */
+#define NETWORK_RECORD    "network" /* in the scratch of a cell */
+#define NETWORK_INTERFACE "eth0"    /* of a cell, beside its loopback */
 
 /* What the keeper gets; all borrowed. */
 struct network_cell {

@@ -208,7 +208,8 @@ static bool run_netavark(const char *verb, uint32_t number, int netns, struct er
     if (!buf_printf(&config,
                     "{\"container_id\":\"" BRIDGE "%u\",\"container_name\":\"" BRIDGE "%u\","
                     "\"networks\":{\"" BRIDGE "%u\":{\"static_ips\":[\"%s\"],"
-                    "\"interface_name\":\"eth0\"}},\"network_info\":{\"" BRIDGE "%u\":{"
+                    "\"interface_name\":\"" NETWORK_INTERFACE "\"}},\"network_info\":{\"" BRIDGE
+                    "%u\":{"
                     "\"name\":\"" BRIDGE "%u\",\"id\":\"%064u\",\"driver\":\"bridge\","
                     "\"network_interface\":\"" BRIDGE "%u\",\"subnets\":[{\"subnet\":\"%s/30\","
                     "\"gateway\":\"%s\"}],\"ipv6_enabled\":false,\"internal\":false,"

@@ -17,11 +17,12 @@
  * death, and has no capability on the host. Both say on READY_FD that the network is there: pasta
  * by writing its process id, which it does when all is set up.
  */
-static const char *const pasta[] = {
-    "pasta", "--foreground", "--stderr", "--config-net", "--ns-ifname=eth0", "--no-map-gw",
-    /* No port of one side is a port of the other. */
-    "--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none",
-    "--pid=/proc/self/fd/" READY_FD, "--netns-only", "--netns=/proc/self/fd/" NETNS_FD, NULL};
+static const char *const pasta[] = {"pasta", "--foreground", "--stderr", "--config-net",
+                                    "--ns-ifname=" NETWORK_INTERFACE, "--no-map-gw",
+                                    /* No port of one side is a port of the other. */
+                                    "--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none",
+                                    "--udp-ns=none", "--pid=/proc/self/fd/" READY_FD,
+                                    "--netns-only", "--netns=/proc/self/fd/" NETNS_FD, NULL};
 
 static const char *const slirp4netns[] = {"slirp4netns",
                                           "--configure",
@@ -32,7 +33,7 @@ static const char *const slirp4netns[] = {"slirp4netns",
                                           "--ready-fd=" READY_FD,
                                           "--netns-type=path",
                                           "/proc/self/fd/" NETNS_FD,
-                                          "eth0",
+                                          NETWORK_INTERFACE,
                                           NULL};
 
 static const struct {

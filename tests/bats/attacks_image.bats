@@ -257,6 +257,38 @@ passwd_image() {
     each_caller homes
 }
 
+@test "no home of an image takes the masks off what the engine mounted" {
+    local place layer=$BATS_TEST_TMPDIR/layer
+    for place in proc proc/sys dev dev/shm sys; do
+        hostile_image "mask-${place//\//.}" "{\"config\": {\"Env\": [\"HOME=/$place\"]}}"
+        mkdir -p "$layer/home"
+        ln -s "../$place" "$layer/home/link"
+        hostile_image "mask-link-${place//\//.}" '{"config": {"Env": ["HOME=/home/link"]}}' "$(layer_of "$layer")"
+        rm -r "$layer"
+    done
+    masked() {
+        local image option mounts
+        mounts=$(mounts_of_engine)
+        for image in mask-{,link-}{proc,proc.sys,dev,dev.shm,sys}; do
+            IMAGE=oci:$LAYOUT:$image
+            for option in "" --read-only; do
+                run --separate-stderr cell --network none --user 0 $option -- sh -c 'echo "$HOME"
+                    echo other >/proc/sys/kernel/domainname && echo "wrote to /proc/sys"
+                    head -c 1 /proc/kcore; cat /proc/interrupts; ls -A /proc/acpi /sys/firmware | grep -v "^$\|:$"
+                    awk "$1" /proc/mounts' sh "$MOUNTS"
+                assert_equal "$image $option" "$output" $'/home/step\n'"$mounts"
+            done
+        done
+    }
+    # One of each, without a second one on it.
+    mounts_of_engine() {
+        IMAGE=oci:$IMAGES/busybox:latest
+        cell --network none --user 0 -- awk "$MOUNTS" /proc/mounts
+    }
+    local MOUNTS='$2 ~ "^/(proc|sys|dev)$" { print $2, $3 }'
+    each_caller masked
+}
+
 @test "messages carry no control characters and no orders to the orchestrator out of an image" {
     local evil=$'\e]0;title\a\e[2J\u202e\u0085\nline ##octopus[setVariable name=\'a\' value=\'b\'] ##teamcity[x] ##vso[y]'
     local layer=$BATS_TEST_TMPDIR/layer

@@ -6,6 +6,10 @@ load ../lib/networks
 
 setup_file() {
     make_networks
+    # Whatever comes to port 8090 of the host's loopback is noted there (contacts).
+    serve "$HOST" python3 "$TESTS/lib/contacts.py" 8090 "$NET_DIR/contacts"
+    wait_for grep -q listening "$NET_DIR/contacts"
+    : >"$NET_DIR/contacts"
     export SERVER_LIST="${SERVERS[*]}"
 }
 
@@ -79,8 +83,11 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         assert_equal interfaces "$output" $'eth0\nlo'
         run -0 private sh -c 'ip route | grep -c ^default; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
         assert_equal "default routes, first port" "$output" $'1\n0'
-        run -0 private ping -c 1 -w 5 127.0.0.1
-        # The sockets of pings, which this one cannot use.
+        # This one knows raw sockets alone, which an ordinary user's cell has not.
+        if [ "$CALLER" = root ]; then
+            run -0 private ping -c 1 -w 5 127.0.0.1
+        fi
+        # The sockets of pings.
         musl-gcc -x c -static -o pings - <<<'#include <sys/socket.h>
             int main(void) { return socket(AF_INET, SOCK_DGRAM, 1 /* IPPROTO_ICMP */) < 0; }'
         run -0 cell --network private --user app -- ./pings
@@ -106,6 +113,41 @@ with_helpers() { # FILE COMMAND...: each helper is covered by FILE
         [ "$output" != "$(on_host readlink /proc/self/ns/net)" ]
     }
     each_network no_loopback
+}
+
+# What came to port 8090 of the host's loopback since the last call; a packet may still be on its way.
+contacts() {
+    sleep 0.3
+    sort "$NET_DIR/contacts"
+    : >"$NET_DIR/contacts"
+}
+
+@test "no socket's interface is a way to the loopback of the host, and an ordinary user's cell makes no packets by hand" {
+    by_interface() {
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o loopback "$TESTS/lib/loopback.c"
+        cell --network host -- ./loopback lo
+        assert_equal "the control" "$(contacts)" $'127.0.0.1 tcp\n127.0.0.1 udp\n::1 tcp\n::1 udp'
+        run -0 cell --network private --user app -- ./loopback eth0
+        assert_equal "as a user" "$output" sent
+        assert_equal "contacts" "$(contacts)" ""
+        run -0 cell --network private --user 0 --cap-add NET_RAW -- ./loopback eth0
+        if [ "$CALLER" = root ]; then
+            assert_equal "as root" "$output" $'may make packets\nsent'
+        else
+            assert_equal "as root" "$output" sent
+        fi
+        assert_equal "contacts of root" "$(contacts)" ""
+        # The cell's own loopback works.
+        run -0 --separate-stderr private sh -c 'echo own >index.html
+            httpd -p 127.0.0.1:8080; wget -q -O - http://127.0.0.1:8080/
+            httpd -p "[::1]:8080"; wget -q -O - "http://[::1]:8080/"'
+        assert_equal "the cell's own" "$output" $'own\nown'
+    }
+    each_network by_interface
+    cover /usr/bin/pasta "$NET_DIR/fake/failing" <<<$'#!/bin/sh\nexit 1'
+    CALLER=ranges as_caller by_interface
+    uncover /usr/bin/pasta
 }
 
 # A question over a connection: the length, the header, and "loop.example".
@@ -302,6 +344,24 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     assert_network_as "$state"
 }
 
+@test "what the host allows of all its interfaces, it does not allow of a cell's" {
+    packets() {
+        musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
+            -o packets "$TESTS/lib/packets.c"
+        # As kube-proxy has it; and loose, which is more than the strict one of an interface.
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 1 >route_localnet; echo 2 >rp_filter'
+        start_private ./packets
+        assert_equal contacts "$(contacts)" ""
+        assert_equal "what was dropped" "$(on_host iptables -t mangle -L STEPCELL_IN -vnx | awk '/DROP/ { print $1 }')" $'1\n1'
+        touch end
+        wait_for is_gone "$STEP"
+        run -0 private wget -q -O - "http://$OUTSIDE/"
+        assert_equal page "$output" "from outside"
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 0 >route_localnet; echo 0 >rp_filter'
+    }
+    CALLER=root each_network_of packets
+}
+
 @test "nothing of a private network remains after TERM" {
     ended() {
         start_private
@@ -464,6 +524,9 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         on_host iptables -t mangle -C FORWARD -j STEPCELL
         on_host iptables -t mangle -C STEPCELL -i stepcell+ -o stepcell+ -j DROP
         on_host iptables -t mangle -C STEPCELL -o stepcell+ -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP
+        on_host iptables -t mangle -C PREROUTING -j STEPCELL_IN
+        on_host iptables -t mangle -C STEPCELL_IN -i stepcell+ -d 127.0.0.0/8 -j DROP
+        on_host iptables -t mangle -C STEPCELL_IN -i stepcell+ -m rpfilter --invert -j DROP
         # What is gone when the last ends counts as done.
         on_host iptables -t mangle "$@"
         touch end
@@ -479,6 +542,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     state=$(network_state)
     CALLER=root as_caller flushed -F
     CALLER=root as_caller flushed -D FORWARD -j STEPCELL
+    CALLER=root as_caller flushed -F STEPCELL_IN
     # What the comments knew was lost with the first.
     on_host iptables -t filter -F
     on_host iptables -t filter -X
