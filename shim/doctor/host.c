@@ -37,7 +37,7 @@ void doctor_id_ranges(struct doctor *doctor)
     case IDMAP_ROOT:
         doctor_find(doctor, LEVEL_OK, NULL,
                     "cells use the host ids %u to %u, which nobody else may have", IDMAP_ROOT_START,
-                    IDMAP_ROOT_START + IDMAP_IDS - 1);
+                    IDMAP_ROOT_START + IDMAP_ROOT_TOTAL - 1);
         break;
     case IDMAP_RANGES:
         doctor_find(doctor, LEVEL_OK, NULL,
