@@ -173,7 +173,7 @@ add_stray() {
     bomb() {
         local peak=0 now pid
         stepcell run --result "$RESULT" -q -w "$WORK" --pids-limit 30 --timeout 3 --grace 0 "$IMAGE" -- \
-            sh -c 'bomb() { bomb | bomb & }; bomb; exec sleep 60' >/dev/null 2>&1 3>&- &
+            sh -c 'bomb() { bomb | bomb & }; (bomb) & exec sleep 60' >/dev/null 2>&1 3>&- &
         pid=$!
         while kill -0 $pid 2>/dev/null; do
             now=$(cat "$(own_cgroup pids)"/stepcell-*/pids.current 2>/dev/null || echo 0)
