@@ -42,8 +42,7 @@ bool sink_is_http(const char *target);
  * it lies in the directories `shared` with steps. The descriptor of `fd:N` must be the caller's,
  * and open for writing; something must listen at the socket. Fails with option.invalid.
  */
-bool sink_open(const char *target, const struct strv *shared, struct sink *sink,
-               struct err *err);
+bool sink_open(const char *target, const struct strv *shared, struct sink *sink, struct err *err);
 
 /* A sink for a descriptor of the caller's, which stays open. */
 bool sink_open_fd(int fd, struct sink *sink, struct err *err);
