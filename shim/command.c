@@ -155,6 +155,7 @@ int command_end(int status)
         err_set(&err, ERR_ENGINE_FAILED, "cannot write the output");
     else
         err_errno(&err, ERR_ENGINE_FAILED, "cannot write the output");
+    err_hint(&err, "it goes where the caller's stdout goes: look there");
     return command_failed(&err);
 }
 

@@ -12,7 +12,7 @@ step() {
         as mkdir ../package
         step '{image: $image, workdir: $workdir, result: $result, package: ["TOOLS=" + $workdir + "/../package"],
             env: ["A=1"], command: ["sh", "-c", "echo $A $STEPCELL_PACKAGE_TOOLS; exit 9"]}'
-        run -9 stepcell run --step ../step.json
+        run -9 stepcell run --progress none --step ../step.json
         assert_equal output "$output" "1 ${WORK%/*}/package"
         assert_equal exit_code "$(result_field .exit_code)" 9
     }
@@ -22,7 +22,7 @@ step() {
 @test "a step may come from standard input" {
     from_stdin() {
         step '{image: $image, workdir: $workdir, command: ["echo", "piped"]}'
-        run -0 stepcell run --step - <../step.json
+        run -0 stepcell run --progress none --step - <../step.json
         assert_equal output "$output" piped
     }
     each_caller from_stdin
