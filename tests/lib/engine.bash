@@ -153,5 +153,5 @@ stop_engine() {
     stop_daemon
     [ "$ENGINE" != podman ] || (as_daemon system migrate) >/dev/null 2>&1 || true
     awk -v dir="$TEST_DIR/engine/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
-        while read -r point; do umount "$point" 2>/dev/null || true; done
+        while read -r point; do umount "$point" 2>/dev/null || umount -l "$point" 2>/dev/null || true; done
 }
