@@ -251,14 +251,11 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     if (strv_contains(&verification->layers, name) ||
         faccessat(map_fd, digest_hex(diff_id), F_OK, 0) < 0)
         return true;
-    if (!strv_add(&verification->layers, name))
-        return no_memory(err);
-    verification->check->layers++;
     input = store_open_blob(verification->store, layer->blob.digest, &why);
     if (input < 0) {
         report(verification, "layer", name, "its blob is not there to compare it with",
                REMEDY_PULL);
-        return true;
+        return strv_add(&verification->layers, name) || no_memory(err);
     }
     lock = store_lock(verification->store, lock_name, LOCK_EX, err);
     if (lock < 0 || !layer_part_begin(&part, verification->check->remover, map, map_fd,
@@ -268,7 +265,16 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     unpack.target = part.fd;
     /* The clock that files get their times from. */
     clock_gettime(CLOCK_REALTIME_COARSE, &since);
-    return layer_unpack_run(&unpack, err) &&
+    if (!layer_unpack_run(&unpack, &why)) {
+        *err = why;
+        if (why.code != ERR_IMAGE_CORRUPT)
+            return false;
+        /* This image lies about its blob; another one may have the layer's own. */
+        report(verification, "layer", name, why.message, REMEDY_PULL);
+        return true;
+    }
+    verification->check->layers++;
+    return (strv_add(&verification->layers, name) || no_memory(err)) &&
            compare_layer(verification, &part, &since, &unpack, name, err);
 }
 

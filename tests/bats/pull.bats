@@ -220,6 +220,37 @@ flip_behind() {
     each_caller changed
 }
 
+# liar LAYOUT: a copy of the image whose layer is said to unpack from a blob that it does not unpack from
+liar() {
+    local blobs=$1/blobs/sha256 manifest hex
+    cp -r "${IMAGE:4:-7}" "$1"
+    echo garbage | gzip -n >"$1/new"
+    hex=$(sha256sum <"$1/new" | cut -c1-64)
+    manifest=$(jq -c --arg d "sha256:$hex" --argjson s "$(stat -c %s "$1/new")" '.layers[0].digest = $d | .layers[0].size = $s' \
+        "$blobs/$(jq -r '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == "latest").digest' \
+            "$1/index.json" | cut -d: -f2)")
+    mv "$1/new" "$blobs/$hex"
+    hex=$(printf %s "$manifest" | sha256sum | cut -c1-64)
+    printf %s "$manifest" >"$blobs/$hex"
+    jq -n --arg d "sha256:$hex" --argjson s ${#manifest} '{schemaVersion: 2, manifests: [{
+        mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $d, size: $s,
+        annotations: {"org.opencontainers.image.ref.name": "latest"}}]}' >"$1/index.json"
+}
+
+@test "an image that lies about the blob of a layer keeps verify from nothing" {
+    lies() {
+        fresh_store
+        liar ../liar
+        stepcell image pull -q "$IMAGE"
+        stepcell image pull -q "oci:$(realpath ..)/liar:latest"
+        (cd "$STORE"/layers/*/* && touch extra)
+        run -2 stepcell image verify
+        assert_match "$output" "*layer *repaired*"
+        assert_match "$output" "*2 findings"
+    }
+    each_caller lies
+}
+
 @test "verify removes layers that no record names, which nobody could compare" {
     unnamed() {
         local tree
