@@ -352,10 +352,12 @@ bool mount_spec_device(const char *text, struct mount_spec *spec, struct err *er
         return err_hint(err, "leave them out: the device's own owner and mode decide who may read "
                              "and write");
     }
-    if (!check_source(text, source, err) || (target && !check_target(text, target, err)))
+    if (!target)
+        target = source;
+    if (!check_source(text, source, err) || !check_target(text, target, err))
         return false;
     made.source = strdup(source);
-    made.target = strdup(target ? target : source);
+    made.target = strdup(target);
     if (!made.source || !made.target) {
         mount_spec_release(&made);
         return no_memory(err);

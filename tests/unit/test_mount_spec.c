@@ -140,6 +140,7 @@ static void devices_have_dockers_grammar(void **state)
         {":/dev/f", NULL, NULL},
         {"/dev/fuse:", NULL, NULL},
         {"/dev/fuse:f", NULL, NULL},
+        {"fuse", NULL, NULL},
         {"/dev/fuse:/dev/f:", NULL, NULL},
         {"/dev/fuse:/dev/f:r", NULL, NULL},
         {"/dev/fuse:/dev/f:rwm:x", NULL, NULL},
