@@ -257,46 +257,42 @@ static bool unpack_stored(struct crew *crew, struct layer_unpack *unpacking,
 
 /* ---- a layer ---- */
 
-static bool make_layer(struct crew *crew, size_t i, struct err *err)
-{
-    const struct layer *layer = &crew->fetch->manifest.layers[i];
-    const char *diff_id = crew->fetch->image.diff_ids.items[i];
-    autolayerpart part = LAYER_PART_INIT;
-    struct layer_unpack unpacking = {
-        .map = crew->map, .compression = layer->compression, .diff_id = diff_id};
-    autoblobwriter writer = BLOB_WRITER_INIT;
-    bool present, ok;
-
-    if (!blob_begin(crew->fetch->store, &layer->blob, &writer, &present, err) ||
-        !layer_part_begin(&part, crew->fetch->remover, crew->map, crew->map_fd, digest_hex(diff_id),
-                          err))
-        return false;
-    unpacking.target = part.fd;
-    ok = present ? unpack_stored(crew, &unpacking, &layer->blob, err)
-                 : unpack_arriving(crew, &unpacking, &writer, err);
-    return ok && layer_part_keep(&part, present ? NULL : &writer, err);
-}
-
-/* The layer is there; its blob is not. */
-static bool fetch_blob(struct crew *crew, const struct descriptor *blob, struct err *err)
-{
-    autoblobwriter writer = BLOB_WRITER_INIT;
-    struct transfer transfer = {.crew = crew, .writer = &writer, .pipe = -1};
-    bool present;
-
-    if (!blob_begin(crew->fetch->store, blob, &writer, &present, err))
-        return false;
-    if (present || (transfer_blob(&transfer, err) && blob_commit(&writer, err)))
-        return true;
-    transfer_undo(&transfer);
-    return false;
-}
-
 static bool has_layer(const struct crew *crew, size_t i)
 {
     const char *hex = digest_hex(crew->fetch->image.diff_ids.items[i]);
 
     return faccessat(crew->map_fd, hex, F_OK, 0) == 0;
+}
+
+/*
+ * Where the layer is there and its blob is not, the blob is read through all the same: one that
+ * holds something else than its image says must not be kept under that image's name.
+ */
+static bool make_layer(struct crew *crew, size_t i, struct err *err)
+{
+    const struct layer *layer = &crew->fetch->manifest.layers[i];
+    const char *diff_id = crew->fetch->image.diff_ids.items[i];
+    autolayerpart part = LAYER_PART_INIT;
+    struct layer_unpack unpacking = {.map = crew->map,
+                                     .compression = layer->compression,
+                                     .diff_id = diff_id,
+                                     .only_check = has_layer(crew, i)};
+    autoblobwriter writer = BLOB_WRITER_INIT;
+    bool present, ok;
+
+    if (!blob_begin(crew->fetch->store, &layer->blob, &writer, &present, err))
+        return false;
+    if (present && unpacking.only_check)
+        return true;
+    if (!layer_part_begin(&part, crew->fetch->remover, crew->map, crew->map_fd, digest_hex(diff_id),
+                          err))
+        return false;
+    unpacking.target = part.fd;
+    ok = present ? unpack_stored(crew, &unpacking, &layer->blob, err)
+                 : unpack_arriving(crew, &unpacking, &writer, err);
+    if (ok && unpacking.only_check)
+        return blob_flush(&writer, err) && blob_publish(&writer, err);
+    return ok && layer_part_keep(&part, present ? NULL : &writer, err);
 }
 
 /*
@@ -319,7 +315,7 @@ static bool complete_layer(struct crew *crew, size_t i, struct err *err)
     const struct descriptor *blob = &crew->fetch->manifest.layers[i].blob;
     bool dropped = false;
 
-    while (!(has_layer(crew, i) ? fetch_blob(crew, blob, err) : make_layer(crew, i, err))) {
+    while (!make_layer(crew, i, err)) {
         if (!may_be_mended(crew->fetch, blob, &dropped, err))
             return false;
     }

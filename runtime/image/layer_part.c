@@ -13,6 +13,9 @@ static bool unpack_here(void *argument, struct err *err)
     const struct layer_unpack *unpacking = argument;
     bool may_chown = unpacking->map->may_chown;
 
+    if (unpacking->only_check)
+        return check_layer(unpacking->input, unpacking->compression, unpacking->diff_id,
+                           &UNPACK_LIMITS, err);
     /* A caller without privilege could not give the directory to ids that are not its own. */
     if (may_chown && fchown(unpacking->target, 0, 0) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot own the directory of a layer");

@@ -42,6 +42,7 @@ struct layer_unpack {
     int input, target;
     enum compression compression;
     const char *diff_id;
+    bool only_check; /* against the diff id: nothing is written to the target */
 };
 
 /* Reads the input in the child, which has nothing but that and the target. */

@@ -227,6 +227,12 @@ bool blob_check(struct blob_writer *writer, struct err *err)
                    found);
 }
 
+bool blob_flush(struct blob_writer *writer, struct err *err)
+{
+    return fdatasync(writer->fd) == 0 ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot keep the blob '%s'", writer->blob->digest);
+}
+
 bool blob_publish(struct blob_writer *writer, struct err *err)
 {
     const struct descriptor *blob = writer->blob;
@@ -243,12 +249,7 @@ bool blob_publish(struct blob_writer *writer, struct err *err)
 
 bool blob_commit(struct blob_writer *writer, struct err *err)
 {
-    if (!blob_check(writer, err))
-        return false;
-    if (fdatasync(writer->fd) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot keep the blob '%s'",
-                         writer->blob->digest);
-    return blob_publish(writer, err);
+    return blob_check(writer, err) && blob_flush(writer, err) && blob_publish(writer, err);
 }
 
 void blob_writer_release(struct blob_writer *writer)

@@ -65,10 +65,11 @@ struct blob_writer {
 bool blob_begin(const struct store *store, const struct descriptor *blob,
                 struct blob_writer *writer, bool *present, struct err *err);
 bool blob_write(struct blob_writer *writer, const void *bytes, size_t len, struct err *err);
-/* Flushes it and makes it visible. */
+/* Compares it with its digest, flushes it and makes it visible. */
 bool blob_commit(struct blob_writer *writer, struct err *err);
-/* The same in two steps, for a caller that flushes the file system in between. */
+/* The same step by step, for a caller that has something to do in between, or flushes otherwise. */
 bool blob_check(struct blob_writer *writer, struct err *err);
+bool blob_flush(struct blob_writer *writer, struct err *err);
 bool blob_publish(struct blob_writer *writer, struct err *err);
 void blob_writer_release(struct blob_writer *writer);
 

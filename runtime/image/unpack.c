@@ -31,3 +31,11 @@ bool unpack_layer(int blob, enum compression compression, const char *diff_id, i
     return stream && write_entries(stream, &writer, err) &&
            layer_stream_finish(stream, diff_id, err);
 }
+
+bool check_layer(int blob, enum compression compression, const char *diff_id,
+                 const struct unpack_limits *limits, struct err *err)
+{
+    autolayerstream *stream = layer_stream_open(blob, compression, limits, err);
+
+    return stream && layer_stream_finish(stream, diff_id, err);
+}

@@ -38,4 +38,8 @@ struct unpack_limits {
 bool unpack_layer(int blob, enum compression compression, const char *diff_id, int target,
                   const struct unpack_limits *limits, bool may_chown, struct err *err);
 
+/* Reads it so too, for the comparison with `diff_id` alone. */
+bool check_layer(int blob, enum compression compression, const char *diff_id,
+                 const struct unpack_limits *limits, struct err *err);
+
 #endif
