@@ -13,7 +13,7 @@
 #include "runtime/image/store_needs.h"
 
 #define ENTRY_PATH_MAX 512
-#define NUMBER_MAX     32
+#define SIZE_TEXT_MAX  64
 
 static bool no_memory(struct err *err)
 {
@@ -31,11 +31,19 @@ static uint64_t blob_bytes(const struct store *store, const char *hex)
     return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
+/* A size as text: twice, inverted the second time, so that no bit of it that rots is believed. */
+static bool size_parse(const char *text, uint64_t *bytes)
+{
+    uint64_t inverted;
+
+    return sscanf(text, "%" SCNu64 " %" SCNx64, bytes, &inverted) == 2 && *bytes == ~inverted;
+}
+
 /* What was measured before stands in the file of the lock, which goes with the layer. */
 static bool layer_bytes(const struct store *store, const struct tree_remover *remover,
                         const char *map, const char *hex, uint64_t *bytes, struct err *err)
 {
-    char path[ENTRY_PATH_MAX], text[NUMBER_MAX + 1] = "";
+    char path[ENTRY_PATH_MAX], text[SIZE_TEXT_MAX + 1] = "";
     autofd file = -1, map_fd = -1;
 
     *bytes = 0;
@@ -45,11 +53,11 @@ static bool layer_bytes(const struct store *store, const struct tree_remover *re
         return true;
     snprintf(path, sizeof(path), "locks/layer-%s-%s", map, hex);
     file = openat(store->fd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file >= 0 && read(file, text, NUMBER_MAX) > 0 && num_parse(text, INT64_MAX, bytes))
+    if (file >= 0 && read(file, text, SIZE_TEXT_MAX) > 0 && size_parse(text, bytes))
         return true;
     if (!remover->measure(remover->data, map_fd, hex, bytes, err))
         return false;
-    snprintf(text, sizeof(text), "%" PRIu64, *bytes);
+    snprintf(text, sizeof(text), "%" PRIu64 " %016" PRIx64 "\n", *bytes, ~*bytes);
     if (file >= 0)
         (void)!pwrite(file, text, strlen(text), 0);
     return true;
