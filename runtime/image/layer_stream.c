@@ -109,13 +109,14 @@ static bool damaged(const struct layer_stream *stream)
 }
 
 /*
- * Nothing but tar, and no filter. The locale stays "C": in any other one libarchive would rewrite
+ * Nothing but tar, which may be empty, and no filter. The locale stays "C": in any other one libarchive would rewrite
  * names to a normal form of Unicode. What it warns of then is that it did not.
  */
 static bool open_archive(struct layer_stream *stream)
 {
     stream->archive = archive_read_new();
-    if (!stream->archive || archive_read_support_format_tar(stream->archive) != ARCHIVE_OK)
+    if (!stream->archive || archive_read_support_format_tar(stream->archive) != ARCHIVE_OK ||
+        archive_read_support_format_empty(stream->archive) != ARCHIVE_OK)
         return err_errno(stream->err, ERR_ENGINE_FAILED, "cannot start to read a layer");
     return archive_read_open(stream->archive, stream, NULL, on_read, NULL) >= ARCHIVE_WARN ||
            damaged(stream);

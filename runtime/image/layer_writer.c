@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include "base/file.h"
@@ -127,6 +128,18 @@ static bool wants_xattr(const char *name)
     return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0;
 }
 
+/* ext4 says of a file with too many that there is no space, where the disk has plenty. */
+static bool xattr_failed(int fd, const char *path, struct err *err)
+{
+    int number = errno;
+    struct statfs fs;
+
+    if ((number == ENOSPC || number == E2BIG) && fstatfs(fd, &fs) == 0 && fs.f_bavail > 0)
+        return refuse(path, "its attributes are more than the file system of the store takes", err);
+    errno = number;
+    return failed(path, err);
+}
+
 /* File capabilities need privileges, and not every file system has user attributes. */
 static bool set_xattrs(int fd, struct archive_entry *entry, const char *path, struct err *err)
 {
@@ -139,7 +152,7 @@ static bool set_xattrs(int fd, struct archive_entry *entry, const char *path, st
         if (!wants_xattr(name) || fsetxattr(fd, name, value, size, 0) == 0)
             continue;
         if (strcmp(name, "security.capability") != 0 && errno != ENOTSUP && errno != EPERM)
-            return failed(path, err);
+            return xattr_failed(fd, path, err);
     }
     return true;
 }

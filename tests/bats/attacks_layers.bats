@@ -113,6 +113,21 @@ release_store() {
     each_caller zeros
 }
 
+@test "attributes that are too large are the image's fault, not a full disk" {
+    local layer=$BATS_TEST_TMPDIR/layer
+    mkdir "$layer"
+    touch "$layer/x"
+    tar -C "$layer" --format=pax --pax-option="SCHILY.xattr.user.large:=$(printf %070000d 0)" -cf "$layer.tar" x
+    hostile_image attributes '{}' "$layer.tar"
+    attributes() {
+        IMAGE=oci:$LAYOUT:attributes
+        run --separate-stderr cell -- true
+        assert_refused image.corrupt
+        assert_match "$stderr" "*'x': its attributes are more than*"
+    }
+    each_caller attributes
+}
+
 @test "what only overlayfs may say is not taken from a layer" {
     local layer=$BATS_TEST_TMPDIR/layer
     mkdir -p "$layer"/{bin,etc,new}
