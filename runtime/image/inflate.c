@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 struct inflater {
     int fd, stop;
@@ -153,6 +154,11 @@ static bool step_zstd(struct inflater *inflater, struct target *target, struct e
     ZSTD_outBuffer out = {target->bytes, target->size, target->len};
     size_t result = ZSTD_decompressStream(inflater->zstd, &out, &in);
 
+    if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge) {
+        err_set(err, ERR_IMAGE_CORRUPT, "a layer has a zstd window beyond the limit of %d MiB",
+                1 << (INFLATE_WINDOW_LOG - 20));
+        return err_hint(err, "compress the layer without --ultra and --long");
+    }
     if (ZSTD_isError(result))
         return err_set(err, ERR_IMAGE_CORRUPT, "a layer is not valid zstd: %s",
                        ZSTD_getErrorName(result));

@@ -11,7 +11,7 @@
 #include "runtime/image/manifest.h"
 
 #define INFLATE_BLOCK      (256 << 10) /* bytes that are read at once */
-#define INFLATE_WINDOW_LOG 27          /* zstd windows of more than 128 MiB are refused */
+#define INFLATE_WINDOW_LOG 25          /* of zstd, 32 MiB: a larger one is kept in memory whole */
 
 struct inflater;
 

@@ -480,16 +480,25 @@ static void members_are_joined(void **state)
 
 static void a_window_too_large_is_refused(void **state)
 {
-    /* The header of a frame with a window of 2 GiB, and an empty raw block that is the last. */
-    static const unsigned char frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00};
-    autobuf blob = BUF_INIT(64), plain = BUF_INIT(64);
-    struct err err;
+    /* The header of a frame with its window, and an empty raw block that is the last. */
+    static const struct {
+        unsigned char window;
+        bool refused;
+    } table[] = {{0x78, false}, {0x80, true}, {0xa8, true}}; /* 32 MiB, 64 MiB, 2 GiB */
 
     (void)state;
-    assert_true(buf_append(&blob, frame, sizeof(frame)) && buf_append(&plain, "", 0));
-    assert_refused(unpack_blob(&blob, COMPRESSION_ZSTD, &plain, &UNPACK_LIMITS, &err),
-                   ERR_IMAGE_CORRUPT);
-    assert_non_null(strstr(err.message, "zstd"));
+    for (size_t i = 0; i < COUNT(table); i++) {
+        const unsigned char frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0, table[i].window, 1, 0, 0};
+        autobuf blob = BUF_INIT(64), plain = BUF_INIT(64);
+        struct err err;
+        bool ok;
+
+        assert_true(buf_append(&blob, frame, sizeof(frame)) && buf_append(&plain, "", 0));
+        ok = unpack_blob(&blob, COMPRESSION_ZSTD, &plain, &UNPACK_LIMITS, &err);
+        assert_int_equal(ok, !table[i].refused);
+        if (!ok)
+            assert_non_null(strstr(err.message, "the limit of 32 MiB"));
+    }
 }
 
 static void limits_are_named(void **state)
@@ -633,6 +642,17 @@ static void an_archive_without_its_end_is_read(void **state)
     free_place(&place);
 }
 
+/* The archive of no bytes, not even the blocks that end it. */
+static void an_archive_of_nothing_is_read(void **state)
+{
+    autobuf nothing = BUF_INIT(64);
+    struct err err;
+
+    (void)state;
+    assert_true(buf_append(&nothing, "", 0));
+    assert_ok(unpack_blob(&nothing, COMPRESSION_NONE, &nothing, &UNPACK_LIMITS, &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +669,7 @@ int main(void)
         cmocka_unit_test(a_damaged_header_is_refused),
         cmocka_unit_test(another_content_is_refused),
         cmocka_unit_test(an_archive_without_its_end_is_read),
+        cmocka_unit_test(an_archive_of_nothing_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
