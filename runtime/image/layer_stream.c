@@ -109,8 +109,9 @@ static bool damaged(const struct layer_stream *stream)
 }
 
 /*
- * Nothing but tar, which may be empty, and no filter. The locale stays "C": in any other one libarchive would rewrite
- * names to a normal form of Unicode. What it warns of then is that it did not.
+ * Nothing but tar, which may be empty, and no filter. The locale stays "C": in any other one
+ * libarchive would rewrite names to a normal form of Unicode. What it warns of then is that it did
+ * not.
  */
 static bool open_archive(struct layer_stream *stream)
 {

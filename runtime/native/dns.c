@@ -267,12 +267,20 @@ static bool take_connection(void *data, uint32_t events, struct err *err)
     struct dns *dns = server->dns;
     struct stream *stream = &dns->streams[dns->next_stream];
     autofd cell = accept4(server->connections.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    autofd there = cell >= 0 ? reach(server, SOCK_STREAM) : -1;
+    autofd there = -1;
 
+    if (cell < 0 && errno == EAGAIN)
+        return true;
+    /* The oldest makes room, for descriptors too: what cannot be accepted stays readable. */
+    end_stream(stream);
+    if (cell < 0) {
+        end_query(&dns->queries[dns->next_query]);
+        dns->next_query = (dns->next_query + 1) % QUERIES;
+    }
+    dns->next_stream = (dns->next_stream + 1) % STREAMS;
+    there = cell >= 0 ? reach(server, SOCK_STREAM) : -1;
     if (there < 0)
         return true;
-    end_stream(stream);
-    dns->next_stream = (dns->next_stream + 1) % STREAMS;
     *stream = (struct stream){.dns = dns, .timer = {.fire = is_idle, .data = stream}};
     for (size_t i = 0; i < ARRAY_SIZE(stream->ends); i++)
         stream->ends[i].stream = stream;
@@ -322,7 +330,7 @@ _Noreturn static void become_server(const struct resolv_servers *servers, const 
     }
     setsid();
     prctl(PR_SET_NAME, NAME);
-    if (!child_keep_only(keep, 2 * servers->count) || !drop_privileges())
+    if (chdir("/") < 0 || !child_keep_only(keep, 2 * servers->count) || !drop_privileges())
         _exit(1);
     /* After the change of credentials, which would clear it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);

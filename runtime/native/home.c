@@ -39,6 +39,48 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
     return (bits & 03) == 03;
 }
 
+/* Whether a way up leads from `dir` to `place`, which is another one. */
+static bool is_below(int dir, int place, int root)
+{
+    autofd at = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat above;
+
+    if (fstat(place, &above) < 0 || is_same(&above, dir))
+        return false;
+    while (at >= 0 && !is_same(&above, at)) {
+        struct stat here;
+        int up;
+
+        if (fstat(at, &here) < 0 || is_same(&here, root))
+            return false;
+        up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close_fd(at);
+        at = up;
+    }
+    return at >= 0;
+}
+
+/*
+ * In a root that becomes read-only a home is where homes are: else an image would make its /etc or
+ * its /usr writable, by a name or by a link.
+ */
+static bool is_usual(int root, int dir)
+{
+    static const char *const places[] = {"home", "var", "run/stepcell"};
+    autofd roots = path_open_in_nofollow(root, "root", O_PATH | O_DIRECTORY, 0);
+    struct stat st;
+
+    if (roots >= 0 && fstat(roots, &st) == 0 && is_same(&st, dir))
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        autofd place = path_open_in_nofollow(root, places[i], O_PATH | O_DIRECTORY, 0);
+
+        if (place >= 0 && is_below(dir, place, root))
+            return true;
+    }
+    return false;
+}
+
 /*
  * The directory exists, or is made, and the step's user can write to it. It lies in the root
  * itself: whoever got what the engine mounted there as a home, would have it without its masks.
@@ -55,7 +97,8 @@ static bool try_home(const struct run_spec *spec, int root, const char *home)
             fchownat(dir, "", spec->uid, spec->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
             return false;
     }
-    return tree_is_of_mount(root, dir) && is_writable_by(spec, root, dir);
+    return tree_is_of_mount(root, dir) && is_writable_by(spec, root, dir) &&
+           (!spec->read_only || is_usual(root, dir));
 }
 
 /* What an image says may be anything; what passwd cannot say is no home. */
@@ -133,9 +176,9 @@ static bool add_passwd_line(const struct run_spec *spec, int root, const char *h
 }
 
 /* The first that can be had. */
-static const char *find_home(const struct run_spec *spec, int root, const char *wanted)
+static const char *find_home(const struct run_spec *spec, int root)
 {
-    const char *const homes[] = {wanted, HOME_FALLBACK, "/run/stepcell/home"};
+    const char *const homes[] = {spec->home, HOME_FALLBACK, "/run/stepcell/home"};
 
     for (size_t i = 0; i < ARRAY_SIZE(homes); i++) {
         if (is_path(homes[i]) && !is_covered(spec, homes[i]) && try_home(spec, root, homes[i]))
@@ -165,7 +208,7 @@ bool home_prepare(const struct run_spec *spec, int root, struct home *home, stru
     if (spec->home) {
         if (is_path(spec->home) && is_covered(spec, spec->home))
             made.wanted = spec->home;
-        made.ready = find_home(spec, root, spec->home);
+        made.ready = find_home(spec, root);
         if (!made.ready) {
             err_set(err, ERR_ENGINE_FAILED,
                     "there is no place for a home of user %u in the cell: the image has something "

@@ -289,6 +289,29 @@ passwd_image() {
     each_caller masked
 }
 
+@test "no home of an image makes its /etc or its programs writable under --read-only" {
+    local layer=$BATS_TEST_TMPDIR/layer
+    mkdir -p "$layer/home" "$layer/etc"
+    for place in etc bin home; do
+        hostile_image "home-$place" "{\"config\": {\"Env\": [\"HOME=/$place\"]}}"
+    done
+    ln -s ../etc "$layer/home/link"
+    hostile_image home-link '{"config": {"Env": ["HOME=/home/link"]}}' "$(layer_of "$layer")"
+    ln -s ../etc "$layer/home/step"
+    hostile_image home-step '{"config": {"Env": ["HOME=/home/step"]}}' "$(layer_of "$layer")"
+    homes() {
+        local image
+        for image in etc bin home link step; do
+            IMAGE=oci:$LAYOUT:home-$image
+            run -0 --separate-stderr cell --network none --user 0 --read-only -- sh -c 'echo "$HOME"; touch "$HOME/x"
+                for place in /etc /bin /home; do touch "$place/x" 2>/dev/null && echo "wrote to $place"; done; :'
+            [ "$image" = step ] || assert_equal "$image" "$output" /home/step
+            [ "$image" != step ] || assert_equal "$image" "$output" /run/stepcell/home
+        done
+    }
+    each_caller homes
+}
+
 @test "messages carry no control characters and no orders to the orchestrator out of an image" {
     local evil=$'\e]0;title\a\e[2J\u202e\u0085\nline ##octopus[setVariable name=\'a\' value=\'b\'] ##teamcity[x] ##vso[y]'
     local layer=$BATS_TEST_TMPDIR/layer
