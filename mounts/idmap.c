@@ -19,7 +19,6 @@
 #include "base/num.h"
 #include "base/program.h"
 
-#define SUBID_FILE_MAX  (1 << 20)
 #define PASSWD_FILE_MAX (16 << 20)
 #define NAME_SIZE       64
 #define MAP_TEXT_MAX    (IDMAP_EXTENTS_MAX * 36)
@@ -86,30 +85,57 @@ void idmap_admit(struct idmap *map, uid_t uid, gid_t gid, const gid_t *groups, s
         admit_one(&map->gids, groups[i]);
 }
 
+/* One line of subuid(5); false for one that grants nothing. */
+static bool parse_grant(const char *line, char owner[IDMAP_OWNER_MAX], struct idmap_range *range)
+{
+    char start[16], count[16];
+    uint64_t first, length;
+
+    if (sscanf(line, "%63[^:\n]:%15[^:\n]:%15[^:\n]", owner, start, count) != 3)
+        return false;
+    count[strcspn(count, " \t\r")] = '\0';
+    if (!num_parse(start, UINT32_MAX - 1, &first) || !num_parse(count, UINT32_MAX, &length) ||
+        !length || !first || first + length >= UINT32_MAX)
+        return false;
+    *range = (struct idmap_range){(uint32_t)first, (uint32_t)length};
+    return true;
+}
+
+static const char *next_line(const char *line)
+{
+    line += strcspn(line, "\n");
+    return line + (*line == '\n');
+}
+
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid)
 {
-    char number[16];
+    char number[16], owner[IDMAP_OWNER_MAX];
+    struct idmap_range range;
 
     snprintf(number, sizeof(number), "%u", uid);
-    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        char owner[64], start[16], count[16];
-        uint64_t first, length;
-
-        if (sscanf(line, "%63[^:\n]:%15[^:\n]:%15[^:\n]", owner, start, count) != 3)
-            continue;
-        if (strcmp(owner, name) != 0 && strcmp(owner, number) != 0)
-            continue;
-        count[strcspn(count, " \t\r")] = '\0';
-        if (num_parse(start, UINT32_MAX - 1, &first) && num_parse(count, UINT32_MAX, &length) &&
-            length && first && first + length < UINT32_MAX)
-            return (struct idmap_range){(uint32_t)first, (uint32_t)length};
+    for (const char *line = text; *line; line = next_line(line)) {
+        if (parse_grant(line, owner, &range) &&
+            (strcmp(owner, name) == 0 || strcmp(owner, number) == 0))
+            return range;
     }
     return (struct idmap_range){0, 0};
 }
 
+bool idmap_find_intruder(const char *text, char owner[IDMAP_OWNER_MAX])
+{
+    struct idmap_range range;
+
+    for (const char *line = text; *line; line = next_line(line)) {
+        if (parse_grant(line, owner, &range) && range.start < IDMAP_ROOT_START + IDMAP_ROOT_TOTAL &&
+            range.start + range.count > IDMAP_ROOT_START)
+            return true;
+    }
+    return false;
+}
+
 static struct idmap_range read_range(const char *path, const char *name, uid_t uid)
 {
-    autobuf text = BUF_INIT(SUBID_FILE_MAX);
+    autobuf text = BUF_INIT(IDMAP_SUBID_MAX);
     struct err ignored; /* no file is no range */
 
     if (!file_read(AT_FDCWD, path, &text, ERR_CONFIG_INVALID, &ignored))
@@ -145,7 +171,7 @@ static void caller_name(uid_t uid, char name[NAME_SIZE])
 /* Whether these ids are in the map of the caller's own user namespace (user_namespaces(7)). */
 static bool is_mapped(const char *file, uint32_t first, uint32_t count)
 {
-    autobuf text = BUF_INIT(SUBID_FILE_MAX);
+    autobuf text = BUF_INIT(IDMAP_SUBID_MAX);
     struct err ignored;
 
     if (!file_read(AT_FDCWD, file, &text, ERR_ENGINE_UNAVAILABLE, &ignored))

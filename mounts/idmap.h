@@ -30,6 +30,8 @@
 #define IDMAP_GROUPS_MAX  64 /* supplementary groups */
 #define IDMAP_EXTENTS_MAX (4 + IDMAP_GROUPS_MAX)
 #define IDMAP_KEY_MAX     64
+#define IDMAP_OWNER_MAX   64        /* of a name in /etc/subuid */
+#define IDMAP_SUBID_MAX   (1 << 20) /* bytes of that file */
 
 struct idmap_extent {
     uint32_t inside;
@@ -74,6 +76,9 @@ bool idmap_for_step(uid_t uid, gid_t gid, struct idmap *map, struct err *err);
  * or number. Pure; count 0 when there is none.
  */
 struct idmap_range idmap_find_range(const char *text, const char *name, uid_t uid);
+
+/* The first whom such a text grants ids that root's cells have. Pure. */
+bool idmap_find_intruder(const char *text, char owner[IDMAP_OWNER_MAX]);
 
 /*
  * Gives the ids of a step above 1048575 a place in root's map. With other maps the user and its

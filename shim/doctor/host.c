@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/libexec.h"
 #include "base/program.h"
 #include "runtime/docker/endpoint.h"
@@ -24,6 +25,26 @@
 #define CLOCK_FAR_S  120 /* seconds that two clocks may differ */
 #define DAY_S        (24 * 3600)
 
+/* What useradd(8) and administrators grant can overlap what root's cells have. */
+static bool find_intruder(struct doctor *doctor, const char *path, const char *option)
+{
+    autobuf text = BUF_INIT(IDMAP_SUBID_MAX);
+    char owner[IDMAP_OWNER_MAX], fix[256];
+    struct err ignored;
+
+    if (!file_read(AT_FDCWD, path, &text, ERR_CONFIG_INVALID, &ignored) ||
+        !idmap_find_intruder(text.data, owner))
+        return false;
+    snprintf(fix, sizeof(fix), "give '%s' another range (usermod --del-%s, --add-%s)", owner,
+             option, option);
+    doctor_find(
+        doctor, LEVEL_WARNING, fix,
+        "'%s' has ids between %u and %u in %s, which root's cells have: that user can act on "
+        "their processes and files",
+        owner, IDMAP_ROOT_START, IDMAP_ROOT_START + IDMAP_ROOT_TOTAL - 1, path);
+    return true;
+}
+
 void doctor_id_ranges(struct doctor *doctor)
 {
     struct idmap map;
@@ -35,6 +56,9 @@ void doctor_id_ranges(struct doctor *doctor)
     }
     switch (map.kind) {
     case IDMAP_ROOT:
+        if (find_intruder(doctor, "/etc/subuid", "subuids") ||
+            find_intruder(doctor, "/etc/subgid", "subgids"))
+            break;
         doctor_find(doctor, LEVEL_OK, NULL,
                     "cells use the host ids %u to %u, which nobody else may have", IDMAP_ROOT_START,
                     IDMAP_ROOT_START + IDMAP_ROOT_TOTAL - 1);

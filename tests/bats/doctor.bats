@@ -87,6 +87,17 @@ assert_finding() {
     each_caller whole
 }
 
+@test "doctor warns of who has ids of root's cells" {
+    local file
+    CALLER=root
+    echo 'someone:2013300000:65536' >"$BATS_TEST_TMPDIR/subid"
+    for file in subuid subgid; do
+        UNDER=(unshare --mount sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$BATS_TEST_TMPDIR/subid" "/etc/$file")
+        diagnose 0
+        assert_finding id-ranges warning "'someone' .*/etc/$file" "usermod --del-${file}s"
+    done
+}
+
 # lacking CALL ERRNO: as if the kernel, or a filter, did not let anybody make this call
 lacking() {
     UNDER=("$BATS_FILE_TMPDIR/without_call" "$1" "$2")

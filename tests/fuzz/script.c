@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     autointerpreter interpreter = {0};
     struct subnet_use use;
     struct idmap_range range;
+    char owner[IDMAP_OWNER_MAX];
     struct err err = ERR_INIT;
 
     if (script_choose("/work/script", head, *shell ? shell : NULL, &interpreter, &err))
@@ -19,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_SAID(err);
     subnet_parse_route(head, &use);
     range = idmap_find_range(head, "user", 1000);
+    idmap_find_intruder(head, owner);
     FUZZ_CHECK(!range.count || (range.start && range.start + range.count > range.start));
     return 0;
 }

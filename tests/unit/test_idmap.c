@@ -33,6 +33,31 @@ static void ranges_are_found_in_subuid(void **state)
     }
 }
 
+static void who_has_ids_of_roots_cells_is_found(void **state)
+{
+    static const struct {
+        const char *text, *owner;
+    } table[] = {
+        {"", NULL},
+        {"user:100000:65536\n", NULL},
+        {"user:2013265919:1\n", NULL},
+        {"user:2013265919:2\n", "user"},
+        {"a:1:2\nb:2017460223:1\nc:2013265920:1\n", "b"},
+        {"user:2017460224:65536\n", NULL},
+        {"user:1:4000000000\n", "user"},
+        {"user:2013265920:x\n", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        char owner[IDMAP_OWNER_MAX];
+
+        assert_int_equal(idmap_find_intruder(table[i].text, owner), table[i].owner != NULL);
+        if (table[i].owner)
+            assert_string_equal(owner, table[i].owner);
+    }
+}
+
 static void check_side(const struct idmap_side *side, const char *wanted)
 {
     char text[4096] = "";
@@ -128,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_are_found_in_subuid),
+        cmocka_unit_test(who_has_ids_of_roots_cells_is_found),
         cmocka_unit_test(the_steps_user_is_the_caller),
         cmocka_unit_test(high_ids_have_a_place_in_roots_map),
         cmocka_unit_test(ids_have_a_place_outside),
