@@ -167,26 +167,20 @@ static int test(int argc, char **argv)
     return status;
 }
 
-static int print_help(void)
-{
-    print_out("Usage: stepcell policy COMMAND [OPTIONS]\n\n"
-              "Tells about the administrator's policy.\n\n"
-              "  %-10s %s\n\n"
-              "'stepcell policy COMMAND --help' tells more.\n",
-              "test", "tell what the policy says of a step, and which rule decides");
-    return 0;
-}
+static const struct subcommand commands[] = {
+    {"test", test, false, "tell what the policy says of a step, and which rule decides"},
+    {0},
+};
 
 int cmd_policy(int argc, char **argv)
 {
-    const char *name = argc > 0 ? argv[0] : "--help";
-    struct err err;
+    static const struct command_group group = {
+        .name = "policy",
+        .about = "Tells about the administrator's policy.",
+        .commands = commands,
+    };
+    int status;
+    const struct subcommand *command = command_group_choose(&group, argv[0], &status);
 
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return print_help();
-    if (strcmp(name, "test") == 0)
-        return test(argc - 1, argv + 1);
-    err_set(&err, ERR_OPTION_INVALID, "unknown command 'policy %s'", name);
-    err_hint(&err, "'stepcell policy --help' lists the commands");
-    return command_failed(&err);
+    return command ? command->run(argc - 1, argv + 1) : status;
 }

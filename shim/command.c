@@ -138,6 +138,38 @@ const struct subcommand *subcommand_find(const struct subcommand *commands, cons
     return commands->name ? commands : NULL;
 }
 
+static void print_group(const struct command_group *group)
+{
+    print_out("Usage: stepcell %s COMMAND [OPTIONS]\n\n%s\n\n", group->name, group->about);
+    for (const struct subcommand *command = group->commands; command->name; command++) {
+        if (command->help)
+            print_out("  %-10s %s\n", command->name, command->help);
+    }
+    print_out("\n'stepcell %s COMMAND --help' tells more.\n", group->name);
+}
+
+const struct subcommand *command_group_choose(const struct command_group *group, const char *word,
+                                              int *status)
+{
+    static const char *const asks_for_help[] = {"--help", "-h", "help"};
+    const struct subcommand *command = word ? subcommand_find(group->commands, word) : NULL;
+    struct err err;
+
+    if (command)
+        return command;
+    *status = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(asks_for_help); i++) {
+        if (!word || strcmp(word, asks_for_help[i]) == 0) {
+            print_group(group);
+            return NULL;
+        }
+    }
+    err_set(&err, ERR_OPTION_INVALID, "unknown command '%s %s'", group->name, word);
+    err_hint(&err, "'stepcell %s --help' lists the commands", group->name);
+    *status = command_failed(&err);
+    return NULL;
+}
+
 int command_failed(const struct err *err)
 {
     print_err(err);

@@ -68,6 +68,20 @@ struct subcommand {
     const char *help;                  /* NULL: not for users */
 };
 
+/* Commands behind a common word, as `stepcell image pull`. */
+struct command_group {
+    const char *name;                  /* "image" */
+    const char *about;                 /* whole sentences */
+    const struct subcommand *commands; /* end with a nameless one */
+};
+
+/*
+ * The command that the first word names. NULL when that was all, with the exit status: the help of
+ * the group was asked for and printed, or there is no such command.
+ */
+const struct subcommand *command_group_choose(const struct command_group *group, const char *word,
+                                              int *status);
+
 /* What programs of libexec begin with: who calls, and what a caller may have left to them. */
 bool subcommand_begin(struct err *err);
 

@@ -6,7 +6,6 @@
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
 #include "shim/image/supervise.h"
-#include "shim/print.h"
 
 static const struct subcommand commands[] = {
     {"pull", command_pull, true, "get an image into the store"},
@@ -25,16 +24,11 @@ static const struct subcommand commands[] = {
     {0},
 };
 
-static int print_help(void)
-{
-    print_out("Usage: stepcell image COMMAND [OPTIONS]\n\n");
-    for (const struct subcommand *command = commands; command->name; command++) {
-        if (command->help)
-            print_out("  %-10s %s\n", command->name, command->help);
-    }
-    print_out("\n'stepcell image COMMAND --help' tells more.\n");
-    return 0;
-}
+static const struct command_group group = {
+    .name = "image",
+    .about = "Keeps images, and tells what they are.",
+    .commands = commands,
+};
 
 /* The value of --store among words that a command has looked at already, or has not. */
 static const char *find_store(int argc, char **argv)
@@ -69,19 +63,16 @@ static void clear_away(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "--help";
-    const struct subcommand *command = subcommand_find(commands, name);
+    const struct subcommand *command;
     struct err err;
+    int status;
 
     if (!subcommand_begin(&err))
         return command_failed(&err);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return print_help();
-    if (command && command->supervised)
+    command = command_group_choose(&group, argv[1], &status);
+    if (!command)
+        return command_end(status);
+    if (command->supervised)
         return supervise(command->run, argc - 2, argv + 2, clear_away);
-    if (command)
-        return command_end(command->run(argc - 2, argv + 2));
-    err_set(&err, ERR_OPTION_INVALID, "unknown command 'image %s'", name);
-    err_hint(&err, "'stepcell image --help' lists the commands");
-    return command_failed(&err);
+    return command_end(command->run(argc - 2, argv + 2));
 }
