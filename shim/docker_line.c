@@ -248,7 +248,8 @@ static bool add_rest(const struct line *line)
            add_text(line, "--pull", pulls[options->pull]) &&
            (!step->spec->read_only || strv_add(line->words, "--read-only")) &&
            (!step->clears_entrypoint || strv_add(line->words, "--entrypoint=")) &&
-           (!step->spec->pass_stdin || strv_add(line->words, "--interactive"));
+           (!step->spec->pass_stdin || strv_add(line->words, "--interactive")) &&
+           (!options->terminal || strv_add(line->words, "--tty"));
 }
 
 static bool add_differences(const struct line *line)

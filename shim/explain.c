@@ -353,17 +353,28 @@ static bool mask_json(const struct session *session, json_t *json)
     return true;
 }
 
-static json_t *facts_json(struct session *session, const char *origins, bool looked)
+/* Whether it held a secret in a place that it cannot be put back into by whoever runs it. */
+static bool mask_step(const struct session *session, json_t *step, bool *masked)
+{
+    autojson *plain = json_deep_copy(step);
+
+    if (!plain || !mask_json(session, step))
+        return false;
+    *masked = !json_equal(plain, step);
+    return true;
+}
+
+static json_t *facts_json(struct session *session, const char *origins, bool looked, bool masked)
 {
     json_t *docker = docker_json(session, origins);
 
     if (!docker)
         return NULL;
     return json_pack(
-        "{s:s, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
-        EXPLAIN_SCHEMA, "can_start", session->violations.count == 0, "violations",
-        result_violations_json(&session->violations), "looked_inside", looked, "image",
-        image_json(session), "entrypoint", entrypoint_json(session), "policy",
+        "{s:s, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "schema", EXPLAIN_SCHEMA, "masked", masked, "can_start", session->violations.count == 0,
+        "violations", result_violations_json(&session->violations), "looked_inside", looked,
+        "image", image_json(session), "entrypoint", entrypoint_json(session), "policy",
         policy_verdict_json(&session->verdict), "configuration", configuration_json(session),
         "command", list_json(&session->spec.argv), "command_found",
         session->command == COMMAND_UNKNOWN ? json_null()
@@ -377,12 +388,15 @@ json_t *explain_json(struct session *session, bool looked)
     autobuf origins = BUF_INIT(STRV_MAX);
     autojson *step = NULL;
     json_t *facts;
+    bool masked;
 
     if (!find_hidden(session, &origins))
         return NULL;
     step = explain_step(session, origins.data);
-    facts = step ? facts_json(session, origins.data, looked) : NULL;
-    if (!facts || json_object_set_new(step, "explain", facts) < 0 || !mask_json(session, step))
+    if (!step || !mask_step(session, step, &masked))
+        return NULL;
+    facts = facts_json(session, origins.data, looked, masked);
+    if (!facts || json_object_set_new(step, "explain", facts) < 0 || !mask_json(session, facts))
         return NULL;
     return TAKE_PTR(step);
 }

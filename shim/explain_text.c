@@ -152,6 +152,27 @@ static void print_environment(struct buf *text, const json_t *facts)
     }
 }
 
+/* Those that no other part of the text says more of. */
+static void print_options(struct buf *text, const json_t *step)
+{
+    static const char *const elsewhere[] = {"schema",  "image",   "command",     "env",
+                                            "workdir", "package", "package_cow", "package_rw",
+                                            "mount",   "explain"};
+    const char *key;
+    json_t *value;
+
+    heading(text, "Options");
+    json_object_foreach ((json_t *)step, key, value) {
+        autofree char *words = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        bool shown = false;
+
+        for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++)
+            shown = shown || strcmp(key, elsewhere[i]) == 0;
+        if (!shown)
+            line(text, "  %-16s %s", key, words ? words : "");
+    }
+}
+
 static void print_limits(struct buf *text, const json_t *facts)
 {
     const char *key;
@@ -202,6 +223,7 @@ char *explain_text(const json_t *step)
     print_user(&text, facts);
     print_environment(&text, facts);
     print_limits(&text, facts);
+    print_options(&text, step);
     print_docker(&text, facts);
     return buf_take(&text);
 }

@@ -314,6 +314,16 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
     return true;
 }
 
+/* What 'stepcell explain' has said of a step is not read but for this. */
+static bool is_whole(const json_t *explained, struct err *err)
+{
+    if (!json_is_true(json_object_get(explained, "masked")))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the step has '********' where there was a secret");
+    return err_hint(err, "put it back and remove the member 'explain', or keep the secret in a "
+                         "variable of --secret-env, which the command names");
+}
+
 static bool apply_json(struct run_options *options, json_t *step, struct err *err)
 {
     const char *key;
@@ -324,10 +334,9 @@ static bool apply_json(struct run_options *options, json_t *step, struct err *er
     json_object_foreach (step, key, value) {
         bool ok = true;
 
-        /* What 'stepcell explain' has said of it. */
         if (strcmp(key, "explain") == 0)
-            continue;
-        if (strcmp(key, "schema") == 0)
+            ok = is_whole(value, err);
+        else if (strcmp(key, "schema") == 0)
             ok = json_is_string(value) && strcmp(json_string_value(value), "stepcell.step/1") == 0
                      ? true
                      : step_type(key, "'stepcell.step/1'", err);

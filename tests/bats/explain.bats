@@ -226,6 +226,19 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     each_caller again
 }
 
+@test "a step that explain had to mask is not taken for the step itself" {
+    masked() {
+        export TOKEN=hidden-value
+        run explain --secret-env TOKEN
+        assert_equal masked "$(plan .explain.masked)" false
+        as "$STEPCELL" explain --json --secret-env TOKEN --workdir "$WORK" "$IMAGE" echo "--token=$TOKEN" >../masked
+        assert_equal words "$(jq -c '[.command[1], .explain.masked]' ../masked)" '["--token=********",true]'
+        run -125 --separate-stderr stepcell run --step ../masked
+        assert_match "$stderr" "*where there was a secret*--secret-env*"
+    }
+    CALLER=root as_caller masked
+}
+
 @test "what cannot stand in JSON is refused, and not changed" {
     no_utf8() {
         local bytes=$'\xff\xfe' words
