@@ -39,7 +39,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
 }
 
 @test "where the cell has a cgroup of its own, that is what counts" {
-    [ -e /sys/fs/cgroup/memory/memory.usage_in_bytes ] || skip "memory is not on version 1 here"
+    [ -e /sys/fs/cgroup/memory/memory.usage_in_bytes ] || skip "this kernel lacks controllers on cgroups version 1"
     counted() {
         new_id
         run -7 --separate-stderr stepcell run --id "$ID" --workdir "$WORK" --memory 96m --pids-limit 40 "$IMAGE" -- sh -c "$busy"
