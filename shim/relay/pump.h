@@ -15,7 +15,7 @@
 
 #include "base/loop.h"
 
-#define PUMP_CHUNK     65536     /* bytes of a read, and at most this much is held */
+#define PUMP_CHUNK     262144    /* bytes of a read, and at most this much is held */
 #define PUMP_BUSY      (1 << 20) /* bytes after which a stream is busy */
 #define PUMP_BUSY_PIPE (1 << 20) /* bytes of its pipes */
 
