@@ -265,6 +265,7 @@ static bool is_pipe(int fd)
 static void become_busy(struct pump *pump)
 {
     pump->busy = true;
+    pump->copying = !pump->can_splice;
     if (!is_pipe(pump->ends.from) || !is_pipe(pump->own_sink))
         return;
     fcntl(pump->ends.from, F_SETPIPE_SZ, PUMP_BUSY_PIPE);
@@ -285,8 +286,11 @@ static enum move copy_some(struct pump *pump, struct err *err)
 
     if (pump->sent < pump->held)
         return deliver(pump);
-    if (!pump->busy && pump->bytes > PUMP_BUSY)
+    if (!pump->busy && pump->bytes > PUMP_BUSY) {
         become_busy(pump);
+        if (!pump->copying)
+            return splice_some(pump);
+    }
     if (filter && filter->full(filter->data))
         return FILTER_FULL;
     move = take_some(pump, err);
@@ -336,6 +340,7 @@ static bool end(struct pump *pump, struct err *err)
 static bool copy_from_now(struct pump *pump, struct err *err)
 {
     pump->copying = true;
+    pump->can_splice = false;
     return need_buffer(pump, err);
 }
 
@@ -414,7 +419,9 @@ bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *en
     if (pump->own_sink < 0)
         pump->own_sink = ends->to;
     pump->sink_is_socket = fstat(ends->to, &st) == 0 && S_ISSOCK(st.st_mode);
-    pump->copying = must_copy(pump);
+    pump->can_splice = !must_copy(pump);
+    /* A reader that is woken by a write runs sooner than one that is woken by a splice. */
+    pump->copying = !pump->can_splice || !ends->to_is_input;
     pump->source_io = (struct loop_io){ends->from, ready, pump};
     pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
     pump->source_unpollable = !loop_can_watch(loop, ends->from);
