@@ -62,3 +62,29 @@ void digest_of(const void *bytes, size_t len, char text[DIGEST_TEXT_MAX])
     digest_update(&digest, bytes, len);
     digest_finish(&digest, text);
 }
+
+/* One of the two passes: the key with each byte changed by `pad`, then the bytes. */
+static void keyed_pass(const void *key, size_t key_len, unsigned char pad, const void *bytes,
+                       size_t len, unsigned char sum[SHA256_DIGEST_LENGTH])
+{
+    unsigned char block[SHA256_CBLOCK] = {0};
+    SHA256_CTX context;
+
+    memcpy(block, key, key_len);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= pad;
+    SHA256_Init(&context);
+    SHA256_Update(&context, block, sizeof(block));
+    SHA256_Update(&context, bytes, len);
+    SHA256_Final(sum, &context);
+}
+
+void digest_keyed(const void *key, size_t key_len, const void *bytes, size_t len,
+                  char text[DIGEST_TEXT_MAX])
+{
+    unsigned char sum[SHA256_DIGEST_LENGTH];
+
+    keyed_pass(key, key_len, 0x36, bytes, len, sum);
+    keyed_pass(key, key_len, 0x5c, sum, sizeof(sum), sum);
+    put_text(sum, text);
+}

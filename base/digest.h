@@ -24,6 +24,10 @@ void digest_finish(struct digest *digest, char text[DIGEST_TEXT_MAX]);
 /* The digest of `len` bytes. */
 void digest_of(const void *bytes, size_t len, char text[DIGEST_TEXT_MAX]);
 
+/* HMAC (RFC 2104) with SHA-256; the key has 64 bytes at the most. */
+void digest_keyed(const void *key, size_t key_len, const void *bytes, size_t len,
+                  char text[DIGEST_TEXT_MAX]);
+
 static inline void cleanup_digest(struct digest **digest)
 {
     digest_free(*digest);

@@ -57,21 +57,25 @@ bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code,
     return fd >= 0 && file_read_fd(fd, path, buf, code, err);
 }
 
-bool file_write_all(int fd, const void *bytes, size_t len)
+size_t file_write(int fd, const void *bytes, size_t len)
 {
     const char *p = bytes;
+    size_t done = 0;
 
-    while (len) {
-        ssize_t n = write(fd, p, len);
+    while (done < len) {
+        ssize_t n = write(fd, p + done, len - done);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        p += n;
-        len -= (size_t)n;
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            break;
     }
-    return true;
+    return done;
+}
+
+bool file_write_all(int fd, const void *bytes, size_t len)
+{
+    return file_write(fd, bytes, len) == len;
 }
 
 /* Where the last whole line ends, or -1. */

@@ -20,7 +20,10 @@ bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code,
 /* Reads `fd` to its end, at most buf->max bytes; `what` names it in messages. */
 bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code, struct err *err);
 
-/* Writes all bytes; false with errno set. */
+/* Writes all bytes, or as many as can be: then errno is set. How many that were. */
+size_t file_write(int fd, const void *bytes, size_t len);
+
+/* The same for whom a part is nothing; false with errno set. */
 bool file_write_all(int fd, const void *bytes, size_t len);
 
 /*

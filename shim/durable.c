@@ -10,22 +10,46 @@
 #include <unistd.h>
 
 #include "base/child.h"
-#include "base/digest.h"
-#include "base/file.h"
 #include "base/process.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
+#include "shim/durable_contents.h"
 #include "shim/helper_report.h"
 #include "shim/state/follow.h"
 
-#define SCRIPT_DIGEST       "script_sha256" /* in the record of what was asked for */
-#define SCRIPT_COMPARED_MAX (64 << 20)      /* bytes */
-#define TARGET_MAX          65536           /* bytes of target.json */
-#define SUPERVISOR_TRIES    5               /* of which each is killed before it takes charge */
+#define TARGET_MAX       65536 /* bytes of target.json */
+#define SUPERVISOR_TRIES 5     /* of which each is killed before it takes charge */
 
 static bool failed(const char *what, struct err *err)
 {
     return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
+}
+
+/* Variables by their names: what stands for a value says nothing of it, and older records have
+ * something else there. */
+static bool are_same_names(const json_t *one, const json_t *other)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (one, i, item) {
+        const char *a = json_string_value(item);
+        const char *b = json_string_value(json_array_get(other, i));
+
+        if (!a || !b || strncmp(a, b, strcspn(a, "=") + 1) != 0)
+            return false;
+    }
+    return json_array_size(one) == json_array_size(other);
+}
+
+static bool is_same(const char *member, const json_t *one, const json_t *other)
+{
+    bool is_digest;
+
+    contents_name(member, &is_digest);
+    if (strcmp(member, "env") == 0)
+        return are_same_names(one, other);
+    return (is_digest && !other) || json_equal(one, other);
 }
 
 /* The same words about two steps: for who compares them, and says what differs. */
@@ -34,22 +58,21 @@ static bool check_same(const json_t *records, const struct session *session, str
     const json_t *accepted = ledger_find(records, LEDGER_ACCEPTED);
     const json_t *then = json_object_get(accepted, "step"), *now = session->options.asked;
     const char *key, *differs = NULL;
+    bool is_digest;
     json_t *value;
 
     json_object_foreach ((json_t *)now, key, value) {
-        bool is_known = json_object_get(then, key) || strcmp(key, SCRIPT_DIGEST) != 0;
-
-        if (!differs && is_known && !json_equal(value, json_object_get(then, key)))
+        if (!differs && !is_same(key, value, json_object_get(then, key)))
             differs = key;
     }
     json_object_foreach ((json_t *)then, key, value) {
-        if (!differs && !json_object_get(now, key) && strcmp(key, SCRIPT_DIGEST) != 0)
+        if (!differs && !is_same(key, value, json_object_get(now, key)))
             differs = key;
     }
     if (!differs)
         return true;
     err_set(err, ERR_STEP_CONFLICT, "another step has the id '%s': its '%s' is not the same",
-            session->id, differs);
+            session->id, contents_name(differs, &is_digest));
     return err_hint(err,
                     "give this step an id of its own; 'stepcell status --id %s' tells about "
                     "the other one",
@@ -93,6 +116,9 @@ _Noreturn static void supervise(struct session *session, int told)
     bool ok;
 
     setsid();
+    /* The file of the script is shared with a supervisor that was killed while it read. */
+    if (script && strcmp(script, "-") == 0)
+        lseek(STDIN_FILENO, 0, SEEK_SET);
     if (!child_keep_only(keep, ARRAY_SIZE(keep)))
         _exit(STATUS_FAILED);
     /* Closed, with all others; whoever is attached gives its caller the result and the events. */
@@ -196,43 +222,44 @@ static bool name_receiver(const struct session *session, struct err *err)
            deliver_write_target(session->dir.fd, options->events, options->events_token_file, err);
 }
 
-/* The script as it is now; what cannot be read (any more) is not compared. */
-static bool note_script(struct session *session, struct err *err)
+/* Records the step, unless somebody else has by now. */
+static bool accept_step(struct session *session, const char *store, const struct contents *contents,
+                        bool *exists, struct err *err)
 {
-    const char *script = session->options.script;
-    autobuf text = BUF_INIT(SCRIPT_COMPARED_MAX);
-    char digest[DIGEST_TEXT_MAX];
-    struct err ignored;
+    bool known = contents_are_known(contents);
+    json_t *asked = session->options.asked;
+    struct step_key key;
 
-    if (!script || strcmp(script, "-") == 0 ||
-        !file_read(AT_FDCWD, script, &text, ERR_SCRIPT_MISSING, &ignored))
-        return true;
-    digest_of(text.data ? text.data : "", text.len, digest);
-    return json_object_set_new(session->options.asked, SCRIPT_DIGEST, json_string(digest)) == 0 ||
-           err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+    /* What the caller has to give is looked at before anything is promised. */
+    if (!session_open_target(session, err) || !session_begin(session, err))
+        return false;
+    session->gathered = true;
+    return (!known || (step_key_make(&key, err) && contents_note(contents, &key, asked, err))) &&
+           step_dir_make(store, session->id, asked, known ? &key : NULL, &session->dir, exists,
+                         err);
 }
 
 bool durable_ensure(struct session *session, struct err *err)
 {
     autofree char *store = store_path(session->options.store, err);
+    struct contents contents;
     enum ledger_record state;
     autojson *records = NULL;
+    struct step_key key;
     bool exists;
 
-    if (!store || !note_script(session, err))
+    if (!store || !contents_take(&session->options, environ, &contents, err))
         return false;
     /* Opening a file empties it: a call that finds the step there, unattached, does not. */
     if (!session->detached && !session_open_target(session, err))
         return false;
     if (!step_dir_open(store, session->id, &session->dir, &exists, err))
         return false;
-    if (!exists) {
-        /* What the caller has to give is looked at before anything is promised. */
-        if (!session_open_target(session, err) || !session_begin(session, err) ||
-            !step_dir_make(store, session->id, session->options.asked, &session->dir, &exists, err))
-            return false;
-        session->gathered = true;
-    }
+    if (!exists && !accept_step(session, store, &contents, &exists, err))
+        return false;
+    if (exists && step_key_read(&session->dir, &key) &&
+        !contents_note(&contents, &key, session->options.asked, err))
+        return false;
     if (!ledger_read(session->dir.fd, &state, &records, err) ||
         !check_same(records, session, err) || !name_receiver(session, err) ||
         !carry_on(session, store, &state, err))

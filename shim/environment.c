@@ -181,6 +181,51 @@ static bool put_file(const struct making *making, const char *file, struct err *
     return true;
 }
 
+static bool put_files(struct making *making, const struct run_options *options, struct err *err)
+{
+    making->origin = ENV_FILE;
+    for (size_t i = 0; i < options->env_files.count; i++) {
+        if (!put_file(making, options->env_files.items[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool put_options(struct making *making, const struct run_options *options, struct err *err)
+{
+    return put_list(making, ENV_OPTION, &options->env, err);
+}
+
+/* For who wants the variables, and nothing else about them. */
+static bool make_part(bool (*put_part)(struct making *making, const struct run_options *options,
+                                       struct err *err),
+                      const struct run_options *options, char **caller, struct strv *env,
+                      struct err *err)
+{
+    autobuf origins = BUF_INIT(STRV_MAX);
+    autostrv places = {0};
+    bool own_home = false;
+    struct making making = {.env = env,
+                            .origins = &origins,
+                            .places = &places,
+                            .caller = caller,
+                            .own_home = &own_home};
+
+    return put_part(&making, options, err);
+}
+
+bool environment_of_options(const struct run_options *options, char **caller, struct strv *env,
+                            struct err *err)
+{
+    return make_part(put_options, options, caller, env, err);
+}
+
+bool environment_of_files(const struct run_options *options, char **caller, struct strv *env,
+                          struct err *err)
+{
+    return make_part(put_files, options, caller, env, err);
+}
+
 void environment_wipe(struct strv *env)
 {
     for (size_t i = 0; i < env->count; i++)
@@ -202,12 +247,7 @@ bool environment_make(const struct run_options *options, const struct strv *imag
         (!options->no_proxy_env && !put_proxies(&making, err)) ||
         !put_packages(&making, options, sources, err))
         return false;
-    making.origin = ENV_FILE;
-    for (size_t i = 0; i < options->env_files.count; i++) {
-        if (!put_file(&making, options->env_files.items[i], err))
-            return false;
-    }
-    if (!put_list(&making, ENV_OPTION, &options->env, err) ||
+    if (!put_files(&making, options, err) || !put_options(&making, options, err) ||
         !put_list(&making, ENV_SECRET, &options->secret_env, err))
         return false;
     making.origin = ENV_DEFAULT;

@@ -34,6 +34,12 @@ bool environment_make(const struct run_options *options, const struct strv *imag
                       struct buf *origins, struct strv *places, bool *own_home,
                       const char **image_home, struct err *err);
 
+/* The parts of it that the caller gives by --env, and by --env-file. */
+bool environment_of_options(const struct run_options *options, char **caller, struct strv *env,
+                            struct err *err);
+bool environment_of_files(const struct run_options *options, char **caller, struct strv *env,
+                          struct err *err);
+
 /* Releases an environment that may hold secrets, and leaves nothing of it in memory. */
 void environment_wipe(struct strv *env);
 

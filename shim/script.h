@@ -20,6 +20,8 @@ bool script_choose(const char *path, const char *head, const char *shell,
                    struct interpreter *interpreter, struct err *err);
 void interpreter_release(struct interpreter *interpreter);
 
+#define SCRIPT_MAX (64 << 20) /* bytes of a script from stdin, and of one that is compared */
+
 #define SCRIPT_HEAD_MAX 256 /* bytes that the kernel looks at, too (BINPRM_BUF_SIZE) */
 
 /* Reads the head of a script file. script.missing when there is none. */

@@ -35,7 +35,7 @@ static bool open_log(struct session *session, struct err *err)
     autofree char *path = store_path(session->options.store, err);
     bool exists;
 
-    return path && step_dir_make(path, session->id, NULL, &session->dir, &exists, err) &&
+    return path && step_dir_make(path, session->id, NULL, NULL, &session->dir, &exists, err) &&
            (step_dir_lock(&session->dir) ||
             err_errno(err, ERR_ENGINE_FAILED, "cannot lock the event log of the step"));
 }

@@ -15,8 +15,7 @@
 
 #define SCRIPT_NAME    "script"
 #define SCRIPT_PATH    "/run/stepcell/script"
-#define SHELL_TEXT_MAX 1024       /* bytes of a command that is told */
-#define SCRIPT_MAX     (64 << 20) /* bytes of a script that comes from stdin */
+#define SHELL_TEXT_MAX 1024 /* bytes of a command that is told */
 
 static bool no_memory(struct err *err)
 {

@@ -1,5 +1,21 @@
 #include "shim/relay/counter.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+#define SHARE_MIN 131072 /* bytes: hashing fewer takes hardly longer than waking a thread */
+
+/* It counts `bytes` when `begun` is posted, and ends when there are none. */
+struct counter_thread {
+    pthread_t thread;
+    sem_t begun, done;
+    const char *bytes;
+    size_t len;
+    bool busy; /* `done` is still to come */
+};
+
 /* In blocks that a byte can count, which the compiler makes one instruction for many bytes of. */
 static uint64_t count_lines(const char *bytes, size_t len)
 {
@@ -18,19 +34,103 @@ static uint64_t count_lines(const char *bytes, size_t len)
     return lines;
 }
 
+static void count(struct counter *counter, const char *bytes, size_t len)
+{
+    digest_update(counter->digest, bytes, len);
+    counter->lines += count_lines(bytes, len);
+    counter->in_line = bytes[len - 1] != '\n';
+}
+
+/* A wait that a signal interrupts goes on. */
+static void take(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) < 0 && errno == EINTR)
+        ;
+}
+
+static void *run(void *data)
+{
+    struct counter *counter = data;
+    struct counter_thread *thread = counter->thread;
+
+    for (take(&thread->begun); thread->len > 0; take(&thread->begun)) {
+        count(counter, thread->bytes, thread->len);
+        sem_post(&thread->done);
+    }
+    return NULL;
+}
+
+static void hand_over(struct counter_thread *thread, const char *bytes, size_t len)
+{
+    thread->bytes = bytes;
+    thread->len = len;
+    sem_post(&thread->begun);
+}
+
+/* Whether there is one, now or already. */
+static bool need_thread(struct counter *counter)
+{
+    struct counter_thread *thread = counter->thread;
+
+    if (thread)
+        return true;
+    thread = calloc(1, sizeof(*thread));
+    if (!thread)
+        return false;
+    sem_init(&thread->begun, 0, 0);
+    sem_init(&thread->done, 0, 0);
+    counter->thread = thread;
+    if (pthread_create(&thread->thread, NULL, run, counter) == 0)
+        return true;
+    counter->thread = NULL;
+    free(thread);
+    return false;
+}
+
+static void end_thread(struct counter *counter)
+{
+    struct counter_thread *thread = counter->thread;
+
+    if (!thread)
+        return;
+    hand_over(thread, NULL, 0);
+    pthread_join(thread->thread, NULL);
+    sem_destroy(&thread->begun);
+    sem_destroy(&thread->done);
+    free(thread);
+    counter->thread = NULL;
+}
+
 bool counter_open(struct counter *counter)
 {
     *counter = (struct counter){.digest = digest_new()};
     return counter->digest != NULL;
 }
 
-void counter_add(struct counter *counter, const char *bytes, size_t len)
+void counter_begin(struct counter *counter, const char *bytes, size_t len)
 {
     if (!counter->digest || len == 0)
         return;
-    digest_update(counter->digest, bytes, len);
-    counter->lines += count_lines(bytes, len);
-    counter->in_line = bytes[len - 1] != '\n';
+    if (len < SHARE_MIN || !need_thread(counter)) {
+        count(counter, bytes, len);
+        return;
+    }
+    hand_over(counter->thread, bytes, len);
+    counter->thread->busy = true;
+}
+
+void counter_wait(struct counter *counter)
+{
+    if (!counter->thread || !counter->thread->busy)
+        return;
+    take(&counter->thread->done);
+    counter->thread->busy = false;
+}
+
+void counter_add(struct counter *counter, const char *bytes, size_t len)
+{
+    counter_begin(counter, bytes, len);
+    counter_wait(counter);
 }
 
 bool counter_finish(struct counter *counter, struct counts *counts)
@@ -45,6 +145,7 @@ bool counter_finish(struct counter *counter, struct counts *counts)
 
 void counter_release(struct counter *counter)
 {
+    end_thread(counter);
     digest_free(counter->digest);
     counter->digest = NULL;
 }

@@ -11,9 +11,10 @@
 #include "base/file.h"
 #include "base/utf8.h"
 
-#define LINE_MAX_BYTES (SINK_QUEUE_MAX - 1)
-#define HEAD_MAX       512 /* bytes of what every event begins with */
-#define ESCAPED_MAX    6   /* bytes of a byte of text: \u001f */
+#define LINES_MAX   (SINK_QUEUE_MAX - 1) /* bytes of one, and of several below BATCH_FULL */
+#define BATCH_FULL  (1 << 20)            /* bytes of lines that are written at the latest */
+#define HEAD_MAX    512                  /* bytes of what every event begins with */
+#define ESCAPED_MAX 6                    /* bytes of a byte of text: \u001f */
 
 static const char *const stream_names[] = {"stdout", "stderr"};
 
@@ -29,7 +30,7 @@ bool events_are_wanted(const struct events *events)
 
 void events_release(struct events *events)
 {
-    buf_release(&events->line);
+    buf_release(&events->lines);
 }
 
 bool events_are_full(const struct events *events)
@@ -43,11 +44,12 @@ static bool begin_line(struct events *events, const char *type)
     char when[CLOCK_TEXT_MAX];
     struct timespec now;
 
-    events->line.max = LINE_MAX_BYTES;
-    events->line.len = 0;
+    events->lines.max = LINES_MAX;
+    /* What there is of a line that did not become whole goes. */
+    events->lines.len = events->whole;
     clock_gettime(CLOCK_REALTIME, &now);
     clock_text(&now, when);
-    return buf_printf(&events->line,
+    return buf_printf(&events->lines,
                       "{\"schema\":\"stepcell.event/1\",\"seq\":%" PRIu64
                       ",\"time\":\"%s\",\"step\":\"%s\",\"type\":\"%s\"",
                       events->next, when, events->step, type);
@@ -56,16 +58,47 @@ static bool begin_line(struct events *events, const char *type)
 /* The line is whole: it counts from now on. */
 static bool end_line(struct events *events, struct err *err)
 {
-    if (!buf_append(&events->line, "}\n", 2))
+    if (!buf_append(&events->lines, "}\n", 2))
         return no_memory(err);
-    if (events->log >= 0 && !file_write_all(events->log, events->line.data, events->line.len)) {
-        err_errno(err, ERR_ENGINE_FAILED, "cannot write the event log");
-        /* A disk that is full takes a part of it, and the next event begins a line. */
-        file_cut_line(events->log);
-        return false;
-    }
+    events->whole = events->lines.len;
     events->next++;
-    return !events->target || sink_write(events->target, events->line.data, events->line.len, err);
+    return true;
+}
+
+static uint64_t count_lines(const char *bytes, size_t len)
+{
+    uint64_t count = 0;
+
+    for (const char *end; (end = memchr(bytes, '\n', len)); count++) {
+        len -= (size_t)(end + 1 - bytes);
+        bytes = end + 1;
+    }
+    return count;
+}
+
+/* Lines that are not in the log are no events: their numbers are given again. */
+static bool write_log(struct events *events, size_t len, struct err *err)
+{
+    const char *bytes = events->lines.data;
+    size_t written = file_write(events->log, bytes, len);
+
+    if (written == len)
+        return true;
+    err_errno(err, ERR_ENGINE_FAILED, "cannot write the event log");
+    /* A disk that is full takes a part of a line, and the next event begins one. */
+    file_cut_line(events->log);
+    events->next -= count_lines(bytes + written, len - written);
+    return false;
+}
+
+/* Writes the lines that are whole, many in one go. */
+static bool write_lines(struct events *events, struct err *err)
+{
+    size_t len = events->whole;
+
+    events->whole = 0;
+    return (events->log < 0 || write_log(events, len, err)) &&
+           (!events->target || sink_write(events->target, events->lines.data, len, err));
 }
 
 bool events_emit(struct events *events, const char *type, json_t *members, struct err *err)
@@ -79,46 +112,25 @@ bool events_emit(struct events *events, const char *type, json_t *members, struc
     if (!text || !begin_line(events, type))
         return no_memory(err);
     /* "{…}" without its braces goes behind what is there. */
-    if (json_object_size(owned) > 0 && (!buf_append(&events->line, ",", 1) ||
-                                        !buf_append(&events->line, text + 1, strlen(text) - 2)))
+    if (json_object_size(owned) > 0 && (!buf_append(&events->lines, ",", 1) ||
+                                        !buf_append(&events->lines, text + 1, strlen(text) - 2)))
         return no_memory(err);
-    return end_line(events, err);
+    return end_line(events, err) && write_lines(events, err);
 }
 
-static bool needs_escape(unsigned char byte)
+/* Bytes that are looked at as one: the compiler makes one instruction of what is done to all. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+/* How many bytes lie in front of the first one that needs an escape; all of them when none does. */
+static size_t plain_length(block bytes)
 {
-    return byte < 0x20 || byte == '"' || byte == '\\';
-}
+    block marks = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\');
+    uint64_t halves[2];
 
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
-/*
- * Marks the first byte of the eight that needs an escape, if any does, by its highest bit; what is
- * marked behind it means nothing.
- */
-static uint64_t mark_escapes(uint64_t word)
-{
-    uint64_t quote = word ^ EACH_BYTE('"'), backslash = word ^ EACH_BYTE('\\');
-    uint64_t found = (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1));
-
-    return found & ~word & EACH_BYTE(0x80);
-}
-
-static size_t plain_length(const char *bytes, size_t len)
-{
-    size_t i = 0;
-
-    for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t)) {
-        uint64_t word, marks;
-
-        memcpy(&word, bytes + i, sizeof(word));
-        marks = mark_escapes(le64toh(word));
-        if (marks)
-            return i + (size_t)__builtin_ctzll(marks) / 8;
-    }
-    while (i < len && !needs_escape((unsigned char)bytes[i]))
-        i++;
-    return i;
+    memcpy(halves, &marks, sizeof(halves));
+    if (halves[0])
+        return (size_t)__builtin_ctzll(le64toh(halves[0])) / 8;
+    return halves[1] ? 8 + (size_t)__builtin_ctzll(le64toh(halves[1])) / 8 : sizeof(block);
 }
 
 static char *put_escape(char *out, unsigned char byte)
@@ -140,24 +152,39 @@ static char *put_escape(char *out, unsigned char byte)
     return out + 5;
 }
 
+static bool needs_escape(unsigned char byte)
+{
+    return byte < 0x20 || byte == '"' || byte == '\\';
+}
+
 /* Appends the inside of a JSON string: by hand, since this is where all output goes through. */
 static bool append_escaped(struct buf *line, const char *bytes, size_t len)
 {
     char *out = buf_reserve(line, len * ESCAPED_MAX), *start = out;
     const char *end = bytes + len;
 
-    while (out && bytes < end) {
-        size_t plain = plain_length(bytes, (size_t)(end - bytes));
+    if (!out)
+        return false;
+    while ((size_t)(end - bytes) >= sizeof(block)) {
+        block some;
+        size_t plain;
 
-        memcpy(out, bytes, plain);
+        memcpy(&some, bytes, sizeof(some));
+        memcpy(out, &some, sizeof(some));
+        plain = plain_length(some);
         out += plain;
         bytes += plain;
-        if (bytes < end)
+        if (plain < sizeof(block))
             out = put_escape(out, (unsigned char)*bytes++);
     }
-    if (out)
-        buf_added(line, (size_t)(out - start));
-    return out;
+    for (; bytes < end; bytes++) {
+        if (needs_escape((unsigned char)*bytes))
+            out = put_escape(out, (unsigned char)*bytes);
+        else
+            *out++ = *bytes;
+    }
+    buf_added(line, (size_t)(out - start));
+    return true;
 }
 
 static bool emit_text(struct events *events, enum event_stream stream, const char *bytes,
@@ -167,9 +194,9 @@ static bool emit_text(struct events *events, enum event_stream stream, const cha
 
     events->cut[stream].len = 0;
     if (!begin_line(events, "output") ||
-        !buf_printf(&events->line, ",\"stream\":\"%s\",\"text\":\"", stream_names[stream]) ||
-        !append_escaped(&events->line, events->cut[stream].bytes, cut) ||
-        !append_escaped(&events->line, bytes, len) || !buf_append(&events->line, "\"", 1))
+        !buf_printf(&events->lines, ",\"stream\":\"%s\",\"text\":\"", stream_names[stream]) ||
+        !append_escaped(&events->lines, events->cut[stream].bytes, cut) ||
+        !append_escaped(&events->lines, bytes, len) || !buf_append(&events->lines, "\"", 1))
         return no_memory(err);
     return end_line(events, err);
 }
@@ -225,13 +252,11 @@ static bool output_piece(struct events *events, enum event_stream stream, const 
                                                   : emit_base64(events, stream, bytes, *used, err);
 }
 
-bool events_output(struct events *events, enum event_stream stream, const char *bytes, size_t len,
-                   struct err *err)
+static bool add_output(struct events *events, enum event_stream stream, const char *bytes,
+                       size_t len, struct err *err)
 {
     size_t used;
 
-    if (!events_are_wanted(events))
-        return true;
     if (!complete_cut(events, stream, bytes, len, &used, err))
         return false;
     bytes += used;
@@ -247,12 +272,20 @@ bool events_output(struct events *events, enum event_stream stream, const char *
             return true;
         }
         if (!output_piece(events, stream, bytes, len < EVENT_TEXT_MAX ? len : EVENT_TEXT_MAX, &used,
-                          err))
+                          err) ||
+            (events->whole >= BATCH_FULL && !write_lines(events, err)))
             return false;
         bytes += used;
         len -= used;
     }
     return true;
+}
+
+bool events_output(struct events *events, enum event_stream stream, const char *bytes, size_t len,
+                   struct err *err)
+{
+    return !events_are_wanted(events) ||
+           (add_output(events, stream, bytes, len, err) && write_lines(events, err));
 }
 
 bool events_output_end(struct events *events, enum event_stream stream, struct err *err)

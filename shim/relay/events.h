@@ -23,7 +23,8 @@ struct events {
     uint64_t next;       /* the number of the next event */
     int log;             /* opened for appending, or -1; borrowed */
     struct sink *target; /* borrowed; NULL: none */
-    struct buf line;
+    struct buf lines;    /* to be written: `whole` bytes of them, and the one that is being made */
+    size_t whole;
     /* The beginning of a character whose end is still to come, of each stream. */
     struct {
         char bytes[4];

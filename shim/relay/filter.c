@@ -12,10 +12,12 @@ static bool no_memory(struct err *err)
 /* Sees what is delivered, in front of its delivery. */
 static bool observe(struct filter *filter, const char *bytes, size_t len, struct err *err)
 {
-    if (len == 0)
-        return true;
-    counter_add(&filter->counter, bytes, len);
-    return events_output(filter->events, filter->stream, bytes, len, err);
+    bool ok;
+
+    counter_begin(&filter->counter, bytes, len);
+    ok = len == 0 || events_output(filter->events, filter->stream, bytes, len, err);
+    counter_wait(&filter->counter);
+    return ok;
 }
 
 static bool mask_bytes(struct filter *filter, const char *bytes, size_t len, struct err *err)

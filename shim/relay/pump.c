@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "base/cleanup.h"
 
 #define SPLICE_MAX     (1 << 20)
+#define LINE_END_NEAR  4096   /* bytes that may be looked at twice */
 #define TURNS          8      /* moves before the other descriptors get their turn */
 #define TERMINAL_HOLDS 131072 /* bytes, at the most: twice what the kernel's tty_buffer.c has */
 #define TERMINAL_CHUNK 256    /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
@@ -192,6 +194,18 @@ static bool filter_some(struct pump *pump, size_t len, struct err *err)
     return take_seen(pump, 0, len) || err_errno(err, ERR_ENGINE_FAILED, "cannot read the output");
 }
 
+/*
+ * Behind a line end a mask rarely has to hold something back, and what it holds makes a copy of the
+ * next chunk. So what comes behind the last one, if that is near, stays for the next chunk.
+ */
+static size_t up_to_line_end(const char *bytes, size_t len)
+{
+    const char *end =
+        len > LINE_END_NEAR ? memrchr(bytes + len - LINE_END_NEAR, '\n', LINE_END_NEAR) : NULL;
+
+    return end ? (size_t)(end + 1 - bytes) : len;
+}
+
 /* Reads, or copies what then stays in the source until it is delivered. */
 static ssize_t read_some(struct pump *pump, size_t max)
 {
@@ -209,7 +223,7 @@ static ssize_t read_some(struct pump *pump, size_t max)
         else if (errno != EINTR)
             return -1;
     }
-    return n;
+    return n > 0 ? (ssize_t)up_to_line_end(pump->buffer, (size_t)n) : n;
 }
 
 static enum move take_some(struct pump *pump, struct err *err)
@@ -251,6 +265,7 @@ static bool is_pipe(int fd)
 static void become_busy(struct pump *pump)
 {
     pump->busy = true;
+    pump->copying = !pump->can_splice;
     if (!is_pipe(pump->ends.from) || !is_pipe(pump->own_sink))
         return;
     fcntl(pump->ends.from, F_SETPIPE_SZ, PUMP_BUSY_PIPE);
@@ -271,8 +286,11 @@ static enum move copy_some(struct pump *pump, struct err *err)
 
     if (pump->sent < pump->held)
         return deliver(pump);
-    if (!pump->busy && pump->bytes > PUMP_BUSY)
+    if (!pump->busy && pump->bytes > PUMP_BUSY) {
         become_busy(pump);
+        if (!pump->copying)
+            return splice_some(pump);
+    }
     if (filter && filter->full(filter->data))
         return FILTER_FULL;
     move = take_some(pump, err);
@@ -322,6 +340,7 @@ static bool end(struct pump *pump, struct err *err)
 static bool copy_from_now(struct pump *pump, struct err *err)
 {
     pump->copying = true;
+    pump->can_splice = false;
     return need_buffer(pump, err);
 }
 
@@ -400,7 +419,9 @@ bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *en
     if (pump->own_sink < 0)
         pump->own_sink = ends->to;
     pump->sink_is_socket = fstat(ends->to, &st) == 0 && S_ISSOCK(st.st_mode);
-    pump->copying = must_copy(pump);
+    pump->can_splice = !must_copy(pump);
+    /* A reader that is woken by a write runs sooner than one that is woken by a splice. */
+    pump->copying = !pump->can_splice || !ends->to_is_input;
     pump->source_io = (struct loop_io){ends->from, ready, pump};
     pump->sink_io = (struct loop_io){pump->own_sink, ready, pump};
     pump->source_unpollable = !loop_can_watch(loop, ends->from);

@@ -4,9 +4,10 @@
  * waits, so the command waits too. When the sink is gone, what comes is read, dropped and counted
  * as lost: a deployment is not stopped half-way because nobody listens.
  *
- * Between pipes and files splice(2) moves the bytes without a copy through this process. A filter
- * has to see them: it gets a copy, and where it changes nothing, what is delivered between pipes is
- * spliced all the same once a stream is busy. A busy stream has larger pipes, too.
+ * Of a stream that is busy splice(2) moves the bytes between pipes and files without a copy through
+ * this process, and its pipes become larger. Before, they are read and written: a few bytes reach
+ * their reader sooner so. A filter has to see them: it gets a copy, and where it changes nothing,
+ * what is delivered between the pipes of a busy stream is spliced all the same.
  */
 #ifndef STEPCELL_SHIM_RELAY_PUMP_H
 #define STEPCELL_SHIM_RELAY_PUMP_H
@@ -15,7 +16,7 @@
 
 #include "base/loop.h"
 
-#define PUMP_CHUNK     65536     /* bytes of a read, and at most this much is held */
+#define PUMP_CHUNK     262144    /* bytes of a read, and at most this much is held */
 #define PUMP_BUSY      (1 << 20) /* bytes after which a stream is busy */
 #define PUMP_BUSY_PIPE (1 << 20) /* bytes of its pipes */
 
@@ -57,7 +58,8 @@ struct pump {
     bool busy;
     int copies[2];  /* a pipe for what the filter sees of a busy stream, or -1 */
     bool in_source; /* what is held is still in the source as well */
-    bool copying, sink_gone, sink_may_block, source_unpollable, sink_unpollable, sink_is_socket;
+    bool copying, can_splice, sink_gone, sink_may_block, source_unpollable, sink_unpollable,
+        sink_is_socket;
     char *buffer;    /* PUMP_CHUNK bytes, only while copying */
     const char *out; /* what is to be delivered: the buffer, or what the filter gave */
     size_t held, sent;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,17 +37,32 @@ static char *steps_path(const char *store, struct err *err)
     return TAKE_PTR(path);
 }
 
-static bool make_file(int dirfd, const char *name)
+bool step_key_make(struct step_key *key, struct err *err)
+{
+    return getrandom(key->bytes, sizeof(key->bytes), 0) == (ssize_t)sizeof(key->bytes) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot make a key for the step");
+}
+
+bool step_key_read(const struct step_dir *step, struct step_key *key)
+{
+    autofd fd = openat(step->fd, STEP_KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd >= 0 && read(fd, key->bytes, sizeof(key->bytes)) == (ssize_t)sizeof(key->bytes);
+}
+
+static bool make_file(int dirfd, const char *name, const void *bytes, size_t len)
 {
     autofd fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-    return fd >= 0 && fsync(fd) == 0;
+    return fd >= 0 && file_write_all(fd, bytes, len) && fsync(fd) == 0;
 }
 
 /* All that a step has from its beginning, in a directory that nobody knows yet. */
-static bool fill(int dirfd, const char *id, const json_t *accepted, struct err *err)
+static bool fill(int dirfd, const char *id, const json_t *accepted, const struct step_key *key,
+                 struct err *err)
 {
-    if (!make_file(dirfd, STEP_LOCK) || !make_file(dirfd, STEP_EVENTS))
+    if (!make_file(dirfd, STEP_LOCK, "", 0) || !make_file(dirfd, STEP_EVENTS, "", 0) ||
+        (key && !make_file(dirfd, STEP_KEY, key->bytes, sizeof(key->bytes))))
         return failed(id, err);
     return !accepted ||
            ledger_append(dirfd, LEDGER_ACCEPTED, json_pack("{s:O}", "step", accepted), err);
@@ -65,8 +81,8 @@ static bool publish(int steps, const char *temporary, const char *id, bool *exis
     return true;
 }
 
-bool step_dir_make(const char *store, const char *id, const json_t *accepted, struct step_dir *step,
-                   bool *exists, struct err *err)
+bool step_dir_make(const char *store, const char *id, const json_t *accepted,
+                   const struct step_key *key, struct step_dir *step, bool *exists, struct err *err)
 {
     autofree char *path = steps_path(store, err), *temporary = NULL;
     autofd steps = -1, dir = -1;
@@ -85,7 +101,7 @@ bool step_dir_make(const char *store, const char *id, const json_t *accepted, st
     dir = openat(steps, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return failed(id, err);
-    if (!fill(dir, id, accepted, err) || (fsync(dir) < 0 && !failed(id, err)) ||
+    if (!fill(dir, id, accepted, key, err) || (fsync(dir) < 0 && !failed(id, err)) ||
         !publish(steps, temporary, id, exists, err)) {
         file_remove_tree(steps, temporary);
         return false;

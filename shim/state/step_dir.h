@@ -25,12 +25,24 @@ struct step_dir {
 
 #define STEP_DIR_INIT ((struct step_dir){.fd = -1, .lock = -1})
 
+/* With which digests in the record of a step are made. */
+struct step_key {
+    unsigned char bytes[32];
+};
+
+bool step_key_make(struct step_key *key, struct err *err);
+
+/* False when the step has none. */
+bool step_key_read(const struct step_dir *step, struct step_key *key);
+
 /*
  * Makes the directory of step `id` whole, or finds that it is there already (*exists). `accepted`
- * goes into its first record; NULL makes no ledger. It is on the disk when this returns.
+ * goes into its first record; NULL makes no ledger. `key` may be NULL. It is on the disk when this
+ * returns.
  */
-bool step_dir_make(const char *store, const char *id, const json_t *accepted, struct step_dir *step,
-                   bool *exists, struct err *err);
+bool step_dir_make(const char *store, const char *id, const json_t *accepted,
+                   const struct step_key *key, struct step_dir *step, bool *exists,
+                   struct err *err);
 
 /* Opens what is there; *found says whether it is. */
 bool step_dir_open(const char *store, const char *id, struct step_dir *step, bool *found,

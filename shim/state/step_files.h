@@ -10,5 +10,6 @@
 #define STEP_ACKED   "acked"
 #define STEP_SENDER  "deliverer"
 #define STEP_SAMPLES "samples"
+#define STEP_KEY     "key"
 
 #endif

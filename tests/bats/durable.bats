@@ -141,16 +141,78 @@ assert_unknown() {
     each_caller untaken
 }
 
-@test "values of the environment are in no file of the step" {
+# in_no_file TEXT...: neither these nor their SHA-256 are in a file of the step
+in_no_file() {
+    local text
+    for text in "$@"; do
+        ! grep -rF -e "$text" -e "$(printf %s "$text" | sha256sum | cut -c1-64)" "$(step_dir)" || return 1
+    done
+}
+
+@test "another value of the environment is another step, and values are in no file of the step" {
     hidden() {
         new_id
-        cell --id "$ID" -e PASSWORD=xyzzy-4711 -- true
-        ! grep -r xyzzy-4711 "$(step_dir)"
-        cell --id "$ID" -e PASSWORD=xyzzy-4711 -- true
-        run --separate-stderr cell --id "$ID" -e PASSWORD=another -- true
+        cell --id "$ID" -e PASSWORD=xyzzy-4711 -e PLAIN= -- true
+        in_no_file xyzzy-4711
+        cell --id "$ID" -e PASSWORD=xyzzy-4711 -e PLAIN= -- true
+        for other in another ''; do
+            run --separate-stderr cell --id "$ID" -e PASSWORD=$other -e PLAIN= -- true
+            assert_refused step.conflict
+            assert_match "$stderr" "*its 'env' is not the same*"
+        done
+
+        new_id
+        PASSWORD=xyzzy-4711 cell --id "$ID" -e PASSWORD -- true
+        in_no_file xyzzy-4711
+        assert_equal mode "$(stat -c %a "$(step_dir)/key")" 600
+        PASSWORD=xyzzy-4711 cell --id "$ID" -e PASSWORD -- true
+        PASSWORD=another run --separate-stderr cell --id "$ID" -e PASSWORD -- true
         assert_refused step.conflict
+        run --separate-stderr cell --id "$ID" -e PASSWORD -- true
+        assert_refused step.conflict
+        # The same value has another digest in another step.
+        first=$(step_status '.ledger[0].step.env_hmac')
+        new_id
+        PASSWORD=xyzzy-4711 cell --id "$ID" -e PASSWORD -- true
+        [ "$first" != "$(step_status '.ledger[0].step.env_hmac')" ]
     }
     each_caller hidden
+}
+
+@test "another content of an environment file is another step" {
+    content() {
+        new_id
+        printf 'PIN=4711\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=one cell --id "$ID" --env-file ../env.list -- true
+        in_no_file 4711 one
+        printf '# the same\nPIN=4711\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=one cell --id "$ID" --env-file ../env.list -- true
+        TAKEN=two run --separate-stderr cell --id "$ID" --env-file ../env.list -- true
+        assert_refused step.conflict
+        assert_match "$stderr" "*its 'env_file' is not the same*"
+        printf 'PIN=4712\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=one run --separate-stderr cell --id "$ID" --env-file ../env.list -- true
+        assert_refused step.conflict
+        # What is gone is not compared.
+        rm ../env.list
+        cell --id "$ID" --env-file ../env.list -- true
+    }
+    each_caller content
+}
+
+@test "a step whose record has no digests is found by its options" {
+    older() {
+        new_id
+        printf 'A=1\n' | as tee ../env.list >/dev/null
+        B=2 cell --id "$ID" -e B -e C=3 --env-file ../env.list -- echo out
+        as rm "$(step_dir)/key"
+        as sed -i -e 's/,"env_hmac":"[^"]*"//; s/,"env_file_hmac":"[^"]*"//; s/"C=[*]*"/"C=sha256:4e07"/' "$(step_dir)/ledger"
+        assert_equal record "$(step_status '.ledger[0].step | has("env_hmac") or has("env_file_hmac")')" false
+        assert_equal output "$(B=3 cell --id "$ID" -e B -e C=3 --env-file ../env.list -- echo out)" out
+        run --separate-stderr cell --id "$ID" -e B -e D=3 --env-file ../env.list -- echo out
+        assert_refused step.conflict
+    }
+    each_caller older
 }
 
 @test "the step goes on when its caller is killed, and the next call has all of it" {
@@ -439,15 +501,41 @@ killed_after() {
 }
 
 @test "a script from standard input, and a timeout, belong to the step" {
+    from_stdin() { stepcell run --result "$RESULT" --id "$ID" --workdir "$WORK" --script - "$IMAGE"; }
     script() {
         new_id
-        assert_equal output "$(echo 'echo from stdin' | stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE")" "from stdin"
-        assert_equal again "$(stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE" </dev/null)" "from stdin"
+        assert_equal output "$(echo 'echo from stdin' | from_stdin)" "from stdin"
+        assert_equal again "$(echo 'echo from stdin' | from_stdin)" "from stdin"
+        assert_equal "without it" "$(from_stdin </dev/null)" "from stdin"
+        in_no_file 'echo from stdin' "$(echo 'echo from stdin' | sha256sum | cut -c1-64)"
+        run --separate-stderr from_stdin <<<'echo something else'
+        assert_refused step.conflict
+        assert_match "$stderr" "*its 'script' is not the same*"
         new_id
         run -124 cell --id "$ID" --timeout 1s -- sleep 60
         assert_equal outcome "$(result_field .outcome)" timed-out
     }
     each_caller script
+}
+
+@test "a caller that is killed in the middle of its script has started nothing" {
+    half() {
+        new_id
+        as mkfifo ../script
+        stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE" <../script &
+        exec 9>../script
+        echo 'touch half' >&9
+        sleep 0.3
+        kill_child $!
+        exec 9>&-
+        wait $! || true
+        run -125 stepcell status --id "$ID"
+        [ ! -e half ]
+        assert_equal output "$(echo 'echo whole' | stepcell run --id "$ID" --workdir "$WORK" --script - "$IMAGE")" whole
+        rm ../script
+    }
+    kill_child() { pkill -KILL -P "$1" || kill -KILL "$1"; }
+    each_caller half
 }
 
 @test "a step that is refused stays refused, with its result" {

@@ -144,14 +144,14 @@ static void a_step_appears_whole_and_once(void **state)
     scratch_make(&scratch);
     assert_ok(step_dir_open(scratch.path, "one", &step, &exists, &err));
     assert_false(exists);
-    assert_ok(step_dir_make(scratch.path, "one", accepted, &step, &exists, &err));
+    assert_ok(step_dir_make(scratch.path, "one", accepted, NULL, &step, &exists, &err));
     assert_false(exists);
     assert_int_equal(fstat(step.fd, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     assert_ok(ledger_read(step.fd, &last, &records, &err));
     assert_int_equal(last, LEDGER_ACCEPTED);
     json_decref(records);
-    assert_ok(step_dir_make(scratch.path, "one", accepted, &again, &exists, &err));
+    assert_ok(step_dir_make(scratch.path, "one", accepted, NULL, &again, &exists, &err));
     assert_true(exists);
     step_dir_close(&again);
     assert_ok(step_dir_remove(scratch.path, "one", &step, &err));
@@ -205,7 +205,7 @@ static void the_lock_is_one_processs_alone(void **state)
 
     (void)state;
     scratch_make(&scratch);
-    assert_ok(step_dir_make(scratch.path, "one", NULL, &step, &exists, &err));
+    assert_ok(step_dir_make(scratch.path, "one", NULL, NULL, &step, &exists, &err));
     assert_int_equal(step_dir_holder(&step), 0);
     assert_true(child_says(can_lock, scratch.path));
     /* It ended with that child. */
@@ -244,7 +244,7 @@ static void an_event_log_loses_its_unfinished_line(void **state)
             text[200000] = '\0';
         }
         scratch_make(&scratch);
-        assert_ok(step_dir_make(scratch.path, "one", NULL, &step, &exists, &err));
+        assert_ok(step_dir_make(scratch.path, "one", NULL, NULL, &step, &exists, &err));
         append_text(step.fd, STEP_EVENTS, text);
         log = step_dir_open_log(&step, &err);
         assert_true(log >= 0 && fstat(log, &st) == 0);

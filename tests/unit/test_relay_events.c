@@ -1,8 +1,10 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -22,6 +24,7 @@ static struct log open_log(void)
     int fd = memfd_create("events", MFD_CLOEXEC);
 
     assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
     return (struct log){{.step = "step-1", .log = fd}, fd};
 }
 
@@ -229,6 +232,33 @@ static void much_output_becomes_several_events(void **state)
     close_log(&log);
 }
 
+/* What did not get into the log is no event: its number is given again. */
+static void a_log_that_is_full_keeps_whole_lines(void **state)
+{
+    struct log log = open_log();
+    autofree char *bytes = malloc(4 * EVENT_TEXT_MAX);
+    struct rlimit before, limit;
+    struct err err;
+
+    (void)state;
+    memset(bytes, 'x', 4 * EVENT_TEXT_MAX);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 5 * EVENT_TEXT_MAX / 2;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_refused(events_output(&log.events, EVENT_STDOUT, bytes, 4 * EVENT_TEXT_MAX, &err),
+                   ERR_ENGINE_FAILED);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(log.events.next, 2);
+    assert_ok(events_output(&log.events, EVENT_STDOUT, bytes, 1, &err));
+
+    autojson *list = events_of(&log);
+    assert_int_equal(json_array_size(list), 3);
+    assert_string_equal(json_text(json_array_get(list, 2), "text"), "x");
+    close_log(&log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test(streams_do_not_mix),
         cmocka_unit_test(any_bytes_add_up),
         cmocka_unit_test(much_output_becomes_several_events),
+        cmocka_unit_test(a_log_that_is_full_keeps_whole_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
