@@ -81,6 +81,15 @@ bool version_is_prerelease(const struct version_rules *rules, const char *text);
  */
 bool version_follows(const struct version_rules *rules, const char *current, const char *candidate);
 
+/* Whether all but the version is the same in two valid ones. */
+bool version_same_flavour(const struct version_rules *rules, const char *a, const char *b);
+
+/* Whether it is a version that the rules let in whatever came before it: `same` is `no` here. */
+bool version_is_let_in(const struct version_rules *rules, const char *text);
+
+/* Whether nothing is around the version: docker knows prefixes and variants, other schemes none. */
+bool version_is_plain(const struct version_rules *rules, const char *text);
+
 /*
  * Comparisons with blanks between, all of which have to hold: ">=7.7 <8", "^1.2", "~1.2.3", "1.x",
  * "=1.2.3", "1.2 - 1.4". A bound that is no pre-release looks at the numbers alone, so that 8.0-rc1

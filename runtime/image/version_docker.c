@@ -303,6 +303,13 @@ size_t version_docker_numbers(const char *text, struct span numbers[VERSION_NUMB
     return tag.count;
 }
 
+bool version_docker_is_plain(const char *text, bool revisions)
+{
+    struct tag tag;
+
+    return parse_tag(text, revisions, &tag) && tag.prefix.len == 0 && !*tag.variant;
+}
+
 /* ---- semver ---- */
 
 struct semver {
