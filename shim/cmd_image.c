@@ -1,6 +1,7 @@
 /*
- * `stepcell image`, `lock` and `upstream`: what hashes, inflates or fetches lives in stepcell-image,
- * with the libraries that it needs; this program becomes it, as git becomes git-remote-https.
+ * `stepcell image`, `lock` and `upstream`: what hashes, inflates or fetches lives in
+ * stepcell-image, with the libraries that it needs; this program becomes it, as git becomes
+ * git-remote-https.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "runtime/image/feed.h"
 #include "runtime/image/inflate.h"
@@ -13,10 +13,10 @@
 #include "runtime/net/fields.h"
 #include "runtime/net/http.h"
 
-#define FILE_SCHEME "file://"
-#define PAUSE_S     1  /* before the second try, doubled for the next */
-#define PAUSE_MAX_S 60 /* of Retry-After; asked to wait longer, a feed fails */
-#define BLOCK       (256 << 10)
+#define FILE_SCHEME  "file://"
+#define PAUSE_MS     500   /* before the second try, doubled for the next */
+#define PAUSE_MAX_MS 60000 /* of Retry-After; asked to wait longer, a feed fails */
+#define BLOCK        (256 << 10)
 
 static bool no_memory(struct err *err)
 {
@@ -146,18 +146,17 @@ static bool refused(const char *url, long status, struct err *err)
 /* Waits before the next try; false when there is none. */
 static bool wait_for_try(const struct http_response *response, int tried)
 {
-    uint64_t ms = 0;
-    struct timespec pause = {.tv_sec = PAUSE_S << (tried - 1)};
+    uint64_t ms = (uint64_t)PAUSE_MS << (tried - 1), asked;
     size_t from = 0;
     const char *after = http_header(response, "Retry-After", &from);
+    struct timespec pause;
 
-    if (tried == FEED_TRIES)
+    if (after && retry_after_parse(after, time(NULL), &asked) && asked > ms)
+        ms = asked;
+    if (tried == FEED_TRIES || ms > PAUSE_MAX_MS)
         return false;
-    if (after && retry_after_parse(after, time(NULL), &ms) && ms / 1000 >= (uint64_t)pause.tv_sec) {
-        if (ms > PAUSE_MAX_S * 1000)
-            return false;
-        pause.tv_sec = (time_t)((ms + 999) / 1000);
-    }
+    pause =
+        (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * NS_PER_MS};
     nanosleep(&pause, NULL);
     return true;
 }

@@ -211,27 +211,34 @@ static bool unname(const struct upstream *upstream, const char *tag, char versio
     version[len - before - after] = '\0';
     for (char *c = version; *c && !version_is_valid(&upstream->rules, version); c++)
         *c = *c == '_' ? '+' : *c;
-    return begins_well(upstream, version) && version_is_let_in(&upstream->rules, version) &&
-           version_is_plain(&upstream->rules, version);
+    return begins_well(upstream, version) && version_is_let_in(&upstream->rules, version);
+}
+
+/* Beside 7.7.2 there may be 7.7.2-ubuntu.2204, which some schemes take for a later version. */
+static bool is_kin(const struct upstream *upstream, const char *own, const char *version)
+{
+    struct version_rules rules = any_precision(upstream);
+    bool is_free = rules.scheme == VERSION_ALPHA || rules.scheme == VERSION_REGEX;
+
+    return version_same_flavour(&rules, own, version) &&
+           (is_free || version_same_variant(own, version));
 }
 
 bool upstream_compare(const struct upstream *upstream, const struct strv *tags,
                       struct upstream_answer *answer)
 {
-    struct version_rules rules = any_precision(upstream);
     char own[VERSION_MAX + 1], version[VERSION_MAX + 1];
 
     /* Against tags, by what it would be among them: a '-' there may have been a '~'. */
     map(answer->version, own);
-    if (!version_is_valid(&rules, own))
+    if (!version_is_valid(&upstream->rules, own))
         memcpy(own, answer->version, sizeof(own));
     for (size_t i = 0; i < tags->count; i++) {
-        if (unname(upstream, tags->items[i], version) &&
-            version_same_flavour(&rules, own, version) &&
+        if (unname(upstream, tags->items[i], version) && is_kin(upstream, own, version) &&
             is_better(upstream, version, answer->previous))
             memcpy(answer->previous, version, sizeof(version));
     }
-    if (!*answer->previous || version_compare(&rules, own, answer->previous) >= 0)
+    if (!*answer->previous || version_compare(&upstream->rules, own, answer->previous) >= 0)
         return true;
     err_set(&answer->err, ERR_CONFIG_INVALID,
             "the newest version of the feed is '%s', but there is an image of '%s' already",

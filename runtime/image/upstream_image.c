@@ -235,9 +235,11 @@ static bool load_tag(const struct upstream *upstream, struct reference *pinned, 
         return false;
     if (load(pinned, image, err))
         return true;
-    if (err->code == ERR_IMAGE_NOT_FOUND || err->code == ERR_IMAGE_PLATFORM)
-        answer->reason = UPSTREAM_PLATFORM_MISSING;
-    return false;
+    if (err->code != ERR_IMAGE_NOT_FOUND && err->code != ERR_IMAGE_PLATFORM)
+        return false;
+    answer->reason = UPSTREAM_PLATFORM_MISSING;
+    return err_set(err, ERR_NONE, "'%s' is not whole: the registry lacks what it names",
+                   answer->tag);
 }
 
 void upstream_look(const struct upstream *upstream, struct upstream_answer *answer)
