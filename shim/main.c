@@ -30,6 +30,7 @@ static const struct {
     {"report", cmd_report, "tell what happened to a durable step, and when"},
     {"image", cmd_image, "pull, list, inspect and remove images"},
     {"lock", cmd_lock, "keep what tags stand for in a file, and compare it with registries"},
+    {"upstream", cmd_upstream, "tell whether an image has to be built again"},
     {"policy", cmd_policy, "test a step against the administrator's policy"},
     {"doctor", cmd_doctor, "tell what this host can do, and how to mend what it cannot"},
     {"version", cmd_version, "print the version"},

@@ -41,22 +41,29 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
            err_set(err, ERR_IMAGE_CORRUPT, "a configuration is larger than 4 MiB");
 }
 
-/* Where the index does not say it, the configuration does. */
-static bool platform_of_config(struct resolve *resolve, const struct manifest *manifest,
-                               struct platform *platform, struct err *err)
+static bool read_config(struct source *source, const struct manifest *manifest, const char *what,
+                        struct image *image, struct err *err)
 {
     autobuf text = BUF_INIT(CONFIG_MAX);
     const struct source_sink sink = {.write = take_bytes, .data = &text};
-    autoimage image = IMAGE_INIT;
     char digest[DIGEST_TEXT_MAX];
 
-    if (!resolve->source->ops->blob(resolve->source, &manifest->config, &sink, err))
+    if (!source->ops->blob(source, &manifest->config, &sink, err))
         return false;
     digest_of(text.data, text.len, digest);
     if (strcmp(digest, manifest->config.digest) != 0)
         return err_set(err, ERR_IMAGE_CORRUPT, "the configuration of '%s' is not '%s' but '%s'",
-                       resolve->what, manifest->config.digest, digest);
-    if (!image_config_parse(text.data, text.len, resolve->what, manifest->layer_count, &image, err))
+                       what, manifest->config.digest, digest);
+    return image_config_parse(text.data, text.len, what, manifest->layer_count, image, err);
+}
+
+/* Where the index does not say it, the configuration does. */
+static bool platform_of_config(struct resolve *resolve, const struct manifest *manifest,
+                               struct platform *platform, struct err *err)
+{
+    autoimage image = IMAGE_INIT;
+
+    if (!read_config(resolve->source, manifest, resolve->what, &image, err))
         return false;
     *platform = image.platform;
     return true;
@@ -175,4 +182,20 @@ char *lock_resolve_digest(const struct reference *reference, struct err *err)
     if (!copy)
         no_memory(err);
     return copy;
+}
+
+bool lock_resolve_image(const struct reference *reference, struct image *image, struct err *err)
+{
+    autosource *source = registry_open(reference, err);
+    autotop top = SOURCE_TOP_INIT;
+    automanifest manifest = {0};
+    char digest[DIGEST_TEXT_MAX];
+
+    if (!source || !get_top(reference, source, &top, digest, err) ||
+        !manifest_parse(top.text.data, top.text.len, top.media_type, reference->given, &manifest,
+                        err))
+        return false;
+    if (manifest.is_index)
+        return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is an index", reference->given);
+    return read_config(source, &manifest, reference->given, image, err);
 }

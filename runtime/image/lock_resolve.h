@@ -3,6 +3,7 @@
 #define STEPCELL_RUNTIME_IMAGE_LOCK_RESOLVE_H
 
 #include "base/json.h"
+#include "runtime/image/image_config.h"
 #include "runtime/image/reference.h"
 
 /*
@@ -15,5 +16,9 @@ json_t *lock_resolve(const struct reference *reference, struct err *err);
 /* Only the digest, which is what a tag has to be compared by. NULL on error; owned by the caller.
  */
 char *lock_resolve_digest(const struct reference *reference, struct err *err);
+
+/* What the configuration of one platform's image says, of its manifest's reference. `image` is the
+ * caller's to release in any case. */
+bool lock_resolve_image(const struct reference *reference, struct image *image, struct err *err);
 
 #endif

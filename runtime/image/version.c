@@ -292,17 +292,38 @@ static bool may_be_prerelease(const struct version_rules *rules, const char *cur
            ops->same_release && ops->same_release(rules, current, candidate);
 }
 
-bool version_follows(const struct version_rules *rules, const char *current, const char *candidate)
+static bool is_within(const struct version_rules *rules, const char *text)
+{
+    return version_is_valid(rules, text) &&
+           (!rules->include || fnmatch(rules->include, text, 0) == 0) &&
+           (!rules->exclude || fnmatch(rules->exclude, text, 0) != 0) &&
+           (!rules->constraint || version_constraint_holds(rules, text));
+}
+
+bool version_same_flavour(const struct version_rules *rules, const char *a, const char *b)
 {
     const struct version_ops *ops = schemes[rules->scheme];
 
-    return version_is_valid(rules, current) && version_is_valid(rules, candidate) &&
-           (!rules->include || fnmatch(rules->include, candidate, 0) == 0) &&
-           (!rules->exclude || fnmatch(rules->exclude, candidate, 0) != 0) &&
-           ops->compare(rules, candidate, current) > 0 &&
-           (!ops->same_flavour || ops->same_flavour(rules, current, candidate)) &&
-           may_be_prerelease(rules, current, candidate) &&
-           (!rules->constraint || version_constraint_holds(rules, candidate));
+    return !ops->same_flavour || ops->same_flavour(rules, a, b);
+}
+
+bool version_is_let_in(const struct version_rules *rules, const char *text)
+{
+    return is_within(rules, text) &&
+           (rules->prereleases == PRERELEASES_YES || !version_is_prerelease(rules, text));
+}
+
+bool version_is_plain(const struct version_rules *rules, const char *text)
+{
+    return rules->scheme != VERSION_DOCKER || version_docker_is_plain(text, rules->revisions);
+}
+
+bool version_follows(const struct version_rules *rules, const char *current, const char *candidate)
+{
+    return version_is_valid(rules, current) && is_within(rules, candidate) &&
+           version_compare(rules, candidate, current) > 0 &&
+           version_same_flavour(rules, current, candidate) &&
+           may_be_prerelease(rules, current, candidate);
 }
 
 const char *version_rules_check(const struct version_rules *rules)

@@ -81,6 +81,21 @@ bool version_is_prerelease(const struct version_rules *rules, const char *text);
  */
 bool version_follows(const struct version_rules *rules, const char *current, const char *candidate);
 
+/* Whether all but the version is the same in two valid ones. */
+bool version_same_flavour(const struct version_rules *rules, const char *a, const char *b);
+
+/* Whether it is a version that the rules let in whatever came before it: `same` is `no` here. */
+bool version_is_let_in(const struct version_rules *rules, const char *text);
+
+/* Whether nothing is around the version: docker knows prefixes and variants, other schemes none. */
+bool version_is_plain(const struct version_rules *rules, const char *text);
+
+/*
+ * Whether two texts have the same beside their numbers and pre-releases, as docker reads them and
+ * whatever the scheme: "1.0-1-noble" and "1.1-2-noble" have, "1.0" and "1.0-ubuntu.2204" have not.
+ */
+bool version_same_variant(const char *a, const char *b);
+
 /*
  * Comparisons with blanks between, all of which have to hold: ">=7.7 <8", "^1.2", "~1.2.3", "1.x",
  * "=1.2.3", "1.2 - 1.4". A bound that is no pre-release looks at the numbers alone, so that 8.0-rc1

@@ -303,6 +303,34 @@ size_t version_docker_numbers(const char *text, struct span numbers[VERSION_NUMB
     return tag.count;
 }
 
+/* Digits of one name are those of the next version. */
+static bool same_but_for_digits(const char *a, const char *b)
+{
+    for (;;) {
+        a += span_digits(a).len;
+        b += span_digits(b).len;
+        if (*a != *b || !*a)
+            return *a == *b;
+        a++;
+        b++;
+    }
+}
+
+bool version_same_variant(const char *left, const char *right)
+{
+    struct tag a, b;
+
+    return parse_tag(left, false, &a) && parse_tag(right, false, &b) &&
+           span_equal(a.prefix, b.prefix) && same_but_for_digits(a.variant, b.variant);
+}
+
+bool version_docker_is_plain(const char *text, bool revisions)
+{
+    struct tag tag;
+
+    return parse_tag(text, revisions, &tag) && tag.prefix.len == 0 && !*tag.variant;
+}
+
 /* ---- semver ---- */
 
 struct semver {

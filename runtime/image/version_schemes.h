@@ -46,4 +46,7 @@ bool version_expression_is_valid(const char *expression);
 /* The numbers at the beginning of a version, for constraints: docker's and semver's. */
 size_t version_docker_numbers(const char *text, struct span numbers[VERSION_NUMBERS_MAX]);
 
+/* Whether it has neither prefix nor variant. */
+bool version_docker_is_plain(const char *text, bool revisions);
+
 #endif

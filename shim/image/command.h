@@ -22,6 +22,7 @@ int command_reach(int argc, char **argv);
 int command_ensure(int argc, char **argv);
 int command_lock(int argc, char **argv);
 int command_attest(int argc, char **argv);
+int command_upstream(int argc, char **argv);
 
 /* A text from outside for stdout (owned by the caller): control characters and what is not ASCII as
  * \uNNNN. */

@@ -19,6 +19,7 @@ static const struct subcommand commands[] = {
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
     {"lock", command_lock, false, NULL}, /* stepcell lock */
+    {"upstream", command_upstream, false, NULL}, /* stepcell upstream */
     {"attest", command_attest, false, NULL},
     {"reach", command_reach, false, NULL},
     {0},

@@ -1,0 +1,259 @@
+/* What is behind a tag: its platforms, its Windows, its base. */
+#include <string.h>
+
+#include "base/json.h"
+#include "runtime/image/lock_resolve.h"
+#include "runtime/image/store.h"
+#include "runtime/image/upstream.h"
+
+/* An image for one platform. */
+struct variant {
+    struct platform platform;
+    const char *digest; /* of its manifest; borrowed */
+};
+
+/* What a reference stands for. */
+struct offer {
+    const struct reference *reference;
+    json_t *pin;
+    struct variant *variants;
+    size_t count;
+};
+
+static void offer_release(struct offer *offer)
+{
+    json_decref(offer->pin);
+    free(offer->variants);
+}
+#define autooffer CLEANUP(offer_release) struct offer
+
+static bool load(const struct reference *reference, struct offer *offer, struct err *err)
+{
+    const char *text;
+    json_t *platforms, *entry;
+
+    offer->reference = reference;
+    offer->pin = lock_resolve(reference, err);
+    if (!offer->pin)
+        return false;
+    platforms = json_object_get(offer->pin, "platforms");
+    offer->variants = calloc(json_object_size(platforms), sizeof(*offer->variants));
+    if (!offer->variants)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
+    json_object_foreach (platforms, text, entry) {
+        struct variant *variant = &offer->variants[offer->count++];
+
+        if (!platform_parse(text, &variant->platform, err))
+            return false;
+        variant->digest = json_text(entry, "digest");
+    }
+    return true;
+}
+
+static bool same_processor(const struct platform *a, const struct platform *b)
+{
+    return strcmp(a->os, b->os) == 0 && strcmp(a->arch, b->arch) == 0 &&
+           strcmp(a->variant, b->variant) == 0;
+}
+
+/* "10.0.20348" of "10.0.20348.2113": the build, which is what a host can run. */
+static size_t build_length(const char *version)
+{
+    size_t len = 0;
+
+    for (int dots = 0; version[len] && (version[len] != '.' || ++dots < 3);)
+        len++;
+    return len;
+}
+
+static bool same_build(const struct platform *a, const struct platform *b)
+{
+    size_t len = build_length(a->os_version);
+
+    return len == build_length(b->os_version) && memcmp(a->os_version, b->os_version, len) == 0;
+}
+
+static bool is_older(const struct platform *a, const struct platform *b)
+{
+    static const struct version_rules rules = {.scheme = VERSION_LOOSE};
+
+    return *b->os_version &&
+           (!*a->os_version || version_compare(&rules, a->os_version, b->os_version) < 0);
+}
+
+/* ---- platforms ---- */
+
+/* A build that is wanted is one, whatever its revision. */
+static bool has_platform(const struct offer *image, const struct platform *wanted)
+{
+    for (size_t i = 0; i < image->count; i++) {
+        const struct platform *offered = &image->variants[i].platform;
+
+        if (same_processor(offered, wanted) &&
+            (!*wanted->os_version || same_build(offered, wanted)))
+            return true;
+    }
+    return false;
+}
+
+static bool look_at_platforms(const struct upstream *upstream, const struct offer *image,
+                              struct upstream_answer *answer)
+{
+    char text[PLATFORM_TEXT_MAX];
+
+    for (size_t i = 0; i < upstream->platform_count; i++) {
+        if (has_platform(image, &upstream->platforms[i]))
+            continue;
+        platform_text(&upstream->platforms[i], text);
+        answer->reason = UPSTREAM_PLATFORM_MISSING;
+        return err_set(&answer->err, ERR_NONE, "'%s' has no image for %s", answer->tag, text);
+    }
+    return true;
+}
+
+/* ---- bases ---- */
+
+/* Where the base has several Windows, that of the image's build, or else the newest. */
+static const struct variant *find_base(const struct offer *base, const struct platform *platform)
+{
+    const struct variant *found = NULL;
+
+    for (size_t i = 0; i < base->count; i++) {
+        const struct variant *variant = &base->variants[i];
+
+        if (!same_processor(&variant->platform, platform))
+            continue;
+        if (same_build(&variant->platform, platform))
+            return variant;
+        if (!found || is_older(&found->platform, &variant->platform))
+            found = variant;
+    }
+    return found;
+}
+
+static bool load_image(const struct offer *offer, const struct variant *variant,
+                       struct image *image, struct err *err)
+{
+    autofree char *name =
+        text_printf("%s/%s@%s", offer->reference->host, offer->reference->path, variant->digest);
+    autoreference reference = {0};
+
+    if (!name)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
+    return reference_parse(name, "/", &reference, err) &&
+           lock_resolve_image(&reference, image, err);
+}
+
+static bool begins_with(const struct strv *layers, const struct strv *base)
+{
+    if (layers->count < base->count)
+        return false;
+    for (size_t i = 0; i < base->count; i++) {
+        if (strcmp(layers->items[i], base->items[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether the image is of the base's Windows, and on its layers. */
+static bool look_at_pair(const struct offer *image, const struct variant *own,
+                         const struct offer *base, const struct variant *below,
+                         struct upstream_answer *answer)
+{
+    autoimage whole = IMAGE_INIT, start = IMAGE_INIT;
+    char text[PLATFORM_TEXT_MAX], other[PLATFORM_TEXT_MAX];
+
+    platform_text(&own->platform, text);
+    platform_text(&below->platform, other);
+    if (is_older(&own->platform, &below->platform)) {
+        answer->reason = UPSTREAM_WINDOWS_BEHIND;
+        return err_set(&answer->err, ERR_NONE, "'%s' is for %s, and its base '%s' for %s",
+                       answer->tag, text, base->reference->given, other);
+    }
+    answer->reason = UPSTREAM_BASE_FAILED;
+    if (!load_image(base, below, &start, &answer->err))
+        return false;
+    answer->reason = UPSTREAM_REGISTRY_FAILED;
+    if (!load_image(image, own, &whole, &answer->err))
+        return false;
+    answer->reason = UPSTREAM_BASE_CHANGED;
+    return begins_with(&whole.diff_ids, &start.diff_ids) ||
+           err_set(&answer->err, ERR_NONE,
+                   "'%s' was built for %s on other layers than those of '%s'", answer->tag, text,
+                   base->reference->given);
+}
+
+static bool look_at_base(const struct offer *image, const struct reference *reference,
+                         struct upstream_answer *answer)
+{
+    autooffer base = {0};
+    size_t pairs = 0;
+
+    answer->reason = UPSTREAM_BASE_FAILED;
+    if (!load(reference, &base, &answer->err))
+        return false;
+    for (size_t i = 0; i < image->count; i++) {
+        const struct variant *own = &image->variants[i], *below = find_base(&base, &own->platform);
+
+        if (!below)
+            continue;
+        pairs++;
+        if (!look_at_pair(image, own, &base, below, answer))
+            return false;
+    }
+    if (pairs > 0)
+        return true;
+    answer->reason = UPSTREAM_BASE_FAILED;
+    err_set(&answer->err, ERR_IMAGE_PLATFORM, "'%s' and its base '%s' have no platform in common",
+            answer->tag, reference->given);
+    return err_hint(&answer->err, "check --base");
+}
+
+/* ---- the tag ---- */
+
+/* What a manifest or an index names has to be there, or nobody can pull it. */
+static bool load_tag(const struct upstream *upstream, struct reference *pinned, struct offer *image,
+                     struct upstream_answer *answer)
+{
+    autofree char *name = text_printf("%s:%s", upstream->image, answer->tag), *by_digest = NULL;
+    autofree char *digest = NULL;
+    autoreference reference = {0};
+    struct err *err = &answer->err;
+
+    answer->reason = UPSTREAM_REGISTRY_FAILED;
+    if (!name)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
+    if (!reference_parse(name, "/", &reference, err))
+        return false;
+    digest = lock_resolve_digest(&reference, err);
+    if (!digest && err->code == ERR_IMAGE_NOT_FOUND) {
+        answer->reason = UPSTREAM_NEW_VERSION;
+        err_set(err, ERR_NONE, "there is no '%s'", reference.name);
+    }
+    by_digest = digest ? text_printf("%s@%s", upstream->image, digest) : NULL;
+    if (!by_digest || !reference_parse(by_digest, "/", pinned, err))
+        return false;
+    if (load(pinned, image, err))
+        return true;
+    if (err->code != ERR_IMAGE_NOT_FOUND && err->code != ERR_IMAGE_PLATFORM)
+        return false;
+    answer->reason = UPSTREAM_PLATFORM_MISSING;
+    return err_set(err, ERR_NONE, "'%s' is not whole: the registry lacks what it names",
+                   answer->tag);
+}
+
+void upstream_look(const struct upstream *upstream, struct upstream_answer *answer)
+{
+    autooffer image = {0};
+    autoreference pinned = {0};
+
+    if (!load_tag(upstream, &pinned, &image, answer) ||
+        !look_at_platforms(upstream, &image, answer))
+        return;
+    for (size_t i = 0; i < upstream->base_count; i++) {
+        if (!look_at_base(&image, &upstream->bases[i], answer))
+            return;
+    }
+    answer->reason = UPSTREAM_UP_TO_DATE;
+    err_set(&answer->err, ERR_NONE, "there is '%s' already", answer->tag);
+}
