@@ -1,6 +1,7 @@
 /*
- * `stepcell image` and `stepcell lock`: what hashes, inflates or fetches lives in stepcell-image,
- * with the libraries that it needs; this program becomes it, as git becomes git-remote-https.
+ * `stepcell image`, `stepcell lock` and `stepcell manifest`: what hashes, inflates or fetches lives
+ * in stepcell-image, with the libraries that it needs; this program becomes it, as git becomes
+ * git-remote-https.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,4 +38,9 @@ int cmd_image(int argc, char **argv)
 int cmd_lock(int argc, char **argv)
 {
     return become_image("lock", argc, argv);
+}
+
+int cmd_manifest(int argc, char **argv)
+{
+    return become_image("manifest", argc, argv);
 }
