@@ -1,5 +1,5 @@
 /*
- * `stepcell image`, `lock` and `upstream`: what hashes, inflates or fetches lives in
+ * `stepcell image`, `lock`, `manifest` and `upstream`: what hashes, inflates or fetches lives in
  * stepcell-image, with the libraries that it needs; this program becomes it, as git becomes
  * git-remote-https.
  */
@@ -38,6 +38,11 @@ int cmd_image(int argc, char **argv)
 int cmd_lock(int argc, char **argv)
 {
     return become_image("lock", argc, argv);
+}
+
+int cmd_manifest(int argc, char **argv)
+{
+    return become_image("manifest", argc, argv);
 }
 
 int cmd_upstream(int argc, char **argv)

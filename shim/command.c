@@ -28,6 +28,7 @@ static bool read_option(int argc, char **argv, int *i, const struct option_spec 
 {
     const char *word = argv[*i], *equals = strchrnul(word, '=');
     const struct option_spec *option = find_option(options, word, (size_t)(equals - word));
+    const char *value = NULL;
 
     if (!option) {
         err_set(err, ERR_OPTION_INVALID, "unknown option '%s'", word);
@@ -37,13 +38,18 @@ static bool read_option(int argc, char **argv, int *i, const struct option_spec 
         if (*equals)
             return err_set(err, ERR_OPTION_INVALID, "the option '%s' takes no value", option->name);
         *option->flag = true;
-    } else if (*equals) {
-        *option->value = equals + 1;
-    } else if (*i + 1 < argc) {
-        *option->value = argv[++*i];
-    } else {
-        return err_set(err, ERR_OPTION_INVALID, "the option '%s' needs a value", option->name);
+        return true;
     }
+    if (*equals)
+        value = equals + 1;
+    else if (*i + 1 < argc)
+        value = argv[++*i];
+    else
+        return err_set(err, ERR_OPTION_INVALID, "the option '%s' needs a value", option->name);
+    if (option->list)
+        return strv_add(option->list, value) ||
+               err_set(err, ERR_OPTION_INVALID, "there are too many '%s'", option->name);
+    *option->value = value;
     return true;
 }
 

@@ -12,12 +12,14 @@
 #define STATUS_FAILED 125
 
 /* One option of a command, as the parser, the help text, the manual pages and the completion of
- * shells know it. Its value goes to *value; a flag has none, and sets *flag. */
+ * shells know it. Its value goes to *value, or is added to *list; a flag has none, and sets *flag.
+ */
 struct option_spec {
     const char *name;      /* "--platform" */
     const char *shorthand; /* "-q", or NULL */
     const char *argument;  /* the name of its value, "FILE", or its words, "auto|none" */
     const char **value;
+    struct strv *list;
     bool *flag;
     const char *help; /* one line */
 };
@@ -25,6 +27,10 @@ struct option_spec {
 #define OPTION(name_, argument_, value_, help_)                                                    \
     {                                                                                              \
         .name = (name_), .argument = (argument_), .value = (value_), .help = (help_)               \
+    }
+#define OPTION_LIST(name_, argument_, list_, help_)                                                \
+    {                                                                                              \
+        .name = (name_), .argument = (argument_), .list = (list_), .help = (help_)                 \
     }
 #define FLAG(name_, flag_, help_)                                                                  \
     {                                                                                              \

@@ -19,6 +19,7 @@ int cmd_report(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_upstream(int argc, char **argv);
+int cmd_manifest(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);

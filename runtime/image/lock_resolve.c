@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/digest.h"
 #include "runtime/image/image_config.h"
 #include "runtime/image/lock.h"
 #include "runtime/image/source.h"
@@ -35,26 +34,13 @@ static bool add_platform(struct resolve *resolve, const struct platform *platfor
            no_memory(err);
 }
 
-static bool take_bytes(void *data, const void *bytes, size_t len, struct err *err)
-{
-    return buf_append(data, bytes, len) ||
-           err_set(err, ERR_IMAGE_CORRUPT, "a configuration is larger than 4 MiB");
-}
-
 static bool read_config(struct source *source, const struct manifest *manifest, const char *what,
                         struct image *image, struct err *err)
 {
     autobuf text = BUF_INIT(CONFIG_MAX);
-    const struct source_sink sink = {.write = take_bytes, .data = &text};
-    char digest[DIGEST_TEXT_MAX];
 
-    if (!source->ops->blob(source, &manifest->config, &sink, err))
-        return false;
-    digest_of(text.data, text.len, digest);
-    if (strcmp(digest, manifest->config.digest) != 0)
-        return err_set(err, ERR_IMAGE_CORRUPT, "the configuration of '%s' is not '%s' but '%s'",
-                       what, manifest->config.digest, digest);
-    return image_config_parse(text.data, text.len, what, manifest->layer_count, image, err);
+    return source_blob_text(source, &manifest->config, &text, err) &&
+           image_config_parse(text.data, text.len, what, manifest->layer_count, image, err);
 }
 
 /* Where the index does not say it, the configuration does. */
@@ -77,16 +63,10 @@ static bool add_entry(struct resolve *resolve, const struct index_entry *entry, 
                       struct err *err)
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
-    char digest[DIGEST_TEXT_MAX];
 
-    if (!resolve->source->ops->manifest(resolve->source, &entry->manifest, &text, err))
-        return false;
-    digest_of(text.data, text.len, digest);
-    if (strcmp(digest, entry->manifest.digest) != 0 || text.len != entry->manifest.size)
-        return err_set(err, ERR_IMAGE_CORRUPT,
-                       "'%s' is not what it should be: the registry answers '%s' for '%s'",
-                       resolve->what, digest, entry->manifest.digest);
-    return add_manifest(resolve, &text, entry->manifest.media_type, digest, entry, depth + 1, err);
+    return source_manifest_text(resolve->source, &entry->manifest, &text, err) &&
+           add_manifest(resolve, &text, entry->manifest.media_type, entry->manifest.digest, entry,
+                        depth + 1, err);
 }
 
 /* `entry` is what an index says of it, or NULL. */
@@ -131,18 +111,6 @@ static const char *media_type_of(const struct source_top *top, const char *what,
     return manifest.is_index ? MEDIA_OCI_INDEX : MEDIA_OCI_MANIFEST;
 }
 
-static bool get_top(const struct reference *reference, struct source *source,
-                    struct source_top *top, char digest[DIGEST_TEXT_MAX], struct err *err)
-{
-    if (!source->ops->top(source, top, err))
-        return false;
-    digest_of(top->text.data, top->text.len, digest);
-    if (!reference->digest || strcmp(reference->digest, digest) == 0)
-        return true;
-    return err_set(err, ERR_IMAGE_CORRUPT, "the registry answers '%s' for '%s'", digest,
-                   reference->name);
-}
-
 json_t *lock_resolve(const struct reference *reference, struct err *err)
 {
     autojson *platforms = json_object();
@@ -153,7 +121,7 @@ json_t *lock_resolve(const struct reference *reference, struct err *err)
     const char *media_type;
     json_t *pin;
 
-    if (!source || !get_top(reference, source, &top, digest, err))
+    if (!source || !source_top_text(source, &top, digest, err))
         return NULL;
     media_type = media_type_of(&top, reference->given, err);
     if (!media_type || !add_manifest(&resolve, &top.text, top.media_type, digest, NULL, 0, err))
@@ -176,7 +144,7 @@ char *lock_resolve_digest(const struct reference *reference, struct err *err)
     char digest[DIGEST_TEXT_MAX];
     char *copy;
 
-    if (!source || !get_top(reference, source, &top, digest, err))
+    if (!source || !source_top_text(source, &top, digest, err))
         return NULL;
     copy = strdup(digest);
     if (!copy)
@@ -191,7 +159,7 @@ bool lock_resolve_image(const struct reference *reference, struct image *image, 
     automanifest manifest = {0};
     char digest[DIGEST_TEXT_MAX];
 
-    if (!source || !get_top(reference, source, &top, digest, err) ||
+    if (!source || !source_top_text(source, &top, digest, err) ||
         !manifest_parse(top.text.data, top.text.len, top.media_type, reference->given, &manifest,
                         err))
         return false;

@@ -4,22 +4,19 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/json.h"
 #include "runtime/image/reference.h"
 #include "runtime/image/store.h"
 
 #define OFFER_MAX 1024 /* bytes of the list of platforms in a message */
 
-enum kind { KIND_UNKNOWN, KIND_IMAGE, KIND_INDEX };
-
 static const struct {
     const char *media_type;
-    enum kind kind;
+    enum manifest_kind kind;
 } kinds[] = {
-    {MEDIA_OCI_MANIFEST, KIND_IMAGE},
-    {MEDIA_DOCKER_MANIFEST, KIND_IMAGE},
-    {MEDIA_OCI_INDEX, KIND_INDEX},
-    {MEDIA_DOCKER_LIST, KIND_INDEX},
+    {MEDIA_OCI_MANIFEST, MANIFEST_IMAGE},
+    {MEDIA_DOCKER_MANIFEST, MANIFEST_IMAGE},
+    {MEDIA_OCI_INDEX, MANIFEST_INDEX},
+    {MEDIA_DOCKER_LIST, MANIFEST_INDEX},
 };
 
 static const struct {
@@ -34,19 +31,20 @@ static const struct {
     {"application/vnd.docker.image.rootfs.diff.tar.zstd", COMPRESSION_ZSTD},
 };
 
-static enum kind kind_of(const char *media_type)
+enum manifest_kind manifest_kind_of(const char *media_type)
 {
     for (size_t i = 0; media_type && i < ARRAY_SIZE(kinds); i++) {
         if (strcmp(media_type, kinds[i].media_type) == 0)
             return kinds[i].kind;
     }
-    return KIND_UNKNOWN;
+    return MANIFEST_UNKNOWN;
 }
 
-static void descriptor_release(struct descriptor *descriptor)
+void descriptor_release(struct descriptor *descriptor)
 {
     free(descriptor->media_type);
     free(descriptor->digest);
+    *descriptor = (struct descriptor){0};
 }
 
 void manifest_release(struct manifest *manifest)
@@ -77,14 +75,14 @@ static bool no_memory(struct err *err)
  * What the text is. What it says of itself has to agree with what the source says and with its own
  * members; a text that could be taken for both is neither.
  */
-static enum kind find_kind(const json_t *json, const char *media_type, const char *what,
-                           struct err *err)
+enum manifest_kind manifest_kind(const json_t *json, const char *media_type, const char *what,
+                                 struct err *err)
 {
     const json_t *own_value = json_object_get(json, "mediaType");
     const char *own = json_text(json, "mediaType");
     bool image = json_object_get(json, "config") || json_object_get(json, "layers");
     bool index = json_object_get(json, "manifests");
-    enum kind kind = kind_of(own ? own : media_type);
+    enum manifest_kind kind = manifest_kind_of(own ? own : media_type);
 
     if (!json_is_object(json)) {
         corrupt(err, what, "its manifest is no object");
@@ -92,22 +90,23 @@ static enum kind find_kind(const json_t *json, const char *media_type, const cha
                json_integer_value(json_object_get(json, "schemaVersion")) != 2) {
         corrupt(err, what, "its manifest is not of schema version 2");
         err_hint(err, "push the image again with a current tool");
-    } else if (own_value && (!own || kind == KIND_UNKNOWN)) {
+    } else if (own_value && (!own || kind == MANIFEST_UNKNOWN)) {
         corrupt(err, what, "its manifest has an unknown media type");
-    } else if (own && kind_of(media_type) != KIND_UNKNOWN && strcmp(own, media_type) != 0) {
+    } else if (own && manifest_kind_of(media_type) != MANIFEST_UNKNOWN &&
+               strcmp(own, media_type) != 0) {
         corrupt(err, what, "its manifest has another media type than it was announced with");
     } else if (image == index) {
         corrupt(err, what, "its manifest is neither an image's nor an index, or both");
-    } else if (kind != KIND_UNKNOWN && (kind == KIND_INDEX) != index) {
+    } else if (kind != MANIFEST_UNKNOWN && (kind == MANIFEST_INDEX) != index) {
         corrupt(err, what, "the members of its manifest do not fit its media type");
     } else {
-        return index ? KIND_INDEX : KIND_IMAGE;
+        return index ? MANIFEST_INDEX : MANIFEST_IMAGE;
     }
-    return KIND_UNKNOWN;
+    return MANIFEST_UNKNOWN;
 }
 
-static bool parse_descriptor(const json_t *json, const char *what, uint64_t max,
-                             struct descriptor *descriptor, struct err *err)
+bool descriptor_parse(const json_t *json, const char *what, uint64_t max,
+                      struct descriptor *descriptor, struct err *err)
 {
     const char *media_type = json_text(json, "mediaType");
     const char *digest = json_text(json, "digest");
@@ -126,7 +125,7 @@ static bool parse_descriptor(const json_t *json, const char *what, uint64_t max,
 
 static bool parse_layer(const json_t *json, const char *what, struct layer *layer, struct err *err)
 {
-    if (!parse_descriptor(json, what, BLOB_MAX, &layer->blob, err))
+    if (!descriptor_parse(json, what, BLOB_MAX, &layer->blob, err))
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(layer_types); i++) {
         if (strcmp(layer->blob.media_type, layer_types[i].media_type) == 0) {
@@ -144,7 +143,7 @@ static bool parse_image(const json_t *json, const char *what, struct manifest *m
     const json_t *layers = json_object_get(json, "layers"), *layer;
     size_t i;
 
-    if (!parse_descriptor(json_object_get(json, "config"), what, MANIFEST_MAX, &manifest->config,
+    if (!descriptor_parse(json_object_get(json, "config"), what, MANIFEST_MAX, &manifest->config,
                           err))
         return false;
     if (strcmp(manifest->config.media_type, MEDIA_OCI_CONFIG) != 0 &&
@@ -202,7 +201,7 @@ static bool parse_entry(const json_t *json, const char *what, struct manifest *m
     const char *name = json_text(json_object_get(json, "annotations"), ANNOTATION_REF_NAME);
 
     /* image-spec: an entry of an unknown type is no error. */
-    if (kind_of(json_text(json, "mediaType")) == KIND_UNKNOWN)
+    if (manifest_kind_of(json_text(json, "mediaType")) == MANIFEST_UNKNOWN)
         return json_is_object(json) || corrupt(err, what, "an entry of its index is no object");
     if (platform && !parse_platform(platform, &entry->platform)) {
         entry->platform = (struct platform){0};
@@ -214,7 +213,7 @@ static bool parse_entry(const json_t *json, const char *what, struct manifest *m
         return true;
     }
     manifest->entry_count++;
-    if (!parse_descriptor(json, what, MANIFEST_MAX, &entry->manifest, err))
+    if (!descriptor_parse(json, what, MANIFEST_MAX, &entry->manifest, err))
         return false;
     entry->ref_name = name ? strdup(name) : NULL;
     return !name || entry->ref_name || no_memory(err);
@@ -246,17 +245,17 @@ bool manifest_parse(const char *text, size_t len, const char *media_type, const 
 {
     automanifest parsed = {0};
     autojson *json = NULL;
-    enum kind kind;
+    enum manifest_kind kind;
 
     if (len > MANIFEST_MAX)
         return corrupt(err, what, "its manifest is larger than 4 MiB");
     json = json_parse(text, len, what, ERR_IMAGE_CORRUPT, err);
     if (!json)
         return false;
-    kind = find_kind(json, media_type, what, err);
-    if (kind == KIND_UNKNOWN)
+    kind = manifest_kind(json, media_type, what, err);
+    if (kind == MANIFEST_UNKNOWN)
         return false;
-    if (!(kind == KIND_INDEX ? parse_index : parse_image)(json, what, &parsed, err))
+    if (!(kind == MANIFEST_INDEX ? parse_index : parse_image)(json, what, &parsed, err))
         return false;
     *manifest = parsed;
     parsed = (struct manifest){0};

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "runtime/image/platform.h"
 
 #define MANIFEST_MAX      (4 << 20)             /* bytes of a manifest or an index */
@@ -79,6 +80,22 @@ bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci,
 const struct index_entry *manifest_choose(const struct manifest *index,
                                           const struct platform *wanted, const char *what,
                                           struct err *err);
+
+/* ---- for manifest_parts.c ---- */
+
+enum manifest_kind { MANIFEST_UNKNOWN, MANIFEST_IMAGE, MANIFEST_INDEX };
+
+/* What a media type says; it may be NULL. */
+enum manifest_kind manifest_kind_of(const char *media_type);
+
+/* As manifest_parse: what a text is, MANIFEST_UNKNOWN with err. */
+enum manifest_kind manifest_kind(const json_t *json, const char *media_type, const char *what,
+                                 struct err *err);
+
+/* A descriptor of at most `max` bytes. */
+bool descriptor_parse(const json_t *json, const char *what, uint64_t max,
+                      struct descriptor *descriptor, struct err *err);
+void descriptor_release(struct descriptor *descriptor);
 
 #define automanifest CLEANUP(manifest_release) struct manifest
 

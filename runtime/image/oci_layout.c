@@ -112,7 +112,7 @@ static bool layout_top(struct source *source, struct source_top *top, struct err
         return false;
     selected = index;
     selected.entry_count = select_entries(reference, &index);
-    if (!is_one_image(&selected))
+    if (!is_one_image(&selected) || (selected.entry_count > 1 && !source->platform))
         return unknown_tag(reference, &index, err);
     entry = selected.entry_count == 1
                 ? &selected.entries[0]

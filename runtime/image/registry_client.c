@@ -79,7 +79,7 @@ static bool add_endpoints(struct registry_client *client)
 bool registry_client_init(struct registry_client *client, const struct reference *reference,
                           struct err *err)
 {
-    *client = (struct registry_client){.reference = reference};
+    *client = (struct registry_client){.reference = reference, .actions = "pull"};
     pthread_mutex_init(&client->challenge_lock, NULL);
     pthread_mutex_init(&client->idle_lock, NULL);
     if (registry_config_load(&client->config, err) && (add_endpoints(client) || no_memory(err)))
@@ -120,8 +120,9 @@ struct endpoint *registry_primary(struct registry_client *client)
 
 struct http *registry_borrow(struct registry_client *client, struct err *err)
 {
+    unsigned int stall_ms = registry_config_stall_ms(&client->config);
     const struct http_settings settings = {
-        .stall_ms = registry_config_stall_ms(&client->config),
+        .stall_ms = stall_ms ? stall_ms : client->stall_ms,
         .tls = registry_certs_find,
         .stop = client->stop,
     };
@@ -309,6 +310,13 @@ static bool send_once(struct registry_client *client, struct endpoint *endpoint,
     return ok;
 }
 
+static bool is_done(const struct http_request *request, long status)
+{
+    if (request->method)
+        return status >= 200 && status < 300;
+    return status == 200 || (status == 206 && request->offset);
+}
+
 enum registry_outcome registry_try(struct registry_client *client, struct endpoint *endpoint,
                                    struct http_request *request, struct http_response *response,
                                    struct registry_tries *tries, struct err *err)
@@ -325,14 +333,17 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
         if (!send_once(client, endpoint, request, &answer, &generation, &may_retry, err))
             return may_retry ? REGISTRY_AGAIN : REGISTRY_FAILED;
         response->status = answer.status;
-        if (answer.status == 200 || (answer.status == 206 && request->offset)) {
+        if (is_done(request, answer.status)) {
             *response = answer;
             answer = (struct http_response){0};
             return REGISTRY_DONE;
         }
         /* Whoever a redirect leads to must not say where credentials go. */
-        if (answer.status != 401 || answered || answer.redirected)
+        if (answer.status != 401 || answered || answer.redirected) {
+            response->body = answer.body;
+            answer.body = (struct buf){0};
             return registry_refused(client, endpoint, &answer, tries, err);
+        }
         outcome = answer_challenge(client, endpoint, generation, &answer, &answered, tries, err);
         if (outcome != REGISTRY_DONE)
             return outcome;
@@ -355,5 +366,6 @@ bool registry_get(struct registry_client *client, struct endpoint *endpoint,
         }
         if (!registry_wait(client, &tries, endpoint, err))
             return false;
+        http_response_release(response);
     }
 }

@@ -43,6 +43,8 @@ struct endpoint {
 struct registry_client {
     const struct reference *reference; /* borrowed */
     struct registry_config config;
+    const char *actions;   /* what tokens are asked for: "pull", or "pull,push" */
+    unsigned int stall_ms; /* without a byte, unless a configuration says otherwise; or 0 */
     struct http_stop stop; /* before the first request */
     struct endpoint endpoints[REGISTRY_MIRRORS_MAX + 1];
     size_t endpoint_count; /* the last one is the registry itself */
@@ -79,8 +81,8 @@ struct registry_tries {
 
 /*
  * One try, with whatever challenge there is answered: done when the status is 200, or 206 for a
- * part. Otherwise err is set, and response->status too if there was an answer; nothing else of it
- * is kept.
+ * part, or any success of a request with a method. Otherwise err is set, and response->status and
+ * the beginning of the body too if there was an answer; nothing else of it is kept.
  */
 enum registry_outcome registry_try(struct registry_client *client, struct endpoint *endpoint,
                                    struct http_request *request, struct http_response *response,

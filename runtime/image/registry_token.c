@@ -37,37 +37,65 @@ static bool realm_is_safe(const struct registry_client *client, const struct end
            (host_is_loopback(base.host) && host_is_loopback(realm->host));
 }
 
-static bool add_parameter(struct buf *query, const char *name, const char *value, size_t len)
+static bool add_parameter(struct buf *query, const char *name, const char *value)
 {
-    autofree char *copy = strndup(value, len);
-    autofree char *escaped = copy ? url_escape(copy) : NULL;
+    autofree char *escaped = url_escape(value);
 
     return escaped && buf_printf(query, "%s%s=%s", query->len ? "&" : "", name, escaped);
 }
 
 /*
- * "service=S&scope=X": the scopes that were demanded, else the one that is needed. A form takes all
- * in one parameter, a query one after the other.
+ * The scopes that were demanded, else the one that is needed. Who is going to push asks for that at
+ * once: a registry demands no more than the request at hand needs.
  */
-static char *token_query(const struct endpoint *endpoint, const struct challenge *challenge,
-                         bool form)
+static bool collect_scopes(const struct registry_client *client, const struct endpoint *endpoint,
+                           const char *demanded, struct strv *scopes)
 {
-    autofree char *own = text_printf("repository:%s:pull", endpoint->path);
-    const char *scopes = challenge->scope && *challenge->scope ? challenge->scope : own;
-    autobuf query = BUF_INIT(URL_MAX);
+    char *own = text_printf("repository:%s:%s", endpoint->path, client->actions);
+    bool pushes = strcmp(client->actions, "pull") != 0;
 
-    if (!own)
+    demanded = demanded ? demanded + strspn(demanded, " ") : "";
+    if (pushes || !*demanded) {
+        if (!strv_take(scopes, own))
+            return false;
+    } else {
+        free(own);
+    }
+    for (const char *p = demanded; *p; p += strspn(p, " ")) {
+        char *scope = strndup(p, strcspn(p, " "));
+
+        p += strcspn(p, " ");
+        if (scope && strv_contains(scopes, scope))
+            free(scope);
+        else if (!strv_take(scopes, scope))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * "service=S&scope=X". A form takes all scopes in one parameter, a query one after the other.
+ */
+static char *token_query(const struct registry_client *client, const struct endpoint *endpoint,
+                         const struct challenge *challenge, bool form)
+{
+    autostrv scopes = {0};
+    autobuf query = BUF_INIT(URL_MAX), joined = BUF_INIT(URL_MAX);
+
+    if (!collect_scopes(client, endpoint, challenge->scope, &scopes))
         return NULL;
     if (challenge->service && *challenge->service &&
-        !add_parameter(&query, "service", challenge->service, strlen(challenge->service)))
+        !add_parameter(&query, "service", challenge->service))
         return NULL;
-    for (const char *p = scopes + strspn(scopes, " "); *p; p += strspn(p, " ")) {
-        size_t len = form ? strlen(p) : strcspn(p, " ");
+    for (size_t i = 0; i < scopes.count; i++) {
+        const char *scope = scopes.items[i];
 
-        if (!add_parameter(&query, "scope", p, len))
+        if (form ? !buf_printf(&joined, "%s%s", i ? " " : "", scope)
+                 : !add_parameter(&query, "scope", scope))
             return NULL;
-        p += len;
     }
+    if (form && !add_parameter(&query, "scope", joined.data))
+        return NULL;
     return buf_take(&query);
 }
 
@@ -202,7 +230,7 @@ static enum registry_outcome bearer(struct registry_client *client, struct endpo
         err_hint(err, "credentials are sent to https servers outside this network only");
         return REGISTRY_FAILED;
     }
-    query = token_query(endpoint, challenge, form);
+    query = token_query(client, endpoint, challenge, form);
     if (!query)
         return no_memory(err);
     return form ? post_token(client, endpoint, &realm, query, tries, err)

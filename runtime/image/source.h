@@ -6,6 +6,7 @@
 #define STEPCELL_RUNTIME_IMAGE_SOURCE_H
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "runtime/image/manifest.h"
 #include "runtime/image/reference.h"
 
@@ -47,6 +48,11 @@ struct source_ops {
     bool (*blob)(struct source *source, const struct descriptor *blob,
                  const struct source_sink *sink, struct err *err);
     /*
+     * A descriptor of a file that holds the blob and nothing else, or -1 with err. NULL: a source
+     * has no such files.
+     */
+    int (*open)(struct source *source, const struct descriptor *blob, struct err *err);
+    /*
      * Says that the bytes which `blob` gave last are not what their digest names. True when there
      * is another place for them, which the next call asks; NULL when a source has one place only.
      */
@@ -68,7 +74,8 @@ struct source_ops {
 struct source {
     const struct source_ops *ops;
     const struct reference *reference; /* borrowed */
-    const struct platform *platform;   /* borrowed; a layout may hold one image for each */
+    /* Borrowed; a layout may hold one image for each. NULL: it has to hold one image, or index. */
+    const struct platform *platform;
     /* Told what a registry warns of, by the thread that asks for a manifest; or NULL. */
     void (*warn)(void *data, const char *host, const char *text);
     void *warn_data;
@@ -87,6 +94,17 @@ struct source *store_source_open(const struct store *store, const struct referen
 /* Opens the source of a reference, of whatever kind. */
 struct source *source_open(const struct reference *reference, const struct platform *platform,
                            struct err *err);
+
+/* ---- what is small, compared with its digest; image.corrupt when it is not what that says ---- */
+
+/* What the reference names. */
+bool source_top_text(struct source *source, struct source_top *top, char digest[DIGEST_TEXT_MAX],
+                     struct err *err);
+bool source_manifest_text(struct source *source, const struct descriptor *manifest,
+                          struct buf *text, struct err *err);
+/* A blob of at most text->max bytes. */
+bool source_blob_text(struct source *source, const struct descriptor *blob, struct buf *text,
+                      struct err *err);
 
 static inline void cleanup_source(struct source **source)
 {

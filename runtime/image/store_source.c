@@ -41,10 +41,15 @@ static bool stored_manifest(struct source *source, const struct descriptor *mani
     return store_read_blob(((struct store_source *)source)->store, manifest->digest, text, err);
 }
 
+static int stored_open(struct source *source, const struct descriptor *blob, struct err *err)
+{
+    return store_open_blob(((struct store_source *)source)->store, blob->digest, err);
+}
+
 static bool stored_blob(struct source *source, const struct descriptor *blob,
                         const struct source_sink *sink, struct err *err)
 {
-    autofd fd = store_open_blob(((struct store_source *)source)->store, blob->digest, err);
+    autofd fd = stored_open(source, blob, err);
     char chunk[READ_CHUNK];
     ssize_t n = 1;
 
@@ -71,6 +76,7 @@ static const struct source_ops store_ops = {
     .top = stored_top,
     .manifest = stored_manifest,
     .blob = stored_blob,
+    .open = stored_open,
     .close = stored_close,
 };
 

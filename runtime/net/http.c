@@ -1,6 +1,7 @@
 #include "runtime/net/http.h"
 
 #include <curl/curl.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -202,6 +203,21 @@ static size_t on_upload(char *bytes, size_t size, size_t count, void *data)
     return CURL_READFUNC_ABORT;
 }
 
+static int on_rewind(void *data, curl_off_t offset, int origin)
+{
+    struct exchange *exchange = data;
+
+    if (offset != 0 || origin != SEEK_SET)
+        return CURL_SEEKFUNC_CANTSEEK;
+    exchange->request->rewind(exchange->request->data);
+    return CURL_SEEKFUNC_OK;
+}
+
+static bool is_head(const struct http_request *request)
+{
+    return request->method && strcmp(request->method, "HEAD") == 0;
+}
+
 static bool add_line(struct curl_slist **list, const char *line)
 {
     struct curl_slist *longer;
@@ -246,7 +262,14 @@ static void set_content(struct exchange *exchange)
         curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
         curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_size);
     }
-    if (request->method)
+    if (request->upload && request->rewind) {
+        request->rewind(request->data);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, exchange);
+    }
+    if (is_head(request))
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (request->method)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
@@ -440,7 +463,7 @@ static bool exchange_send(struct exchange *exchange, struct err *err)
         if (!perform(exchange, &url, url_same_origin(&first, &url)))
             return false;
         if (request->no_redirects || request->form || request->content || request->upload ||
-            request->method || !is_redirect(exchange->response.status))
+            (request->method && !is_head(request)) || !is_redirect(exchange->response.status))
             return true;
         if (!follow(&exchange->response, &url, err))
             return false;

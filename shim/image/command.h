@@ -1,6 +1,7 @@
 /*
- * stepcell-image: the commands of `stepcell image`, `ensure` for `stepcell run` and `reach` for
- * `stepcell doctor`. Each takes the words behind its name and gives the exit status.
+ * stepcell-image: the commands of `stepcell image`, those of `stepcell lock` and `stepcell
+ * manifest`, `ensure` for `stepcell run` and `reach` for `stepcell doctor`. Each takes the words
+ * behind its name and gives the exit status.
  */
 #ifndef STEPCELL_SHIM_IMAGE_COMMAND_H
 #define STEPCELL_SHIM_IMAGE_COMMAND_H
@@ -16,11 +17,13 @@ int command_inspect(int argc, char **argv);
 int command_remove(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_push(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_reach(int argc, char **argv);
 int command_ensure(int argc, char **argv);
 int command_lock(int argc, char **argv);
+int command_manifest(int argc, char **argv);
 int command_attest(int argc, char **argv);
 int command_upstream(int argc, char **argv);
 

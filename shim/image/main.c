@@ -15,10 +15,12 @@ static const struct subcommand commands[] = {
     {"remove", command_remove, false, "remove images from the store"},
     {"import", command_import, true, "get an image out of a layout or an archive"},
     {"export", command_export, false, "write an image as a layout or an archive"},
+    {"push", command_push, false, "push an image to a registry"},
     {"gc", command_gc, true, "remove what is not needed, or not used any more"},
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},
-    {"lock", command_lock, false, NULL}, /* stepcell lock */
+    {"lock", command_lock, false, NULL},         /* stepcell lock */
+    {"manifest", command_manifest, false, NULL}, /* stepcell manifest */
     {"upstream", command_upstream, false, NULL}, /* stepcell upstream */
     {"attest", command_attest, false, NULL},
     {"reach", command_reach, false, NULL},

@@ -1,0 +1,24 @@
+/* Giving tags to a manifest that was made or found here: what a push is in the end. */
+#ifndef STEPCELL_RUNTIME_IMAGE_PUBLISH_H
+#define STEPCELL_RUNTIME_IMAGE_PUBLISH_H
+
+#include "runtime/image/push.h"
+
+struct publication {
+    const struct buf *text;
+    const char *media_type;
+    const char *digest;
+    const struct strv *tags; /* one at least */
+    /* Makes all that the manifest names be there; called only when a tag has to be pushed. */
+    bool (*contents)(void *data, struct push *push, struct err *err);
+    void *data;
+};
+
+/*
+ * Makes all tags stand for the manifest; *pushed has those that did not before. When there is none
+ * nothing was sent.
+ */
+bool publish(struct push *push, const struct publication *publication, struct strv *pushed,
+             struct err *err);
+
+#endif

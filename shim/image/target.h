@@ -1,0 +1,29 @@
+/* What `manifest create` and `image push` have in common: where it goes, and what is said of it. */
+#ifndef STEPCELL_SHIM_IMAGE_TARGET_H
+#define STEPCELL_SHIM_IMAGE_TARGET_H
+
+#include "runtime/image/publish.h"
+
+struct target {
+    struct reference reference;
+    struct strv
+        tags; /* the reference's own, if it names one or there is no other; then the others */
+    struct strv pushed; /* those that were not what they had to be */
+};
+
+void target_release(struct target *target);
+
+/* `more` are further tags. */
+bool target_parse(const char *text, const struct strv *more, struct target *target,
+                  struct err *err);
+
+/* Whether the publication was pushed or was there. */
+const char *target_status(const struct target *target);
+
+/* An object with what there is to say; NULL without memory. */
+json_t *target_json(const char *schema, const struct target *target,
+                    const struct publication *publication, const struct push *push);
+
+#define autotarget CLEANUP(target_release) struct target
+
+#endif
