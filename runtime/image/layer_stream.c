@@ -9,6 +9,7 @@
 #include "runtime/image/inflate.h"
 
 #define TAR_BLOCK 512
+#define HEADER_MAX (4 << 20) /* bytes of all headers of one entry: libarchive keeps them */
 
 struct layer_stream {
     const struct unpack_limits *limits;
@@ -20,7 +21,8 @@ struct layer_stream {
     /* And on their way into libarchive. */
     struct ahead *ahead;
     struct archive *archive;
-    uint64_t total, entries;
+    uint64_t total, entries, header; /* `header`: where those of the entry begin */
+    bool in_header;
     bool padded;
     bool failed; /* with *err set */
     struct err *err;
@@ -70,7 +72,12 @@ static bool next_block(struct layer_stream *stream, const void **bytes, size_t *
     if (stream->failed)
         return false;
     stream->total += *len;
-    return true;
+    if (!stream->in_header || stream->total - stream->header <= HEADER_MAX)
+        return true;
+    stream->failed = true;
+    return err_set(stream->err, ERR_IMAGE_CORRUPT,
+                   "a layer has an entry whose headers are larger than the limit of %d bytes",
+                   HEADER_MAX);
 }
 
 /*
@@ -156,7 +163,12 @@ bool layer_stream_next(struct layer_stream *stream, struct archive_entry **entry
     int result;
 
     stream->err = err;
+    if (stream->entries && archive_read_data_skip(stream->archive) < ARCHIVE_WARN)
+        return damaged(stream);
+    stream->header = stream->total;
+    stream->in_header = true;
     result = archive_read_next_header(stream->archive, entry);
+    stream->in_header = false;
     if (result == ARCHIVE_EOF) {
         *entry = NULL;
         return true;

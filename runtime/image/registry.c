@@ -141,6 +141,15 @@ static bool wrong_size(const struct transfer *transfer, const char *why, struct 
     return err_hint(err, "push the image again, or look for what changes answers on the way");
 }
 
+/* The manifest is there, so it is not the image that is unknown. */
+static bool missing(const struct registry_client *client, const struct endpoint *endpoint,
+                    const struct transfer *transfer, struct err *err)
+{
+    err_set(err, ERR_IMAGE_CORRUPT, "the registry '%s' lacks '%s', which is a part of '%s'",
+            endpoint->host, transfer->blob->digest, client->reference->name);
+    return err_hint(err, "push the image again");
+}
+
 /* A part begins at the byte that is due, and ends where the blob ends. */
 static bool check_part(const struct transfer *transfer, const struct http_response *response,
                        struct err *err)
@@ -212,6 +221,8 @@ static enum registry_outcome transfer_try(struct registry_client *client, struct
     outcome = registry_try(client, endpoint, &request, &response, tries, err);
     if (transfer->delivered - before >= PROGRESS_MIN)
         tries->used = 0;
+    if (response.status == 404)
+        missing(client, endpoint, transfer, err);
     if (response.status == 416)
         wrong_size(transfer, "the registry has less of it", err);
     if (outcome != REGISTRY_DONE || transfer->delivered == transfer->blob->size)

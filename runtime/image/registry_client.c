@@ -178,6 +178,13 @@ enum registry_outcome registry_refused(const struct registry_client *client,
         err_hint(err, "check the name, and log in with: docker login %s", host);
         break;
     case 404:
+        /* Whoever a redirect leads to does not know what the registry has. */
+        if (response->redirected) {
+            err_set(err, ERR_REGISTRY_UNREACHABLE,
+                    "the registry '%s' redirects for '%s' to where nothing is", host, name);
+            err_hint(err, "try again later, or ask the registry's administrator");
+            break;
+        }
         err_set(err, ERR_IMAGE_NOT_FOUND, "the registry '%s' has no '%s'", host, name);
         err_hint(err, "check the name, the tag and the digest");
         break;

@@ -139,6 +139,22 @@ static enum registry_outcome ask(struct registry_client *client, struct endpoint
     return outcome;
 }
 
+/* What means the same of a token server as of its registry. */
+static bool is_of_both(long status)
+{
+    return status == 401 || status == 403 || status == 407 || status == 408 || status == 429 ||
+           status >= 500;
+}
+
+/* Any other answer, "not found" above all, says nothing of the image. */
+static enum registry_outcome no_token(const struct endpoint *endpoint, long status, struct err *err)
+{
+    err_set(err, ERR_REGISTRY_AUTH, "the token server of the registry '%s' answers %ld",
+            endpoint->host, status);
+    err_hint(err, "try again later, or ask the registry's administrator");
+    return REGISTRY_FAILED;
+}
+
 static enum registry_outcome finish(struct registry_client *client, struct endpoint *endpoint,
                                     struct http_response *response, struct registry_tries *tries,
                                     struct err *err)
@@ -147,8 +163,10 @@ static enum registry_outcome finish(struct registry_client *client, struct endpo
 
     if (response->status == 200)
         outcome = take_token(endpoint, response, err);
-    else
+    else if (is_of_both(response->status))
         outcome = registry_refused(client, endpoint, response, tries, err);
+    else
+        outcome = no_token(endpoint, response->status, err);
     if (response->body.data)
         explicit_bzero(response->body.data, response->body.len);
     return outcome;

@@ -150,8 +150,11 @@ static bool compare_mapped(void *argument, struct err *err)
 {
     const struct trees *trees = argument;
     autobuf difference = BUF_INIT(DIFFERENCE_MAX);
+    autofd stored = openat(trees->stored, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (!tree_compare(trees->fresh, trees->stored, &trees->since, &difference, err))
+    if (stored < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot open a layer");
+    if (!tree_compare(trees->fresh, stored, &trees->since, &difference, err))
         return false;
     if (difference.len)
         snprintf(trees->difference, DIFFERENCE_MAX, "%s", difference.data);
@@ -207,7 +210,7 @@ static bool compare_layer(struct verification *verification, struct layer_part *
                           const struct timespec *since, const struct layer_unpack *unpack,
                           const char *name, struct err *err)
 {
-    autofd stored = openat(part->map_fd, part->hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofd stored = openat(part->map_fd, part->hex, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct trees trees = {.fresh = part->fd, .stored = stored, .since = *since};
     const struct reach reach = {part->fd, &trees.stored, 1};
     struct users users = {.store = verification->store, .diff_id = unpack->diff_id};

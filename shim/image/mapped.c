@@ -171,7 +171,7 @@ static bool measure_tree(void *data, int dirfd, const char *name, uint64_t *byte
     (void)data;
     if (shared == MAP_FAILED)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot measure '%s'", name);
-    if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err) || mapped.map.kind != IDMAP_RANGES)
+    if (geteuid() == 0 || !mapped_for(0, 0, &mapped, err))
         ok = measure_here(&measurement, err);
     else
         ok = run_mapped(&mapped.map, &reach, measure_here, &measurement, err);

@@ -200,6 +200,32 @@ flip_behind() {
     as_caller other_map
 }
 
+@test "directories that their owner may not read are measured, compared and removed as others are" {
+    local layout=$TEST_DIR/unreadable root=$BATS_TEST_TMPDIR/root
+    mkdir -p "$root"/{closed,through}/below
+    echo there | tee "$root"/{closed,through}/file >"$root/closed/below/file"
+    chmod 0 "$root/closed"
+    chmod 0311 "$root/through" "$root"
+    tar -C "$root" --numeric-owner --owner=0 --group=0 -cf "$root.tar" .
+    new_layout "$layout"
+    put_image "$layout" '{}' "$root.tar" | name_image "$layout" latest
+    chmod -R a+rX "$layout"
+    unreadable() {
+        fresh_store
+        stepcell image pull -q "oci:$layout"
+        run -0 stepcell image list
+        assert_match "$output" "oci:$layout* kB*"
+        run -0 stepcell image verify
+        find "$STORE/layers" -path '*/closed/file' -exec touch {} +
+        run -2 stepcell image verify
+        assert_match "$output" "layer *'/closed/file'*repaired*1 findings"
+        run -0 stepcell image gc --unused-for 0s
+        assert_equal left "$(find "$STORE"/{blobs/sha256,images,layers/*} -mindepth 1)" ""
+    }
+    each_caller unreadable
+    rm -rf "$layout"
+}
+
 @test "verify finds every kind of change of an unpacked layer, and repairs it" {
     changed() {
         local tree change

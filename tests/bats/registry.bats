@@ -79,6 +79,12 @@ assert_failed() {
         for repository in down silent crumbs headers loop local nowhere; do
             assert_failed registry.unreachable one "$repository"
         done
+        for repository in lacking lost; do
+            assert_failed image.corrupt one "$repository"
+            assert_match "$(cat ../stderr)" "*lacks 'sha256:*'*"
+        done
+        run -1 --separate-stderr as "$PROBE" top "$(faults one)/lost:1"
+        assert_match "$stderr" "registry.unreachable: *redirects*"
         assert_failed registry.rate-limited one refusing
         SECONDS=0
         assert_failed registry.rate-limited one long
@@ -124,6 +130,8 @@ assert_failed() {
             assert_match "$stderr" "registry.auth: *"
             [[ $stderr != *s3cret* && $stderr != *"$SECRET_BASE64"* ]]
         done
+        run -1 --separate-stderr as "$PROBE" top "$(faults one)/auth-gone:1"
+        assert_match "$stderr" "registry.auth: the token server of *answers 404*"
         docker_config "{\"auths\": {\"$(faults one)\": {\"auth\": \"$(printf x:wrong | base64)\"}}}"
         run -1 --separate-stderr as "$PROBE" top "$(faults one)/auth-joined:1"
         assert_match "$stderr" "registry.auth: *"

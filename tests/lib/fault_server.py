@@ -84,6 +84,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, b"{ " + self.headers.get("Authorization", "").encode())
         if form == "redirect":
             return self.answer(307, Location=other + "/stolen")
+        if form == "gone":
+            return self.answer(404)
         if form == "busy" and seen[self.path] == 1:
             return self.answer(503)
         self.answer(200, json.dumps({field: value, "expires_in": 60}).encode())
@@ -362,6 +364,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def fault_away(self, _):
         self.answer(307, Location=other + "/data")
+
+    def fault_lacking(self, _):
+        return self.normal() if "/manifests/" in self.path else self.answer(404)
+
+    def fault_lost(self, _):  # on the way
+        self.answer(307, Location=other + "/nothing")
 
     def fault_loop(self, _):
         self.answer(307, Location=self.path)
