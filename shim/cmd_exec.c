@@ -1,4 +1,5 @@
 /* `stepcell exec`: a command in a cell that runs or is kept (docs/design/keep-and-exec.md). */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -238,6 +239,17 @@ static bool take_status(struct visit *visit, int status)
     return true;
 }
 
+static void cannot_start(int number, struct err *err)
+{
+    if (number == EUSERS) {
+        err_set(err, ERR_ENGINE_FAILED, "%d commands run in the cell already", VISITORS_MAX);
+        err_hint(err, "wait until one of them ends, or end one");
+        return;
+    }
+    errno = number;
+    err_errno(err, ERR_ENGINE_FAILED, "the cell cannot start the command");
+}
+
 static bool hear(void *data, uint32_t events, struct err *err)
 {
     struct visit *visit = data;
@@ -266,8 +278,7 @@ static bool hear(void *data, uint32_t events, struct err *err)
         break;
     default:
         visit->record.kind = EXIT_FAILED;
-        errno = message.value;
-        err_errno(&visit->record.error, ERR_ENGINE_FAILED, "the cell cannot start the command");
+        cannot_start(message.value, &visit->record.error);
     }
     return end_visit(visit, err);
 }

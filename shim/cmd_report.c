@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "runtime/image/store.h"
 #include "shim/commands.h"
 #include "shim/durable.h"
@@ -40,15 +39,28 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "there is not enough memory for the report");
 }
 
-static bool write_page(const struct report *report, const char *file, struct err *err)
+/* As a result: what is no regular file is written to as it is. */
+static bool save_page(const struct step_dir *step, const struct buf *html, const char *file,
+                      struct err *err)
+{
+    struct result_place place = RESULT_PLACE_INIT;
+    autostrv shared = {0};
+    bool ok = durable_add_workdir(step, &shared, err) && result_open(file, &shared, &place, err) &&
+              result_write_bytes(html->data, html->len, &place, err);
+
+    result_close(&place);
+    return ok;
+}
+
+static bool write_page(const struct report *report, const struct step_dir *step, const char *file,
+                       struct err *err)
 {
     autobuf html = BUF_INIT(TEXT_MAX);
 
     if (!report_page(report, &html))
         return no_memory(err);
     if (strcmp(file, "-") != 0)
-        return file_replace(AT_FDCWD, file, html.data, html.len, 0644, ERR_OPTION_INVALID, err) ||
-               err_hint(err, "check --html: a file in a directory that the caller can write to");
+        return save_page(step, &html, file, err);
     print_out("%s", html.data);
     return true;
 }
@@ -100,7 +112,7 @@ int cmd_report(int argc, char **argv)
     id = id ? id : argv[0];
     if (!find_step(store, id, &step, &state, &err) || !report_read(&step, id, state, &report, &err))
         return command_failed(&err);
-    if (html && !write_page(&report, html, &err))
+    if (html && !write_page(&report, &step, html, &err))
         return command_failed(&err);
     if (html && !json)
         return 0;

@@ -228,28 +228,12 @@ int cmd_logs(int argc, char **argv)
     return command_failed(&err);
 }
 
-/* The working directory, where the step may have left links. */
-static bool add_workdir(const struct request *request, struct strv *shared, struct err *err)
-{
-    autojson *records = NULL;
-    enum ledger_record last;
-    const json_t *step;
-    const char *workdir, *cwd;
-
-    if (!ledger_read(request->step.fd, &last, &records, err))
-        return false;
-    step = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
-    workdir = json_text(step, "workdir"), cwd = json_text(step, "cwd");
-    return strv_take(shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
-           err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
-}
-
 static int give_result(const struct request *request, const json_t *result)
 {
     struct result_place place = RESULT_PLACE_INIT;
     autostrv shared = {0};
     struct err err;
-    bool ok = !request->result || (add_workdir(request, &shared, &err) &&
+    bool ok = !request->result || (durable_add_workdir(&request->step, &shared, &err) &&
                                    result_open(request->result, &shared, &place, &err) &&
                                    result_write_json(result, &place, &err));
 

@@ -54,6 +54,21 @@ static void answer(const struct door *door, int connection)
         (void)!send(connection, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static struct door_guest *free_place(struct door *door)
+{
+    for (size_t i = 0; i < DOOR_GUESTS_MAX; i++) {
+        if (door->guests[i].io.fd < 0)
+            return &door->guests[i];
+    }
+    return NULL;
+}
+
+/* While all places are taken, who knocks waits. */
+static bool listen_on(struct door *door, struct err *err)
+{
+    return loop_change(door->loop, &door->io, free_place(door) ? EPOLLIN : 0, err);
+}
+
 static void leave(struct door_guest *guest)
 {
     loop_remove(guest->door->loop, &guest->io);
@@ -68,40 +83,41 @@ static bool guest_speaks(void *data, uint32_t events, struct err *err)
     struct message message;
     ssize_t n =
         handshake_receive_several(guest->io.fd, &message, sizeof(message), MSG_DONTWAIT, fds);
+    bool stays = n == (ssize_t)sizeof(message);
 
-    (void)events, (void)err;
+    (void)events;
     if (n < 0 && errno == EAGAIN)
         return true;
-    if (n != (ssize_t)sizeof(message))
-        leave(guest);
-    else if (message.kind == MESSAGE_LOOK)
+    if (!stays) {
+        /* The guest has gone. */
+    } else if (message.kind == MESSAGE_LOOK) {
         answer(guest->door, guest->io.fd);
-    else if (message.kind == MESSAGE_ENTER && fds[0] >= 0 && fds[1] >= 0)
+    } else if (message.kind == MESSAGE_ENTER && fds[0] >= 0 && fds[1] >= 0) {
         keeper->enter(keeper->data, fds, 2);
-    else if (message.kind == MESSAGE_END)
+        /* It is in: the rest is between it and pid 1. */
+        stays = false;
+    } else if (message.kind == MESSAGE_END) {
         keeper->end(keeper->data);
+    }
     for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
         close_fd(fds[i]);
-    return true;
+    if (stays)
+        return true;
+    leave(guest);
+    return listen_on(guest->door, err);
 }
 
 static bool somebody_knocks(void *data, uint32_t events, struct err *err)
 {
     struct door *door = data;
-    autofd connection = accept4(door->io.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct door_guest *guest = free_place(door);
+    autofd connection = guest ? accept4(door->io.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
 
     (void)events;
-    for (size_t i = 0; connection >= 0 && i < DOOR_GUESTS_MAX; i++) {
-        struct door_guest *guest = &door->guests[i];
-
-        if (guest->io.fd >= 0)
-            continue;
-        if (!may_come_in(connection))
-            break;
-        *guest = (struct door_guest){door, {TAKE_FD(connection), guest_speaks, guest}};
-        return loop_add(door->loop, &guest->io, EPOLLIN, err);
-    }
-    return true;
+    if (connection < 0 || !may_come_in(connection))
+        return true;
+    *guest = (struct door_guest){door, {TAKE_FD(connection), guest_speaks, guest}};
+    return loop_add(door->loop, &guest->io, EPOLLIN, err) && listen_on(door, err);
 }
 
 bool door_open(struct door *door, int place, struct loop *loop, const struct door_keeper *keeper,
@@ -143,6 +159,7 @@ int door_knock(int place)
     autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
         connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return -1;
     return TAKE_FD(fd);

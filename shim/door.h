@@ -4,7 +4,7 @@
  * messages of runtime/native/handshake.h:
  *
  *   LOOK    answered by one packet: the facts, a JSON object of DOOR_FACTS_MAX bytes at the most
- *   ENTER   handed on to pid 1 of the cell, with its descriptors
+ *   ENTER   handed on to pid 1 of the cell, with its descriptors; the connection ends
  *   END     ends the step, or the cell that was kept; the connection ends when the cell is gone
  */
 #ifndef STEPCELL_SHIM_DOOR_H
@@ -15,7 +15,7 @@
 
 #define DOOR_NAME       "door"
 #define DOOR_FACTS_MAX  65536
-#define DOOR_GUESTS_MAX 16 /* connections at once */
+#define DOOR_GUESTS_MAX 16 /* connections at once; further ones wait */
 
 /* Who opens it. */
 struct door_keeper {

@@ -286,6 +286,21 @@ bool durable_signal(const struct step_dir *step, int signal)
            syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
 }
 
+bool durable_add_workdir(const struct step_dir *step, struct strv *shared, struct err *err)
+{
+    autojson *records = NULL;
+    enum ledger_record last;
+    const json_t *accepted;
+    const char *workdir, *cwd;
+
+    if (!ledger_read(step->fd, &last, &records, err))
+        return false;
+    accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
+    workdir = json_text(accepted, "workdir"), cwd = json_text(accepted, "cwd");
+    return strv_take(shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
+           err_set(err, ERR_ENGINE_FAILED, "not enough memory for what is to be written");
+}
+
 bool durable_stop_looking(int signal, struct err *err)
 {
     if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP && signal != SIGQUIT)

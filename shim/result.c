@@ -122,10 +122,9 @@ json_t *result_json(const struct result *result)
 
 static bool cannot_open(const char *path, struct err *err)
 {
-    err_errno(err, ERR_OPTION_INVALID, "cannot write the result '%s'", path);
-    return err_hint(err,
-                    "give --result a file in a directory that exists and is writable; no link is "
-                    "followed where steps write");
+    err_errno(err, ERR_OPTION_INVALID, "cannot write '%s'", path);
+    return err_hint(err, "name a file in a directory that exists and is writable; no link is "
+                         "followed where steps write");
 }
 
 /* Whether it is what our own stdout or stderr goes to, /dev/stdout say; the descriptor, or -1. */
@@ -186,17 +185,22 @@ void result_close(struct result_place *place)
     *place = RESULT_PLACE_INIT;
 }
 
+bool result_write_bytes(const void *bytes, size_t len, const struct result_place *place,
+                        struct err *err)
+{
+    if (place->fd < 0)
+        return file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err);
+    return file_write_all(place->fd, bytes, len) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", place->name);
+}
+
 bool result_write_json(const json_t *json, const struct result_place *place, struct err *err)
 {
     autofree char *text = json ? json_dump_page(json) : NULL;
 
     if (!text)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the result");
-    if (place->fd < 0)
-        return file_replace(place->dir, place->name, text, strlen(text), 0644, ERR_ENGINE_FAILED,
-                            err);
-    return file_write_all(place->fd, text, strlen(text)) ||
-           err_errno(err, ERR_ENGINE_FAILED, "cannot write the result");
+    return result_write_bytes(text, strlen(text), place, err);
 }
 
 bool result_write(const struct result *result, const struct result_place *place, struct err *err)

@@ -87,8 +87,10 @@ void result_close(struct result_place *place);
 /* Writes the result, whole or not at all. */
 bool result_write(const struct result *result, const struct result_place *place, struct err *err);
 
-/* The same for a result that is known as JSON. */
+/* The same for a result that is known as JSON, and for the page of a report. */
 bool result_write_json(const json_t *json, const struct result_place *place, struct err *err);
+bool result_write_bytes(const void *bytes, size_t len, const struct result_place *place,
+                        struct err *err);
 
 /* The exit status in a result that was read: that of a failure when there is none in it. */
 int result_status(const json_t *result);

@@ -26,7 +26,8 @@
  *   init → visitor    STREAMS       descriptors of the other ends of the command's: stdout, stderr,
  *                                   and stdin if it has one; or of its terminal's master alone
  *   visitor → init    SIGNAL        value is for the command's process group; its end is a HUP
- *   init → visitor    INIT_FAILED, FILTER_FAILED, EXEC_FAILED, EXITED as above
+ *   init → visitor    INIT_FAILED, FILTER_FAILED, EXEC_FAILED, EXITED as above; INIT_FAILED with
+ *                     EUSERS when VISITORS_MAX commands run already
  *
  * Both sides are one build; a message of another size or kind is contact lost.
  */
@@ -133,6 +134,7 @@ struct enter_request {
 };
 
 #define ENTER_SIZE_MAX (4 << 20) /* bytes, with the texts */
+#define VISITORS_MAX   32        /* commands of ENTER at once */
 
 union message_packet {
     struct message message;

@@ -132,6 +132,33 @@ EOF
     each_caller hostile
 }
 
+@test "the page goes to what is there: a pipe, a device, a link's place; never where the step has led it" {
+    written() {
+        new_id
+        durable sh -c 'ln -s ../other out'
+        as mkdir ../other
+        stepcell report --html - "$ID" >../page.html
+        as sh -c 'mkfifo ../pipe; echo mine >../other/file; ln -s file ../other/link'
+        cat ../pipe >../read &
+        stepcell report --html ../pipe "$ID"
+        wait $!
+        [ -p ../pipe ]
+        cmp ../read ../page.html
+        stepcell report --html ../other/link "$ID"
+        [ ! -L ../other/link ]
+        assert_equal "target of the link" "$(cat ../other/file)" mine
+        run -125 --separate-stderr stepcell report --html out/page.html "$ID"
+        assert_match "$stderr" "*no link is followed*"
+        assert_equal other "$(ls ../other)" $'file\nlink'
+        # A device that nothing else has a name for.
+        [ "$CALLER" = root ] || return 0
+        mknod ../device c 1 3
+        stepcell report --html ../device "$ID"
+        [ -c ../device ]
+    }
+    each_caller written
+}
+
 @test "the layers of a pull are told one by one" {
     start_registry
     push "oci:$IMAGES/layers:latest" layers:1

@@ -146,7 +146,7 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         run -0 cell -v "$volume:/volume" -- sh -c 'ln -s ../other out; ln -s ../other /volume/out; ln -s ../other/file file'
         for RESULT in out/file ../alias/out/file ../volume/out/file; do
             run --separate-stderr cell -v "$volume:/volume" -- touch started
-            assert_match "$stderr" "*cannot write the result '$RESULT'*no link is followed*"
+            assert_match "$stderr" "*cannot write '$RESULT'*no link is followed*"
             assert_equal "exit status" "$status" 125
         done
         RESULT=$(realpath ..)/result.json

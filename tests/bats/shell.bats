@@ -209,6 +209,29 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
     as_caller visit
 }
 
+@test "32 commands run in a cell at once, and do not hide it" {
+    crowd() {
+        local id i
+        stepcell run -q --id crowd --keep always -w "$WORK" "$IMAGE" -- true
+        for i in {1..32}; do
+            stepcell exec crowd -- sh -c 'echo in; exec sleep 60' >>in 2>&1 3>&- &
+        done
+        wait_for lines 32 in
+        assert_equal listed "$(the_id)" crowd
+        run -125 --separate-stderr stepcell exec crowd -- true
+        assert_match "$stderr" '*32 commands run in the cell already*hint: wait*'
+        run -0 stepcell cancel crowd
+        assert_equal output "$output" ""
+        nobody_runs
+        ended() { [ "$(grep -c 'the cell ended before' in)" = 32 ]; }
+        wait_for ended
+    }
+    as_caller crowd
+}
+
+# lines COUNT FILE
+lines() { [ "$(wc -l <"$2")" -ge "$1" ]; }
+
 # alone ID: nothing runs in the cell but pid 1 and who looks
 alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 ]; }
 

@@ -120,7 +120,7 @@ void visitors_admit(struct visitors *visitors, const struct init_config *config,
 
     request = raise_fd(request);
     socket = raise_fd(socket);
-    errno = EAGAIN;
+    errno = EUSERS;
     if (visitor) {
         command.socket = socket;
         command.failure = &visitors->failures[visitor - visitors->items];

@@ -11,8 +11,6 @@
 
 #include "runtime/native/init/command.h"
 
-#define VISITORS_MAX 32 /* at once */
-
 struct visitor {
     pid_t pid;  /* 0: nobody */
     int socket; /* -1: who asked has gone */
