@@ -145,29 +145,57 @@ static bool open_host(const struct cell_setup *setup, const struct root_options 
     return true;
 }
 
+static bool has_become_root(bool ok, struct err *err)
+{
+    /* A change of ids cleared it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return ok || err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
+}
+
 static bool become_root(const struct cell_setup *setup, struct err *err)
 {
     if (setup->map->kind == IDMAP_SINGLE)
         return true; /* the only id is the caller's, which it has */
-    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
-    return true;
+    return has_become_root(
+        setgroups(0, NULL) == 0 && setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0, err);
 }
 
 /*
  * With subordinate ids the caller is the step's user, and root of the cell is somebody else: one to
  * whom a FUSE file system of the caller's answers nothing, not even to stat(2). It asks for every
- * id but that for files, so until everything is mounted and proven only this one is root's.
+ * id but that for files, so only this one is root's.
  */
-static bool become_root_for_files(const struct cell_setup *setup, struct err *err)
+static bool become_files_root(struct err *err)
 {
-    if (setup->map->kind != IDMAP_RANGES)
-        return become_root(setup, err);
     setfsgid(0);
     setfsuid(0);
-    if (setgroups(0, NULL) < 0 || setfsgid((gid_t)-1) != 0 || setfsuid((uid_t)-1) != 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot become the root of the cell");
-    return true;
+    return has_become_root(
+        setgroups(0, NULL) == 0 && setfsgid((gid_t)-1) == 0 && setfsuid((uid_t)-1) == 0, err);
+}
+
+/*
+ * All of root's cells have the same root. The kernel counts descriptors that are sent but not yet
+ * received for each real id, so any step could use up what this one may send: until it has sent its
+ * own, the real id is the caller's.
+ */
+static bool become_effective_root(struct err *err)
+{
+    return has_become_root(
+        setgroups(0, NULL) == 0 && setresgid(0, 0, 0) == 0 && setresuid((uid_t)-1, 0, 0) == 0, err);
+}
+
+/* As far as it is needed until everything is mounted, proven and told. */
+static bool become_root_for_now(const struct cell_setup *setup, struct err *err)
+{
+    switch (setup->map->kind) {
+    case IDMAP_ROOT:
+        return become_effective_root(err);
+    case IDMAP_RANGES:
+        return become_files_root(err);
+    case IDMAP_SINGLE:
+        break;
+    }
+    return become_root(setup, err);
 }
 
 static bool make_overlay(const struct cell_setup *setup, const struct opened *opened, int *root,
@@ -384,7 +412,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     autofd root = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
-    if (!become_root_for_files(setup, err) || !make_overlay(setup, opened, &root, err) ||
+    if (!become_root_for_now(setup, err) || !make_overlay(setup, opened, &root, err) ||
         !root_populate(root, options, &opened->host, err))
         return false;
     if (spec->network != NETWORK_HOST) {
@@ -407,7 +435,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     *home = home_choose(spec, root, &found);
     return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&
            apply_prove(spec->plan, setup->trees, root, err) && enter_workdir(spec, err) &&
-           prove_command(spec, root, err) && become_root(setup, err);
+           prove_command(spec, root, err);
 }
 
 /*
@@ -434,7 +462,6 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .scope_sockets = spec->network == NETWORK_HOST,
         .terminal = spec->terminal,
         .stays = spec->stays,
-        .size = {spec->rows, spec->columns},
         .bounding = capabilities(setup),
         .caps = spec->uid == 0 ? capabilities(setup) : 0,
     };
@@ -554,6 +581,44 @@ static bool enter_cgroup(const struct cell_setup *setup, struct err *err)
            err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the cgroup namespace of the cell");
 }
 
+/*
+ * In the cell's own devpts, where no step can put anything else; its other end is found without a
+ * path (CVE-2025-52565). Whatever the user, it is made here: see become_effective_root.
+ */
+static bool make_terminal(struct cell_setup *setup, int *master, struct err *err)
+{
+    const struct winsize size = {.ws_row = setup->spec->rows, .ws_col = setup->spec->columns};
+    int other, no = 0;
+
+    *master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (*master < 0 || ioctl(*master, TIOCSPTLCK, &no) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make the terminal of the command");
+    other = ioctl(*master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    setup->in = setup->out = setup->err = other;
+    return (other >= 0 && ioctl(other, TIOCSWINSZ, &size) == 0 &&
+            fchown(other, setup->spec->uid, (gid_t)-1) == 0) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot make the terminal of the command");
+}
+
+/* Everything that the cell sends with a descriptor. */
+static bool hand_over(struct cell_setup *setup, struct err *err)
+{
+    autofd master = -1;
+    bool exhausted;
+
+    if (setup->spec->terminal && !make_terminal(setup, &master, err))
+        return false;
+    if (handshake_send(setup->control, MESSAGE_READY, 0, setup->output) &&
+        (master < 0 || handshake_send(setup->control, MESSAGE_STREAMS, 0, master)))
+        return true;
+    exhausted = errno == ETOOMANYREFS;
+    err_errno(err, ERR_ENGINE_FAILED, "cannot hand the output of the command to stepcell");
+    return exhausted ? err_hint(err, "end the caller's processes that send descriptors over "
+                                     "sockets which nobody receives, or raise the limit of open "
+                                     "files")
+                     : false;
+}
+
 _Noreturn void cell_main(struct cell_setup *setup)
 {
     struct root_options options = {
@@ -579,9 +644,7 @@ _Noreturn void cell_main(struct cell_setup *setup)
     if (!open_host(setup, &options, &opened, &err) || !expect(setup, MESSAGE_MAPPED, &err) ||
         !enter_cgroup(setup, &err) || !build(setup, &options, &opened, &home, &err))
         fail(setup->control, &err);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
-    if (!settle_network(setup, &err) ||
-        !handshake_send(setup->control, MESSAGE_READY, 0, setup->output) ||
+    if (!settle_network(setup, &err) || !hand_over(setup, &err) || !become_root(setup, &err) ||
         !expect(setup, MESSAGE_START, &err) || !execute(setup, &opened, home, &err))
         fail(setup->control, &err);
     _exit(1);

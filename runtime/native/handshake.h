@@ -9,12 +9,12 @@
  *                                   several things are wrong
  *   cell → stepcell   READY         everything is mounted and proven; with a descriptor of the
  *                                   step's output file, for reading
+ *   cell → stepcell   STREAMS       the command's terminal: a descriptor of its master
  *   stepcell → cell   START         run the command; may come before READY
  *   init → stepcell   INIT_FAILED   the command could not be given its user; value is errno
  *   init → stepcell   FILTER_FAILED the kernel did not take the seccomp filter; value is errno
  *   init → stepcell   EXEC_FAILED   the command could not be executed; value is errno
  *   init → stepcell   LEFT_RUNNING  the command left this process behind (its name)
- *   init → stepcell   STREAMS       the command's terminal: a descriptor of its master
  *   init → stepcell   EXITED        value is the command's wait status
  *   init → stepcell   STAYS         everything of the step has ended, and the cell stays (config)
  *   stepcell → init   END           kill everything of the step, in a cell that stays
@@ -112,10 +112,8 @@ struct init_config {
     uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
     uint32_t filter_count;   /* instructions; 0: there is no filter */
     uint32_t rlimit_count;
-    uint32_t terminal; /* the command's streams are a terminal, made here */
+    uint32_t terminal; /* the command's streams are a terminal */
     uint32_t stays;    /* the cell outlives its command: see MESSAGE_STAYS */
-    struct terminal_size size;
-    uint32_t unused;
     uint64_t bounding; /* within CAPS_DEFAULT, which stepcell-init itself has */
     uint64_t caps;
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];

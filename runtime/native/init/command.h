@@ -23,10 +23,11 @@ struct failure {
 
 /* Where 0, 1 and 2 come from. */
 enum command_streams {
-    STREAMS_THERE,    /* they are open */
-    STREAMS_PIPES,    /* made here, with stdin */
-    STREAMS_OUTPUT,   /* the same; stdin is at its end */
-    STREAMS_TERMINAL, /* made here, and the controlling one */
+    STREAMS_THERE,          /* they are open */
+    STREAMS_TERMINAL_THERE, /* the same; they are to be the controlling terminal */
+    STREAMS_PIPES,          /* made here, with stdin */
+    STREAMS_OUTPUT,         /* the same; stdin is at its end */
+    STREAMS_TERMINAL,       /* made here, and the controlling one */
 };
 
 struct command {
