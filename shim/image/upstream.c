@@ -301,21 +301,13 @@ int command_upstream(int argc, char **argv)
         {"check", command_upstream_check, false, "tell whether an image has to be built again"},
         {0},
     };
-    const char *name = argc > 0 ? argv[0] : "--help";
-    const struct subcommand *command = subcommand_find(commands, name);
-    struct err err;
+    static const struct command_group group = {
+        .name = "upstream",
+        .about = "Looks for newer versions of what images are made of.",
+        .commands = commands,
+    };
+    int status;
+    const struct subcommand *command = command_group_choose(&group, argv[0], &status);
 
-    if (command)
-        return command->run(argc - 1, argv + 1);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        print_out("Usage: stepcell upstream COMMAND [OPTIONS]\n\n"
-                  "Looks for newer versions of what images are made of.\n\n");
-        for (command = commands; command->name; command++)
-            print_out("  %-10s %s\n", command->name, command->help);
-        print_out("\n'stepcell upstream COMMAND --help' tells more.\n");
-        return 0;
-    }
-    err_set(&err, ERR_OPTION_INVALID, "unknown command 'upstream %s'", name);
-    err_hint(&err, "'stepcell upstream --help' lists the commands");
-    return command_failed(&err);
+    return command ? command->run(argc - 1, argv + 1) : status;
 }
