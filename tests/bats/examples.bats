@@ -39,7 +39,8 @@ END
     wait_for grep -q 'port [0-9]' "$MADE/server"
     DOWNLOADS=http://127.0.0.1:$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$MADE/server")
     FEED=$DOWNLOADS/maven-metadata.xml IMAGE=$REGISTRY/team/flyway BASE=$REGISTRY/team/base:latest
-    export DOWNLOADS FEED IMAGE BASE
+    PLATFORMS=linux/amd64
+    export DOWNLOADS FEED IMAGE BASE PLATFORMS
 }
 
 teardown() {
@@ -76,16 +77,20 @@ base() {
     buildah push --quiet "$BASE"
 }
 
-# night: what the workflow does in one night; sets status, and `did` to what it did
+# night: what the workflow does in one night; sets status, and `did` to what it did. The machine for arm64 is the function
+# that is called so, if any.
 night() {
-    local variables=$MADE/variables
+    local -x GITHUB_OUTPUT=$MADE/variables CURRENT_FLYWAY_VERSION=''
     did=nothing status=0
-    : >"$variables"
-    GITHUB_OUTPUT=$variables "$EXAMPLES/flyway/check" || status=$?
+    : >"$GITHUB_OUTPUT"
+    "$EXAMPLES/flyway/check" || status=$?
     [ "$status" = 0 ] || return 0
-    [ "$(sed -n 's/^Continue=//p' "$variables")" = Yes ] || return 0
-    CURRENT_FLYWAY_VERSION=$(sed -n 's/^CURRENT_FLYWAY_VERSION=//p' "$variables") "$EXAMPLES/flyway/build" || status=$?
-    did="built $(sed -n 's/^CURRENT_FLYWAY_VERSION=//p' "$variables")"
+    [ "$(sed -n 's/^Continue=//p' "$GITHUB_OUTPUT")" = Yes ] || return 0
+    CURRENT_FLYWAY_VERSION=$(sed -n 's/^CURRENT_FLYWAY_VERSION=//p' "$GITHUB_OUTPUT")
+    did="built $CURRENT_FLYWAY_VERSION"
+    PLATFORM=linux/amd64 "$EXAMPLES/flyway/build" || status=$?
+    [[ $PLATFORMS != *arm64* ]] || arm64 || status=$?
+    [ "$status" != 0 ] || "$EXAMPLES/flyway/publish" || status=$?
 }
 
 # assert_night STATUS DID
@@ -124,12 +129,31 @@ assert_night() {
     assert_night 1 nothing
 }
 
+@test "one tag for two platforms comes when both are there" {
+    local -x PLATFORMS=linux/amd64,linux/arm64
+    base one
+    release 1.0
+    arm64() { return 1; }
+    night
+    assert_equal "status of half a night" "$status" 1
+    run -1 skopeo inspect --raw --tls-verify=false "docker://$IMAGE:1.0"
+    # What that machine would build, put together by hand.
+    rm -rf "$MADE/layout"
+    cp -r "$IMAGES/busybox" "$MADE/layout"
+    umoci config --image "$MADE/layout:latest" --architecture arm64
+    arm64() { push "oci:$MADE/layout:latest" "team/flyway:$CURRENT_FLYWAY_VERSION-linux-arm64"; }
+    assert_night 0 "built 1.0"
+    assert_equal platforms "$(skopeo inspect --raw --tls-verify=false "docker://$IMAGE:latest" |
+        jq -r '[.manifests[].platform.architecture] | join(" ")')" "amd64 arm64"
+    assert_night 0 nothing
+}
+
 @test "the workflow runs what these tests run, and the child has no entrypoint" {
     local script
-    for script in check build; do
-        grep -qx "        run: examples/flyway/$script" "$EXAMPLES/flyway/workflow.yml"
+    for script in check build publish; do
+        grep -qxE "( {6}-|  {6}) run: examples/flyway/$script" "$EXAMPLES/flyway/workflow.yml"
     done
-    grep -qx "        if: steps.check.outputs.Continue == 'Yes'" "$EXAMPLES/flyway/workflow.yml"
+    grep -qx "    if: needs.check.outputs.Continue == 'Yes'" "$EXAMPLES/flyway/workflow.yml"
     base one
     release 1.0
     assert_night 0 "built 1.0"
