@@ -106,6 +106,11 @@ enum version_scheme feed_scheme(enum feed_kind kind)
     return kinds[kind].scheme;
 }
 
+size_t feed_document_max(enum feed_kind kind)
+{
+    return kind == FEED_APT ? FEED_INDEX_MAX : FEED_DOCUMENT_MAX;
+}
+
 /* ---- versions ---- */
 
 bool feed_version_is_valid(const char *text)

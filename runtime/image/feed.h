@@ -21,8 +21,8 @@
 #include "base/err.h"
 #include "runtime/image/version.h"
 
-#define FEED_TEXT_MAX     (128 << 20) /* bytes of a document, inflated */
-#define FEED_BYTES_MAX    (64 << 20)  /* bytes of one as it is sent */
+#define FEED_DOCUMENT_MAX (16 << 20)  /* bytes of a document, as it is sent and inflated */
+#define FEED_INDEX_MAX    (128 << 20) /* the same of an index of packages */
 #define FEED_PAGES_MAX    200
 #define FEED_VERSIONS_MAX 100000
 #define FEED_RULE_MAX     1024 /* bytes of a pointer, an expression or a package's name */
@@ -54,6 +54,9 @@ void feed_release(struct feed *feed);
 
 /* How versions of such a feed are read unless the caller says otherwise. */
 enum version_scheme feed_scheme(enum feed_kind kind);
+
+/* FEED_DOCUMENT_MAX, or FEED_INDEX_MAX. */
+size_t feed_document_max(enum feed_kind kind);
 
 /* Letters, digits and ". _ + ~ : -", up to VERSION_MAX: in no output of any system does it need an
  * escape. */

@@ -48,7 +48,7 @@ static bool inflate_into(int fd, enum compression compression, struct buf *out, 
         char *room = buf_reserve(out, BLOCK);
 
         if (!room)
-            return err_set(err, ERR_CONFIG_INVALID, "it is larger than %d bytes", FEED_TEXT_MAX);
+            return err_set(err, ERR_CONFIG_INVALID, "it is larger than %zu bytes", out->max);
         if (!inflater_read(inflater, room, BLOCK, &len, err))
             return false;
         buf_added(out, len);
@@ -59,7 +59,7 @@ static bool inflate_into(int fd, enum compression compression, struct buf *out, 
 /* A document that is compressed becomes what it is of; the URL's ending says nothing. */
 static bool inflate(const struct feed *feed, struct buf *text, struct err *err)
 {
-    autobuf plain = BUF_INIT(FEED_TEXT_MAX);
+    autobuf plain = BUF_INIT(feed_document_max(feed->kind));
     autofd fd = -1;
     size_t i = 0;
 
@@ -96,7 +96,7 @@ static bool take_document(const struct feed *feed, struct buf *text, struct strv
 
 static bool get_file(const struct feed *feed, struct strv *versions, struct err *err)
 {
-    autobuf text = BUF_INIT(FEED_BYTES_MAX);
+    autobuf text = BUF_INIT(feed_document_max(feed->kind));
 
     if (!file_read(AT_FDCWD, feed->url + strlen(FILE_SCHEME), &text, ERR_REGISTRY_UNREACHABLE, err))
         return err_hint(err, "check the path behind file://");
@@ -168,7 +168,7 @@ static bool get_answer(struct server *server, const char *url, struct http_respo
         .url = url,
         .accept = accepted(server->feed->kind),
         .authorization = server->authorization,
-        .body_max = FEED_BYTES_MAX,
+        .body_max = feed_document_max(server->feed->kind),
     };
 
     for (int tried = 1;; tried++) {

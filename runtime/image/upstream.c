@@ -109,7 +109,7 @@ static bool is_empty(const struct strv *versions, struct upstream_answer *answer
         err_hint(&answer->err, "look at what it serves: its form may be another one now");
     } else {
         err_set(&answer->err, ERR_CONFIG_INVALID,
-                "none of the %zu versions of the feed is one that the rules let in: '%s' is one",
+                "the rules let in none of the %zu versions of the feed, '%s' and others",
                 versions->count, versions->items[versions->count - 1]);
         err_hint(&answer->err, "try another --scheme, --prefix, --suffix or --include");
     }

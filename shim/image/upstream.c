@@ -20,7 +20,7 @@ struct call {
     const char *scheme, *constraint, *include, *exclude, *expression;
     const char *prefix, *suffix, *at_least, *token_file;
     const char *output, *name_version, *name_continue;
-    bool prereleases, force, json;
+    bool prereleases, revisions, force, json;
     const struct upstream_output *sink; /* NULL: none but the facts */
     char *authorization;
     struct upstream upstream;
@@ -103,6 +103,7 @@ static bool take_rules(struct call *call, struct err *err)
         .scheme =
             call->scheme ? version_scheme_parse(call->scheme) : feed_scheme(upstream->feed.kind),
         .prereleases = call->prereleases ? PRERELEASES_YES : PRERELEASES_NO,
+        .revisions = call->revisions,
         .constraint = call->constraint,
         .include = call->include,
         .exclude = call->exclude,
@@ -131,6 +132,10 @@ static bool take_token(struct call *call, struct err *err)
 
     if (!call->token_file)
         return true;
+    if (call->upstream.feed.kind == FEED_TAGS) {
+        err_set(err, ERR_OPTION_INVALID, "a token is for no feed of tags");
+        return err_hint(err, "log in to the registry, as for a pull");
+    }
     if (!file_read(AT_FDCWD, call->token_file, &text, ERR_OPTION_INVALID, err))
         return false;
     while (text.len > 0 && isspace((unsigned char)text.data[text.len - 1]))
@@ -267,6 +272,7 @@ static int command_upstream_check(int argc, char **argv)
         OPTION("--exclude", "GLOB", &call.exclude, "versions that do not"),
         OPTION("--expression", "REGEX", &call.expression, "of the scheme regex"),
         FLAG("--prereleases", &call.prereleases, "pre-releases count"),
+        FLAG("--revisions", &call.revisions, "7.7.2-4 is newer than 7.7.2-3"),
         OPTION("--prefix", "TEXT", &call.prefix, "in front of versions in the feed"),
         OPTION("--suffix", "TEXT", &call.suffix, "behind versions in the feed"),
         OPTION("--at-least", "VERSION", &call.at_least, "of which the feed may not fall short"),

@@ -283,7 +283,7 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     answers yes new-version 7.10.0 check --feed "pypi:$url/pypi"
     printf 'Package: tool\nVersion: 7.10.0-1~noble\n\nPackage: tool\nVersion: 7.9.9-1~noble\n' >"$feed/Packages"
     gzip -k "$feed/Packages"
-    xz -k "$feed/Packages"
+    printf '\xfd7zXZ\0' >"$feed/Packages.xz"
     answers yes new-version 7.10.0-1~noble check --feed "apt:$url/Packages#tool"
     answers yes new-version 7.10.0-1~noble check --feed "apt:$url/Packages.gz#tool"
     assert_equal tag "$(jq -r .tag <<<"$output")" 7.10.0-1-noble
@@ -379,7 +379,7 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     local bad
     for bad in "--feed nuget:http://x/" "--image $IMAGE:1.0" "--image oci:/x" "--tag latest" "--scheme natural" \
         "--constraint soon" "--at-least abc" "--platform linux" "--base oci:/x" "--output jenkins" "--name-version 1A" \
-        "--name-continue A=B" "--json --output gitlab" "--expression x" "--token-file /gone" word; do
+        "--name-continue A=B" "--json --output gitlab" "--expression x" "--token-file /gone" "--feed tags:$IMAGE --token-file /dev/null" word; do
         # shellcheck disable=SC2086 # options
         run -125 --separate-stderr maven_check $bad
         assert_match "$stderr" "stepcell: *"

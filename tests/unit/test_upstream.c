@@ -13,7 +13,7 @@ static const struct {
     const char *versions[MANY], *version;
     enum upstream_reason reason;
     const char *prefix, *suffix, *at_least, *include, *exclude, *constraint;
-    bool prereleases;
+    bool prereleases, revisions;
 } choices[] = {
     {.what = "never by text",
      .scheme = VERSION_DOCKER,
@@ -140,6 +140,17 @@ static const struct {
      .versions = {"RELEASE.2024-05-01T10-00-00Z", "RELEASE.2024-04-30T10-00-00Z"},
      .version = "2024-05-01T10-00-00Z",
      .prefix = "RELEASE."},
+    {.what = "revisions are variants",
+     .scheme = VERSION_DOCKER,
+     .kind = FEED_GITHUB,
+     .versions = {"7.1.1", "7.1.1-9", "7.1.1-10"},
+     .version = "7.1.1"},
+    {.what = "unless they count",
+     .scheme = VERSION_DOCKER,
+     .kind = FEED_GITHUB,
+     .versions = {"7.1.1", "7.1.1-9", "7.1.1-10"},
+     .version = "7.1.1-10",
+     .revisions = true},
     {.what = "nothing",
      .scheme = VERSION_DOCKER,
      .kind = FEED_TEXT,
@@ -188,6 +199,7 @@ static void test_choice(void **state)
             .feed.kind = choices[i].kind,
             .rules = {.scheme = choices[i].scheme,
                       .prereleases = choices[i].prereleases ? PRERELEASES_YES : PRERELEASES_NO,
+                      .revisions = choices[i].revisions,
                       .include = choices[i].include,
                       .exclude = choices[i].exclude,
                       .constraint = choices[i].constraint},
