@@ -17,7 +17,7 @@ bool push_open(struct push *push, const struct reference *target, struct err *er
     *push = (struct push){.target = target};
     if (!registry_client_init(&push->client, target, err))
         return false;
-    push->client.actions = "pull,push";
+    push->client.pushes = true;
     push->client.stall_ms = PUSH_STALL_MS;
     return true;
 }
@@ -37,9 +37,9 @@ static const struct {
 } refusals[] = {
     {400, ERR_IMAGE_DENIED, "does not take what is pushed to it",
      "look into its log: a rule of it, or a wrong manifest or blob"},
-    {401, ERR_REGISTRY_AUTH, "lets you not push",
+    {401, ERR_REGISTRY_AUTH, "does not let you push",
      "log in as somebody who may: docker login, or auth.json"},
-    {403, ERR_REGISTRY_AUTH, "lets you not push",
+    {403, ERR_REGISTRY_AUTH, "does not let you push",
      "log in as somebody who may: docker login, or auth.json; or ask for the right, or for room"},
     {404, ERR_IMAGE_NOT_FOUND, "has no such repository",
      "create the repository or its project there, or correct the name"},

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -21,8 +22,8 @@ char *push_location(const char *base, const char *location)
     autourl from = {0}, to = {0};
     const char *path;
 
-    if (!url_parse(base, NULL, &from) || !url_parse(location, &from, &to) ||
-        strcmp(from.host, to.host) != 0)
+    if (!*location || !url_parse(base, NULL, &from) || !url_parse(location, &from, &to) ||
+        strcasecmp(from.host, to.host) != 0)
         return NULL;
     path = path_of(&to);
     if (*path != '/' || strchr(path, '#'))

@@ -17,7 +17,9 @@ struct upload {
     int fd;         /* of the bytes, or -1 until they are needed */
     char *session;  /* its URL, or NULL */
     bool asked;     /* it has been asked how far it got, or has just begun */
+    bool unmounted; /* the registry does not mount it */
     uint64_t have;  /* bytes that the session has */
+    uint64_t best;  /* that any session had */
     uint64_t place; /* of the next byte to read */
 };
 
@@ -49,18 +51,20 @@ static enum registry_outcome try_request(struct upload *upload, struct http_requ
 
 /* ---- sessions ---- */
 
-/* Where the next request of the session goes. */
+/* Where the next request of the session goes; it may stay where it is. */
 static enum registry_outcome take_location(struct upload *upload,
                                            const struct http_response *response, struct err *err)
 {
-    const struct push *push = upload->push;
+    struct push *push = upload->push;
     size_t from = 0;
     const char *location = http_header(response, "Location", &from);
 
+    if (!location && upload->session)
+        return REGISTRY_DONE;
     free(upload->session);
     upload->session =
-        push_location(registry_primary(&upload->push->client)->base, location ? location : "");
-    if (location && upload->session)
+        push_location(registry_primary(&push->client)->base, location ? location : "");
+    if (upload->session)
         return REGISTRY_DONE;
     err_set(err, ERR_REGISTRY_UNREACHABLE,
             "the registry '%s' names no place of its own for an upload: '%.200s'",
@@ -95,7 +99,7 @@ static enum registry_outcome look(struct upload *upload, bool *present, struct e
 static enum registry_outcome begin(struct upload *upload, bool *mounted, struct err *err)
 {
     const char *base = registry_primary(&upload->push->client)->base;
-    const char *mount = upload->source->mount;
+    const char *mount = upload->unmounted ? NULL : upload->source->mount;
     autofree char *from = url_escape(mount ? mount : "");
     autofree char *url = mount && from ? text_printf("%s/blobs/uploads/?mount=%s&from=%s", base,
                                                      upload->blob->digest, from)
@@ -108,6 +112,11 @@ static enum registry_outcome begin(struct upload *upload, bool *mounted, struct 
     if (!url || !from)
         return failed(err);
     outcome = try_request(upload, &request, &response, err);
+    if (mount && outcome == REGISTRY_FAILED && response.status) {
+        /* Who may push here need not be let in there by the same name. */
+        upload->unmounted = true;
+        return begin(upload, mounted, err);
+    }
     *mounted = outcome == REGISTRY_DONE && mount && response.status == 201;
     if (outcome != REGISTRY_DONE || *mounted)
         return outcome;
@@ -121,7 +130,6 @@ static enum registry_outcome ask(struct upload *upload, struct err *err)
 {
     struct http_request request = {.url = upload->session, .method = "GET"};
     autoresponse response = {0};
-    uint64_t before = upload->have;
     enum registry_outcome outcome = try_request(upload, &request, &response, err);
     size_t from = 0;
     const char *range;
@@ -133,12 +141,12 @@ static enum registry_outcome ask(struct upload *upload, struct err *err)
         drop_session(upload);
         return REGISTRY_DONE;
     }
-    if (upload->have >= before + PROGRESS_MIN)
+    if (upload->have >= upload->best + PROGRESS_MIN) {
+        upload->best = upload->have;
         upload->tries.used = 0;
+    }
     upload->asked = true;
-    from = 0;
-    return http_header(&response, "Location", &from) ? take_location(upload, &response, err)
-                                                     : REGISTRY_DONE;
+    return take_location(upload, &response, err);
 }
 
 /* ---- bytes ---- */

@@ -79,7 +79,7 @@ static bool add_endpoints(struct registry_client *client)
 bool registry_client_init(struct registry_client *client, const struct reference *reference,
                           struct err *err)
 {
-    *client = (struct registry_client){.reference = reference, .actions = "pull"};
+    *client = (struct registry_client){.reference = reference};
     pthread_mutex_init(&client->challenge_lock, NULL);
     pthread_mutex_init(&client->idle_lock, NULL);
     if (registry_config_load(&client->config, err) && (add_endpoints(client) || no_memory(err)))
@@ -215,8 +215,12 @@ enum registry_outcome registry_refused(const struct registry_client *client,
 void registry_unanswered(const struct registry_client *client, const struct endpoint *endpoint,
                          struct err *err)
 {
-    err_context(err, "cannot get '%s' from the registry '%s'", client->reference->name,
-                endpoint->host);
+    if (client->pushes)
+        err_context(err, "cannot push '%s' to the registry '%s'", client->reference->name,
+                    endpoint->host);
+    else
+        err_context(err, "cannot get '%s' from the registry '%s'", client->reference->name,
+                    endpoint->host);
     if (err->code == ERR_REGISTRY_UNREACHABLE && !err->hint[0])
         err_hint(err, "check the network, the proxy variables and that '%s' is a registry",
                  endpoint->host);

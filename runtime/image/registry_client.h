@@ -43,7 +43,7 @@ struct endpoint {
 struct registry_client {
     const struct reference *reference; /* borrowed */
     struct registry_config config;
-    const char *actions;   /* what tokens are asked for: "pull", or "pull,push" */
+    bool pushes;           /* tokens are asked for with the right to push */
     unsigned int stall_ms; /* without a byte, unless a configuration says otherwise; or 0 */
     struct http_stop stop; /* before the first request */
     struct endpoint endpoints[REGISTRY_MIRRORS_MAX + 1];

@@ -51,11 +51,11 @@ static bool add_parameter(struct buf *query, const char *name, const char *value
 static bool collect_scopes(const struct registry_client *client, const struct endpoint *endpoint,
                            const char *demanded, struct strv *scopes)
 {
-    char *own = text_printf("repository:%s:%s", endpoint->path, client->actions);
-    bool pushes = strcmp(client->actions, "pull") != 0;
+    char *own =
+        text_printf("repository:%s:%s", endpoint->path, client->pushes ? "pull,push" : "pull");
 
     demanded = demanded ? demanded + strspn(demanded, " ") : "";
-    if (pushes || !*demanded) {
+    if (client->pushes || !*demanded) {
         if (!strv_take(scopes, own))
             return false;
     } else {

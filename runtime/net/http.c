@@ -203,16 +203,6 @@ static size_t on_upload(char *bytes, size_t size, size_t count, void *data)
     return CURL_READFUNC_ABORT;
 }
 
-static int on_rewind(void *data, curl_off_t offset, int origin)
-{
-    struct exchange *exchange = data;
-
-    if (offset != 0 || origin != SEEK_SET)
-        return CURL_SEEKFUNC_CANTSEEK;
-    exchange->request->rewind(exchange->request->data);
-    return CURL_SEEKFUNC_OK;
-}
-
 static bool is_head(const struct http_request *request)
 {
     return request->method && strcmp(request->method, "HEAD") == 0;
@@ -262,11 +252,9 @@ static void set_content(struct exchange *exchange)
         curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
         curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_size);
     }
-    if (request->upload && request->rewind) {
+    /* libcurl cannot rewind it by itself: how much of it arrived is to be asked first. */
+    if (request->upload && request->rewind)
         request->rewind(request->data);
-        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
-        curl_easy_setopt(easy, CURLOPT_SEEKDATA, exchange);
-    }
     if (is_head(request))
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     else if (request->method)
@@ -362,6 +350,7 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
     case CURLE_PARTIAL_FILE:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
     case CURLE_HTTP2:

@@ -85,7 +85,7 @@ struct http_request {
      * `bytes`, how many into *len. With `method`. */
     bool (*upload)(void *data, void *bytes, size_t size, size_t *len, struct err *err);
     uint64_t upload_size;
-    /* Says that the body is sent from its first byte; NULL: it can be sent once only. */
+    /* Says that the body is sent from its first byte, each time; NULL: it can be sent once only. */
     void (*rewind)(void *data);
     /* Instead of GET, or of POST where there is something to POST; or NULL. Redirects are followed
      * for HEAD, and not for any other that is named here. */

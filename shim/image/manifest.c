@@ -74,7 +74,7 @@ static void print_notes(const struct gather *gather)
                        image->source->reference->given);
     }
     if (gather->left_out)
-        print_note(PRINT_NORMAL, "%zu entries that are no images are left out", gather->left_out);
+        print_note(PRINT_NORMAL, "entries that are no images, left out: %zu", gather->left_out);
 }
 
 /* ---- create ---- */
@@ -157,6 +157,7 @@ static bool create_index(struct create *create, bool json, int *status, struct e
                                       .data = create};
     autofree char *made = NULL;
 
+    print_notes(&create->gather);
     index_sort(&create->gather.images);
     made = index_make(&create->gather.images, &publication.media_type);
     if (!made || !buf_append_text(&text, made))
@@ -165,7 +166,6 @@ static bool create_index(struct create *create, bool json, int *status, struct e
     if (!push_open(&create->push, &create->target.reference, err) ||
         !publish(&create->push, &publication, &create->target.pushed, err))
         return false;
-    print_notes(&create->gather);
     *status = print_created(create, &publication, json);
     return true;
 }
@@ -223,12 +223,13 @@ static int print_inspected(const struct gather *gather, const struct reference *
     print_out("%s %s\n", top->digest, top->media_type);
     for (size_t i = 0; i < images->count; i++) {
         const struct index_image *image = &images->items[i];
-        char text[INDEX_PLATFORM_TEXT_MAX] = "";
+        char text[INDEX_PLATFORM_TEXT_MAX];
 
-        if (!image->attests)
-            index_image_text(image, text);
-        print_out("%-32s %s", image->attests ? "attestation" : text, image->manifest.digest);
-        print_out(image->attests ? " of %s\n" : "\n", image->attests);
+        index_image_text(image, text);
+        if (image->attests)
+            print_out("%-32s %s of %s\n", "attestation", image->manifest.digest, image->attests);
+        else
+            print_out("%-32s %s\n", text, image->manifest.digest);
     }
     return 0;
 }

@@ -144,7 +144,7 @@ windows amd64 10.0.20348.2227"
     put_index "$layout" "$inner" "$arm" "$stray" | name_image "$layout" outer
     listed() {
         run -0 --separate-stderr create "$REGISTRY/team/flat:1" "oci:$layout:outer"
-        assert_equal stderr "$stderr" "stepcell: 1 entries that are no images are left out"
+        assert_equal stderr "$stderr" "stepcell: entries that are no images, left out: 1"
         assert_equal entries "$(entries team/flat/manifests/1)" "linux amd64 -
 linux arm64 -
 unknown unknown -"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Servers with faults (fault_server.py), certificates, and the probe that asks them.
+# Servers with faults (fault_server.py, push_server.py), certificates, and the probe that asks them.
 
 PROBE=${STEPCELL%/bin/*}/tests/registry-probe
 
 # start_faults NAME [OPTION...]: a server in $FAULTS_DIR/NAME; its HOST:PORT is printed by `faults NAME`.
-# INSIDE in the environment is a command in front of it.
+# INSIDE in the environment is a command in front of it, FAULT_SERVER another program beside fault_server.py.
 start_faults() {
     local directory=$FAULTS_DIR/$1
     shift
@@ -12,7 +12,7 @@ start_faults() {
     [ -e "$directory/blob" ] || head -c 3000000 /dev/urandom >"$directory/blob"
     : >"$directory/log"
     # shellcheck disable=SC2086 # a command with its arguments
-    ${INSIDE:-} /usr/bin/python3 "$TESTS/lib/fault_server.py" "$directory" "$@" >"$directory/out" 2>&1 3>&- &
+    ${INSIDE:-} /usr/bin/python3 "$TESTS/lib/${FAULT_SERVER:-fault_server.py}" "$directory" "$@" >"$directory/out" 2>&1 3>&- &
     FAULT_PIDS+=("$!")
     wait_for test -s "$directory/port"
 }
