@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 
 #define CSV_SIGNS           ",\"\r\n"
 #define CAPABILITIES        64
+#define NAME_PREFIX         "stepcell-"
+#define NAME_DIGITS         24
 #define OVERLAY_OPTIONS_MAX 4000 /* bytes: mount(2) takes a page */
 
 /* By the number of capability.h: docker's default set, which is all that a step can have. */
@@ -363,17 +366,25 @@ static json_t *user_namespace(const struct body *body)
                           : json_sprintf("keep-id:uid=%u,gid=%u", spec->uid, spec->gid);
 }
 
+/* Whatever the configuration of Podman says; Docker has no other, and no word for it. */
+static const char *pid_mode(const struct body *body)
+{
+    return body->podman ? "private" : NULL;
+}
+
 static json_t *host_config(const struct body *body, json_t *caps)
 {
     const struct run_spec *spec = body->spec;
     const struct limits *limits = &spec->limits;
     json_t *host = json_pack(
-        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o, s:o*}",
+        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o, s:o*, s:b, "
+        "s:s*}",
         "Mounts", body->mounts, "Devices", body->devices, "Tmpfs", body->tmpfs, "Binds",
         body->binds, "NetworkMode", network_name(spec->network), "GroupAdd", group_list(spec),
         "CapDrop", "ALL", "CapAdd", caps, "SecurityOpt", security_list(spec), "ReadonlyRootfs",
         spec->read_only, "LogConfig", "Type", "none", "RestartPolicy", "Name", "no", "Ulimits",
-        ulimit_list(limits), "UsernsMode", user_namespace(body));
+        ulimit_list(limits), "UsernsMode", user_namespace(body), "Init", false, "PidMode",
+        pid_mode(body));
 
     if (host && limits->memory) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));
@@ -438,6 +449,26 @@ bool container_body(const struct run_spec *spec, const struct container_request 
                                 .podman = strcmp(request->engine, "podman") == 0};
 
     return make_body(&making, body, err);
+}
+
+bool container_name(char name[CONTAINER_NAME_MAX], struct err *err)
+{
+    unsigned char random[NAME_DIGITS / 2];
+    char *at = stpcpy(name, NAME_PREFIX);
+
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a name for the container");
+    for (size_t i = 0; i < sizeof(random); i++)
+        at += sprintf(at, "%02x", random[i]);
+    return true;
+}
+
+bool container_name_is_ours(const char *name)
+{
+    size_t prefix = strlen(NAME_PREFIX);
+
+    return strncmp(name, NAME_PREFIX, prefix) == 0 && strlen(name) == prefix + NAME_DIGITS &&
+           strspn(name + prefix, "0123456789abcdef") == NAME_DIGITS;
 }
 
 static bool pid_namespace(uint64_t *inode)

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -19,11 +18,11 @@
 #include "base/libexec.h"
 #include "base/path.h"
 #include "runtime/confine/seccomp_profile.h"
-#include "runtime/docker/container.h"
 #include "runtime/docker/docker_parts.h"
 #include "runtime/native/handshake.h"
 
 #define JOIN_BINARY   "stepcell-join"
+#define INIT_BINARY   "stepcell-init"
 #define DAEMON_BINARY "stepcell-docker"
 #define HOSTNAME_SIZE 65
 
@@ -38,6 +37,9 @@ static bool make_pipes(struct cell *cell, struct err *err)
 {
     struct cell_pipes *pipes = &cell->pipes;
 
+    /* Its one stream comes from inside. */
+    if (cell->spec->terminal)
+        return true;
     if (!cell_pipes_make(cell->spec->pass_stdin, pipes, err) ||
         (geteuid() == 0 && !cell_pipes_give(pipes, cell->spec->uid, err)))
         return false;
@@ -56,10 +58,14 @@ static int make_file(const struct cell *cell, const char *name, int flags, mode_
     return fd;
 }
 
-/* The program has to lie in the directory itself: a link would lead out of the container. */
-static bool copy_program(const struct cell *cell, struct err *err)
+/*
+ * It has to lie in the directory itself: a link would lead out of the container, and who gets hold
+ * of a program that runs there (CVE-2019-5736) has that copy, through a mount that is read-only.
+ */
+static bool copy_program(const struct cell *cell, const char *binary, const char *name,
+                         struct err *err)
 {
-    autofree char *path = libexec_path(JOIN_BINARY, err);
+    autofree char *path = libexec_path(binary, err);
     autofd from = -1, to = -1;
     struct stat st;
     off_t at = 0;
@@ -67,7 +73,7 @@ static bool copy_program(const struct cell *cell, struct err *err)
     if (!path)
         return false;
     from = open(path, O_RDONLY | O_CLOEXEC);
-    to = make_file(cell, JOIN_PROGRAM, O_WRONLY, 0555);
+    to = make_file(cell, name, O_WRONLY, 0555);
     if (from < 0 || to < 0 || fstat(from, &st) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     while (at < st.st_size) {
@@ -145,7 +151,8 @@ static bool make_place(struct cell *cell, struct err *err)
         return failed(err, "prepare the scratch directory of the cell");
     cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&
-           make_overlay_dirs(cell, err) && copy_program(cell, err) && listen_in_place(cell, err);
+           make_overlay_dirs(cell, err) && copy_program(cell, JOIN_BINARY, JOIN_PROGRAM, err) &&
+           copy_program(cell, INIT_BINARY, JOIN_INIT, err) && listen_in_place(cell, err);
 }
 
 static bool has_deeper(const struct mount *than, const struct mount *mount)
@@ -190,6 +197,36 @@ static bool check_mount_points(const struct cell *cell, struct err *err)
                 "there",
                 mount->target);
         return err_hint(err, "create it on the host first, or choose a target outside");
+    }
+    return true;
+}
+
+/*
+ * A daemon mounts a volume wherever an image says so: in a directory of the host it would make
+ * another one there, and take away what the step writes to it.
+ */
+static bool check_volumes(const struct cell *cell, const struct strv *volumes, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+
+    for (size_t i = 0; volumes && i < volumes->count; i++) {
+        autofree char *volume = path_clean("/", volumes->items[i]);
+        const struct mount *around = NULL;
+
+        for (size_t k = 0; volume && k < plan->count; k++) {
+            const struct mount *one = &plan->mounts[k];
+
+            if (one->kind != MOUNT_TMPFS && path_is_below(volume, one->target) &&
+                has_deeper(around, one))
+                around = one;
+        }
+        if (volume && (!around || strcmp(around->target, volume) == 0))
+            continue;
+        err_set(err, ERR_MOUNT_CONFLICT,
+                "the image declares a volume at '%s', which %s would mount over what is there",
+                volumes->items[i], cell->engine);
+        return err_hint(err, "mount something at that very path, or use --engine native, which "
+                             "mounts no volumes of images");
     }
     return true;
 }
@@ -240,7 +277,7 @@ static bool write_list(int fd, const struct strv *list)
 static bool write_setup(const struct cell *cell, int fd)
 {
     const struct run_spec *spec = cell->spec;
-    struct strv init = {.items = (char *[]){"stepcell-init", NULL}, .count = 1};
+    struct strv init = {.items = (char *[]){INIT_BINARY, NULL}, .count = 1};
     const struct join_setup head = {
         .argument_count = (uint32_t)spec->argv.count + 1,
         .environment_count = (uint32_t)spec->env.count,
@@ -286,6 +323,9 @@ static bool make_config(struct cell *cell)
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
+        .terminal = spec->terminal,
+        .stays = spec->stays,
+        .size = {spec->rows, spec->columns},
         .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
@@ -303,29 +343,10 @@ static bool make_config(struct cell *cell)
 /* Everything that is handed to the container's first program. */
 static bool make_descriptors(struct cell *cell, struct err *err)
 {
-    autofree char *init = libexec_path("stepcell-init", err);
-
-    if (!init)
-        return false;
-    cell->descriptors[JOIN_INIT] = open(init, O_RDONLY | O_CLOEXEC);
     cell->descriptors[JOIN_SETUP] = memory_file("setup");
-    if (cell->descriptors[JOIN_INIT] < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", init);
     return (cell->descriptors[JOIN_SETUP] >= 0 &&
             write_setup(cell, cell->descriptors[JOIN_SETUP]) && make_config(cell)) ||
            failed(err, "hand the step to its container");
-}
-
-static bool make_name(struct cell *cell, struct err *err)
-{
-    unsigned char random[12];
-    char *at = cell->name + snprintf(cell->name, sizeof(cell->name), "stepcell-");
-
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return failed(err, "make a name for the container");
-    for (size_t i = 0; i < sizeof(random); i++)
-        at += sprintf(at, "%02x", random[i]);
-    return true;
 }
 
 static bool make_request(const struct cell *cell, const struct root_filesystem *root, int *fd,
@@ -437,8 +458,8 @@ bool docker_create(const char *engine, const struct run_spec *spec,
     cell->events = epoll_create1(EPOLL_CLOEXEC);
     if (cell->events < 0)
         return failed(err, "make a cell");
-    return make_name(cell, err) && make_pipes(cell, err) && make_place(cell, err) &&
-           check_mount_points(cell, err) && list_shown(cell, err) && make_descriptors(cell, err) &&
-           make_clock(cell, err) && make_request(cell, root, &request, err) &&
-           start_daemon_client(cell, request, err);
+    return container_name(cell->name, err) && make_pipes(cell, err) && make_place(cell, err) &&
+           check_mount_points(cell, err) && check_volumes(cell, root->volumes, err) &&
+           list_shown(cell, err) && make_descriptors(cell, err) && make_clock(cell, err) &&
+           make_request(cell, root, &request, err) && start_daemon_client(cell, request, err);
 }

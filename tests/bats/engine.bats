@@ -212,6 +212,28 @@ is_unavailable() {
     as_caller certified
 }
 
+@test "credentials go to a daemon by its socket, by TLS or on the loopback, and no other way" {
+    clear() {
+        local -x DOCKER_CONFIG=${WORK%/*}/docker
+        mkdir "$DOCKER_CONFIG"
+        jq -n '{auths: {"127.0.0.1:1": {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
+        IMAGE=127.0.0.1:1/tools/none:1
+        run --separate-stderr engine_cell "$ENGINE_SOCKET" --engine-host tcp://10.9.8.7:2375 -- true
+        assert_refused option.invalid
+        assert_match "$stderr" "*the credentials for '127.0.0.1:1'*speaks no TLS*"
+        rm "$DOCKER_CONFIG/config.json"
+        run -125 engine_cell "$ENGINE_SOCKET" --engine-host tcp://10.9.8.7:2375 -- true
+        assert_equal code "$(result_field .error.code)" registry.unreachable
+    }
+    ip address add 10.9.8.7/32 dev lo
+    python3 "$TESTS/lib/tls_engine.py" - 2375 "$ENGINE_SOCKET" 10.9.8.7 3>&- &
+    FAULTY_PIDS+=($!)
+    listens() { (: <"/dev/tcp/10.9.8.7/2375") 2>/dev/null; }
+    wait_for listens
+    as_caller clear
+    ip address del 10.9.8.7/32 dev lo
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &
@@ -228,8 +250,9 @@ is_unavailable() {
 @test "what two killed programs leave is removed by the next step, and only that" {
     swept() {
         local other id pid pids alive
-        # Somebody else's, and one whose label says nothing.
-        for labels in '{}' '{"stepcell.step":"x","stepcell.owner":"nobody"}'; do
+        # Somebody else's, one whose label says nothing, and one of an image that was made of a step's container.
+        for labels in '{}' '{"stepcell.step":"x","stepcell.owner":"nobody"}' \
+            '{"stepcell.step":"x","stepcell.owner":"1.2.3.0000"}'; do
             other+=" $(curl -s --unix-socket "$ENGINE_SOCKET" -H 'Content-Type: application/json' -d \
                 "{\"Image\":\"$(engine_api GET /images/json | jq -r '.[0].Id')\",\"Entrypoint\":[\"/x\"],\"Labels\":$labels}" \
                 http://engine/v1.40/containers/create | jq -r .Id)"
@@ -247,9 +270,9 @@ is_unavailable() {
         # Stepcell-docker is its child, in a session of its own.
         kill -9 $(for pid in $pids; do pgrep -P "$pid"; done) $pids 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
-        assert_equal containers "$(our_containers)" 3
+        assert_equal containers "$(our_containers)" 4
         run -0 cell -- true
-        is_swept() { [ "$(our_containers)" = 2 ]; }
+        is_swept() { [ "$(our_containers)" = 3 ]; }
         wait_for is_swept
         touch go
         status=0
@@ -291,6 +314,45 @@ is_unavailable() {
     as_caller raw
 }
 
+@test "what runs first in a container is a copy of the program, which nobody in there can write to" {
+    copied() {
+        local pid init=${PROGRAM%/bin/*}/libexec/stepcell/stepcell-init
+        cell -- sh -c 'for name in join stepcell-init; do (: >/.stepcell/$name); done; touch started
+            until [ -e go ]; do sleep 0.1; done' 2>../err 3>&- &
+        pid=$!
+        wait_for test -e started
+        cmp "$init" "/proc/$(first_process)/exe"
+        run ! test "$init" -ef "/proc/$(first_process)/exe"
+        touch go
+        wait "$pid"
+        assert_equal refusals "$(grep -ci 'read-only file system' ../err)" 2
+    }
+    as_caller copied
+}
+
+@test "a volume of an image is mounted over nothing of the host's" {
+    with_volumes() {
+        local name
+        cp -r "$IMAGES/busybox" ../layout
+        umoci config --image ../layout:latest --tag volumes --config.volume "$WORK/sub" --config.volume "$WORK" --config.volume /v
+        umoci config --image ../layout:latest --tag conflict --config.volume "$WORK/sub"
+        chmod -R a+rX ../layout
+        IMAGE=oci:${WORK%/*}/layout:conflict
+        run --separate-stderr cell -- touch started
+        assert_refused mount.conflict
+        assert_match "$stderr" "*volume at '$WORK/sub'*"
+        assert_equal "the directory" "$(ls -A)" ""
+        # What is asked for at its very path is there instead; others go with the container.
+        IMAGE=oci:${WORK%/*}/layout:volumes
+        mkdir sub
+        run -0 cell --package sub -- sh -c 'touch mine sub/not 2>/dev/null; touch /v/file; ls'
+        assert_equal files "$output" $'mine\nsub'
+        assert_equal volumes "$(engine_api GET /volumes | jq '.Volumes // [] | length')" 0
+    }
+    as_caller with_volumes
+}
+
+# bats test_tags=root
 @test "what a container uses is measured" {
     measured() {
         run -0 cell --id "measured-$$" -- sh -c 'dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null

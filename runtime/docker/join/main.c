@@ -264,20 +264,26 @@ static void choose_home(const struct join *join)
 static void enter_workdir(const struct join *join)
 {
     if (chdir(join->workdir) < 0)
-        refuse(join, ERR_ENGINE_FAILED, "check its permissions for the user of the step",
-               "cannot enter the working directory '%s': %s", join->workdir, strerror(errno));
+        refuse(join, ERR_WORKDIR_MISSING,
+               "let the user of the step enter it (its owner and mode), or give another one with "
+               "--workdir",
+               "cannot enter the working directory '%s' in the cell: %s", join->workdir,
+               strerror(errno));
 }
 
 /* Moves everything to the numbers that stepcell-init knows. */
 static void place(const struct join *join)
 {
     const int *have = join->descriptors;
-    int null = have[JOIN_IN] >= 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int in = have[JOIN_IN] >= 0 ? have[JOIN_IN] : fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
-    const int order[] = {in, have[JOIN_OUT], have[JOIN_ERR], join->control, have[JOIN_CONFIG]};
+    const int order[] = {have[JOIN_IN], have[JOIN_OUT], have[JOIN_ERR], join->control,
+                         have[JOIN_CONFIG]};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int nothing = fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
 
     for (int i = 0; i < (int)(sizeof(order) / sizeof(order[0])); i++) {
-        if (order[i] < 0 || dup2(order[i], i) != i)
+        int from = order[i] >= 0 || i > STDERR_FILENO ? order[i] : nothing;
+
+        if (from < 0 || dup2(from, i) != i)
             broken(join, "place the streams of the command");
     }
     syscall(SYS_close_range, INIT_CONFIG_FD + 1, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
@@ -292,6 +298,10 @@ int main(void)
     prctl(PR_SET_DUMPABLE, 0);
     if (!open_control(&join))
         return INIT_FAILURE;
+    /* What the step leaves running is known by its namespace, and must not be the host's. */
+    if (getpid() != 1)
+        refuse(&join, ERR_ENGINE_UNAVAILABLE, "its configuration must not share the host's",
+               "the engine gives its containers no process namespace of their own");
     take_descriptors(&join);
     take_setup(&join);
     show_targets(&join);
@@ -306,7 +316,6 @@ int main(void)
         return INIT_FAILURE;
     place(&join);
     join.control = INIT_CONTROL_FD;
-    syscall(SYS_execveat, join.descriptors[JOIN_INIT], "", join.arguments, join.environment,
-            0x1000 /* AT_EMPTY_PATH */);
+    execve(JOIN_DIR "/" JOIN_INIT, join.arguments, join.environment);
     broken(&join, "execute stepcell-init");
 }
