@@ -152,6 +152,15 @@ flip_behind() {
                 run -0 stepcell image verify
             done
         done
+        # Those too that mean the same to a reader.
+        name=$(echo "$STORE"/images/*/image.json)
+        touch -r "$name" "$TEST_DIR/times"
+        sed -i 's,"linux/,"liNux/,' "$name"
+        touch -r "$TEST_DIR/times" "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "record sha256:*pull the image again*1 findings"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
         run -0 --separate-stderr cell --user app -- id -u
         assert_equal output "$output" 1000
     }
