@@ -395,6 +395,11 @@ liar() {
         assert_equal images "$(stepcell image list | cut -f1)" "$IMAGE"
         run -0 --separate-stderr cell --pull never -- echo still here
         assert_equal output "$output" "still here"
+        # A pull of what is there uses it, too.
+        as find "$STORE/images" -name image.json -exec touch -d '2 days ago' {} +
+        stepcell image pull -q "$IMAGE"
+        run -0 stepcell image gc --unused-for 1d
+        assert_equal images "$(stepcell image list | cut -f1)" "$IMAGE"
         run -0 --separate-stderr stepcell image gc --json --max-size 0
         assert_equal after "$(jq .bytes_after <<<"$output")" 0
         assert_equal left "$(find "$STORE"/blobs/sha256 "$STORE"/images "$STORE"/layers/* -mindepth 1 | wc -l)" 0
