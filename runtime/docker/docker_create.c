@@ -323,7 +323,7 @@ static bool make_config(struct cell *cell)
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
-        .terminal = spec->terminal,
+        .streams = spec->terminal ? STREAMS_TERMINAL : STREAMS_THERE,
         .stays = spec->stays,
         .size = {spec->rows, spec->columns},
         .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,

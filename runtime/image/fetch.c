@@ -367,7 +367,9 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
 
     if (fetch->progress.end)
         fetch->progress.end(fetch->progress.data);
-    if (!fetch->has_record && !store_save_image(fetch->store, &fetch->image, err))
+    if (fetch->has_record)
+        store_note_use(&fetch->image);
+    else if (!store_save_image(fetch->store, &fetch->image, err))
         return false;
     if (fetch->has_name)
         return true;

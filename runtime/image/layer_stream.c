@@ -9,7 +9,10 @@
 #include "runtime/image/inflate.h"
 
 #define TAR_BLOCK 512
-#define HEADER_MAX (4 << 20) /* bytes of all headers of one entry: libarchive keeps them */
+#define HEADER_MAX                                                                                 \
+    (512                                                                                           \
+     << 10) /* bytes of the headers of one entry, in whole blocks: libarchive makes lists of   \
+                   them that take twelve times as much */
 
 struct layer_stream {
     const struct unpack_limits *limits;

@@ -111,12 +111,22 @@ static const char *or_root(const char *path)
     return *path ? path : ".";
 }
 
-static bool remember(struct buf *list, const char *path, struct err *err)
+/* All lists together have one limit. */
+static bool remember(struct layer_writer *writer, struct buf *list, const void *bytes, size_t len,
+                     struct err *err)
 {
-    if (!buf_append(list, path, strlen(path) + 1))
+    size_t used = writer->directories.len + writer->opaque.len + writer->whiteouts.len;
+
+    if (len > LAYER_NAMES_MAX - used || !buf_append(list, bytes, len))
         return err_set(err, ERR_IMAGE_CORRUPT, "the names of a layer are larger than %d bytes",
                        LAYER_NAMES_MAX);
     return true;
+}
+
+static bool remember_name(struct layer_writer *writer, struct buf *list, const char *path,
+                          struct err *err)
+{
+    return remember(writer, list, path, strlen(path) + 1, err);
 }
 
 /* ---- attributes ---- */
@@ -393,9 +403,8 @@ static bool finish_directory(const struct place *place, int fd, struct err *err)
     if (!set_attributes(place->writer, fd, place->entry, place->path, err))
         return false;
     entry_times(place->entry, times);
-    if (!buf_append(&place->writer->directories, &times[1], sizeof(times[1])))
-        return failed(place->path, err);
-    return remember(&place->writer->directories, place->path, err);
+    return remember(place->writer, &place->writer->directories, &times[1], sizeof(times[1]), err) &&
+           remember_name(place->writer, &place->writer->directories, place->path, err);
 }
 
 static bool add_directory(const struct place *place, struct err *err)
@@ -496,13 +505,14 @@ static bool add_whiteout(const struct place *place, const char *parent, struct e
     autofree char *path = NULL;
 
     if (strcmp(place->name, WHITEOUT_OPAQUE) == 0)
-        return remember(&place->writer->opaque, parent, err);
+        return remember_name(place->writer, &place->writer->opaque, parent, err);
     if (strncmp(place->name, WHITEOUT_META, strlen(WHITEOUT_META)) == 0)
         return true;
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return refuse(place->name, "it is a whiteout of nothing", err);
     path = text_printf("%s%s%s", parent, *parent ? "/" : "", name);
-    return path ? remember(&place->writer->whiteouts, path, err) : failed(place->name, err);
+    return path ? remember_name(place->writer, &place->writer->whiteouts, path, err)
+                : failed(place->name, err);
 }
 
 static bool add_at(struct place *place, const char *parent, struct err *err)

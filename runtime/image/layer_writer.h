@@ -19,10 +19,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define LAYER_NAMES_MAX                                                                            \
-    (64                                                                                            \
-     << 20) /* bytes of the names of directories and whiteouts of a layer                       \
-                */
+#define LAYER_NAMES_MAX (12 << 20) /* bytes of the three lists below together */
 
 struct layer_writer {
     int root;       /* not owned */

@@ -83,7 +83,8 @@ static bool add_manifest(struct resolve *resolve, const struct buf *text, const 
     if (!manifest_parse(text->data, text->len, media_type, resolve->what, &manifest, err))
         return false;
     for (size_t i = 0; i < manifest.entry_count; i++) {
-        if (!add_entry(resolve, &manifest.entries[i], depth, err))
+        /* Nobody can run one that has a fault. */
+        if (!manifest.entries[i].fault && !add_entry(resolve, &manifest.entries[i], depth, err))
             return false;
     }
     if (manifest.is_index)

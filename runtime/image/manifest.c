@@ -105,22 +105,33 @@ enum manifest_kind manifest_kind(const json_t *json, const char *media_type, con
     return MANIFEST_UNKNOWN;
 }
 
+/* What is wrong with a descriptor, or NULL. */
+static const char *fault_of(const json_t *json, uint64_t max)
+{
+    const json_t *size = json_object_get(json, "size");
+
+    if (!json_text(json, "mediaType") || !digest_is_valid(json_text(json, "digest")))
+        return "a descriptor lacks its media type or a sha256 digest";
+    if (!json_is_integer(size) || json_integer_value(size) < 0 ||
+        (uint64_t)json_integer_value(size) > max)
+        return "the size in a descriptor is missing or too large";
+    return NULL;
+}
+
+static bool copy_descriptor(const json_t *json, struct descriptor *descriptor, struct err *err)
+{
+    descriptor->size = (uint64_t)json_integer_value(json_object_get(json, "size"));
+    descriptor->media_type = strdup(json_text(json, "mediaType"));
+    descriptor->digest = strdup(json_text(json, "digest"));
+    return (descriptor->media_type && descriptor->digest) || no_memory(err);
+}
+
 bool descriptor_parse(const json_t *json, const char *what, uint64_t max,
                       struct descriptor *descriptor, struct err *err)
 {
-    const char *media_type = json_text(json, "mediaType");
-    const char *digest = json_text(json, "digest");
-    const json_t *size = json_object_get(json, "size");
+    const char *fault = fault_of(json, max);
 
-    if (!media_type || !digest_is_valid(digest))
-        return corrupt(err, what, "a descriptor lacks its media type or a sha256 digest");
-    if (!json_is_integer(size) || json_integer_value(size) < 0 ||
-        (uint64_t)json_integer_value(size) > max)
-        return corrupt(err, what, "the size in a descriptor is missing or too large");
-    descriptor->size = (uint64_t)json_integer_value(size);
-    descriptor->media_type = strdup(media_type);
-    descriptor->digest = strdup(digest);
-    return (descriptor->media_type && descriptor->digest) || no_memory(err);
+    return fault ? corrupt(err, what, fault) : copy_descriptor(json, descriptor, err);
 }
 
 static bool parse_layer(const json_t *json, const char *what, struct layer *layer, struct err *err)
@@ -165,12 +176,12 @@ static bool parse_image(const json_t *json, const char *what, struct manifest *m
     return true;
 }
 
-/* Copies a part of a platform; absent is "". */
+/* Copies a part of a platform; absent, or null, is "". */
 static bool take_part(const json_t *json, const char *key, char part[PLATFORM_PART_MAX])
 {
     const json_t *value = json_object_get(json, key);
 
-    if (!value)
+    if (!value || json_is_null(value))
         return true;
     return json_is_string(value) &&
            platform_take_part(json_string_value(value), json_string_length(value), part);
@@ -193,6 +204,7 @@ static bool is_attestation(const json_t *json, const struct platform *platform)
            (strcmp(platform->os, "unknown") == 0 && strcmp(platform->arch, "unknown") == 0);
 }
 
+/* What is odd about an entry does not matter to those who choose another. */
 static bool parse_entry(const json_t *json, const char *what, struct manifest *manifest,
                         struct err *err)
 {
@@ -203,17 +215,19 @@ static bool parse_entry(const json_t *json, const char *what, struct manifest *m
     /* image-spec: an entry of an unknown type is no error. */
     if (manifest_kind_of(json_text(json, "mediaType")) == MANIFEST_UNKNOWN)
         return json_is_object(json) || corrupt(err, what, "an entry of its index is no object");
+    entry->fault = fault_of(json, MANIFEST_MAX);
     if (platform && !parse_platform(platform, &entry->platform)) {
         entry->platform = (struct platform){0};
-        return corrupt(err, what, "a platform in its index is not valid");
+        entry->fault = "a platform in its index is not valid";
     }
     entry->has_platform = entry->platform.os[0] && entry->platform.arch[0];
-    if (is_attestation(json, &entry->platform)) {
+    if (is_attestation(json, &entry->platform) ||
+        (json_object_get(json, "artifactType") && !entry->has_platform)) {
         *entry = (struct index_entry){0};
         return true;
     }
     manifest->entry_count++;
-    if (!descriptor_parse(json, what, MANIFEST_MAX, &entry->manifest, err))
+    if (!entry->fault && !copy_descriptor(json, &entry->manifest, err))
         return false;
     entry->ref_name = name ? strdup(name) : NULL;
     return !name || entry->ref_name || no_memory(err);
@@ -269,15 +283,22 @@ static void platform_error(const struct manifest *index, const struct platform *
     char text[PLATFORM_TEXT_MAX];
 
     for (size_t i = 0; i < index->entry_count; i++) {
+        if (!index->entries[i].has_platform)
+            continue;
         platform_text(&index->entries[i].platform, text);
         /* A list that is too long is cut: buf_printf then adds nothing. */
-        buf_printf(&offers, "%s%s", i ? ", " : "", text);
+        buf_printf(&offers, "%s%s", offers.len ? ", " : "", text);
     }
     platform_text(wanted, text);
     err_set(err, ERR_IMAGE_PLATFORM, "'%s' has no image for %s: it offers %s", what, text,
             offers.len ? offers.data : "none");
     err_hint(err, "choose an image that is built for %s, or another platform with --platform",
              text);
+}
+
+bool manifest_entry_check(const struct index_entry *entry, const char *what, struct err *err)
+{
+    return !entry->fault || corrupt(err, what, entry->fault);
 }
 
 const struct index_entry *manifest_choose(const struct manifest *index,
@@ -295,12 +316,14 @@ const struct index_entry *manifest_choose(const struct manifest *index,
             best = entry;
             best_rank = rank;
         }
-        if (!entry->has_platform && !unnamed)
+        if (!entry->has_platform && !entry->fault && !unnamed)
             unnamed = entry;
     }
-    if (!best && !unnamed)
+    if (!best)
+        best = unnamed;
+    if (!best)
         platform_error(index, wanted, what, err);
-    return best ? best : unnamed;
+    return best && manifest_entry_check(best, what, err) ? best : NULL;
 }
 
 /* ---- the same in OCI's types ---- */

@@ -42,6 +42,7 @@ struct layer {
 };
 
 struct index_entry {
+    const char *fault; /* why nobody can use it, or NULL; `manifest` is empty then */
     struct descriptor manifest;
     bool has_platform;
     struct platform platform;
@@ -55,7 +56,8 @@ struct manifest {
     struct layer *layers; /* lowest first */
     size_t layer_count;
     struct index_entry
-        *entries; /* images and indexes only: attestations and unknown types are left out */
+        *entries; /* images and indexes only: attestations, artifacts and unknown types are left
+                     out */
     size_t entry_count;
 };
 
@@ -75,11 +77,15 @@ bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci,
 
 /*
  * The entry that serves `wanted` best, the first of equals; an entry that names no platform comes
- * last. With none the error is image.platform, and lists what there is.
+ * last. With none the error is image.platform, and lists what there is; with one that has a fault
+ * it is image.corrupt.
  */
 const struct index_entry *manifest_choose(const struct manifest *index,
                                           const struct platform *wanted, const char *what,
                                           struct err *err);
+
+/* Whether the entry has no fault. */
+bool manifest_entry_check(const struct index_entry *entry, const char *what, struct err *err);
 
 /* ---- for manifest_parts.c ---- */
 

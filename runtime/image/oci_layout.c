@@ -117,7 +117,8 @@ static bool layout_top(struct source *source, struct source_top *top, struct err
     entry = selected.entry_count == 1
                 ? &selected.entries[0]
                 : manifest_choose(&selected, source->platform, reference->given, err);
-    if (!entry || !layout_manifest(source, &entry->manifest, &top->text, err))
+    if (!entry || !manifest_entry_check(entry, reference->given, err) ||
+        !layout_manifest(source, &entry->manifest, &top->text, err))
         return false;
     top->media_type = strdup(entry->manifest.media_type);
     top->digest = strdup(entry->manifest.digest);

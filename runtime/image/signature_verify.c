@@ -306,7 +306,8 @@ static bool leads_to(const json_t *indexes, const char *digest, const char *mani
         else
             snprintf(due, sizeof(due), "%s", manifest_digest);
         for (size_t k = 0; k < manifest.entry_count; k++)
-            named = named || strcmp(manifest.entries[k].manifest.digest, due) == 0;
+            named = named || (!manifest.entries[k].fault &&
+                              strcmp(manifest.entries[k].manifest.digest, due) == 0);
         if (!named)
             return false;
     }

@@ -1,8 +1,8 @@
 /*
  * Sizes, last use, and taking away what has not been used for long.
  *
- * An image was last used when its record was: whoever starts a cell sets the modification time of
- * the record. The size of a layer is measured once and kept in the file of its lock.
+ * An image was last used when its record was: whoever starts a cell or pulls it again sets the
+ * modification time of the record. The size of a layer is measured once and kept in the file of its lock.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_GC_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_GC_H

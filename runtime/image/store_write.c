@@ -310,7 +310,7 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
-bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
+static bool accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
 {
     autodigest *hash = digest_new();
 
@@ -322,21 +322,29 @@ bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX]
     return true;
 }
 
-static bool write_image(const struct store *store, const struct image *image, struct err *err)
+char *store_image_text(const struct image *image)
 {
-    autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
-    autofree char *path = dir ? text_printf("%s/image.json", dir) : NULL;
     autojson *json = store_image_json(image);
     char accounts[DIGEST_TEXT_MAX];
 
-    if (!path || !json || !store_accounts_digest(image, accounts) ||
-        json_object_set_new(json, RECORD_ACCOUNTS, json_string(accounts)) < 0)
+    if (!json || !accounts_digest(image, accounts) ||
+        json_object_set_new(json, "accounts_digest", json_string(accounts)) < 0)
+        return NULL;
+    return json_dump_page(json);
+}
+
+static bool write_image(const struct store *store, const struct image *image, struct err *err)
+{
+    autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
+    autofree char *text = store_image_text(image);
+
+    if (!dir || !text)
         return no_memory(err);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
     return write_beside(store, dir, "passwd", image->passwd, err) &&
            write_beside(store, dir, "group", image->group, err) &&
-           write_json(store, path, json, err);
+           write_beside(store, dir, "image.json", text, err);
 }
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err)

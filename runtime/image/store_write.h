@@ -80,12 +80,10 @@ void blob_writer_release(struct blob_writer *writer);
 /* A record that is there stays: the lock of a cell is on that file. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
-/* What the record says of an image, owned by the caller; and the digest of its passwd and group,
- * which stands beside that. */
+/* What the record says of an image, and the whole text of its file, in which the digest of passwd
+ * and group is too; both owned by the caller, NULL without memory. */
 json_t *store_image_json(const struct image *image);
-bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX]);
-
-#define RECORD_ACCOUNTS "accounts_digest"
+char *store_image_text(const struct image *image);
 
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,

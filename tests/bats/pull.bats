@@ -152,6 +152,15 @@ flip_behind() {
                 run -0 stepcell image verify
             done
         done
+        # Those too that mean the same to a reader.
+        name=$(echo "$STORE"/images/*/image.json)
+        touch -r "$name" "$TEST_DIR/times"
+        sed -i 's,"linux/,"liNux/,' "$name"
+        touch -r "$TEST_DIR/times" "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "record sha256:*pull the image again*1 findings"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
         run -0 --separate-stderr cell --user app -- id -u
         assert_equal output "$output" 1000
     }
@@ -386,6 +395,11 @@ liar() {
         assert_equal images "$(stepcell image list | cut -f1)" "$IMAGE"
         run -0 --separate-stderr cell --pull never -- echo still here
         assert_equal output "$output" "still here"
+        # A pull of what is there uses it, too.
+        as find "$STORE/images" -name image.json -exec touch -d '2 days ago' {} +
+        stepcell image pull -q "$IMAGE"
+        run -0 stepcell image gc --unused-for 1d
+        assert_equal images "$(stepcell image list | cut -f1)" "$IMAGE"
         run -0 --separate-stderr stepcell image gc --json --max-size 0
         assert_equal after "$(jq .bytes_after <<<"$output")" 0
         assert_equal left "$(find "$STORE"/blobs/sha256 "$STORE"/images "$STORE"/layers/* -mindepth 1 | wc -l)" 0

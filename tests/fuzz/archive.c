@@ -41,7 +41,7 @@ static void read_image(struct source *source)
         return;
     }
     if (manifest.is_index) {
-        if (manifest.entry_count)
+        if (manifest.entry_count && !manifest.entries[0].fault)
             source->ops->manifest(source, &manifest.entries[0].manifest, &text, &err);
         return;
     }

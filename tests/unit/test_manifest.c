@@ -110,8 +110,6 @@ static void bad_manifests_are_refused(void **state)
              "application/vnd.oci.empty.v1+json") ",\"layers\":[]}",
          NULL},
         {INDEX("7"), NULL},
-        {INDEX(ENTRY("linux", "amd64", ",\"variant\":8")), NULL},
-        {INDEX(ENTRY("linux", "0123456789012345678901234567890123456789", "")), NULL},
         {"{\"schemaVersion\":2,\"manifests\":{}}", NULL},
     };
 
@@ -192,6 +190,54 @@ static void the_platform_is_chosen(void **state)
         assert_non_null(strstr(err.message, table[i].wanted));
         assert_non_null(
             strstr(err.message, "windows(10.0.20348.1)/amd64, linux/386, linux/arm/v6"));
+    }
+}
+
+#define ENTRY_OF(more) "{\"mediaType\":\"" MEDIA_OCI_MANIFEST "\"" more "}"
+#define SHA512         ",\"digest\":\"sha512:" HEX HEX "\",\"size\":5"
+#define PLATFORM(arch) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch "\"}"
+#define ARTIFACT                                                                                   \
+    ENTRY_OF(",\"digest\":" DIGEST ",\"size\":5,\"artifactType\":\"application/x-sbom\"")
+
+/* What linux/amd64 gets out of an index. */
+static void odd_entries_spoil_no_index(void **state)
+{
+    static const struct {
+        const char *odd;
+        enum err_code alone; /* when there is nothing else; ERR_NONE: it is taken */
+    } table[] = {
+        {ENTRY_OF(SHA512 PLATFORM("amd64")), ERR_IMAGE_CORRUPT},
+        {ENTRY_OF(PLATFORM("amd64") ",\"digest\":" DIGEST ",\"size\":-1"), ERR_IMAGE_CORRUPT},
+        {ENTRY_OF(SHA512 PLATFORM("arm64")), ERR_IMAGE_PLATFORM},
+        {ENTRY("linux", "amd64", ",\"variant\":8"), ERR_IMAGE_PLATFORM},
+        {ENTRY("linux", "0123456789012345678901234567890123456789", ""), ERR_IMAGE_PLATFORM},
+        {ENTRY("linux", "amd64", ",\"variant\":null"), ERR_NONE},
+        {ENTRY_OF(SHA512), ERR_IMAGE_PLATFORM},
+        {ARTIFACT, ERR_IMAGE_PLATFORM},
+    };
+    const struct platform wanted = {.os = "linux", .arch = "amd64"},
+                          arm = {.os = "linux", .arch = "arm64"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autofree char *alone = text_printf(INDEX("%s"), table[i].odd);
+        autofree char *beside =
+            text_printf(INDEX("%s,%s"), table[i].odd, ENTRY("linux", "arm64", ""));
+        automanifest one = {0}, two = {0};
+        struct err err;
+
+        assert_ok(parse(alone, NULL, &one, &err));
+        if (table[i].alone == ERR_NONE)
+            assert_non_null(manifest_choose(&one, &wanted, "it", &err));
+        else
+            assert_refused(manifest_choose(&one, &wanted, "it", &err), table[i].alone);
+        assert_ok(parse(beside, NULL, &two, &err));
+        if (!strstr(table[i].odd, "arm64"))
+            assert_non_null(manifest_choose(&two, &arm, "it", &err));
+        if (table[i].alone == ERR_IMAGE_PLATFORM) {
+            assert_refused(manifest_choose(&two, &wanted, "it", &err), ERR_IMAGE_PLATFORM);
+            assert_non_null(strstr(err.message, "it offers linux/arm64"));
+        }
     }
 }
 
@@ -311,6 +357,7 @@ int main(void)
         cmocka_unit_test(too_many_layers_are_refused),
         cmocka_unit_test(nested_brackets_are_refused),
         cmocka_unit_test(the_platform_is_chosen),
+        cmocka_unit_test(odd_entries_spoil_no_index),
         cmocka_unit_test(entrypoints_are_kept_as_they_are),
         cmocka_unit_test(configurations_are_read),
         cmocka_unit_test(bad_configurations_are_refused),

@@ -17,12 +17,13 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/tar.h"
 
-#define TAR_MAX (4 << 20)
-#define ENTRIES 6
-#define X64     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-#define X256    X64 X64 X64 X64
-#define D16     "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
-#define DEEP    D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16
+#define TAR_MAX  (4 << 20)
+#define ENTRIES  6
+#define WHITEOUT ".wh."
+#define X64      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X256     X64 X64 X64 X64
+#define D16      "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
+#define DEEP     D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16 D16
 
 /* root/ is the target; canary, beside it, is what no layer may touch. */
 struct place {
@@ -535,6 +536,69 @@ static void limits_are_named(void **state)
     }
 }
 
+/* They become lists in memory. */
+static void headers_of_one_entry_are_limited(void **state)
+{
+    static const struct {
+        size_t len;
+        const char *word;
+    } table[] = {
+        {200000, "a component is longer"},
+        {1000000, "headers are larger than the limit of 524288 bytes"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autofree char *name = calloc(1, table[i].len + 1);
+        const struct tar_entry entry = {.type = '0', .name = name};
+        struct unpack_limits limits = UNPACK_LIMITS;
+        autobuf tar = BUF_INIT(TAR_MAX);
+        struct err err;
+
+        assert_non_null(name);
+        memset(name, 'x', table[i].len);
+        tar_add(&tar, &entry);
+        tar_end(&tar);
+        limits.path = 2 * table[i].len;
+        assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err), ERR_IMAGE_CORRUPT);
+        if (!strstr(err.message, table[i].word))
+            fail_msg("'%s' is not in '%s'", table[i].word, err.message);
+    }
+}
+
+#define NAMES_TAR_MAX (32 << 20)
+#define NAMES         1700 /* of 3800 bytes, of each of two kinds: together they are too many */
+
+static void names_of_all_kinds_have_one_limit(void **state)
+{
+    static const char *const kinds[] = {WHITEOUT "name", WHITEOUT WHITEOUT ".opq"};
+
+    (void)state;
+    for (size_t count = 1; count <= COUNT(kinds); count++) {
+        const struct unpack_limits limits = UNPACK_LIMITS;
+        autobuf tar = BUF_INIT(NAMES_TAR_MAX);
+        char path[4096];
+        struct err err;
+
+        memset(path, 'x', sizeof(path));
+        for (size_t i = 200; i < 4000; i += 200)
+            path[i] = '/';
+        for (size_t i = 0; i < count * NAMES; i++) {
+            const struct tar_entry entry = {.type = '0', .name = path};
+
+            strcpy(path + 3801, kinds[i / NAMES]);
+            tar_add(&tar, &entry);
+        }
+        tar_end(&tar);
+        if (count == 1) {
+            assert_ok(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err));
+            continue;
+        }
+        assert_refused(unpack_blob(&tar, COMPRESSION_NONE, &tar, &limits, &err), ERR_IMAGE_CORRUPT);
+        assert_non_null(strstr(err.message, "names of a layer are larger than 12582912 bytes"));
+    }
+}
+
 /* No name is long, but each leads through the one before. */
 static void links_do_not_lead_deeper(void **state)
 {
@@ -663,6 +727,8 @@ int main(void)
         cmocka_unit_test(members_are_joined),
         cmocka_unit_test(a_window_too_large_is_refused),
         cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(headers_of_one_entry_are_limited),
+        cmocka_unit_test(names_of_all_kinds_have_one_limit),
         cmocka_unit_test(links_do_not_lead_deeper),
         cmocka_unit_test(implied_directories_count),
         cmocka_unit_test(impossible_sizes_are_refused),

@@ -246,7 +246,9 @@ static bool start_command(struct init *init, char **argv)
         .config = &init->config,
         .filter = init->filter,
         .argv = argv,
-        .streams = init->config.terminal ? STREAMS_TERMINAL_THERE : STREAMS_THERE,
+        .streams = init->config.streams,
+        .size = init->config.size,
+        .socket = INIT_CONTROL_FD,
         .failure = init->failure,
     };
 
