@@ -303,7 +303,8 @@ static json_t *docker_json(const struct session *session, const char *origins)
                 : NULL;
 }
 
-/* Which of the variables must not be shown: secrets, what holds one, and passwords of proxies. */
+/* Which of the variables must not be shown: secrets, what holds one, and passwords of proxies; all
+ * of them where not all secrets are known. */
 static bool find_hidden(const struct session *session, struct buf *origins)
 {
     const struct strv *env = &session->spec.env;
@@ -312,7 +313,8 @@ static bool find_hidden(const struct session *session, struct buf *origins)
     for (size_t i = 0; i < env->count; i++) {
         const char *origin = &session->env_origins.data[i];
         autofree char *masked = session_masked(session, env->items[i]);
-        bool hidden = !masked || strcmp(masked, env->items[i]) != 0 ||
+        bool hidden = session->secrets.incomplete || !masked ||
+                      strcmp(masked, env->items[i]) != 0 ||
                       (*origin == ENV_PROXY && strchr(env->items[i], '@'));
 
         if (!buf_append(origins, hidden ? &secret : origin, 1))
