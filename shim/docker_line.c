@@ -71,11 +71,11 @@ static bool add_secrets(const struct line *line)
 
     for (size_t i = 0; i < files->count; i++) {
         const char *path = strchr(files->items[i], '=') + 1;
-        autofree char *source = path_clean(line->step->cwd, path);
+        autofree char *source = path_absolute(line->step->cwd, path);
         autofree char *target = text_printf("%s/%.*s", SECRETS_PATH,
                                             (int)(path - 1 - files->items[i]), files->items[i]);
 
-        if (!target || !add_bind(line, source ? source : path, target, true))
+        if (!source || !target || !add_bind(line, source, target, true))
             return false;
     }
     return differs(line, strdup("files of secrets keep the owner and the mode that they have"));
@@ -224,13 +224,12 @@ static bool add_asked(const struct line *line, const char *option, const char *k
 static bool add_confinement(const struct line *line)
 {
     const char *seccomp = line->step->options->seccomp;
-    autofree char *path = seccomp ? path_clean(line->step->cwd, seccomp) : NULL;
+    autofree char *path = seccomp ? path_absolute(line->step->cwd, seccomp) : NULL;
 
     return add_asked(line, "--cap-drop", "cap_drop") && add_asked(line, "--cap-add", "cap_add") &&
            add_asked(line, "--label", "label") &&
            add_text(line, "--security-opt", "no-new-privileges") &&
-           (!seccomp ||
-            add(line, "--security-opt", text_printf("seccomp=%s", path ? path : seccomp)));
+           (!seccomp || (path && add(line, "--security-opt", text_printf("seccomp=%s", path))));
 }
 
 static bool add_rest(const struct line *line)
