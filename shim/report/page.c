@@ -54,17 +54,21 @@ static bool put_head(struct buf *html, const struct report *report)
            put_text(html, report_state(report, state)) && put(html, "</p>\n");
 }
 
-static bool put_error(struct buf *html, const struct report *report)
+static bool put_errors(struct buf *html, const struct report *report)
 {
-    const json_t *error = json_object_get(report->result, "error");
-    const char *message = json_text(error, "message"), *hint = json_text(error, "hint");
+    const json_t *error;
+    bool ok = true;
 
-    if (!message)
-        return true;
-    return put(html, "<section class=error>\n<p>") && put_text(html, message) &&
-           put(html, "</p>\n") &&
-           (!hint || (put(html, "<p class=dim>") && put_text(html, hint) && put(html, "</p>\n"))) &&
-           put(html, "</section>\n");
+    for (size_t i = 0; ok && (error = report_error(report, i)); i++) {
+        const char *message = json_text(error, "message"), *hint = json_text(error, "hint");
+
+        ok = put(html, "<section class=error>\n<p>") && put_text(html, message) &&
+             put(html, "</p>\n") &&
+             (!hint ||
+              (put(html, "<p class=dim>") && put_text(html, hint) && put(html, "</p>\n"))) &&
+             put(html, "</section>\n");
+    }
+    return ok;
 }
 
 static bool put_fact(struct buf *html, const char *label, const char *value, bool wide)
@@ -338,7 +342,7 @@ static bool put_tail(struct buf *html, const struct report *report)
 
 bool report_page(const struct report *report, struct buf *html)
 {
-    return put_head(html, report) && put_error(html, report) && put_facts(html, report) &&
+    return put_head(html, report) && put_errors(html, report) && put_facts(html, report) &&
            put_phases(html, report) && put_layers(html, report) && put_run(html, report) &&
            put_tail(html, report) && put_marks(html, report) &&
            put(html, "<footer>Made by stepcell " STEPCELL_VERSION ". Times are counted from when "

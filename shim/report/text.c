@@ -168,10 +168,20 @@ static bool add_line(struct buf *text, const char *label, const char *value)
                       buf_append_text(text, "\n"));
 }
 
+static bool add_errors(struct buf *text, const struct report *report)
+{
+    const json_t *error;
+    bool ok = true;
+
+    for (size_t i = 0; ok && (error = report_error(report, i)); i++)
+        ok = add_line(text, "error", json_text(error, "message")) &&
+             add_line(text, "hint", json_text(error, "hint"));
+    return ok;
+}
+
 static bool add_head(struct buf *text, const struct report *report)
 {
     const json_t *image = json_object_get(report->result, "image");
-    const json_t *error = json_object_get(report->result, "error");
     char state[REPORT_STATE_MAX], when[CLOCK_TEXT_MAX], time[UNITS_MAX];
 
     clock_text(&report->accepted, when);
@@ -180,9 +190,7 @@ static bool add_head(struct buf *text, const struct report *report)
            add_line(text, "accepted", when) &&
            add_line(text, "took", units_time(report->end, time)) &&
            add_line(text, "image", json_text(image, "reference")) &&
-           add_line(text, "digest", json_text(image, "digest")) &&
-           add_line(text, "error", json_text(error, "message")) &&
-           add_line(text, "hint", json_text(error, "hint"));
+           add_line(text, "digest", json_text(image, "digest")) && add_errors(text, report);
 }
 
 /* The layers came within a part of the whole, which may be a small one. */

@@ -96,6 +96,18 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
     each_caller lost
 }
 
+@test "all that was wrong with a step is told" {
+    wrong() {
+        new_id
+        run -125 --separate-stderr cell --id "$ID" -v /no:/x -v "$WORK:/proc/x" -- true
+        run -0 --separate-stderr stepcell report "$ID"
+        assert_match "$output" "*error * '/no'*"$'\n'"hint *"$'\n'"error *'/proc/x'*"$'\n'"hint *"
+        stepcell report --html ../page.html "$ID"
+        assert_equal "errors of the page" "$(grep -c 'class=error' ../page.html)" 2
+    }
+    as_caller wrong
+}
+
 # elements FILE: every element of a page with its attributes, and complaints about what is not closed
 elements() {
     python3 - "$1" <<'EOF'
