@@ -65,6 +65,10 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         new_id
         run -127 durable /no/such/program
         run -0 stepcell report "$ID"
+        [[ $output != *"while it ran"* ]]
+        REPORT=$(report_json)
+        report_is '.started_at_ms == null and .run_ms == 0'
+        report_is '[.usage[].not_measured] | unique == ["the command never ran"]'
         run -125 stepcell report no-such-step
         assert_match "$output" "*no step has the id 'no-such-step'*"
         run -125 stepcell report
@@ -106,6 +110,16 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         assert_equal "errors of the page" "$(grep -c 'class=error' ../page.html)" 2
     }
     as_caller wrong
+}
+
+@test "a step that its timeout has killed says so" {
+    killed() {
+        new_id
+        run -124 cell --id "$ID" --timeout 200ms --grace 200ms -- sh -c 'trap "" TERM; while :; do sleep 0.05; done'
+        run -0 stepcell report "$ID"
+        assert_match "$output" "*the cell ended: killed after the timeout"*
+    }
+    as_caller killed
 }
 
 # elements FILE: every element of a page with its attributes, and complaints about what is not closed
