@@ -64,10 +64,13 @@ const char *report_why_unknown(const struct report *report, enum usage_kind kind
     return "the processes of the cell cannot be seen from where stepcell ran";
 }
 
-uint64_t report_peak(const struct report *report, enum usage_kind kind)
+uint64_t report_peak(const struct report *report, enum usage_kind kind, bool *whole)
 {
     uint64_t peak = 0;
 
+    *whole = kind == USAGE_MEMORY && report->samples->memory_peak != USAGE_UNKNOWN;
+    if (*whole)
+        return report->samples->memory_peak;
     for (size_t i = 0; i < report->samples->count; i++) {
         uint64_t value = report->samples->items[i].values[kind];
 

@@ -252,21 +252,22 @@ static bool put_numbers(struct buf *html, const struct report *report, enum usag
 {
     bool cgroup = report->samples->sources[kind] == USAGE_CGROUP;
     char text[UNITS_MAX];
-    uint64_t peak = report_peak(report, kind);
+    bool whole;
+    uint64_t peak = report_peak(report, kind, &whole);
 
     switch (kind) {
     case USAGE_CPU:
         return buf_printf(html, "%s in all, at most %.2f processors at once",
                           units_time((int64_t)peak * (NS_PER_MS / 1000), text), most);
     case USAGE_MEMORY:
-        return buf_printf(html, "at most %s%s", units_size(peak, text),
+        return buf_printf(html, "%s %s%s", units_size(peak, text), whole ? "at most" : "seen",
                           cgroup ? ", with the page cache"
                                  : ", resident; what processes share counts for each");
     case USAGE_PIDS:
     case USAGE_KINDS:
         break;
     }
-    return buf_printf(html, "at most %llu", (unsigned long long)peak);
+    return buf_printf(html, "%llu seen", (unsigned long long)peak);
 }
 
 static bool put_usage(struct buf *html, const struct report *report, enum usage_kind kind)

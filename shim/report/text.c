@@ -111,7 +111,8 @@ static bool add_usage(struct buf *text, const struct report *report, enum usage_
     struct column columns[LINE_WIDTH] = {0};
     struct point points[REPORT_POINTS_MAX];
     char most[2 * UNITS_MAX], value[UNITS_MAX];
-    uint64_t peak = report_peak(report, kind);
+    bool whole;
+    uint64_t peak = report_peak(report, kind, &whole);
 
     if (why)
         return buf_printf(text, "  %-10s not measured: %s\n", labels[kind], why);
@@ -127,9 +128,9 @@ static bool add_usage(struct buf *text, const struct report *report, enum usage_
         snprintf(most, sizeof(most), "%s in all",
                  units_time((int64_t)peak * (NS_PER_MS / 1000), value));
     else if (kind == USAGE_MEMORY)
-        snprintf(most, sizeof(most), "%s at most", units_size(peak, value));
+        snprintf(most, sizeof(most), "%s %s", units_size(peak, value), whole ? "at most" : "seen");
     else
-        snprintf(most, sizeof(most), "%llu at most", (unsigned long long)peak);
+        snprintf(most, sizeof(most), "%llu seen", (unsigned long long)peak);
     return add_columns(text, labels[kind], columns, most);
 }
 
