@@ -33,6 +33,12 @@ static bool differs(const struct line *line, char *sentence)
     return sentence && strv_take(line->differs, sentence);
 }
 
+static bool differs_in_writing(const struct line *line, const char *path)
+{
+    return differs(line,
+                   text_printf("'%s' can be written to in the cell, and is read-only here", path));
+}
+
 static bool add_bind(const struct line *line, const char *source, const char *target, bool readonly)
 {
     autobuf text = BUF_INIT(MOUNT_TEXT_MAX);
@@ -113,9 +119,7 @@ static bool add_mount(const struct line *line, const struct mount *mount)
         return add_tmpfs(line, mount);
     if (mount->kind == MOUNT_OWN)
         return mount->role != MOUNT_SECRETS || add_secrets(line);
-    if (copied &&
-        !differs(line, text_printf("'%s' can be written to in the cell, and is read-only here",
-                                   mount->target)))
+    if (copied && !differs_in_writing(line, mount->target))
         return false;
     return add_bind(line, mount->source.resolved, mount->target, mount->readonly || copied);
 }
@@ -255,6 +259,9 @@ static bool add_differences(const struct line *line)
 {
     const struct run_options *options = line->step->options;
 
+    if (line->step->spec->read_only && line->step->home &&
+        !differs_in_writing(line, line->step->home))
+        return false;
     if (options->timeout_ms && !differs(line, strdup("nothing ends it after the timeout")))
         return false;
     if (options->script && strcmp(options->script, "-") == 0 &&

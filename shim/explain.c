@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/quote.h"
 #include "shim/docker_line.h"
 
@@ -160,6 +161,18 @@ static json_t *owner_json(const struct session *session, const struct mount_sour
                      (int)session->user.gid);
 }
 
+/* In a root that is read-only the home is a mount of its own: see home.h. */
+static bool mounts_home(const struct session *session)
+{
+    const char *home = session->spec.home;
+
+    for (size_t i = 0; home && i < session->plan.count; i++) {
+        if (path_is_below(home, session->plan.mounts[i].target))
+            return false;
+    }
+    return home && session->spec.read_only && session->options.engine == ENGINE_NATIVE;
+}
+
 static json_t *mounts_json(const struct session *session)
 {
     static const char *const kinds[] = {
@@ -170,6 +183,10 @@ static json_t *mounts_json(const struct session *session)
         [MOUNT_OUTPUT] = "output"};
     json_t *list = json_array();
 
+    if (mounts_home(session))
+        json_array_append_new(list, json_pack("{s:o, s:s, s:s, s:s, s:n}", "target",
+                                              explain_string(session->spec.home), "role", "home",
+                                              "type", "own", "access", "read-write", "source"));
     for (size_t i = 0; i < session->plan.count; i++) {
         const struct mount *mount = &session->plan.mounts[i];
 

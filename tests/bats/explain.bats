@@ -52,6 +52,10 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal owner "$(plan '.explain.mounts[] | select(.role == "workdir") | .owner.host | join(":")')" \
             "$(stat -c %u:%g .)"
         assert_equal env "$(plan '.explain.environment[] | select(.name == "A") | "\(.value) \(.from)"')" "b env"
+        explain --read-only
+        assert_equal home "$(plan '.explain.mounts[0] | "\(.target) \(.role) \(.access)"')" "/root home read-write"
+        assert_match "$(plan '.explain.docker.differs | join("\n")')" "*'/root' can be written to in the cell*"
+        run -0 cell --read-only -- sh -c 'touch ~/file && ! touch /file'
         [ -z "$(ls -A)" ]
     }
     each_caller whole
