@@ -25,6 +25,11 @@ bool errs_add(struct errs *errs, const struct err *err)
     return true;
 }
 
+bool errs_pass(struct errs *errs, bool ok, const struct err *err)
+{
+    return ok || (err->code != ERR_ENGINE_FAILED && errs_add(errs, err));
+}
+
 void errs_release(struct errs *errs)
 {
     free(errs->items);

@@ -16,6 +16,12 @@ struct errs {
 
 /* Adds a copy; false without memory. What is beyond ERRS_MAX, or there already, is left out. */
 bool errs_add(struct errs *errs, const struct err *err);
+
+/*
+ * What a check found: true when it passed (`ok`), or when err does not keep other checks from
+ * looking, and is now in the list. An engine that fails, for want of memory say, does.
+ */
+bool errs_pass(struct errs *errs, bool ok, const struct err *err);
 void errs_release(struct errs *errs);
 
 #define autoerrs CLEANUP(errs_release) struct errs

@@ -42,6 +42,15 @@ char *path_clean(const char *base, const char *path)
     return TAKE_PTR(joined);
 }
 
+char *path_absolute(const char *base, const char *path)
+{
+    char *clean = path_clean(base, path);
+
+    if (clean)
+        return clean;
+    return *path == '/' ? strdup(path) : text_printf("%s/%s", base, path);
+}
+
 bool path_is_below(const char *path, const char *prefix)
 {
     size_t len = strlen(prefix);

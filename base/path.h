@@ -22,6 +22,9 @@
  */
 char *path_clean(const char *base, const char *path);
 
+/* The same for who only wants it absolute: one with ".." means what the disk says it means. */
+char *path_absolute(const char *base, const char *path);
+
 /* Whether `path` is `prefix` or below it. Both clean: "/work" is no prefix of "/workspace". */
 bool path_is_below(const char *path, const char *prefix);
 

@@ -176,11 +176,6 @@ static void check_done(struct visit *visit)
         loop_stop(&visit->loop);
 }
 
-static void output_done(void *data)
-{
-    check_done(data);
-}
-
 static void input_done(void *data)
 {
     struct visit *visit = data;
@@ -188,13 +183,37 @@ static void input_done(void *data)
     visit->streams[2] = close_fd(visit->streams[2]);
 }
 
+/* A command whose output nobody takes learns of it as in any pipe. */
+static void output_done(void *data)
+{
+    struct visit *visit = data;
+    const struct pump *pumps[] = {&visit->out, &visit->err};
+
+    for (size_t i = 0; i < ARRAY_SIZE(pumps); i++) {
+        if (pumps[i]->ended)
+            visit->streams[i] = close_fd(visit->streams[i]);
+    }
+    /* The other name of its terminal. */
+    if (visit->terminal) {
+        pump_close(&visit->in);
+        input_done(visit);
+    }
+    check_done(visit);
+}
+
 static bool start_pumps(struct visit *visit, struct err *err)
 {
     int *streams = visit->streams;
-    const struct pump_ends out = {
-        .from = streams[0], .to = STDOUT_FILENO, .done = output_done, .data = visit};
-    const struct pump_ends errors = {
-        .from = streams[1], .to = STDERR_FILENO, .done = output_done, .data = visit};
+    const struct pump_ends out = {.from = streams[0],
+                                  .to = STDOUT_FILENO,
+                                  .ends_with_sink = true,
+                                  .done = output_done,
+                                  .data = visit};
+    const struct pump_ends errors = {.from = streams[1],
+                                     .to = STDERR_FILENO,
+                                     .ends_with_sink = true,
+                                     .done = output_done,
+                                     .data = visit};
     struct pump_ends in = {
         .from = STDIN_FILENO, .to_is_input = true, .done = input_done, .data = visit};
 

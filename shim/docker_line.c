@@ -33,6 +33,12 @@ static bool differs(const struct line *line, char *sentence)
     return sentence && strv_take(line->differs, sentence);
 }
 
+static bool differs_in_writing(const struct line *line, const char *path)
+{
+    return differs(line,
+                   text_printf("'%s' can be written to in the cell, and is read-only here", path));
+}
+
 static bool add_bind(const struct line *line, const char *source, const char *target, bool readonly)
 {
     autobuf text = BUF_INIT(MOUNT_TEXT_MAX);
@@ -71,11 +77,11 @@ static bool add_secrets(const struct line *line)
 
     for (size_t i = 0; i < files->count; i++) {
         const char *path = strchr(files->items[i], '=') + 1;
-        autofree char *source = path_clean(line->step->cwd, path);
+        autofree char *source = path_absolute(line->step->cwd, path);
         autofree char *target = text_printf("%s/%.*s", SECRETS_PATH,
                                             (int)(path - 1 - files->items[i]), files->items[i]);
 
-        if (!target || !add_bind(line, source ? source : path, target, true))
+        if (!source || !target || !add_bind(line, source, target, true))
             return false;
     }
     return differs(line, strdup("files of secrets keep the owner and the mode that they have"));
@@ -113,9 +119,7 @@ static bool add_mount(const struct line *line, const struct mount *mount)
         return add_tmpfs(line, mount);
     if (mount->kind == MOUNT_OWN)
         return mount->role != MOUNT_SECRETS || add_secrets(line);
-    if (copied &&
-        !differs(line, text_printf("'%s' can be written to in the cell, and is read-only here",
-                                   mount->target)))
+    if (copied && !differs_in_writing(line, mount->target))
         return false;
     return add_bind(line, mount->source.resolved, mount->target, mount->readonly || copied);
 }
@@ -224,13 +228,12 @@ static bool add_asked(const struct line *line, const char *option, const char *k
 static bool add_confinement(const struct line *line)
 {
     const char *seccomp = line->step->options->seccomp;
-    autofree char *path = seccomp ? path_clean(line->step->cwd, seccomp) : NULL;
+    autofree char *path = seccomp ? path_absolute(line->step->cwd, seccomp) : NULL;
 
     return add_asked(line, "--cap-drop", "cap_drop") && add_asked(line, "--cap-add", "cap_add") &&
            add_asked(line, "--label", "label") &&
            add_text(line, "--security-opt", "no-new-privileges") &&
-           (!seccomp ||
-            add(line, "--security-opt", text_printf("seccomp=%s", path ? path : seccomp)));
+           (!seccomp || (path && add(line, "--security-opt", text_printf("seccomp=%s", path))));
 }
 
 static bool add_rest(const struct line *line)
@@ -256,6 +259,9 @@ static bool add_differences(const struct line *line)
 {
     const struct run_options *options = line->step->options;
 
+    if (line->step->spec->read_only && line->step->home &&
+        !differs_in_writing(line, line->step->home))
+        return false;
     if (options->timeout_ms && !differs(line, strdup("nothing ends it after the timeout")))
         return false;
     if (options->script && strcmp(options->script, "-") == 0 &&

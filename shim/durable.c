@@ -177,12 +177,15 @@ static bool start_supervisor(struct session *session, struct err *err)
     return true;
 }
 
-static bool fork_supervisor(struct session *session, struct err *err)
+/* What the caller has to give is looked at before anything is promised. */
+static bool gather(struct session *session, struct err *err)
 {
     if (!session_open_target(session, err) || (!session->gathered && !session_begin(session, err)))
         return false;
     session->gathered = true;
-    return start_supervisor(session, err);
+    if (session->violations.count)
+        *err = session->violations.items[0];
+    return session->violations.count == 0;
 }
 
 /* Settles the step, or starts its supervisor, as is due; one that is killed at once is followed. */
@@ -194,7 +197,7 @@ static bool carry_on(struct session *session, const char *store, enum ledger_rec
             return false;
         if (*state != LEDGER_ACCEPTED || step_dir_holder(&session->dir) != 0)
             return true;
-        if (!fork_supervisor(session, err))
+        if (!gather(session, err) || !start_supervisor(session, err))
             return false;
     }
     return err_set(err, ERR_ENGINE_FAILED,
@@ -230,10 +233,8 @@ static bool accept_step(struct session *session, const char *store, const struct
     json_t *asked = session->options.asked;
     struct step_key key;
 
-    /* What the caller has to give is looked at before anything is promised. */
-    if (!session_open_target(session, err) || !session_begin(session, err))
+    if (!gather(session, err))
         return false;
-    session->gathered = true;
     return (!known || (step_key_make(&key, err) && contents_note(contents, &key, asked, err))) &&
            step_dir_make(store, session->id, asked, known ? &key : NULL, &session->dir, exists,
                          err);

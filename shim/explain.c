@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/quote.h"
 #include "shim/docker_line.h"
 
@@ -160,6 +161,18 @@ static json_t *owner_json(const struct session *session, const struct mount_sour
                      (int)session->user.gid);
 }
 
+/* In a root that is read-only the home is a mount of its own: see home.h. */
+static bool mounts_home(const struct session *session)
+{
+    const char *home = session->spec.home;
+
+    for (size_t i = 0; home && i < session->plan.count; i++) {
+        if (path_is_below(home, session->plan.mounts[i].target))
+            return false;
+    }
+    return home && session->spec.read_only && session->options.engine == ENGINE_NATIVE;
+}
+
 static json_t *mounts_json(const struct session *session)
 {
     static const char *const kinds[] = {
@@ -170,6 +183,10 @@ static json_t *mounts_json(const struct session *session)
         [MOUNT_OUTPUT] = "output"};
     json_t *list = json_array();
 
+    if (mounts_home(session))
+        json_array_append_new(list, json_pack("{s:o, s:s, s:s, s:s, s:n}", "target",
+                                              explain_string(session->spec.home), "role", "home",
+                                              "type", "own", "access", "read-write", "source"));
     for (size_t i = 0; i < session->plan.count; i++) {
         const struct mount *mount = &session->plan.mounts[i];
 
@@ -303,7 +320,8 @@ static json_t *docker_json(const struct session *session, const char *origins)
                 : NULL;
 }
 
-/* Which of the variables must not be shown: secrets, what holds one, and passwords of proxies. */
+/* Which of the variables must not be shown: secrets, what holds one, and passwords of proxies; all
+ * of them where not all secrets are known. */
 static bool find_hidden(const struct session *session, struct buf *origins)
 {
     const struct strv *env = &session->spec.env;
@@ -312,7 +330,8 @@ static bool find_hidden(const struct session *session, struct buf *origins)
     for (size_t i = 0; i < env->count; i++) {
         const char *origin = &session->env_origins.data[i];
         autofree char *masked = session_masked(session, env->items[i]);
-        bool hidden = !masked || strcmp(masked, env->items[i]) != 0 ||
+        bool hidden = session->secrets.incomplete || !masked ||
+                      strcmp(masked, env->items[i]) != 0 ||
                       (*origin == ENV_PROXY && strchr(env->items[i], '@'));
 
         if (!buf_append(origins, hidden ? &secret : origin, 1))

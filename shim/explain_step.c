@@ -15,15 +15,10 @@ json_t *explain_string(const char *text)
     return text ? json_bytes(text, strlen(text)) : json_null();
 }
 
-/* A path begins where the caller is; one with ".." means what the disk says it means. */
+/* A path begins where the caller is. */
 static char *absolute(const struct session *session, const char *path)
 {
-    const char *here = session_directory(session);
-    char *clean = path_clean(here, path);
-
-    if (clean)
-        return clean;
-    return path[0] == '/' ? strdup(path) : text_printf("%s/%s", here, path);
+    return path_absolute(session_directory(session), path);
 }
 
 /* The value of an option, with `prefix` bytes before the path. */

@@ -217,8 +217,8 @@ char *explain_text(const json_t *step)
     heading(&text, "Command");
     print_list(&text, "words", json_object_get(facts, "command"));
     if (json_is_false(json_object_get(facts, "command_found")))
-        line(&text,
-             "  warning        there is no such program in the cell: the step would end with 127");
+        line(&text, "  warning        there is no such program in the cell: the step would end "
+                    "with 127 or 126");
     print_mounts(&text, facts);
     print_user(&text, facts);
     print_environment(&text, facts);

@@ -78,6 +78,7 @@ void sampler_start(struct sampler *sampler, struct loop *loop, const struct engi
 void sampler_stop(struct sampler *sampler)
 {
     bool counted = false;
+    uint64_t peak;
 
     if (!sampler->loop)
         return;
@@ -85,7 +86,8 @@ void sampler_stop(struct sampler *sampler)
     /* Its processes are gone, but a cgroup still knows what they used. */
     for (int kind = 0; sampler->samples && kind < USAGE_KINDS; kind++)
         counted = counted || usage_source(&sampler->meter, (enum usage_kind)kind) == USAGE_CGROUP;
-    if (counted)
-        (void)look(sampler);
+    peak = counted && look(sampler) ? usage_memory_peak(&sampler->meter) : USAGE_UNKNOWN;
+    if (peak != USAGE_UNKNOWN)
+        (void)samples_add_peak(sampler->samples, peak);
     let_go(sampler);
 }

@@ -260,20 +260,24 @@ static bool add_lines(struct secrets *secrets, struct loop *loop, const char *pa
 }
 
 bool secrets_gather(struct secrets *secrets, const struct run_options *options, char **caller,
-                    struct loop *loop, struct err *err)
+                    struct loop *loop, struct errs *refused, struct err *err)
 {
+    size_t before = refused->count;
+
     for (size_t i = 0; i < options->secret_env.count; i++) {
-        if (!add_variable(secrets, options->secret_env.items[i], caller, err))
+        if (!errs_pass(refused, add_variable(secrets, options->secret_env.items[i], caller, err),
+                       err))
             return false;
     }
     for (size_t i = 0; i < options->secret_files.count; i++) {
-        if (!add_file(secrets, loop, options->secret_files.items[i], err))
+        if (!errs_pass(refused, add_file(secrets, loop, options->secret_files.items[i], err), err))
             return false;
     }
     for (size_t i = 0; i < options->mask_files.count; i++) {
-        if (!add_lines(secrets, loop, options->mask_files.items[i], err))
+        if (!errs_pass(refused, add_lines(secrets, loop, options->mask_files.items[i], err), err))
             return false;
     }
+    secrets->incomplete = refused->count > before;
     return true;
 }
 

@@ -9,6 +9,7 @@
 #ifndef STEPCELL_SHIM_SECRETS_H
 #define STEPCELL_SHIM_SECRETS_H
 
+#include "base/errs.h"
 #include "base/loop.h"
 #include "runtime/run_spec.h"
 #include "shim/options.h"
@@ -27,16 +28,18 @@ struct secrets {
     size_t value_count;
     struct secret_file *files; /* for the run spec */
     size_t file_count;
+    bool incomplete;    /* something was refused, and so there is more to mask than is known */
     struct strv places; /* where the files of --secret-file lie, resolved; a pipe lies nowhere */
 };
 
 /*
  * Reads what the options name; `caller` is an environ. The loop is run while a pipe (/dev/fd/N) is
- * read, so that signals are heard: one that stops the loop ends it with an error. Fails with
- * option.invalid. To be released in any case.
+ * read, so that signals are heard: one that stops the loop ends it with an error. What cannot be
+ * had joins `refused`, with option.invalid, and the rest is gathered all the same. To be released
+ * in any case.
  */
 bool secrets_gather(struct secrets *secrets, const struct run_options *options, char **caller,
-                    struct loop *loop, struct err *err);
+                    struct loop *loop, struct errs *refused, struct err *err);
 void secrets_release(struct secrets *secrets);
 
 /*

@@ -87,7 +87,8 @@ bool session_begin(struct session *session, struct err *err)
     session->result.labels = json_object_get(session->options.asked, "label");
     phases_enter(&session->result.phases, "resolve");
     return session_open(session, err) &&
-           secrets_gather(&session->secrets, &session->options, environ, &session->loop, err);
+           secrets_gather(&session->secrets, &session->options, environ, &session->loop,
+                          &session->violations, err);
 }
 
 /* A step that is refused has the time for what else is wrong with it. */

@@ -156,7 +156,8 @@ struct session {
 /* An id for a step that was given none. */
 bool session_make_id(char id[STEP_ID_MAX + 1], struct err *err);
 
-/* Takes from the caller what only the caller can give: signals, and the values of secrets. */
+/* Takes from the caller what only the caller can give: signals, and the values of secrets. Those
+ * that are missing are violations. */
 bool session_begin(struct session *session, struct err *err);
 
 /*

@@ -21,7 +21,7 @@
 bool session_passes(struct session *session, bool ok, const struct err *err)
 {
     /* The step can be as it should, and still not be carried out. */
-    return ok || (err->code != ERR_ENGINE_FAILED && errs_add(&session->violations, err));
+    return errs_pass(&session->violations, ok, err);
 }
 
 bool session_saves_pull(const struct session *session)
@@ -164,22 +164,25 @@ static void try_limit(struct session *session, const struct limits *limits)
     cgroup_remove(&cgroup, session->scratch.lock, &left);
 }
 
-static void try_limits(struct session *session)
+/* What needs neither a user nor a plan, but for the record of a cgroup a scratch. */
+static void try_surroundings(struct session *session)
 {
     const struct limits *asked = &session->options.limits;
     struct err err;
 
-    if (asked->memory)
+    if (asked->memory && session->scratch.path)
         try_limit(session, &(struct limits){.memory = asked->memory});
-    if (asked->cpu)
+    if (asked->cpu && session->scratch.path)
         try_limit(session, &(struct limits){.cpu = asked->cpu});
-    if (asked->pids)
+    if (asked->pids && session->scratch.path)
         try_limit(session, &(struct limits){.pids = asked->pids});
     for (size_t i = 0; i < asked->ulimit_count; i++) {
         const struct limits one = {.ulimits = {asked->ulimits[i]}, .ulimit_count = 1};
 
         session_passes(session, ulimit_raise(getpid(), &one, &err), &err);
     }
+    if (session->options.network == NETWORK_PRIVATE)
+        session_passes(session, network_check(&err), &err);
 }
 
 static bool cell_decided(void *data, uint32_t events, struct err *err)
@@ -232,17 +235,16 @@ bool session_look_inside(struct session *session)
     struct err err;
 
     /* What a policy forbids is not tried either. */
-    if (session->denial.code != ERR_NONE || session->options.engine != ENGINE_NATIVE ||
-        !session->layers.count || !session->plan.mounts)
+    if (session->denial.code != ERR_NONE || session->options.engine != ENGINE_NATIVE)
         return false;
-    try_limits(session);
+    try_surroundings(session);
+    if (!session->layers.count || !session->plan.mounts)
+        return false;
     spec->limits = (struct limits){0};
     /* A cell with a terminal is ready when its command has taken it, and none comes here. */
     spec->terminal = false;
-    if (spec->network == NETWORK_PRIVATE) {
-        session_passes(session, network_check(&err), &err);
+    if (spec->network == NETWORK_PRIVATE)
         spec->network = NETWORK_NONE;
-    }
     spec->proves_command = session->options.explains && spec->workdir && spec->argv.count;
     /* What is missing was said. */
     if (!spec->workdir)

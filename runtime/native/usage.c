@@ -26,15 +26,21 @@
 #define NS_PER_US      UINT64_C(1000)
 #define CPU_STAT_FIRST "usage_usec "
 
-/* The files of a cgroup, for versions 1 and 2. */
-static const struct {
+/* A file of a cgroup, for versions 1 and 2. */
+struct counter {
     enum cgroup_controller controller;
     const char *v1, *v2;
-} files[USAGE_KINDS] = {
+};
+
+static const struct counter counters[USAGE_KINDS] = {
     [USAGE_CPU] = {CGROUP_CPU, "cpuacct.usage", "cpu.stat"},
     [USAGE_MEMORY] = {CGROUP_MEMORY, "memory.usage_in_bytes", "memory.current"},
     [USAGE_PIDS] = {CGROUP_PIDS, "pids.current", "pids.current"},
 };
+
+/* Of version 2 since Linux 5.19. */
+static const struct counter memory_peak = {CGROUP_MEMORY, "memory.max_usage_in_bytes",
+                                           "memory.peak"};
 
 bool usage_parse(const char *text, enum usage_kind kind, uint64_t *value)
 {
@@ -97,20 +103,20 @@ bool usage_is_own_path(const char *path)
 }
 
 static int open_counter(const char *cgroups, const char *own_cgroups, const char *mountinfo,
-                        enum usage_kind kind)
+                        const struct counter *counter)
 {
     struct cgroup_own cell, own;
     autofree char *path = NULL;
     struct err ignored;
 
-    if (!cgroup_find(cgroups, mountinfo, files[kind].controller, &cell, &ignored) ||
+    if (!cgroup_find(cgroups, mountinfo, counter->controller, &cell, &ignored) ||
         !usage_is_own_path(cell.parent))
         return -1;
     /* stepcell may run in a container itself. */
-    if (cgroup_find(own_cgroups, mountinfo, files[kind].controller, &own, &ignored) &&
+    if (cgroup_find(own_cgroups, mountinfo, counter->controller, &own, &ignored) &&
         strcmp(own.parent, cell.parent) == 0)
         return -1;
-    path = text_printf("%s/%s", cell.parent, cell.unified ? files[kind].v2 : files[kind].v1);
+    path = text_printf("%s/%s", cell.parent, cell.unified ? counter->v2 : counter->v1);
     return path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
@@ -128,14 +134,15 @@ void usage_open(pid_t leader, struct usage_meter *meter)
         !file_read(AT_FDCWD, "/proc/self/mountinfo", &mountinfo, ERR_ENGINE_FAILED, &ignored))
         return;
     for (int kind = 0; kind < USAGE_KINDS; kind++)
-        meter->files[kind] =
-            open_counter(cgroups.data, own.data, mountinfo.data, (enum usage_kind)kind);
+        meter->files[kind] = open_counter(cgroups.data, own.data, mountinfo.data, &counters[kind]);
+    meter->memory_peak = open_counter(cgroups.data, own.data, mountinfo.data, &memory_peak);
 }
 
 void usage_close(struct usage_meter *meter)
 {
     for (int kind = 0; kind < USAGE_KINDS; kind++)
         close_fd(meter->files[kind]);
+    close_fd(meter->memory_peak);
     *meter = USAGE_METER_INIT;
 }
 
@@ -275,4 +282,9 @@ void usage_read(struct usage_meter *meter, uint64_t values[USAGE_KINDS])
     if (values[USAGE_CPU] < meter->cpu)
         values[USAGE_CPU] = meter->cpu;
     meter->cpu = values[USAGE_CPU];
+}
+
+uint64_t usage_memory_peak(const struct usage_meter *meter)
+{
+    return read_counter(meter->memory_peak, USAGE_MEMORY);
 }

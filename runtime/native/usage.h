@@ -32,10 +32,11 @@ enum usage_source { USAGE_CGROUP, USAGE_PROCESSES };
 struct usage_meter {
     struct process leader;
     int files[USAGE_KINDS]; /* of the cell's cgroups, or -1: of its processes */
+    int memory_peak;        /* of the cell's cgroup, or -1 */
     uint64_t cpu;           /* the most that was seen */
 };
 
-#define USAGE_METER_INIT ((struct usage_meter){.files = {-1, -1, -1}})
+#define USAGE_METER_INIT ((struct usage_meter){.files = {-1, -1, -1}, .memory_peak = -1})
 
 /* Finds out where the numbers of the cell with this first process can be had. */
 void usage_open(pid_t leader, struct usage_meter *meter);
@@ -45,6 +46,9 @@ enum usage_source usage_source(const struct usage_meter *meter, enum usage_kind 
 
 /* Asks. Of processes that are gone nothing is known, of a cgroup that is still there everything. */
 void usage_read(struct usage_meter *meter, uint64_t values[USAGE_KINDS]);
+
+/* The most memory that the cell ever used, which a cgroup knows; else USAGE_UNKNOWN. */
+uint64_t usage_memory_peak(const struct usage_meter *meter);
 
 /* The number in a file of a cgroup, in the unit of `kind`. Pure; false when there is none. */
 bool usage_parse(const char *text, enum usage_kind kind, uint64_t *value);

@@ -365,7 +365,7 @@ static bool ready(void *data, uint32_t events, struct err *err)
         case SOURCE_ENDED:
             return end(pump, err);
         case SINK_GONE:
-            if (pump->ends.to_is_input)
+            if (pump->ends.to_is_input || pump->ends.ends_with_sink)
                 return end(pump, err);
             pump->sink_gone = true;
             if (!copy_from_now(pump, err))

@@ -2,7 +2,8 @@
  * A pump moves bytes from one descriptor to another inside the event loop: byte for byte, as they
  * come, without a limit on lines and without more memory than one buffer. When the sink is full it
  * waits, so the command waits too. When the sink is gone, what comes is read, dropped and counted
- * as lost: a deployment is not stopped half-way because nobody listens.
+ * as lost: a deployment is not stopped half-way because nobody listens; unless the pump is to end
+ * with its sink.
  *
  * Of a stream that is busy splice(2) moves the bytes between pipes and files without a copy through
  * this process, and its pipes become larger. Before, they are read and written: a few bytes reach
@@ -38,6 +39,7 @@ struct pump_ends {
     int to;           /* not owned; -1: the filter is all that wants the bytes */
     bool to_is_input; /* the sink is a command's stdin: when it is gone there is nobody to read for
                        */
+    bool ends_with_sink;              /* an output that nobody reads is not read either */
     const struct pump_filter *filter; /* borrowed, or NULL */
     void (*done)(void *data);
     void *data;

@@ -25,6 +25,23 @@ const char *report_state(const struct report *report, char text[REPORT_STATE_MAX
     return text;
 }
 
+/* The one that decided, and what else was wrong. */
+const json_t *report_error(const struct report *report, size_t i)
+{
+    const json_t *error = json_object_get(report->result, "error"), *violation;
+    const char *message = json_text(error, "message"), *other;
+    size_t j;
+
+    if (!message || i == 0)
+        return message ? error : NULL;
+    json_array_foreach (json_object_get(report->result, "violations"), j, violation) {
+        other = json_text(violation, "message");
+        if (other && strcmp(other, message) != 0 && --i == 0)
+            return violation;
+    }
+    return NULL;
+}
+
 static bool is_known(const struct report *report, enum usage_kind kind)
 {
     for (size_t i = 0; i < report->samples->count; i++) {
@@ -47,10 +64,13 @@ const char *report_why_unknown(const struct report *report, enum usage_kind kind
     return "the processes of the cell cannot be seen from where stepcell ran";
 }
 
-uint64_t report_peak(const struct report *report, enum usage_kind kind)
+uint64_t report_peak(const struct report *report, enum usage_kind kind, bool *whole)
 {
     uint64_t peak = 0;
 
+    *whole = kind == USAGE_MEMORY && report->samples->memory_peak != USAGE_UNKNOWN;
+    if (*whole)
+        return report->samples->memory_peak;
     for (size_t i = 0; i < report->samples->count; i++) {
         uint64_t value = report->samples->items[i].values[kind];
 

@@ -91,6 +91,8 @@ static json_t *sources_json(const struct report *report)
                                 : json_pack("{s:s, s:n}", "source",
                                             names[report->samples->sources[kind]], "not_measured"));
     }
+    json_object_set_new(json_object_get(sources, kinds[USAGE_MEMORY]), "peak",
+                        number_json(report->samples->memory_peak));
     return sources;
 }
 

@@ -54,17 +54,21 @@ static bool put_head(struct buf *html, const struct report *report)
            put_text(html, report_state(report, state)) && put(html, "</p>\n");
 }
 
-static bool put_error(struct buf *html, const struct report *report)
+static bool put_errors(struct buf *html, const struct report *report)
 {
-    const json_t *error = json_object_get(report->result, "error");
-    const char *message = json_text(error, "message"), *hint = json_text(error, "hint");
+    const json_t *error;
+    bool ok = true;
 
-    if (!message)
-        return true;
-    return put(html, "<section class=error>\n<p>") && put_text(html, message) &&
-           put(html, "</p>\n") &&
-           (!hint || (put(html, "<p class=dim>") && put_text(html, hint) && put(html, "</p>\n"))) &&
-           put(html, "</section>\n");
+    for (size_t i = 0; ok && (error = report_error(report, i)); i++) {
+        const char *message = json_text(error, "message"), *hint = json_text(error, "hint");
+
+        ok = put(html, "<section class=error>\n<p>") && put_text(html, message) &&
+             put(html, "</p>\n") &&
+             (!hint ||
+              (put(html, "<p class=dim>") && put_text(html, hint) && put(html, "</p>\n"))) &&
+             put(html, "</section>\n");
+    }
+    return ok;
 }
 
 static bool put_fact(struct buf *html, const char *label, const char *value, bool wide)
@@ -229,15 +233,17 @@ static bool put_output(struct buf *html, const struct report *report)
     const struct rate *out = &report->output[0], *err = &report->output[1];
     double most = most_in(out, err);
     int64_t run = report_run(report);
-    char size[UNITS_MAX], width[UNITS_MAX];
+    char sizes[3][UNITS_MAX], width[UNITS_MAX];
 
     if (most == 0)
         return begin_plot(html, "Output") && put(html, "none</span></header></div>\n");
     return begin_plot(html, "Output") &&
            buf_printf(html,
-                      "<i class=\"key out\"></i>stdout<i class=\"key err\"></i>stderr, at most %s "
-                      "in %s",
-                      units_size((uint64_t)most, size), units_time(out->width, width)) &&
+                      "<i class=\"key out\"></i>stdout %s<i class=\"key err\"></i>stderr %s, "
+                      "together at most %s in %s",
+                      units_size(output_bytes(report, 0), sizes[0]),
+                      units_size(output_bytes(report, 1), sizes[1]),
+                      units_size((uint64_t)most, sizes[2]), units_time(out->width, width)) &&
            begin_box(html) && plot_columns(html, "out", out, NULL, run, most) &&
            plot_columns(html, "err", err, out, run, most) && end_plot(html, run);
 }
@@ -248,21 +254,22 @@ static bool put_numbers(struct buf *html, const struct report *report, enum usag
 {
     bool cgroup = report->samples->sources[kind] == USAGE_CGROUP;
     char text[UNITS_MAX];
-    uint64_t peak = report_peak(report, kind);
+    bool whole;
+    uint64_t peak = report_peak(report, kind, &whole);
 
     switch (kind) {
     case USAGE_CPU:
         return buf_printf(html, "%s in all, at most %.2f processors at once",
                           units_time((int64_t)peak * (NS_PER_MS / 1000), text), most);
     case USAGE_MEMORY:
-        return buf_printf(html, "at most %s%s", units_size(peak, text),
+        return buf_printf(html, "%s %s%s", units_size(peak, text), whole ? "at most" : "seen",
                           cgroup ? ", with the page cache"
                                  : ", resident; what processes share counts for each");
     case USAGE_PIDS:
     case USAGE_KINDS:
         break;
     }
-    return buf_printf(html, "at most %llu", (unsigned long long)peak);
+    return buf_printf(html, "%llu seen", (unsigned long long)peak);
 }
 
 static bool put_usage(struct buf *html, const struct report *report, enum usage_kind kind)
@@ -331,16 +338,24 @@ static bool put_tail(struct buf *html, const struct report *report)
         len -= (size_t)(newline + 1 - text);
         text = newline + 1;
     }
-    return buf_printf(html, "<section>\n<h2>%s</h2>\n<pre>",
+    return buf_printf(html, "<section>\n<h2>%s</h2>\n<div class=tail><pre>",
                       report->tail_cut ? "The end of its output" : "Its output") &&
-           plot_text(html, text, len) && put(html, "</pre>\n</section>\n");
+           plot_text(html, text, len) && put(html, "</pre></div>\n</section>\n");
+}
+
+/* Of a step that failed, its last words first. */
+static bool put_course(struct buf *html, const struct report *report)
+{
+    bool failed = strcmp(state_class(report), "bad") == 0;
+
+    return (!failed || put_tail(html, report)) && put_phases(html, report) &&
+           put_layers(html, report) && put_run(html, report) && (failed || put_tail(html, report));
 }
 
 bool report_page(const struct report *report, struct buf *html)
 {
-    return put_head(html, report) && put_error(html, report) && put_facts(html, report) &&
-           put_phases(html, report) && put_layers(html, report) && put_run(html, report) &&
-           put_tail(html, report) && put_marks(html, report) &&
+    return put_head(html, report) && put_errors(html, report) && put_facts(html, report) &&
+           put_course(html, report) && put_marks(html, report) &&
            put(html, "<footer>Made by stepcell " STEPCELL_VERSION ". Times are counted from when "
                      "the step was accepted.</footer>\n</main>\n</body>\n</html>\n");
 }

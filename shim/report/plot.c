@@ -4,6 +4,7 @@
 
 #define BAR_HEIGHT 10
 #define BAR_LEAST  3.0 /* of a bar's width, so that it can be seen */
+#define RISE_LEAST 2.0 /* of a column's height, likewise */
 
 static const char *entity(char c)
 {
@@ -111,6 +112,14 @@ bool plot_line(struct buf *html, const struct point *points, size_t count, int64
     return ok;
 }
 
+/* Of what came in a bin of `rate`, if there is one. */
+static double rise(const struct rate *rate, size_t i, double y)
+{
+    double height = rate ? scaled((double)rate->bins[i], y, PLOT_HEIGHT) : 0;
+
+    return rate && rate->bins[i] > 0 && height < RISE_LEAST ? RISE_LEAST : height;
+}
+
 bool plot_columns(struct buf *html, const char *kind, const struct rate *rate,
                   const struct rate *below, int64_t x, double y)
 {
@@ -119,8 +128,8 @@ bool plot_columns(struct buf *html, const char *kind, const struct rate *rate,
 
     for (size_t i = 0; ok && i < rate->count; i++) {
         double from = beginning((double)i * (double)rate->width, (double)x);
-        double height = scaled((double)rate->bins[i], y, PLOT_HEIGHT);
-        double base = below ? scaled((double)below->bins[i], y, PLOT_HEIGHT) : 0;
+        double height = rise(rate, i, y);
+        double base = at_most(rise(below, i, y), PLOT_HEIGHT - height);
 
         if (rate->bins[i] > 0)
             ok = buf_printf(html, "<rect class=%s x=%.1f y=%.1f width=%.1f height=%.1f />", kind,

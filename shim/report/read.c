@@ -85,7 +85,17 @@ static void add_span(struct report *report, struct spans *spans, const json_t *j
 
 /* ---- the ledger ---- */
 
-static char *record_text(enum ledger_record record, const json_t *json)
+/* Of a cell that was killed as a whole, nobody has seen how its command ended. */
+static const char *killed_text(const struct report *report)
+{
+    const char *outcome = json_text(report->result, "outcome");
+
+    if (outcome && strcmp(outcome, "timed-out") == 0)
+        return ": killed after the timeout";
+    return outcome && strcmp(outcome, "canceled") == 0 ? ": killed when it was canceled" : "";
+}
+
+static char *record_text(const struct report *report, enum ledger_record record, const json_t *json)
 {
     static const char *const texts[] = {
         [LEDGER_ACCEPTED] = "the step was accepted",
@@ -97,6 +107,8 @@ static char *record_text(enum ledger_record record, const json_t *json)
     };
     const char *engine = json_text(json, "engine"), *kind = json_text(json, "kind");
 
+    if (record == LEDGER_ENDED && kind && strcmp(kind, "unknown") == 0)
+        return text_printf("%s%s", texts[record], killed_text(report));
     if (record == LEDGER_ENDED && kind)
         return text_printf("%s: %s %" JSON_INTEGER_FORMAT, texts[record], kind,
                            json_integer_value(json_object_get(json, "value")));
@@ -105,20 +117,24 @@ static char *record_text(enum ledger_record record, const json_t *json)
     return strdup(texts[record]);
 }
 
-static bool take_records(struct report *report, struct err *err)
+static bool take_beginning(struct report *report, struct err *err)
 {
     const json_t *accepted = ledger_find(report->records, LEDGER_ACCEPTED);
     const char *text = json_text(accepted, "time");
 
-    if (!text || !clock_parse(text, &report->accepted))
-        return err_set(err, ERR_ENGINE_FAILED, "the ledger of the step does not say when it began");
+    return (text && clock_parse(text, &report->accepted)) ||
+           err_set(err, ERR_ENGINE_FAILED, "the ledger of the step does not say when it began");
+}
+
+static void take_records(struct report *report)
+{
     for (enum ledger_record i = LEDGER_ACCEPTED; i <= LEDGER_FINISHED; i++) {
         const json_t *record = ledger_find(report->records, i);
         int64_t at = record ? time_of(report, record, "time") : -1;
 
         if (at < 0)
             continue;
-        add_mark(report, at, "step", record_text(i, record));
+        add_mark(report, at, "step", record_text(report, i, record));
         if (i < LEDGER_FINISHED)
             extend(report, at);
         if (i == LEDGER_STARTED)
@@ -126,7 +142,6 @@ static bool take_records(struct report *report, struct err *err)
         if (i == LEDGER_ENDED)
             report->ended = at;
     }
-    return true;
 }
 
 /* ---- the event log ---- */
@@ -295,6 +310,14 @@ static bool read_samples(const struct step_dir *step, struct report *report, str
     return true;
 }
 
+/* The cell was about to run the command, and found that it cannot be executed. */
+static bool never_ran(const struct report *report)
+{
+    const char *code = json_text(json_object_get(report->result, "error"), "code");
+
+    return code && strncmp(code, "command.", strlen("command.")) == 0;
+}
+
 static int by_time(const void *left, const void *right)
 {
     const struct mark *a = left, *b = right;
@@ -310,10 +333,14 @@ bool report_read(const struct step_dir *step, const char *id, enum ledger_record
 
     report->id = id;
     report->state = state;
-    if (!ledger_read(step->fd, &last, &report->records, err) || !take_records(report, err) ||
-        !read_result(step, report, err) || !read_log(step, report, err) ||
-        !read_samples(step, report, err))
+    if (!ledger_read(step->fd, &last, &report->records, err) || !take_beginning(report, err) ||
+        !read_result(step, report, err))
         return false;
+    take_records(report);
+    if (!read_log(step, report, err) || !read_samples(step, report, err))
+        return false;
+    if (never_ran(report))
+        report->started = report->ended = -1;
     if (state != LEDGER_FINISHED) {
         clock_gettime(CLOCK_REALTIME, &now);
         extend(report, since(&report->accepted, &now));

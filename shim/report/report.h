@@ -61,11 +61,17 @@ bool report_read(const struct step_dir *step, const char *id, enum ledger_record
 void report_release(struct report *report);
 #define autoreport CLEANUP(report_release) struct report
 
+/* What went wrong, as in the result (`code`, `message`, `hint`), from 0 on; NULL for no more. */
+const json_t *report_error(const struct report *report, size_t i);
+
 /* Why a number of the cell is not there, or NULL when it is. */
 const char *report_why_unknown(const struct report *report, enum usage_kind kind);
 
-/* The most that was seen of it; the last, and so the whole, of processor time. */
-uint64_t report_peak(const struct report *report, enum usage_kind kind);
+/*
+ * The most of it that there was, where the kernel has counted that (`*whole`), else that was seen;
+ * the last, and so the whole, of processor time.
+ */
+uint64_t report_peak(const struct report *report, enum usage_kind kind, bool *whole);
 
 /*
  * A number of the cell over time, as points: `x` in ns since the command has started, `y` in bytes,

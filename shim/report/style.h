@@ -55,8 +55,10 @@ static const char report_style[] =
     "li .at{text-align:right;color:var(--dim)}li .what{color:var(--dim);font-size:.88rem}"
     "li p{margin:0;overflow-wrap:anywhere;white-space:pre-wrap}"
     "li.warning .what{color:var(--err)}"
-    "pre{margin:0;padding:.7rem;background:var(--track);border-radius:4px;overflow-x:auto;"
-    "max-height:26rem;line-height:1.45}"
+    /* It opens at its end. */
+    ".tail{display:flex;flex-direction:column-reverse;max-height:26rem;overflow:auto;"
+    "background:var(--track);border-radius:4px}"
+    "pre{margin:0;padding:.7rem;line-height:1.45;white-space:pre-wrap;overflow-wrap:anywhere}"
     "footer{color:var(--dim);font-size:.8rem;margin-top:1.2rem}"
     "@media(max-width:36rem){.row{grid-template-columns:5.4rem 1fr 4.6rem;gap:.5rem}"
     ".num{white-space:normal}"

@@ -111,7 +111,8 @@ static bool add_usage(struct buf *text, const struct report *report, enum usage_
     struct column columns[LINE_WIDTH] = {0};
     struct point points[REPORT_POINTS_MAX];
     char most[2 * UNITS_MAX], value[UNITS_MAX];
-    uint64_t peak = report_peak(report, kind);
+    bool whole;
+    uint64_t peak = report_peak(report, kind, &whole);
 
     if (why)
         return buf_printf(text, "  %-10s not measured: %s\n", labels[kind], why);
@@ -127,9 +128,9 @@ static bool add_usage(struct buf *text, const struct report *report, enum usage_
         snprintf(most, sizeof(most), "%s in all",
                  units_time((int64_t)peak * (NS_PER_MS / 1000), value));
     else if (kind == USAGE_MEMORY)
-        snprintf(most, sizeof(most), "%s at most", units_size(peak, value));
+        snprintf(most, sizeof(most), "%s %s", units_size(peak, value), whole ? "at most" : "seen");
     else
-        snprintf(most, sizeof(most), "%llu at most", (unsigned long long)peak);
+        snprintf(most, sizeof(most), "%llu seen", (unsigned long long)peak);
     return add_columns(text, labels[kind], columns, most);
 }
 
@@ -168,10 +169,20 @@ static bool add_line(struct buf *text, const char *label, const char *value)
                       buf_append_text(text, "\n"));
 }
 
+static bool add_errors(struct buf *text, const struct report *report)
+{
+    const json_t *error;
+    bool ok = true;
+
+    for (size_t i = 0; ok && (error = report_error(report, i)); i++)
+        ok = add_line(text, "error", json_text(error, "message")) &&
+             add_line(text, "hint", json_text(error, "hint"));
+    return ok;
+}
+
 static bool add_head(struct buf *text, const struct report *report)
 {
     const json_t *image = json_object_get(report->result, "image");
-    const json_t *error = json_object_get(report->result, "error");
     char state[REPORT_STATE_MAX], when[CLOCK_TEXT_MAX], time[UNITS_MAX];
 
     clock_text(&report->accepted, when);
@@ -180,9 +191,7 @@ static bool add_head(struct buf *text, const struct report *report)
            add_line(text, "accepted", when) &&
            add_line(text, "took", units_time(report->end, time)) &&
            add_line(text, "image", json_text(image, "reference")) &&
-           add_line(text, "digest", json_text(image, "digest")) &&
-           add_line(text, "error", json_text(error, "message")) &&
-           add_line(text, "hint", json_text(error, "hint"));
+           add_line(text, "digest", json_text(image, "digest")) && add_errors(text, report);
 }
 
 /* The layers came within a part of the whole, which may be a small one. */

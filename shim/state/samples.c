@@ -103,6 +103,14 @@ bool samples_add(struct samples *samples, const struct sample *sample)
     return write_sample(sample, &line) && file_write_all(samples->file, line.data, line.len);
 }
 
+bool samples_add_peak(struct samples *samples, uint64_t memory_peak)
+{
+    autobuf line = BUF_INIT(SAMPLES_FILE_MAX);
+
+    return buf_printf(&line, "{\"memory_peak\":%" PRIu64 "}\n", memory_peak) &&
+           file_write_all(samples->file, line.data, line.len);
+}
+
 static bool read_source(const json_t *head, int kind, enum usage_source *source)
 {
     const char *text = json_text(head, kind_names[kind]);
@@ -156,12 +164,21 @@ static bool read_sample(const json_t *line, struct samples *samples)
     return true;
 }
 
+static bool read_line(const json_t *line, struct samples *samples)
+{
+    const json_t *peak = json_object_get(line, "memory_peak");
+
+    return samples->memory_peak == USAGE_UNKNOWN &&
+           (peak ? read_number(peak, &samples->memory_peak) : read_sample(line, samples));
+}
+
 bool samples_parse(const char *text, size_t len, struct samples *samples)
 {
     const char *end = text + len, *newline;
     bool has_head = false, ok = true;
 
-    *samples = (struct samples){.dir = -1, .file = -1, .every_ms = SAMPLES_EVERY_MS};
+    *samples = (struct samples){
+        .dir = -1, .file = -1, .every_ms = SAMPLES_EVERY_MS, .memory_peak = USAGE_UNKNOWN};
     for (const char *line = text; ok && line < end; line = newline + 1) {
         autojson *json = NULL;
         struct err ignored;
@@ -170,7 +187,7 @@ bool samples_parse(const char *text, size_t len, struct samples *samples)
         if (!newline)
             break;
         json = json_parse(line, (size_t)(newline - line), "a sample", ERR_ENGINE_FAILED, &ignored);
-        ok = json && (has_head ? read_sample(json, samples) : read_head(json, samples));
+        ok = json && (has_head ? read_line(json, samples) : read_head(json, samples));
         has_head = has_head || ok;
     }
     return has_head;

@@ -8,6 +8,10 @@
  *     {"schema": "stepcell.samples/1", "start": RFC 3339, "cpu": "cgroup", "memory": …, "pids": …}
  *     [milliseconds, processor time in µs, bytes, tasks]
  *
+ * The last may be the most memory that was ever in use, as the kernel has counted it:
+ *
+ *     {"memory_peak": bytes}
+ *
  * There are never more than SAMPLES_MAX: when they are full, every second one goes, and from then
  * on half as many come. Nothing is flushed: samples are no promise.
  */
@@ -33,8 +37,9 @@ struct samples {
     struct sample items[SAMPLES_MAX];
     size_t count;
     uint64_t every_ms;
-    int dir;  /* of the step, where they are written; borrowed */
-    int file; /* opened for appending, or -1 */
+    uint64_t memory_peak; /* of a file that was read; USAGE_UNKNOWN: nobody has counted it */
+    int dir;              /* of the step, where they are written; borrowed */
+    int file;             /* opened for appending, or -1 */
 };
 
 /* Begins the file; sources and start are set. False with errno: nothing can be kept. */
@@ -43,6 +48,9 @@ void samples_end(struct samples *samples);
 
 /* Keeps one that is later than the one before; false with errno: there will be no more. */
 bool samples_add(struct samples *samples, const struct sample *sample);
+
+/* Keeps what was the most memory; after the last sample. */
+bool samples_add_peak(struct samples *samples, uint64_t memory_peak);
 
 /*
  * Reads such a file, of which a crash may have cut the end, or anything have changed anything.

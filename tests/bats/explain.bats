@@ -52,6 +52,10 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal owner "$(plan '.explain.mounts[] | select(.role == "workdir") | .owner.host | join(":")')" \
             "$(stat -c %u:%g .)"
         assert_equal env "$(plan '.explain.environment[] | select(.name == "A") | "\(.value) \(.from)"')" "b env"
+        explain --read-only
+        assert_equal home "$(plan '.explain.mounts[0] | "\(.target) \(.role) \(.access)"')" "/root home read-write"
+        assert_match "$(plan '.explain.docker.differs | join("\n")')" "*'/root' can be written to in the cell*"
+        run -0 cell --read-only -- sh -c 'touch ~/file && ! touch /file'
         [ -z "$(ls -A)" ]
     }
     each_caller whole
@@ -92,7 +96,7 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
                 "$([[ $command == *@(tool|ls|true) ]] && echo true || echo false)"
         done
         run -0 stepcell explain --workdir "$WORK" "$IMAGE" nowhere
-        assert_match "$output" "The step can start.*warning *127*"
+        assert_match "$output" "The step can start.*warning *127 or 126*"
         run explain --package gone --script gone
         assert_equal found "$(plan .explain.command_found)" null
     }
@@ -186,6 +190,33 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal violations "$(violations)" "engine.unavailable image.shell-missing"
     }
     CALLER=plain as_caller limits
+}
+
+@test "what needs neither a user nor a plan is looked at without them; so are secrets" {
+    surroundings() {
+        local network
+        explain --network private || true
+        network=$(codes) # there may be all that it needs
+        explain --user ghost --memory 100m --ulimit nofile=999999999 --network private || true
+        assert_equal codes "$(codes)" "user.unknown engine.unavailable option.invalid${network:+ $network}"
+        explain -v "$WORK:/x" --tmpfs /x --ulimit nofile=999999999 || true
+        assert_equal codes "$(codes)" "mount.conflict option.invalid"
+        local missing=(--secret-env NOPE --secret-env NEITHER --mask-file nothing -e SEEN=x)
+        run --separate-stderr explain "${missing[@]}" -v /no:/x --user ghost
+        assert_equal status "$status" 125
+        shaped
+        assert_equal codes "$(codes)" "option.invalid option.invalid option.invalid mount.source-missing user.unknown"
+        # Nobody knows what the file would have masked.
+        assert_equal withheld "$(plan '[.explain.environment[] | select(.value != null) | .name] | join(" ")')" HOME
+        run --separate-stderr cell "${missing[@]}" -v /no:/x --user ghost -- true
+        assert_refused option.invalid
+        assert_equal violations "$(violations)" "$(codes)"
+        run --separate-stderr cell --id no-secrets "${missing[@]}" -- true
+        assert_refused option.invalid
+        assert_equal violations "$(violations)" "option.invalid option.invalid option.invalid"
+        run -0 cell --id no-secrets -- true
+    }
+    CALLER=plain as_caller surroundings
 }
 
 @test "secrets are withheld" {

@@ -26,6 +26,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '(.output.stdout | add) == .result.output.stdout.bytes and (.output.stderr | add) == .result.output.stderr.bytes'
         report_is '(.samples | length) >= 5 and ([.samples[].ms] | . == (sort | unique)) and .samples[0].ms >= 100'
         report_is '[.usage[] | .not_measured == null and .source == "processes"] | all'
+        report_is '.usage.memory.peak == null'
         report_is '[.samples[].cpu_us] | . == sort'
         report_is '.samples[-1].cpu_us as $cpu | $cpu > 20000 and $cpu < .run_ms * 1000 * 3'
         report_is '[.samples[].memory] | max > 100000'
@@ -33,7 +34,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '[.samples[].pids] | max >= 3 and max <= 5'
         report_is '[.marks[].text] | contains(["the step was accepted", "the cell ended: status 7"])'
         run -0 --separate-stderr stepcell report "$ID"
-        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*in all*memory*at most*pids*the cell ended: status 7*"
+        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*in all*memory*seen*pids*the cell ended: status 7*"
     }
     each_caller told
 }
@@ -48,6 +49,10 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '[.samples[].memory] | max > 24000000 and max < 101000000'
         report_is '[.samples[].pids] | max >= 3 and max <= 5'
         report_is '.samples[-1].pids == 0'
+        # Which the kernel has counted.
+        report_is '.usage.memory.peak >= ([.samples[].memory] | max) and .usage.memory.peak <= 96 * 1024 * 1024'
+        run -0 stepcell report "$ID"
+        assert_match "$output" "*memory *at most*"
     }
     as_caller counted
 }
@@ -65,6 +70,10 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         new_id
         run -127 durable /no/such/program
         run -0 stepcell report "$ID"
+        [[ $output != *"while it ran"* ]]
+        REPORT=$(report_json)
+        report_is '.started_at_ms == null and .run_ms == 0'
+        report_is '[.usage[].not_measured] | unique == ["the command never ran"]'
         run -125 stepcell report no-such-step
         assert_match "$output" "*no step has the id 'no-such-step'*"
         run -125 stepcell report
@@ -94,6 +103,28 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '.samples == [] and .log_damaged and (.usage.cpu.not_measured | type == "string")'
     }
     each_caller lost
+}
+
+@test "all that was wrong with a step is told" {
+    wrong() {
+        new_id
+        run -125 --separate-stderr cell --id "$ID" -v /no:/x -v "$WORK:/proc/x" -- true
+        run -0 --separate-stderr stepcell report "$ID"
+        assert_match "$output" "*error * '/no'*"$'\n'"hint *"$'\n'"error *'/proc/x'*"$'\n'"hint *"
+        stepcell report --html ../page.html "$ID"
+        assert_equal "errors of the page" "$(grep -c 'class=error' ../page.html)" 2
+    }
+    as_caller wrong
+}
+
+@test "a step that its timeout has killed says so" {
+    killed() {
+        new_id
+        run -124 cell --id "$ID" --timeout 200ms --grace 200ms -- sh -c 'trap "" TERM; while :; do sleep 0.05; done'
+        run -0 stepcell report "$ID"
+        assert_match "$output" "*the cell ended: killed after the timeout"*
+    }
+    as_caller killed
 }
 
 # elements FILE: every element of a page with its attributes, and complaints about what is not closed

@@ -214,6 +214,26 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
     as_caller visit
 }
 
+@test "exec ends when nobody reads its output any more" {
+    unread() {
+        cell -q --keep always -- true
+        local id
+        id=$(result_field .id)
+        for options in "" -t; do
+            # shellcheck disable=SC2086 # no word
+            run -0 as timeout 20 bash -c '"$@" | head -1; echo "${PIPESTATUS[0]}" >../status' - "$STEPCELL" exec $options "$id" -- yes
+            assert_equal output "${output%$'\r'}" y
+            assert_match "$(cat ../status)" "$([ -n "$options" ] && echo 129 || echo 141)"
+        done
+        # The same for stderr.
+        run -0 as timeout 20 bash -c '{ "$@" 2>&1 >../out | :; }' - "$STEPCELL" exec "$id" -- sh -c 'echo lost >&2; sleep 0.2; echo lost >&2; echo out'
+        assert_equal out "$(cat ../out)" ""
+        wait_for alone "$id"
+        stepcell cancel "$id"
+    }
+    as_caller unread
+}
+
 @test "32 commands run in a cell at once, and do not hide it" {
     crowd() {
         local id i

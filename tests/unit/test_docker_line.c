@@ -46,7 +46,7 @@ static char *env[] = {
 static const char origins[] = {ENV_IMAGE,  ENV_IMAGE,  ENV_PROXY,  ENV_OPTION,
                                ENV_OPTION, ENV_SECRET, ENV_DEFAULT};
 static char *given[] = {"GIVEN", "A=b c", NULL};
-static char *files[] = {"key=rel/key", NULL};
+static char *files[] = {"key=rel/key", "up=../up", NULL};
 static char *names[] = {"TOKEN", NULL};
 
 static void make_world(struct world *world)
@@ -55,8 +55,9 @@ static void make_world(struct world *world)
     world->options.asked = json_pack("{s:[s]}", "cap_drop", "CHOWN");
     world->options.env = (struct strv){.items = given, .count = 2};
     world->options.secret_env = (struct strv){.items = names, .count = 1};
-    world->options.secret_files = (struct strv){.items = files, .count = 1};
+    world->options.secret_files = (struct strv){.items = files, .count = 2};
     world->options.timeout_ms = 1000;
+    world->options.seccomp = (char *)"../profile";
     world->plan = (struct mount_plan){mounts, COUNT(mounts)};
     world->spec = (struct run_spec){
         .plan = &world->plan,
@@ -99,10 +100,12 @@ static void the_line_says_what_the_step_is(void **state)
         "--tmpfs /t:rw,noexec,mode=1777,size=4096 "
         "--mount type=tmpfs,target=/t:u,tmpfs-mode=700 "
         "--mount type=bind,source=/here/rel/key,target=/run/secrets/key,readonly "
+        "--mount type=bind,source=/here/../up,target=/run/secrets/up,readonly "
         "--mount 'type=bind,source=/w d,target=/link' "
         "--env http_proxy --env GIVEN --env 'A=b c' --env TOKEN --env STEPCELL_OUTPUT=/dev/null "
         "--env HOME=/home/app --memory 1048576 --memory-swap 1048576 --cpus 1.50000 "
         "--pids-limit 10 --ulimit nofile=5:-1 --cap-drop CHOWN --security-opt no-new-privileges "
+        "--security-opt seccomp=/here/../profile "
         "--network bridge --hostname host --read-only --entrypoint= --interactive "
         "example.com/a:1@sha256:00 sh -c 'echo $X'";
     struct world world;

@@ -58,6 +58,9 @@ static void what_is_read(void **state)
         {HEAD "[99999999999999999999,1,2,3]\n", true, 0},
         {HEAD "{\"ms\":100}\n", true, 0},
         {HEAD HEAD, true, 0},
+        /* Nothing comes behind the most. */
+        {HEAD "[100,1,2,3]\n{\"memory_peak\":4}\n[200,1,2,3]\n", true, 1},
+        {HEAD "[100,1,2,3]\n{\"memory_peak\":-4}\n[200,1,2,3]\n", true, 1},
     };
 
     (void)state;
@@ -111,6 +114,11 @@ static void many_samples_stay_few(void **state)
     assert_int_equal(back.start.tv_nsec, 123456789);
     for (size_t i = 0; i < back.count; i++)
         assert_int_equal(back.items[i].ms, (i + 1) * samples.every_ms);
+    assert_int_equal(back.memory_peak, USAGE_UNKNOWN);
+    assert_true(samples_add_peak(&samples, 5));
+    read_back(&scratch, &back);
+    assert_int_equal(back.memory_peak, 5);
+    assert_int_equal(back.count, samples.count);
     samples_end(&samples);
     assert_false(samples_begin(&samples, scratch.fd));
     scratch_remove(&scratch);

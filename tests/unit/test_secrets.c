@@ -7,12 +7,15 @@
 
 static char *caller[] = {"TOKEN=of the caller", "TOKEN_2=other\n", "EMPTY=", NULL};
 
-/* Without a loop: none of these is a pipe. */
+/* Without a loop: none of these is a pipe. False with the last that was refused. */
 static bool gather(struct secrets *secrets, const struct run_options *options, struct err *err)
 {
     struct loop loop = LOOP_INIT;
+    autoerrs refused = {0};
 
-    return secrets_gather(secrets, options, caller, &loop, err);
+    assert_true(secrets_gather(secrets, options, caller, &loop, &refused, err));
+    assert_int_equal(secrets->incomplete, refused.count > 0);
+    return refused.count == 0;
 }
 
 static bool has_value(const struct secrets *secrets, size_t i, const char *text, size_t text_len)
@@ -59,6 +62,24 @@ static void a_variable_that_is_not_there_is_refused(void **state)
     options.secret_env = (struct strv){.items = names, .count = 1};
     assert_refused(gather(&secrets, &options, &err), ERR_OPTION_INVALID);
     assert_non_null(strstr(err.message, "'TOKE'"));
+}
+
+static void one_that_is_missing_does_not_hide_the_others(void **state)
+{
+    static char *names[] = {"NONE", "TOKEN", "NEITHER", NULL}, *masks[] = {"/none", NULL};
+    struct run_options options = RUN_OPTIONS_INIT;
+    struct loop loop = LOOP_INIT;
+    autosecrets secrets = {0};
+    autoerrs refused = {0};
+    struct err err;
+
+    (void)state;
+    options.secret_env = (struct strv){.items = names, .count = 3};
+    options.mask_files = (struct strv){.items = masks, .count = 1};
+    assert_ok(secrets_gather(&secrets, &options, caller, &loop, &refused, &err));
+    assert_int_equal(refused.count, 3);
+    assert_non_null(strstr(refused.items[1].message, "'NEITHER'"));
+    assert_int_equal(secrets_count(&secrets), 1);
 }
 
 static void files_are_kept_whole_and_masked_without_the_last_line_end(void **state)
@@ -136,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variables_are_values),
         cmocka_unit_test(a_variable_that_is_not_there_is_refused),
+        cmocka_unit_test(one_that_is_missing_does_not_hide_the_others),
         cmocka_unit_test(files_are_kept_whole_and_masked_without_the_last_line_end),
         cmocka_unit_test(each_line_of_a_mask_file_is_a_value),
         cmocka_unit_test(limits_are_named),
