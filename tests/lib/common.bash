@@ -130,7 +130,7 @@ processes_in_cells() {
 # directories for the next cell stay there on purpose.
 written_to_scratch() {
     find "$1/cells" -mindepth 1 2>/dev/null |
-        grep -vxE '.*/cells/[0-3](/upper|/work(/work)?)?' || true
+        grep -vxE '.*/cells/[0-3](/owners)?' || true
 }
 
 # what_is_there: a list of everything that a cell could leave behind
