@@ -50,6 +50,18 @@ int file_open(int dirfd, const char *path, enum err_code code, struct err *err)
     return -1;
 }
 
+int file_open_own(int dirfd, const char *name, int mode)
+{
+    autofd fd = openat(dirfd, name, mode | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
+        return TAKE_FD(fd);
+    if (fd >= 0 || errno == ELOOP || errno == EACCES || errno == ENXIO)
+        errno = ENOENT;
+    return -1;
+}
+
 bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err)
 {
     autofd fd = file_open(dirfd, path, code, err);

@@ -14,6 +14,13 @@
 /* Opens a regular file for reading; -1 with an error. A FIFO or device is refused unasked. */
 int file_open(int dirfd, const char *path, enum err_code code, struct err *err);
 
+/*
+ * Opens a regular file of the calling user's own (O_RDONLY or O_WRONLY), through no link: in a
+ * directory that others may write to, theirs is none. -1 with errno, which is ENOENT when there is
+ * no such file.
+ */
+int file_open_own(int dirfd, const char *name, int mode);
+
 /* Reads a regular file of at most buf->max bytes. A FIFO or device is refused without blocking. */
 bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err);
 

@@ -426,9 +426,8 @@ static int hold(void *data)
     return 0;
 }
 
-int idmap_open_userns(const struct idmap_side *uids, const struct idmap_side *gids, struct err *err)
+int idmap_open_userns(const struct idmap *map, struct err *err)
 {
-    struct idmap map = {.kind = IDMAP_ROOT, .uids = *uids, .gids = *gids};
     char stack[HOLDER_STACK] __attribute__((aligned(16)));
     char path[64];
     /* It shares the memory, which is never copied for it, and touches nothing but its stack. */
@@ -439,7 +438,7 @@ int idmap_open_userns(const struct idmap_side *uids, const struct idmap_side *gi
         userns_error(err);
         return -1;
     }
-    if (idmap_write(&map, child, err)) {
+    if (idmap_write(map, child, err)) {
         snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)child);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)

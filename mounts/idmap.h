@@ -110,10 +110,10 @@ pid_t idmap_clone(uint64_t namespaces);
 int idmap_run(const struct idmap *map, int (*function)(void *data), void *data, struct err *err);
 
 /*
- * A descriptor of a user namespace for an idmapped mount (mount_setattr(2), MOUNT_ATTR_IDMAP): here
- * `inside` are ids on disk and `outside` are ids as seen through the mount. -1 with err.
+ * A descriptor of a user namespace with this map, -1 with err. For an idmapped mount
+ * (mount_setattr(2), MOUNT_ATTR_IDMAP) `inside` are ids on disk and `outside` are ids as seen
+ * through the mount.
  */
-int idmap_open_userns(const struct idmap_side *uids, const struct idmap_side *gids,
-                      struct err *err);
+int idmap_open_userns(const struct idmap *map, struct err *err);
 
 #endif

@@ -126,12 +126,6 @@ static bool await_cell(const json_t *records, struct result *result)
     return true;
 }
 
-static bool is_left(void *data, int dirfd, const char *name)
-{
-    (void)data, (void)dirfd, (void)name;
-    return false;
-}
-
 /* Whether the scratch is gone, empty, or another cell's by now. */
 static bool scratch_is_clean(const char *path)
 {
@@ -139,8 +133,7 @@ static bool scratch_is_clean(const char *path)
 
     if (dir < 0)
         return errno == ENOENT;
-    return file_each_entry(dir, ".", is_left, NULL) ||
-           (flock(dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+    return scratch_is_empty(dir) || (flock(dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
 }
 
 /* Undoes what is left of the cell, as every call does for cells that are gone. */

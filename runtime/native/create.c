@@ -25,6 +25,7 @@
 #include "runtime/native/network.h"
 #include "runtime/native/own_mounts.h"
 #include "runtime/native/ownership.h"
+#include "runtime/native/ownership_record.h"
 #include "runtime/native/resolv.h"
 #include "runtime/native/ulimit.h"
 
@@ -295,7 +296,8 @@ static bool spawn(struct cell *cell, const struct root_filesystem *root, struct 
         return false;
     /* A child that is gone has said why: handle() reads it. */
     (void)!handshake_send(cell->control, MESSAGE_MAPPED, 0, -1);
-    return true;
+    /* While the cell makes its mounts; its step does not start before this is done. */
+    return ownership_record_write(cell->scratch, spec, &cell->map, &cell->start, err);
 }
 
 static bool map_ids(const struct run_spec *spec, struct idmap *map, struct err *err)

@@ -73,16 +73,16 @@ static struct idmap_side disk_side(const struct idmap_side *cell, uint32_t own, 
 static int userns_for(struct owner *owners, size_t *count, const struct idmap *map, uid_t uid,
                       gid_t gid, const struct mount_source *source, struct err *err)
 {
-    struct idmap_side uids, gids;
+    struct idmap disk = {.kind = IDMAP_ROOT};
     int userns;
 
     for (size_t i = 0; i < *count; i++) {
         if (owners[i].uid == source->uid && owners[i].gid == source->gid)
             return owners[i].userns;
     }
-    uids = disk_side(&map->uids, uid, source->uid);
-    gids = disk_side(&map->gids, gid, source->gid);
-    userns = idmap_open_userns(&uids, &gids, err);
+    disk.uids = disk_side(&map->uids, uid, source->uid);
+    disk.gids = disk_side(&map->gids, gid, source->gid);
+    userns = idmap_open_userns(&disk, err);
     if (userns >= 0)
         owners[(*count)++] = (struct owner){source->uid, source->gid, userns};
     return userns;
@@ -349,7 +349,12 @@ static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
     return !S_ISDIR(st.st_mode) || sweep_tree(sweep, fd);
 }
 
-static bool is_writable(const struct mount *mount)
+bool ownership_has_other_ids(const struct run_spec *spec)
+{
+    return spec->uid == 0 || spec->group_count > 0;
+}
+
+bool ownership_is_writable(const struct mount *mount)
 {
     return mount->kind == MOUNT_BIND && !mount->readonly && !mount->alias_of;
 }
@@ -365,7 +370,7 @@ static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep, bool 
             sweep->uid = mount->source.uid;
             sweep->gid = mount->source.gid;
         }
-        if (is_writable(mount) && !sweep_source(sweep, &mount->source))
+        if (ownership_is_writable(mount) && !sweep_source(sweep, &mount->source))
             ok = false;
     }
     return ok;

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "mounts/idmap.h"
 #include "mounts/mount_plan.h"
+#include "runtime/run_spec.h"
 
 /*
  * Makes detached clones of the plan's sources, idmapped, for a step that runs as uid:gid inside a
@@ -27,11 +28,17 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
                            bool (*take)(void *data, size_t index, int tree, struct err *err),
                            void *data, struct err *err);
 
+/* Whether a step may leave files to others than its user: it is root, or has further groups. */
+bool ownership_has_other_ids(const struct run_spec *spec);
+
+/* Whether a step may leave files there. */
+bool ownership_is_writable(const struct mount *mount);
+
 /* A cell that has ended, for ownership_give_back. */
 struct ownership_cell {
     const struct mount_plan *plan;
     const struct idmap *map;
-    bool had_other_ids; /* the step was root in the cell, or had supplementary groups */
+    bool had_other_ids;
     struct timespec
         start; /* subordinate ids may be somebody's: only what changed since is looked at */
     int store; /* a directory that is passed over: its files have the ids that they need */

@@ -17,6 +17,7 @@
 #include "mounts/idmap.h"
 #include "runtime/native/cgroup.h"
 #include "runtime/native/network.h"
+#include "runtime/native/ownership_record.h"
 
 #define PLACES_MAX    100000 /* cells at once in one store */
 #define PLACES_KEPT   4      /* places that stay; the others are removed with their cell */
@@ -24,17 +25,18 @@
 #define SWEEP_ENTRIES 5000 /* of a dead cell, that a call removes at the most */
 #define SWEEP_MS      3000 /* after which a call starts to take down no more of dead cells */
 
-static bool refuse(void *data, int dirfd, const char *name)
+static bool is_nothing(void *data, int dirfd, const char *name)
 {
-    (void)data, (void)dirfd, (void)name;
+    (void)data;
+    if (ownership_is_forgotten(dirfd, name))
+        return true;
     errno = ENOTEMPTY;
     return false;
 }
 
-/* False with errno, which is ENOTEMPTY unless it cannot be told. */
-static bool is_empty(int place)
+bool scratch_is_empty(int place)
 {
-    return file_each_entry(place, ".", refuse, NULL);
+    return file_each_entry(place, ".", is_nothing, NULL);
 }
 
 /* A place that is locked by this process, or -1. A place that was removed meanwhile is none. */
@@ -68,11 +70,15 @@ static int remove_dead(void *data)
     return remove_some(dead->cells, dead->name) ? 0 : 1;
 }
 
+static bool has(int place, const char *record)
+{
+    return faccessat(place, record, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* A cgroup or the network of the cell is left: the next call tries again, by the record. */
 static bool has_record(int place)
 {
-    return faccessat(place, CGROUP_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-           faccessat(place, NETWORK_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return has(place, CGROUP_RECORD) || has(place, NETWORK_RECORD);
 }
 
 /* Files of a cell may belong to ids that only a user namespace with these ids can remove. */
@@ -82,10 +88,10 @@ static bool remove_place(int cells, const char *name, int place, int64_t deadlin
     struct idmap map;
     struct err ignored;
 
-    /* A cgroup or network that could not be removed keeps its record, and so its place. */
-    if (clock_now() >= deadline && has_record(place))
+    /* What could not be undone keeps its record, and so its place. */
+    if (clock_now() >= deadline && (has_record(place) || has(place, OWNERSHIP_RECORD)))
         return false;
-    return cgroup_sweep(place) && network_undo(place) &&
+    return cgroup_sweep(place) && network_undo(place) && ownership_undo(place, deadline) &&
            (remove_some(cells, name) || (idmap_for_step(0, 0, &map, &ignored) &&
                                          idmap_run(&map, remove_dead, &dead, &ignored) == 0));
 }
@@ -106,7 +112,7 @@ static bool sweep_place(void *data, int cells, const char *name)
     if (numbered && place == sweep->scratch->place)
         return true;
     lock = lock_place(cells, name);
-    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !is_empty(lock)))
+    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !scratch_is_empty(lock)))
         remove_place(cells, name, lock, sweep->deadline); /* what stays is tried again */
     return true;
 }
@@ -133,7 +139,7 @@ static bool take_place(int cells, struct scratch *scratch, int64_t deadline)
             return false;
         if (lock < 0)
             continue;
-        if (!is_empty(lock)) {
+        if (!scratch_is_empty(lock)) {
             if (errno != ENOTEMPTY)
                 return false;
             /* Made anew; a place that cannot be cleared is nobody's. */
@@ -169,12 +175,13 @@ bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
 static bool remove_entry(void *data, int dirfd, const char *name)
 {
     (void)data;
-    return file_remove_tree(dirfd, name);
+    return ownership_is_forgotten(dirfd, name) || file_remove_tree(dirfd, name);
 }
 
 static bool remove_written(const struct scratch *scratch, const char *name)
 {
-    bool clean = file_each_entry(scratch->lock, ".", remove_entry, NULL);
+    bool clean =
+        ownership_forget(scratch->lock) && file_each_entry(scratch->lock, ".", remove_entry, NULL);
 
     return clean && scratch->place < PLACES_KEPT ? true : file_remove_tree(scratch->cells, name);
 }

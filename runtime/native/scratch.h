@@ -1,7 +1,8 @@
 /*
  * The scratch directory of a cell: STORE/cells/N, 0700, locked (flock) as long as its owner lives.
  *
- * A cell takes the lowest place that is free. A few places stay when their cell has ended, empty:
+ * A cell takes the lowest place that is free. A few places stay when their cell has ended, with
+ * nothing in them but an empty record (ownership_record.h):
  * making and removing directories is the slowest part of a warm start on some disks
  * (docs/performance.md).
  * What a crash leaves is found by the missing lock and removed by whoever takes a place next.
@@ -30,6 +31,9 @@ bool scratch_take(const char *store, struct scratch *scratch, struct err *err);
 
 /* Gives the place up; true when nothing that the cell wrote is left. */
 bool scratch_release(struct scratch *scratch);
+
+/* Whether nothing is in a place: false with errno, which is ENOTEMPTY unless it cannot be told. */
+bool scratch_is_empty(int place);
 
 /* Gives it up as it is: a next call removes what is in it. */
 void scratch_leave(struct scratch *scratch);

@@ -26,7 +26,7 @@ static bool give_back(const struct tidy *tidy, struct file_budget *budget)
     const struct ownership_cell ended = {
         .plan = tidy->spec->plan,
         .map = tidy->map,
-        .had_other_ids = tidy->spec->uid == 0 || tidy->spec->group_count > 0,
+        .had_other_ids = ownership_has_other_ids(tidy->spec),
         .start = tidy->start,
         .store = store,
     };

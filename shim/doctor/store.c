@@ -239,7 +239,7 @@ void doctor_idmapped_mounts(struct doctor *doctor)
     if (geteuid() != 0)
         return;
     if (!idmap_for_step(0, 0, &map, &err) ||
-        (userns = idmap_open_userns(&map.uids, &map.gids, &err)) < 0) {
+        (userns = idmap_open_userns(&map, &err)) < 0) {
         doctor_find_err(doctor, LEVEL_ERROR, &err);
         return;
     }

@@ -266,6 +266,23 @@ in_no_file() {
     each_caller killed_supervisor
 }
 
+@test "what a step has left to other ids when its supervisor was killed is given back before the result says so" {
+    left_to_others() {
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" "$IMAGE" -- sh -c '
+            mkdir d; touch d/a; chown -R 5:5 d; chmod 700 d; touch started; sleep 100' >/dev/null
+        wait_for test -e started
+        kill -KILL "$(supervisor)"
+        run stepcell wait --id "$ID"
+        assert_equal status "$status" 125
+        stepcell status --json --id "$ID" >"$RESULT"
+        assert_equal outcome "$(jq -r .result.outcome "$RESULT")" unknown
+        assert_equal cleanup "$(jq -c .result.cleanup "$RESULT")" '{"verified":true,"left":[]}'
+        assert_equal "what belongs to others" "$(find . ! -user "$(caller_name)")" ""
+    }
+    CALLERS="root ranges" each_caller left_to_others
+}
+
 # killed_after CALL N RECORD: a step of which somebody dies at the Nth such call (see kill_at), behind this record
 killed_after() {
     local call=$1 at=$2 record=$3

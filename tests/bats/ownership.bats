@@ -510,6 +510,30 @@ line" "$(printf "\377\376")" -- "-dash"
     as_caller killed
 }
 
+@test "what a step has left to other ids when stepcell was killed is given back by the next call, wherever that has its step" {
+    crash() {
+        local before
+        before=$(stat -c %U:%G:%a .)
+        mkdir ../elsewhere ../package
+        chown "$(caller_name):" ../elsewhere ../package
+        as sh -c 'umask 077; mkdir kept; echo x >kept/mine'
+        cell --package-rw "$WORK/../package" -- sh -c 'mkdir d "a
+b"; touch d/a; chown -R 5:6 . ../package; chmod 700 d; touch started; sleep 100' 3>&- &
+        wait_for test -e started
+        pkill -KILL -P $! -x stepcell || kill -KILL $!
+        wait $! || true
+        [ "$(find . ! -user "$(caller_name)" | wc -l)" -ge 5 ]
+        # As somebody else's it is not the cell's, though it lies there.
+        chown 4242:4343 kept/mine
+        (WORK=$(realpath ../elsewhere) && cd "$WORK" && cell -- true)
+        assert_equal verified "$(result_field .cleanup.verified)" true
+        assert_equal directory "$(stat -c %U:%G:%a .)" "$before"
+        assert_equal "what belongs to others" "$(find . ../package ! -user "$(caller_name)" -o ! -group "$(caller_name)")" ./kept/mine
+        assert_equal mode "$(stat -c %a d)" 700
+    }
+    CALLERS="root ranges" each_caller crash
+}
+
 @test "tens of thousands of files of other ids are given back" {
     many() {
         run -0 cell -- sh -c 'i=0; while [ $i -lt 30 ]; do mkdir d$i; (cd d$i && touch $(seq 1000)); i=$((i + 1)); done

@@ -142,7 +142,7 @@ first_process() { processes_in_cells | sed -n 's/^stepcell-init .*(process \([0-
 # directories for the next cell stay there on purpose.
 written_to_scratch() {
     find "$1/cells" -mindepth 1 2>/dev/null |
-        grep -vxE '.*/cells/[0-3](/upper|/work(/work)?)?' || true
+        grep -vxE '.*/cells/[0-3](/owners)?' || true
 }
 
 # what_is_there: a list of everything that a cell could leave behind

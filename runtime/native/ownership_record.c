@@ -1,0 +1,201 @@
+#include "runtime/native/ownership_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "runtime/native/ownership.h"
+
+#define AGAIN_MS 100  /* that a call waits for what was not done in time before */
+#define TRIED    0400 /* mode of a record of such */
+
+bool ownership_record_text(const struct ownership_record *record, struct buf *text)
+{
+    bool ok = buf_printf(text, "%u %u %jd %ld", record->uid, record->gid,
+                         (intmax_t)record->start.tv_sec, record->start.tv_nsec) &&
+              buf_append(text, "", 1);
+
+    for (size_t i = 0; ok && i < record->plan.count; i++) {
+        const struct mount_source *source = &record->plan.mounts[i].source;
+
+        if (ownership_is_writable(&record->plan.mounts[i]))
+            ok = buf_printf(text, "%ju %ju %u %u %s", (uintmax_t)source->dev,
+                            (uintmax_t)source->ino, source->uid, source->gid, source->resolved) &&
+                 buf_append(text, "", 1);
+    }
+    return ok;
+}
+
+static bool parse_source(const char *text, struct mount_plan *plan)
+{
+    struct mount *mount;
+    uintmax_t dev, ino;
+    int path = 0;
+
+    if (plan->count == MOUNT_PLAN_MAX)
+        return false;
+    mount = realloc(plan->mounts, (plan->count + 1) * sizeof(*mount));
+    if (!mount)
+        return false;
+    plan->mounts = mount;
+    mount += plan->count++;
+    *mount = (struct mount){.kind = MOUNT_BIND};
+    if (sscanf(text, "%ju %ju %u %u %n", &dev, &ino, &mount->source.uid, &mount->source.gid,
+               &path) != 4 ||
+        text[path] != '/')
+        return false;
+    mount->source.dev = dev;
+    mount->source.ino = ino;
+    mount->source.resolved = strdup(text + path);
+    return mount->source.resolved;
+}
+
+bool ownership_record_parse(const struct buf *text, struct ownership_record *record)
+{
+    autobuf again = BUF_INIT(OWNERSHIP_RECORD_MAX);
+    intmax_t seconds;
+    bool ok;
+
+    *record = (struct ownership_record){0};
+    if (text->len == 0 || sscanf(text->data, "%u %u %jd %ld", &record->uid, &record->gid, &seconds,
+                                 &record->start.tv_nsec) != 4)
+        return false;
+    record->start.tv_sec = seconds;
+    ok = true;
+    for (size_t at = strlen(text->data) + 1; ok && at < text->len;
+         at += strlen(text->data + at) + 1)
+        ok = parse_source(text->data + at, &record->plan);
+    return ok && ownership_record_text(record, &again) && again.len == text->len &&
+           memcmp(again.data, text->data, text->len) == 0;
+}
+
+void ownership_record_release(struct ownership_record *record)
+{
+    mount_plan_release(&record->plan);
+}
+#define autorecord CLEANUP(ownership_record_release) struct ownership_record
+
+bool ownership_record_write(int place, const struct run_spec *spec, const struct idmap *map,
+                            const struct timespec *start, struct err *err)
+{
+    autobuf text = BUF_INIT(OWNERSHIP_RECORD_MAX);
+    struct ownership_record record = {spec->uid, spec->gid, *start, *spec->plan};
+    autofd file = -1;
+
+    if (map->kind == IDMAP_SINGLE || !ownership_has_other_ids(spec))
+        return true;
+    file = file_open_own(place, OWNERSHIP_RECORD, O_WRONLY);
+    if (file < 0)
+        file = openat(place, OWNERSHIP_RECORD, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    /* A cell that was refused has left one. */
+    return (file >= 0 && ftruncate(file, 0) == 0 && ownership_record_text(&record, &text) &&
+            file_write_all(file, text.data, text.len)) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot record whose files the step may leave");
+}
+
+bool ownership_forget(int place)
+{
+    autofd file = file_open_own(place, OWNERSHIP_RECORD, O_WRONLY);
+
+    return file >= 0 ? ftruncate(file, 0) == 0 : errno == ENOENT;
+}
+
+bool ownership_is_forgotten(int place, const char *name)
+{
+    struct stat st;
+
+    return strcmp(name, OWNERSHIP_RECORD) == 0 &&
+           fstatat(place, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size == 0;
+}
+
+_Noreturn static void give_back(const struct ownership_cell *ended, int userns)
+{
+    const int keep[] = {ended->store, userns};
+    struct file_budget budget = {.max = UINT64_MAX};
+
+    prctl(PR_SET_NAME, "stepcell-tidy");
+    if (!child_keep_only(keep, ARRAY_SIZE(keep)) ||
+        (userns >= 0 && setns(userns, CLONE_NEWUSER) < 0))
+        _exit(1);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of credentials may clear it */
+    _exit(ownership_give_back(ended, &budget) ? 0 : 1);
+}
+
+/* By a child, since a server that does not answer can hold up who asks for ever. */
+static bool give_back_until(const struct ownership_cell *ended, int userns, int64_t deadline)
+{
+    int64_t rest = deadline - clock_now();
+    pid_t child = rest > 0 ? fork() : -1;
+    struct pollfd end = {.events = POLLIN};
+    autofd pidfd = -1;
+
+    if (child == 0)
+        give_back(ended, userns);
+    if (child < 0)
+        return false;
+    end.fd = pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    if (poll(&end, 1, (int)(rest / NS_PER_MS)) == 1)
+        return child_wait(child) == 0;
+    kill(child, SIGKILL);
+    return false;
+}
+
+/* The ids of the cell are the caller's to change in a namespace that has them. */
+static bool undo(const struct ownership_record *record, int place, int64_t deadline)
+{
+    /* The place is STORE/cells/N. */
+    autofd store = openat(place, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    autofd userns = -1;
+    struct idmap map;
+    struct ownership_cell ended = {
+        .plan = &record->plan,
+        .map = &map,
+        .had_other_ids = true,
+        .start = record->start,
+        .store = store,
+    };
+    struct err ignored;
+
+    if (!idmap_for_step(record->uid, record->gid, &map, &ignored) || map.kind == IDMAP_SINGLE)
+        return false;
+    if (map.kind == IDMAP_RANGES && (userns = idmap_open_userns(&map, &ignored)) < 0)
+        return false;
+    return give_back_until(&ended, userns, deadline);
+}
+
+bool ownership_undo(int place, int64_t deadline)
+{
+    autofd file = file_open_own(place, OWNERSHIP_RECORD, O_RDONLY);
+    autobuf text = BUF_INIT(OWNERSHIP_RECORD_MAX);
+    autorecord record = {0};
+    struct err ignored;
+    struct stat st;
+
+    if (file < 0)
+        return errno == ENOENT;
+    if (fstat(file, &st) < 0 ||
+        !file_read_fd(file, OWNERSHIP_RECORD, &text, ERR_ENGINE_FAILED, &ignored))
+        return false;
+    /* One that was not written to its end is of a cell whose step had not started. */
+    if (!ownership_record_parse(&text, &record))
+        return true;
+    if ((st.st_mode & 0777) == TRIED && deadline > clock_now() + AGAIN_MS * NS_PER_MS)
+        deadline = clock_now() + AGAIN_MS * NS_PER_MS;
+    if (undo(&record, place, deadline))
+        return true;
+    fchmod(file, TRIED);
+    return false;
+}
