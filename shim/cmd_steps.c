@@ -12,6 +12,7 @@
 #include "shim/commands.h"
 #include "shim/deliver.h"
 #include "shim/durable.h"
+#include "shim/session.h"
 #include "shim/state/follow.h"
 
 #define CANCEL_TRIES   50 /* to find the supervisor of a step that is about to be taken charge of */
@@ -247,11 +248,14 @@ static bool add_workdir(const struct request *request, struct strv *shared, stru
 static int give_result(const struct request *request, const json_t *result)
 {
     struct result_place place = RESULT_PLACE_INIT;
-    autostrv shared = {0};
+    autooutlets outlets = {0};
+    autopolicy policy = {0};
     struct err err;
-    bool ok = !request->result || (add_workdir(request, &shared, &err) &&
-                                   result_open(request->result, &shared, &place, &err) &&
-                                   result_write_json(result, &place, &err));
+    bool ok = !request->result ||
+              (policy_load(&policy, &err) && add_workdir(request, &outlets.shared, &err) &&
+               session_guard_outlets(&policy, request->store_option, &outlets, &err) &&
+               result_open(request->result, &outlets, &place, &err) &&
+               result_write_json(result, &place, &err));
 
     result_close(&place);
     return ok ? result_status(result) : command_failed(&err);
