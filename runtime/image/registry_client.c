@@ -124,6 +124,7 @@ struct http *registry_borrow(struct registry_client *client, struct err *err)
         .stall_ms = registry_config_stall_ms(&client->config),
         .tls = registry_certs_find,
         .stop = client->stop,
+        .proxies_only_tls = !registry_users_configure(),
     };
     struct http *http = NULL;
 
