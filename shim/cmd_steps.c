@@ -12,6 +12,7 @@
 #include "shim/commands.h"
 #include "shim/deliver.h"
 #include "shim/durable.h"
+#include "shim/session.h"
 #include "shim/state/follow.h"
 
 #define CANCEL_TRIES   50 /* to find the supervisor of a step that is about to be taken charge of */
@@ -231,10 +232,9 @@ int cmd_logs(int argc, char **argv)
 static int give_result(const struct request *request, const json_t *result)
 {
     struct result_place place = RESULT_PLACE_INIT;
-    autostrv shared = {0};
     struct err err;
-    bool ok = !request->result || (durable_add_workdir(&request->step, &shared, &err) &&
-                                   result_open(request->result, &shared, &place, &err) &&
+    bool ok = !request->result || (durable_open_place(&request->step, request->store_option,
+                                                      request->result, &place, &err) &&
                                    result_write_json(result, &place, &err));
 
     result_close(&place);

@@ -287,7 +287,7 @@ bool durable_signal(const struct step_dir *step, int signal)
            syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
 }
 
-bool durable_add_workdir(const struct step_dir *step, struct strv *shared, struct err *err)
+static bool add_workdir(const struct step_dir *step, struct strv *shared, struct err *err)
 {
     autojson *records = NULL;
     enum ledger_record last;
@@ -300,6 +300,17 @@ bool durable_add_workdir(const struct step_dir *step, struct strv *shared, struc
     workdir = json_text(accepted, "workdir"), cwd = json_text(accepted, "cwd");
     return strv_take(shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
            err_set(err, ERR_ENGINE_FAILED, "not enough memory for what is to be written");
+}
+
+bool durable_open_place(const struct step_dir *step, const char *store_option, const char *path,
+                        struct result_place *place, struct err *err)
+{
+    autooutlets outlets = {0};
+    autopolicy policy = {0};
+
+    return policy_load(&policy, err) && add_workdir(step, &outlets.shared, err) &&
+           session_guard_outlets(&policy, store_option, &outlets, err) &&
+           result_open(path, &outlets, place, err);
 }
 
 bool durable_stop_looking(int signal, struct err *err)

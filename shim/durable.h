@@ -40,8 +40,12 @@ bool durable_stop_looking(int signal, struct err *err);
 bool durable_look_after(const char *store, struct step_dir *step, const char *id,
                         enum ledger_record *state, struct err *err);
 
-/* Adds the working directory of the step, where it may have left links, to `shared`. */
-bool durable_add_workdir(const struct step_dir *step, struct strv *shared, struct err *err);
+/*
+ * Opens the place of a file about the step, as result_open: not behind links that the step may have
+ * left in its working directory, and not where a policy guards something.
+ */
+bool durable_open_place(const struct step_dir *step, const char *store_option, const char *path,
+                        struct result_place *place, struct err *err);
 
 /* Starts the delivery of the events by HTTP again, if it was interrupted. */
 void durable_resume_delivery(const struct step_dir *step);

@@ -214,6 +214,45 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller mounts
 }
 
+@test "what decides what may run is written to by no step, nor by its result and events" {
+    guarded() {
+        local base log=$POLICY_DIR/audit/log.jsonl place
+        base=$(realpath ..)
+        mkdir -p "$base/locks" "${log%/*}"
+        install -m 600 -o "$(caller_name)" /dev/null "$log"
+        ln -s "${log%/*}" "$base/logs"
+        allow ".audit = \"$base/logs/log.jsonl\" | .locks = [\"$base/locks/*/one.lock\"] |
+            .mounts = [{tree: \"/\", access: \"write\"}]"
+        for place in /etc /etc/stepcell "$ETC/.." "$log" "${log%/*}" "$base" "$base/locks/any" \
+            "$TEST_DIR/store/$CALLER" "${STEPCELL%/*}"; do
+            [ -e "$place" ] || mkdir "$place"
+            assert_denied mount.denied "guarded places" -v "$place:/x"
+        done
+        assert_denied mount.denied "guarded places" --workdir "$base"
+        allowed -v /etc/stepcell:/x:ro
+        cp "$POLICY" ../policy
+        cp "$log" ../log
+        for place in /etc/stepcell/policy.json /etc/containers/policy.json "$log" "$base/logs/log.jsonl"; do
+            RESULT=$place run -125 --separate-stderr cell -- true
+            assert_match "$stderr" "*cannot write the result*a policy guards*"
+            run -125 --separate-stderr cell --events "file:$place" -- true
+            run -125 stepcell start --id guarded --events "file:$place" --workdir "$WORK" "$IMAGE" -- true
+        done
+        run -0 stepcell start --id guarded --workdir "$WORK" "$IMAGE" -- true
+        run -0 stepcell wait --id guarded
+        run -125 stepcell wait --id guarded --result "$log"
+        run -0 stepcell forget --id guarded
+        cmp "$POLICY" ../policy
+        [ ! -e "$ETC/containers/policy.json" ]
+        cmp -n "$(stat -c %s ../log)" "$log" ../log
+        # One that nobody understands is not replaced either.
+        echo '{' >"$POLICY"
+        RESULT=/etc/stepcell/policy.json run -125 cell -- true
+        assert_equal policy "$(cat "$POLICY")" '{'
+    }
+    CALLERS=root each_caller guarded
+}
+
 @test "a secret file that is exchanged once it is read is judged as the one that was read" {
     exchanged() {
         local base
@@ -252,6 +291,22 @@ allowed() { run -0 cell "$@" -- true; }
         assert_denied policy.denied engines --engine docker --engine-host tcp://127.0.0.1:1
         DOCKER_HOST=tcp://127.0.0.1:1 run -125 --separate-stderr cell --engine docker -- true
         assert_match "$stderr" "*unix:///run/none.sock*"
+        # What is judged is the socket that is asked.
+        local base
+        base=$(realpath ..)
+        mkdir -p "$base/engines"
+        ln -s "$base/evil.sock" "$base/engines/link.sock"
+        allow ".engines = {docker: [\"unix://$base/engines/*.sock\", \"unix://$base/engines/**\"]}"
+        for host in engines/../evil.sock engines/missing/../../evil.sock engines//one.sock/../../evil.sock engines/link.sock; do
+            touch "$base/evil.sock"
+            assert_denied policy.denied engines --engine docker --engine-host "unix://$base/$host"
+            rm "$base/evil.sock"
+        done
+        touch "$base/evil.sock"
+        allow ".engines = {docker: [\"unix://$base/engines/link.sock\"]}"
+        run --separate-stderr cell --engine docker -- true
+        assert_refused engine.unavailable
+        assert_match "$stderr" "*unix://$base/evil.sock*"
     }
     [ "${ENGINE:-native}" = native ] || return 0
     CALLERS=root each_caller engines
@@ -290,7 +345,22 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller loosen
 }
 
-@test "a mirror of the caller's own answers for no name that the policy allows" {
+@test "no variable of the caller's loads anything into the programs that fetch and verify" {
+    preloaded() {
+        # Where the loader obeys, it lists libraries, and runs nothing.
+        run -0 as env LD_TRACE_LOADED_OBJECTS=1 "$STEPCELL_RELEASE" image list --json
+        jq -e .images <<<"$output"
+        # And broken settings of libcrypto's would keep it from starting.
+        echo 'openssl_conf = [' >../openssl.cnf
+        chmod 644 ../openssl.cnf
+        run -0 as env LD_TRACE_LOADED_OBJECTS=1 OPENSSL_CONF="$(realpath ../openssl.cnf)" "$STEPCELL_RELEASE" run \
+            --pull always --workdir "$WORK" "$IMAGE" -- echo ran
+        assert_match "$output" "*ran*"
+    }
+    CALLERS=root each_caller preloaded
+}
+
+@test "a mirror or proxy of the caller's own answers for no name that the policy allows" {
     mirrors() {
         start_registry
         push "oci:$IMAGES/busybox:latest" hub/library/tools:1
@@ -306,7 +376,29 @@ allowed() { run -0 cell "$@" -- true; }
         policy '{"images": [{"match": "tools", "action": "allow"}]}'
         run --separate-stderr cell -- true
         assert_refused registry.unreachable
+        # The other file says something about names as well, unless it accepts all.
+        no_policy
+        containers_policy '{"default": [{"type": "insecureAcceptAnything"}]}'
+        allowed
+        run -0 stepcell image remove "$IMAGE"
+        containers_policy '{"default": [{"type": "reject"}], "transports": {"docker": {
+            "docker.io/library/tools": [{"type": "insecureAcceptAnything"}]}}}'
+        run --separate-stderr cell -- true
+        assert_refused registry.unreachable
+        rm "$ETC/containers/policy.json"
         unset XDG_CONFIG_HOME
+        # Nor does a proxy: a registry answers as one.
+        echo '{"registries": {"registry.example": {"plain_http": true}}}' >"$ETC/stepcell/config.json"
+        IMAGE=registry.example/hub/library/tools:1
+        export http_proxy=http://$REGISTRY all_proxy=http://$REGISTRY
+        no_policy
+        allowed
+        run -0 stepcell image remove "$IMAGE"
+        policy '{"images": [{"match": "registry.example/**", "action": "allow"}]}'
+        run --separate-stderr cell -- true
+        assert_refused registry.unreachable
+        unset http_proxy all_proxy
+        rm "$ETC/stepcell/config.json"
         stop_registry
     }
     CALLERS=plain each_caller mirrors

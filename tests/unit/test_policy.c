@@ -56,6 +56,38 @@ static void globs(void **state)
     }
 }
 
+static void guarded_places(void **state)
+{
+    static const struct {
+        const char *place, *path;
+        bool touches;
+    } table[] = {
+        {"/srv/store", "/srv/store", true},
+        {"/srv/store", "/srv", true},
+        {"/srv/store", "/", true},
+        {"/srv/store", "/srv/store/x/y", true},
+        {"/srv/store", "/srv/stores", false},
+        {"/srv/store", "/srv/sto", false},
+        {"/srv/store", "/srv/other", false},
+        {"/srv/*/lock", "/srv", true},
+        {"/srv/*/lock", "/srv/a", true},
+        {"/srv/*/lock", "/srv/a/lock", true},
+        {"/srv/*/lock", "/srv/a/b", false},
+        {"/srv/*/lock", "/srv/a/b/lock", false},
+        {"/srv/*.json", "/srv/work", false},
+        {"/srv/*.json", "/srv", true},
+        {"/srv/**/lock", "/srv/a/b", true},
+        {"/srv/**/lock", "/srw", false},
+        {"**", "/srv", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        if (policy_glob_touches(table[i].place, table[i].path) != table[i].touches)
+            fail_msg("'%s' and '%s'", table[i].place, table[i].path);
+    }
+}
+
 static void image_patterns(void **state)
 {
     static const struct {
@@ -224,6 +256,10 @@ static const struct {
      {.engine = POLICY_DOCKER},
      ERR_POLICY_DENIED,
      "engines"},
+    {"\"engines\": {\"docker\": [\"unix:///run/**\"]}",
+     {.engine = POLICY_DOCKER, .host = "unix:///run/../x.sock"},
+     ERR_POLICY_DENIED,
+     "engines"},
     {"\"engines\": {\"docker\": [\"unix:///**\"]}",
      {.engine = POLICY_PODMAN, .host = "x"},
      ERR_POLICY_DENIED,
@@ -343,7 +379,7 @@ static const struct {
      "no 'images'"},
     {"\"mounts\": [{\"tree\": \"/\", \"access\": \"read\"}, {\"tree\": \"/srv\", \"access\": "
      "\"write\"}]",
-     {.source = "/etc", .writable = true},
+     {.source = "/opt", .writable = true},
      ERR_MOUNT_DENIED,
      "mounts[0]"},
     {"\"mounts\": [{\"tree\": \"/srv\", \"access\": \"write\"}, {\"tree\": \"/srv/a/keys\", "
@@ -358,6 +394,12 @@ static const struct {
      "no 'images'"},
     {"\"users\": []", {0}, ERR_POLICY_DENIED, "users"},
     {"\"users\": [\"1\", \"5-9\"]", {.uid = 9}, ERR_NONE, "no 'images'"},
+    {"", {.source = "/etc/stepcell", .writable = true}, ERR_MOUNT_DENIED, "guarded places"},
+    {"", {.source = "/etc/stepcell"}, ERR_NONE, "no 'images'"},
+    {"\"mounts\": [{\"tree\": \"/\", \"access\": \"write\"}]",
+     {.source = "/var", .writable = true},
+     ERR_MOUNT_DENIED,
+     "guarded places"},
     {"\"users\": [\"1\", \"5-9\"]", {.uid = 10}, ERR_POLICY_DENIED, "users"},
     {"\"groups\": [\"5\"]", {.gid = 0}, ERR_POLICY_DENIED, "groups"},
 };
@@ -368,6 +410,8 @@ static bool judge(const struct policy *policy, const struct fact *fact,
     autoreference reference = {0};
     autofree char *name = NULL;
     const struct policy_source source = {fact->source, fact->writable};
+    char *places[] = {"/etc/stepcell", "/var/lib/stepcell"};
+    const struct strv guarded = {.items = places, .count = COUNT(places)};
     struct policy_facts facts = {
         .lock_file = fact->lock,
         .lock_pins = fact->lock != NULL,
@@ -385,6 +429,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
         .keep_ms = fact->keep_ms,
         .sources = &source,
         .source_count = fact->source != NULL,
+        .guarded = &guarded,
         .knows_user = true,
         .uid = fact->uid,
         .gid = fact->gid,
@@ -464,6 +509,10 @@ static void no_policy_says_nothing(void **state)
     "{\"default\": [{\"type\": \"" ACCEPT "\"}], \"transports\": {\"docker\": {\"" scope           \
     "\": [{\"type\": \"reject\"}], \"*.example\": [{\"type\": \"" ACCEPT "\"}]}}}"
 
+#define HIDDEN(accepted, rejected)                                                                 \
+    "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"" accepted            \
+    "\": [{\"type\": \"" ACCEPT "\"}], \"" rejected "\": [{\"type\": \"reject\"}]}}}"
+
 static void what_the_other_file_says(void **state)
 {
     static const struct {
@@ -503,6 +552,11 @@ static void what_the_other_file_says(void **state)
         {IDENTITY("\"matchExact\""), "debian" DIGEST, ERR_IMAGE_DENIED, 0, 0, NULL},
         {IDENTITY("\"exactRepository\", \"dockerRepository\": \"r.example/x\""), "debian", ERR_NONE,
          1, IDENTITY_REPOSITORY, "r.example/x"},
+        {HIDDEN("127.0.0.1", "127.0.0.1:443/bad"), "127.0.0.1:443/bad", ERR_IMAGE_DENIED, 0, 0,
+         NULL},
+        {HIDDEN("127.0.0.1", "127.0.0.1:443/bad"), "127.0.0.1:443/good", ERR_NONE, 0, 0, NULL},
+        {HIDDEN("reg.example", "Reg.Example/bad"), "Reg.Example/bad", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {HIDDEN("Reg.Example", "reg.example/bad"), "Reg.Example/bad", ERR_IMAGE_DENIED, 0, 0, NULL},
         {IDENTITY("\"exactRepository\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
         {IDENTITY("\"exactReference\", \"dockerReference\": \"r.example/x:1\""), "debian", ERR_NONE,
          1, IDENTITY_EXACT, "r.example/x:1"},
@@ -562,6 +616,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(globs),
+        cmocka_unit_test(guarded_places),
         cmocka_unit_test(image_patterns),
         cmocka_unit_test(lines),
         cmocka_unit_test(keys_get_ids),
