@@ -32,6 +32,17 @@ char *base64_encode(const void *bytes, size_t len)
     return text;
 }
 
+static uint32_t value_of(char digit)
+{
+    if (digit >= 'a')
+        return (uint32_t)(digit - 'a' + 26);
+    if (digit >= 'A')
+        return (uint32_t)(digit - 'A');
+    if (digit >= '0')
+        return (uint32_t)(digit - '0' + 52);
+    return digit == '+' ? 62 : 63;
+}
+
 bool base64_decode_in_place(char *text, size_t *len)
 {
     size_t digits = strspn(text, alphabet), padding = strspn(text + digits, "="), bits = 0;
@@ -42,7 +53,7 @@ bool base64_decode_in_place(char *text, size_t *len)
         (padding && (digits + padding) % 4 != 0))
         return false;
     for (size_t i = 0; i < digits; i++) {
-        group = group << 6 | (uint32_t)(strchr(alphabet, text[i]) - alphabet);
+        group = group << 6 | value_of(text[i]);
         bits += 6;
         if (bits >= 8) {
             bits -= 8;

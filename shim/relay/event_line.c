@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 #define HEAD_MAX 512 /* bytes in front of the text */
 
 struct reader {
@@ -105,6 +107,13 @@ static bool read_text(struct reader *reader, struct buf *text)
     return out;
 }
 
+static bool read_base64(struct reader *reader, struct buf *text)
+{
+    return reader->at < reader->end &&
+           buf_append(text, reader->at, (size_t)(reader->end - reader->at)) &&
+           base64_decode_in_place(text->data, &text->len);
+}
+
 static bool read_head(struct reader *reader, uint64_t *seq)
 {
     return skip(reader, "{\"schema\":\"stepcell.event/1\",\"seq\":") && read_number(reader, seq);
@@ -133,8 +142,10 @@ bool event_line_read(const char *line, size_t len, uint64_t *seq, enum event_str
     *stream = skip(&reader, "err") ? EVENT_STDERR : EVENT_STDOUT;
     if (*stream == EVENT_STDOUT && !skip(&reader, "out"))
         return false;
-    if (!skip(&reader, "\",\"text\":\"") || len < 2 || memcmp(line + len - 2, "\"}", 2) != 0)
+    if (len < 2 || memcmp(line + len - 2, "\"}", 2) != 0)
         return false;
     reader.end -= 2;
-    return reader.at <= reader.end && read_text(&reader, text);
+    if (skip(&reader, "\",\"text\":\""))
+        return read_text(&reader, text);
+    return skip(&reader, "\",\"base64\":\"") && read_base64(&reader, text);
 }

@@ -12,8 +12,8 @@
 #include "shim/relay/events.h"
 
 /*
- * Whether the line, without its line end, is an event of output with text: then its number, its
- * stream, and in place of what `text` holds the text. Also false when the text does not fit.
+ * Whether the line, without its line end, is an event of output: then its number, its stream,
+ * and in place of what `text` holds the bytes. Also false when these do not fit.
  */
 bool event_line_read(const char *line, size_t len, uint64_t *seq, enum event_stream *stream,
                      struct buf *text);

@@ -187,14 +187,19 @@ static bool append_escaped(struct buf *line, const char *bytes, size_t len)
     return true;
 }
 
+static bool begin_output(struct events *events, enum event_stream stream, const char *member)
+{
+    return begin_line(events, "output") &&
+           buf_printf(&events->lines, ",\"stream\":\"%s\",\"%s\":\"", stream_names[stream], member);
+}
+
 static bool emit_text(struct events *events, enum event_stream stream, const char *bytes,
                       size_t len, struct err *err)
 {
     size_t cut = events->cut[stream].len;
 
     events->cut[stream].len = 0;
-    if (!begin_line(events, "output") ||
-        !buf_printf(&events->lines, ",\"stream\":\"%s\",\"text\":\"", stream_names[stream]) ||
+    if (!begin_output(events, stream, "text") ||
         !append_escaped(&events->lines, events->cut[stream].bytes, cut) ||
         !append_escaped(&events->lines, bytes, len) || !buf_append(&events->lines, "\"", 1))
         return no_memory(err);
@@ -212,9 +217,10 @@ static bool emit_base64(struct events *events, enum event_stream stream, const c
     memcpy(whole + cut, bytes, len);
     events->cut[stream].len = 0;
     text = base64_encode(whole, cut + len);
-    return events_emit(
-        events, "output",
-        text ? json_pack("{s:s, s:s}", "stream", stream_names[stream], "base64", text) : NULL, err);
+    if (!text || !begin_output(events, stream, "base64") ||
+        !buf_append_text(&events->lines, text) || !buf_append(&events->lines, "\"", 1))
+        return no_memory(err);
+    return end_line(events, err);
 }
 
 /*
@@ -292,7 +298,7 @@ bool events_output_end(struct events *events, enum event_stream stream, struct e
 {
     if (!events_are_wanted(events) || events->cut[stream].len == 0)
         return true;
-    return emit_base64(events, stream, "", 0, err);
+    return emit_base64(events, stream, "", 0, err) && write_lines(events, err);
 }
 
 bool event_read_output(const json_t *event, struct event_output *output, struct err *err)

@@ -145,8 +145,17 @@ void sink_close(struct sink *sink)
     *sink = SINK_INIT;
 }
 
+static bool is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 void sink_abandon(struct sink *sink)
 {
+    if (!sink->gone && is_file(sink->fd))
+        return;
     stop_watching(sink);
     sink->gone = true;
     sink->lost += sink->queue.len - sink->sent;

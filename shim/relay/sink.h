@@ -59,7 +59,10 @@ bool sink_write(struct sink *sink, const char *bytes, size_t len, struct err *er
 bool sink_is_full(const struct sink *sink);
 bool sink_is_empty(const struct sink *sink);
 
-/* Nobody waits for the receiver any longer: what is in the queue, and whatever comes, is lost. */
+/*
+ * Nobody waits for the receiver any longer: what is in the queue, and whatever comes, is lost. A
+ * file takes what comes all the same.
+ */
 void sink_abandon(struct sink *sink);
 
 /* Waits until everything is written; a receiver that takes nothing for `ms` is abandoned. */

@@ -219,6 +219,24 @@ stuck_step() {
     each_caller stuck
 }
 
+@test "a reader of the output that reads nothing costs a file of events nothing" {
+    stuck_output() {
+        rm -f started
+        [ -p ../fifo ] || as mkfifo ../fifo
+        as sh -c 'echo $$ >../pid; exec "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" --workdir "$WORK" \
+            --events file:../e.ndjson --grace 1s "$IMAGE" -- sh -c 'touch started; seq 100000' 1<>../fifo 3>&- &
+        BACKGROUND=$!
+        wait_for test -e started
+        sleep 0.3
+        kill -TERM "$(cat ../pid)"
+        ended "$BACKGROUND"
+        assert_equal status "$status" 143
+        assert_equal last "$(tail -n 1 ../e.ndjson | jq -r '.type, (.result.output.stdout | .bytes + .lost_bytes)' | xargs)" \
+            "step.finished $(jq -j 'select(.type == "output").text' ../e.ndjson | wc -c)"
+    }
+    each_caller stuck_output
+}
+
 @test "what cannot be a target is refused before anything starts" {
     refused() {
         local target fd before
