@@ -14,6 +14,7 @@ static bool no_memory(struct err *err)
 void gather_release(struct gather *gather)
 {
     index_images_release(&gather->images);
+    strv_release(&gather->warnings);
     while (gather->source_count)
         cleanup_source(&gather->sources[--gather->source_count]);
 }
@@ -161,6 +162,17 @@ static bool add_text(struct gather *gather, struct source *source, const struct 
     return true;
 }
 
+/* The same comes with every answer. */
+static void note_warning(void *data, const char *host, const char *text)
+{
+    struct gather *gather = data;
+    autofree char *warning = text_printf("the registry '%s' warns: %s", host, text);
+
+    if (warning && gather->warnings.count < GATHER_WARNINGS_MAX &&
+        !strv_contains(&gather->warnings, warning))
+        (void)!strv_add(&gather->warnings, warning);
+}
+
 /* The type of the top, once it is known to be one. */
 static bool note_top(const struct source_top *top, const char *what, struct gather_top *noted,
                      struct err *err)
@@ -188,6 +200,8 @@ bool gather_add(struct gather *gather, const struct reference *reference, struct
     if (!source)
         return false;
     gather->sources[gather->source_count++] = source;
+    source->warn = note_warning;
+    source->warn_data = gather;
     if (!source_top_text(source, &text, noted.digest, err) ||
         !note_top(&text, reference->given, &noted, err) ||
         !add_text(gather, source, &text.text, text.media_type, NULL, 0, err))

@@ -7,13 +7,15 @@
 
 #include "runtime/image/index_make.h"
 
-#define GATHER_SOURCES_MAX 64
+#define GATHER_SOURCES_MAX  64
+#define GATHER_WARNINGS_MAX 8
 
 struct gather {
     struct index_images images; /* none twice */
     size_t left_out;            /* entries of indexes that are neither an image nor about one */
     struct source *sources[GATHER_SOURCES_MAX];
     size_t source_count;
+    struct strv warnings; /* of registries, a sentence each */
 };
 
 /* What the reference itself names. */

@@ -70,14 +70,15 @@ static bool parse_blobs(const char *what, struct manifest_parts *parts, struct e
 static enum child_role role_of(const json_t *entry, struct index_child *child)
 {
     const char *type = json_text(child->annotations, ATTESTATION_TYPE);
+    const char *of = json_text(child->annotations, ATTESTATION_OF);
     const char *os = json_text(child->platform, "os");
     const char *arch = json_text(child->platform, "architecture");
 
     if (manifest_kind_of(json_text(entry, "mediaType")) == MANIFEST_UNKNOWN)
         return CHILD_UNKNOWN;
-    if (type && strcmp(type, ATTESTATION_IS_ONE) == 0) {
-        child->attests = json_text(child->annotations, ATTESTATION_OF);
-        return digest_is_valid(child->attests) ? CHILD_ATTESTATION : CHILD_OTHER;
+    if (type && strcmp(type, ATTESTATION_IS_ONE) == 0 && digest_is_valid(of)) {
+        child->attests = of;
+        return CHILD_ATTESTATION;
     }
     if (type || json_object_get(entry, "artifactType") ||
         (os && arch && strcmp(os, "unknown") == 0 && strcmp(arch, "unknown") == 0))

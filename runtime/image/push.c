@@ -58,7 +58,9 @@ void push_refused(const struct push *push, const struct http_response *response,
     char code[PUSH_CODE_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-        if (refusals[i].status != response->status)
+        /* A redirect, or a token server, that leads nowhere says nothing of the repository. */
+        if (refusals[i].status != response->status ||
+            (response->status == 404 && err->code != ERR_IMAGE_NOT_FOUND))
             continue;
         push_error_code(response->body.data ? response->body.data : "", response->body.len, code);
         err_set(err, refusals[i].code, "the registry '%s' %s, for '%s'%s%s%s", host,
@@ -96,7 +98,7 @@ static bool look_closer(struct push *push, const char *url, bool *found,
     *found = push_send(push, &request, &response, err);
     if (*found)
         digest_of(response.body.data ? response.body.data : "", response.body.len, digest);
-    return *found || response.status == 404;
+    return *found || err->code == ERR_IMAGE_NOT_FOUND;
 }
 
 bool push_look(struct push *push, const char *reference, bool *found, char digest[DIGEST_TEXT_MAX],
@@ -112,7 +114,7 @@ bool push_look(struct push *push, const char *reference, bool *found, char diges
         return no_memory(err);
     *found = push_send(push, &request, &response, err);
     if (!*found && response.status != 405)
-        return response.status == 404;
+        return err->code == ERR_IMAGE_NOT_FOUND;
     value = *found ? http_header(&response, "Docker-Content-Digest", &from) : NULL;
     if (!digest_is_valid(value))
         return look_closer(push, url, found, digest, err);

@@ -92,7 +92,7 @@ static enum registry_outcome look(struct upload *upload, bool *present, struct e
         return failed(err);
     outcome = try_request(upload, &request, &response, err);
     *present = outcome == REGISTRY_DONE;
-    return response.status == 404 ? REGISTRY_DONE : outcome;
+    return outcome == REGISTRY_FAILED && err->code == ERR_IMAGE_NOT_FOUND ? REGISTRY_DONE : outcome;
 }
 
 /* Begins a session, unless the registry has the blob in the other repository. */

@@ -73,6 +73,8 @@ static void print_notes(const struct gather *gather)
                        "the Windows image of '%s' names no os.version: every Windows host takes it",
                        image->source->reference->given);
     }
+    for (size_t i = 0; i < gather->warnings.count; i++)
+        print_note(PRINT_NORMAL, "%s", gather->warnings.items[i]);
     if (gather->left_out)
         print_note(PRINT_NORMAL, "entries that are no images, left out: %zu", gather->left_out);
 }

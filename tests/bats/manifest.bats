@@ -3,6 +3,7 @@
 load ../lib/common
 load ../lib/registry
 load ../lib/images
+load ../lib/faults
 
 setup_file() {
     export PARTS=$TEST_DIR/parts
@@ -15,11 +16,14 @@ setup_file() {
 }
 
 setup() {
-    OTHER_PID='' PEERS=''
+    OTHER_PID='' PEERS='' FAULT_PIDS=()
+    FAULTS_DIR=$(mktemp -d "$TEST_DIR/faults.XXXXXX")
+    unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY REGISTRY_AUTH_FILE
     start_registry
 }
 
 teardown() {
+    stop_faults
     stop_registry
     [ -z "$OTHER_PID" ] || REGISTRY_PID=$OTHER_PID REGISTRY_DIR=$OTHER_DIR stop_registry
     [ -z "$PEERS" ] || stop_peers "$PEERS" || true
@@ -108,7 +112,7 @@ windows amd64 10.0.20348.2227"
 
 @test "what a tag stands for is shown, with the build that Windows hosts look for" {
     three_images
-    # As a builder's tag: its index says less than the configuration.
+    start_before warns warn
     create "$REGISTRY/team/tools:1.0" "$REGISTRY/team/tools:1.0-"{linux,arm,windows}
     shown() {
         run -0 stepcell manifest inspect "$REGISTRY/team/tools:1.0"
@@ -119,6 +123,9 @@ windows amd64 10.0.20348.2227"
         assert_equal version "$(jq -r '.manifests[0].os_version' <<<"$output")" 10.0.20348.2227
         assert_equal keys "$(jq -c '.manifests[0] | keys' <<<"$output")" \
             '["architecture","attestations","digest","media_type","os","os_features","os_version","platform","size","source","variant"]'
+        # What the registry has to say of itself is said once.
+        run -0 --separate-stderr stepcell manifest inspect "$(faults warns)/team/tools:1.0"
+        assert_equal warnings "$stderr" "stepcell: the registry '$(faults warns)' warns: this registry \\x1b[31mends soon"
         run -125 --separate-stderr stepcell manifest inspect "$REGISTRY/team/tools:none"
         assert_match "$stderr" "stepcell: the registry * has no *"
     }

@@ -33,11 +33,12 @@ static void manifests_are_taken_apart(void **state)
         {IMAGE(MEDIA_OCI_CONFIG, PART("application/vnd.in-toto+json", "")), true, 2},
         {IMAGE("application/vnd.oci.empty.v1+json", PART("x/y", "")), false, 2},
         /* Whoever pulls gets these by URL. */
-        {IMAGE(MEDIA_OCI_CONFIG,
-               PART("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", ",\"urls\":["
-                                                                                 "\"u\"]") "," PART(
-                   "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-                   "") "," PART(MEDIA_OCI_LAYER_TAR, "")),
+        {IMAGE(
+             MEDIA_OCI_CONFIG,
+             PART("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                  ",\"urls\":["
+                  "\"u\"]") "," PART("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                                     "") "," PART(MEDIA_OCI_LAYER_TAR, "")),
          true, 2},
     };
 
@@ -83,6 +84,7 @@ static void children_have_roles(void **state)
 
         assert_ok(manifest_parts_parse(text, strlen(text), NULL, "it", &parts, &err));
         assert_int_equal(parts.child_count, 1);
+        assert_int_equal(parts.children[0].attests != NULL, table[i].role == CHILD_ATTESTATION);
         if (parts.children[0].role != table[i].role)
             fail_msg("%s is %d", table[i].text, parts.children[0].role);
     }
@@ -201,7 +203,7 @@ static void contradictions_are_refused(void **state)
         {"{" LINUX ",\"os.features\":[\"a b\"]}", NULL, ERR_IMAGE_CORRUPT},
         {"{" LINUX ",\"os.features\":[\"\"]}", NULL, ERR_IMAGE_CORRUPT},
         {"{" LINUX ",\"os.features\":[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
-                   "\"baaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+         "\"baaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
          "\"caaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"daaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"e\"]}",
          NULL, ERR_IMAGE_CORRUPT},
         {"[]", NULL, ERR_IMAGE_CORRUPT},
