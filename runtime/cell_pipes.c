@@ -44,6 +44,14 @@ bool cell_pipes_give(const struct cell_pipes *pipes, uid_t uid, struct err *err)
     return true;
 }
 
+void cell_pipes_take_terminal(struct cell_pipes *pipes, int *terminal, bool with_in)
+{
+    close_fd(pipes->in);
+    close_fd(pipes->out);
+    pipes->out = TAKE_FD(*terminal);
+    pipes->in = with_in ? fcntl(pipes->out, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
 void cell_pipes_close_child(struct cell_pipes *pipes)
 {
     pipes->child_in = close_fd(pipes->child_in);

@@ -27,6 +27,9 @@ bool cell_pipes_make(bool with_in, struct cell_pipes *pipes, struct err *err);
 /* To who runs the command, by the host's number: /dev/stdout is opened anew by path. */
 bool cell_pipes_give(const struct cell_pipes *pipes, uid_t uid, struct err *err);
 
+/* The command's terminal, given away, instead of pipes: its output, and `with_in` its input. */
+void cell_pipes_take_terminal(struct cell_pipes *pipes, int *terminal, bool with_in);
+
 void cell_pipes_close_child(struct cell_pipes *pipes);
 void cell_pipes_close(struct cell_pipes *pipes);
 

@@ -41,10 +41,9 @@ struct cell_ends {
     int in;
     int out;
     int err;
-    int entry; /* takes an ENTER (runtime/native/handshake.h); -1: nobody can enter */
-    /* The first process, as this host numbers it; 0 for a cell on another one. A daemon's cell has
-     * one from CELL_READY on: who asks then is told. */
-    pid_t leader;
+    /* A daemon's cell has these from CELL_READY on: who asks then is told. */
+    int entry;    /* takes an ENTER (runtime/native/handshake.h); -1: nobody can enter */
+    pid_t leader; /* the first process, as this host numbers it; 0 for a cell on another one */
 };
 
 #define CELL_ENDS_NONE ((struct cell_ends){-1, -1, -1, -1, -1, 0})

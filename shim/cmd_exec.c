@@ -93,21 +93,14 @@ static bool begin(int argc, char **argv, struct visit *visit, int *status)
 static bool find(const struct visit *visit, struct found_cell *cell, struct err *err)
 {
     autofree char *store = store_path(visit->store, err);
-    const char *engine;
 
     if (!store)
         return false;
-    if (!step_id_is_good(visit->id) || !cells_find(store, visit->id, cell)) {
-        err_set(err, ERR_OPTION_INVALID, "no cell has the id '%s'", visit->id);
-        return err_hint(err, "'stepcell ps' lists those that run or are kept; --keep on-failure "
-                             "keeps the cell of a step that fails");
-    }
-    engine = json_text(cell->facts, "engine");
-    if (engine && strcmp(engine, "native") == 0)
+    if (step_id_is_good(visit->id) && cells_find(store, visit->id, cell))
         return true;
-    err_set(err, ERR_OPTION_INVALID, "the engine '%s' lets no further command into a cell",
-            engine ? engine : "?");
-    return err_hint(err, "use --engine native, or the exec of that engine");
+    err_set(err, ERR_OPTION_INVALID, "no cell has the id '%s'", visit->id);
+    return err_hint(err, "'stepcell ps' lists those that run or are kept; --keep on-failure "
+                         "keeps the cell of a step that fails");
 }
 
 /* The policy has judged the cell, and a command gets nothing more; but it is told of. */

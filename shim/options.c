@@ -375,21 +375,6 @@ static bool apply_step(struct run_options *options, const char *file, struct err
     return true;
 }
 
-/* Both need a way to pid 1 that no daemon gives. */
-static bool check_engine(const struct run_options *options, struct err *err)
-{
-    const char *engine = option_engine_text(options->engine);
-
-    if (options->engine == ENGINE_NATIVE || (!options->terminal && options->keep == KEEP_NEVER))
-        return true;
-    err_set(err, ERR_OPTION_INVALID, "the engine '%s' cannot %s", engine,
-            options->terminal ? "give a step a terminal" : "keep a cell");
-    return err_hint(err, "leave %s out, or use --engine native",
-                    options->opens_shell ? "--engine"
-                    : options->terminal  ? "-t"
-                                         : "--keep");
-}
-
 static bool check(const struct run_options *options, struct err *err)
 {
     if (!options->image) {
@@ -425,10 +410,9 @@ static bool check(const struct run_options *options, struct err *err)
                                  ? "'stepcell shell' is for people; 'stepcell run' is for scripts"
                                  : "leave -t out, or -i");
     }
-    if (options->events_token_file && !(options->events && sink_is_http(options->events)))
-        return err_set(err, ERR_OPTION_INVALID,
-                       "--events-token-file is given without a receiver by HTTP");
-    return check_engine(options, err);
+    return !options->events_token_file || (options->events && sink_is_http(options->events)) ||
+           err_set(err, ERR_OPTION_INVALID,
+                   "--events-token-file is given without a receiver by HTTP");
 }
 
 /* What the step is besides its options. Where it starts counts only where it decides something. */

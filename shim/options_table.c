@@ -288,19 +288,13 @@ static bool set_pull(struct run_options *options, const char *name, const char *
     return true;
 }
 
-static const char *const engines[] = {"native", "docker", "podman", NULL};
-
-const char *option_engine_text(enum engine_name engine)
-{
-    return engines[engine];
-}
-
 static bool set_engine(struct run_options *options, const char *name, const char *value,
                        struct err *err)
 {
+    static const char *const words[] = {"native", "docker", "podman", NULL};
     int index;
 
-    if (!set_word(engines, name, value, &index, err))
+    if (!set_word(words, name, value, &index, err))
         return false;
     options->engine = (enum engine_name)index;
     return true;

@@ -33,8 +33,6 @@ size_t option_index(const struct option *option);
 /* Whether it concerns who calls, and not what the step is. */
 bool option_is_callers(const struct option *option);
 
-const char *option_engine_text(enum engine_name engine);
-
 bool options_set_text(char **out, const char *name, const char *value, struct err *err);
 bool options_no_memory(struct err *err);
 

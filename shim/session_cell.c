@@ -343,7 +343,6 @@ static void close_cell(struct session *session)
             take_failure(session, &err);
     }
     session->cell = NULL;
-    session->ends.entry = -1;
     session->cleaning = false;
 }
 

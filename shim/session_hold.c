@@ -56,9 +56,10 @@ static json_t *facts(void *data)
 static void enter(void *data, const int *fds, size_t count)
 {
     const struct session *session = data;
+    int entry = session->cell ? session->engine->ends(session->cell).entry : -1;
 
-    if (session->ends.entry >= 0)
-        (void)!handshake_send_several(session->ends.entry, MESSAGE_ENTER, 0, fds, count);
+    if (entry >= 0)
+        (void)!handshake_send_several(entry, MESSAGE_ENTER, 0, fds, count);
 }
 
 static void end(void *data)

@@ -363,17 +363,25 @@ static json_t *user_namespace(const struct body *body)
                           : json_sprintf("keep-id:uid=%u,gid=%u", spec->uid, spec->gid);
 }
 
+/* Whatever the configuration of Podman says; Docker has no other, and no word for it. */
+static const char *pid_mode(const struct body *body)
+{
+    return body->podman ? "private" : NULL;
+}
+
 static json_t *host_config(const struct body *body, json_t *caps)
 {
     const struct run_spec *spec = body->spec;
     const struct limits *limits = &spec->limits;
     json_t *host = json_pack(
-        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o, s:o*}",
+        "{s:O, s:O, s:O, s:O, s:s, s:o, s:[s], s:O, s:o, s:b, s:{s:s}, s:{s:s}, s:o, s:o*, s:b, "
+        "s:s*}",
         "Mounts", body->mounts, "Devices", body->devices, "Tmpfs", body->tmpfs, "Binds",
         body->binds, "NetworkMode", network_name(spec->network), "GroupAdd", group_list(spec),
         "CapDrop", "ALL", "CapAdd", caps, "SecurityOpt", security_list(spec), "ReadonlyRootfs",
         spec->read_only, "LogConfig", "Type", "none", "RestartPolicy", "Name", "no", "Ulimits",
-        ulimit_list(limits), "UsernsMode", user_namespace(body));
+        ulimit_list(limits), "UsernsMode", user_namespace(body), "Init", false, "PidMode",
+        pid_mode(body));
 
     if (host && limits->memory) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)limits->memory));

@@ -75,9 +75,12 @@ static void take_loss(struct cell *cell, const struct err *why, enum cell_event 
 {
     if (cell->ended)
         return;
-    cell->record.kind = EXIT_UNKNOWN;
-    cell->record.value = 0;
-    cell->record.error = *why;
+    /* Of a cell that stayed, the command's end is known. */
+    if (!cell->record.stays) {
+        cell->record.kind = EXIT_UNKNOWN;
+        cell->record.value = 0;
+        cell->record.error = *why;
+    }
     take_end(cell, event);
 }
 
@@ -102,6 +105,10 @@ static void take_exit_code(struct cell *cell, int code, bool oom_killed, enum ce
 {
     struct err err = ERR_INIT;
 
+    if (cell->record.stays) {
+        take_end(cell, event);
+        return;
+    }
     cell->record.oom_killed = oom_killed;
     if (cell->has_status && code != status_of(cell->status)) {
         err_set(&err, ERR_ENGINE_FAILED, "%s says that the command ended with %d, the cell with %d",
@@ -319,7 +326,29 @@ static void take_ready(struct cell *cell, enum cell_event *event)
     cell->ready = true;
     if (cell->start_asked)
         (void)!handshake_send(cell->control, MESSAGE_START, 0, -1);
-    *event = CELL_READY;
+    *event = cell->spec->terminal ? CELL_NOTHING : CELL_READY;
+}
+
+/* Whatever else would keep its caller waiting, and be it a command's that cannot be killed. */
+static void take_status_report(struct cell *cell, int status, enum cell_event *event)
+{
+    cell->status = status;
+    cell->has_status = true;
+    *event = CELL_EXITED;
+    if (cell->spec->stays)
+        give_time(cell);
+}
+
+/* The first process is alone in its cell, and has said how the command ended. */
+static bool take_stay(struct cell *cell, enum cell_event *event)
+{
+    if (!cell->spec->stays || !cell->has_status)
+        return false;
+    cell->deadline = 0;
+    cell->record.stays = true;
+    take_status(cell);
+    *event = CELL_ENDED;
+    return true;
 }
 
 static void take_init_failure(struct cell *cell, const struct message *message)
@@ -369,14 +398,18 @@ static bool from_control(struct cell *cell, enum cell_event *event)
         strv_add(&cell->record.left_running, message->name);
         return true;
     case MESSAGE_EXITED:
-        cell->status = message->value;
-        cell->has_status = true;
-        *event = CELL_EXITED;
+        take_status_report(cell, message->value, event);
         return true;
+    case MESSAGE_STREAMS:
+        if (!cell->spec->terminal || fd < 0)
+            return false;
+        cell_pipes_take_terminal(&cell->pipes, &fd, cell->spec->pass_stdin);
+        *event = CELL_READY;
+        return true;
+    case MESSAGE_STAYS:
+        return take_stay(cell, event);
     case MESSAGE_MAPPED:
     case MESSAGE_START:
-    case MESSAGE_STREAMS:
-    case MESSAGE_STAYS:
     case MESSAGE_END:
     case MESSAGE_ENTER:
     case MESSAGE_SIGNAL:
@@ -391,6 +424,16 @@ static void await_end(struct cell *cell)
 {
     end_control(cell);
     ask(cell, DAEMON_AWAIT, 0);
+    give_time(cell);
+}
+
+static void kill_cell(struct cell *cell)
+{
+    ask(cell, DAEMON_SIGNAL, SIGKILL);
+    cell->killed = true;
+    /* The first process ends with its socket: a daemon that does not answer keeps none alive. */
+    if (cell->joined)
+        await_end(cell);
     give_time(cell);
 }
 
@@ -416,7 +459,11 @@ static void from_clock(struct cell *cell, enum cell_event *event)
         return;
     if (cell->deadline && clock_now() > cell->deadline) {
         cell->deadline = 0;
-        give_up(cell, event);
+        /* What was to stay, and in which something of the step does not end. */
+        if (cell->spec->stays && cell->control >= 0)
+            kill_cell(cell);
+        else
+            give_up(cell, event);
         return;
     }
     if (cell->joined || cell->ended)
@@ -464,7 +511,6 @@ static bool engine_start(struct cell *cell, struct err *err)
     return true;
 }
 
-/* The first process is the daemon's, which sees to its end. */
 /* Who is at the other end of the socket; 0 for nobody that this host could number. */
 static pid_t first_process(const struct cell *cell)
 {
@@ -483,8 +529,8 @@ static struct cell_ends engine_ends(struct cell *cell)
         .in = TAKE_FD(cell->pipes.in),
         .out = cell->pipes.out,
         .err = cell->pipes.err,
+        .entry = cell->control,
         .leader = first_process(cell),
-        .entry = -1,
     };
 }
 
@@ -495,17 +541,20 @@ static const struct exit_record *engine_exit_record(const struct cell *cell)
 
 static bool engine_signal(struct cell *cell, int signal, struct err *err)
 {
+    bool ends_step = cell->spec->stays && cell->ready && cell->start_asked && !cell->killed;
+
     (void)err;
     if (cell->ended)
         return true;
-    ask(cell, DAEMON_SIGNAL, signal);
-    if (signal != SIGKILL)
-        return true;
-    cell->killed = true;
-    /* The first process ends with its socket: a daemon that does not answer keeps none alive. */
-    if (cell->joined)
-        await_end(cell);
-    give_time(cell);
+    if (signal != SIGKILL) {
+        ask(cell, DAEMON_SIGNAL, signal);
+    } else if (ends_step && cell->control >= 0) {
+        (void)!handshake_send(cell->control, MESSAGE_END, 0, -1);
+        cell->killed = true;
+        give_time(cell);
+    } else {
+        kill_cell(cell);
+    }
     return true;
 }
 

@@ -24,6 +24,7 @@
 #include "runtime/native/handshake.h"
 
 #define JOIN_BINARY   "stepcell-join"
+#define INIT_BINARY   "stepcell-init"
 #define DAEMON_BINARY "stepcell-docker"
 #define HOSTNAME_SIZE 65
 
@@ -38,6 +39,9 @@ static bool make_pipes(struct cell *cell, struct err *err)
 {
     struct cell_pipes *pipes = &cell->pipes;
 
+    /* Its one stream comes from inside. */
+    if (cell->spec->terminal)
+        return true;
     if (!cell_pipes_make(cell->spec->pass_stdin, pipes, err) ||
         (geteuid() == 0 && !cell_pipes_give(pipes, cell->spec->uid, err)))
         return false;
@@ -56,10 +60,14 @@ static int make_file(const struct cell *cell, const char *name, int flags, mode_
     return fd;
 }
 
-/* The program has to lie in the directory itself: a link would lead out of the container. */
-static bool copy_program(const struct cell *cell, struct err *err)
+/*
+ * It has to lie in the directory itself: a link would lead out of the container, and who gets hold
+ * of a program that runs there (CVE-2019-5736) has that copy, through a mount that is read-only.
+ */
+static bool copy_program(const struct cell *cell, const char *binary, const char *name,
+                         struct err *err)
 {
-    autofree char *path = libexec_path(JOIN_BINARY, err);
+    autofree char *path = libexec_path(binary, err);
     autofd from = -1, to = -1;
     struct stat st;
     off_t at = 0;
@@ -67,7 +75,7 @@ static bool copy_program(const struct cell *cell, struct err *err)
     if (!path)
         return false;
     from = open(path, O_RDONLY | O_CLOEXEC);
-    to = make_file(cell, JOIN_PROGRAM, O_WRONLY, 0555);
+    to = make_file(cell, name, O_WRONLY, 0555);
     if (from < 0 || to < 0 || fstat(from, &st) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     while (at < st.st_size) {
@@ -145,7 +153,8 @@ static bool make_place(struct cell *cell, struct err *err)
         return failed(err, "prepare the scratch directory of the cell");
     cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&
-           make_overlay_dirs(cell, err) && copy_program(cell, err) && listen_in_place(cell, err);
+           make_overlay_dirs(cell, err) && copy_program(cell, JOIN_BINARY, JOIN_PROGRAM, err) &&
+           copy_program(cell, INIT_BINARY, JOIN_INIT, err) && listen_in_place(cell, err);
 }
 
 static bool has_deeper(const struct mount *than, const struct mount *mount)
@@ -240,13 +249,15 @@ static bool write_list(int fd, const struct strv *list)
 static bool write_setup(const struct cell *cell, int fd)
 {
     const struct run_spec *spec = cell->spec;
-    struct strv init = {.items = (char *[]){"stepcell-init", NULL}, .count = 1};
+    struct strv init = {.items = (char *[]){INIT_BINARY, NULL}, .count = 1};
     const struct join_setup head = {
         .argument_count = (uint32_t)spec->argv.count + 1,
         .environment_count = (uint32_t)spec->env.count,
         .target_count = (uint32_t)cell->shown_count,
         .interpreter_count = (uint32_t)spec->interpreters.count,
         .secret_count = (uint32_t)spec->secret_count,
+        .terminal = spec->terminal,
+        .size = {spec->rows, spec->columns},
     };
     bool ok = file_write_all(fd, &head, sizeof(head));
 
@@ -286,6 +297,8 @@ static bool make_config(struct cell *cell)
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
+        .terminal = spec->terminal,
+        .stays = spec->stays,
         .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
@@ -303,14 +316,7 @@ static bool make_config(struct cell *cell)
 /* Everything that is handed to the container's first program. */
 static bool make_descriptors(struct cell *cell, struct err *err)
 {
-    autofree char *init = libexec_path("stepcell-init", err);
-
-    if (!init)
-        return false;
-    cell->descriptors[JOIN_INIT] = open(init, O_RDONLY | O_CLOEXEC);
     cell->descriptors[JOIN_SETUP] = memory_file("setup");
-    if (cell->descriptors[JOIN_INIT] < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", init);
     return (cell->descriptors[JOIN_SETUP] >= 0 &&
             write_setup(cell, cell->descriptors[JOIN_SETUP]) && make_config(cell)) ||
            failed(err, "hand the step to its container");

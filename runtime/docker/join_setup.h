@@ -10,7 +10,8 @@
  *   join → stepcell   TREE    what lies at target `value`, for stepcell to compare with the host
  *   join → stepcell   FAILED  why the command cannot run
  *   join → stepcell   READY   everything has been shown and prepared
- *   stepcell → join   START   become stepcell-init, which is executed by descriptor
+ *   join → stepcell   STREAMS the command's terminal: a descriptor of its master
+ *   stepcell → join   START   become stepcell-init
  *
  * From there on it is the native engine's pid 1 that speaks: the command's streams are pipes of
  * stepcell's own, its arguments, environment and secrets never reach the daemon, and a stepcell
@@ -21,18 +22,20 @@
 
 #include <stdint.h>
 
+#include "runtime/native/handshake.h"
+
 /* Right below the root, where no mount of a plan can cover it but by its own name. */
 #define JOIN_DIR     "/.stepcell"
 #define JOIN_PROGRAM "join"
+#define JOIN_INIT    "stepcell-init"
 #define JOIN_SOCKET  "control"
 
 enum join_descriptor {
     JOIN_SETUP,  /* a memory file: struct join_setup and the texts behind it */
-    JOIN_INIT,   /* the program stepcell-init */
     JOIN_CONFIG, /* its configuration */
+    JOIN_IN,     /* of a stream that is not there, none: it is empty, or comes of a terminal */
     JOIN_OUT,
     JOIN_ERR,
-    JOIN_IN, /* none: stdin is empty */
     JOIN_DESCRIPTORS,
 };
 
@@ -43,7 +46,9 @@ enum join_descriptor {
  */
 struct join_setup {
     uint32_t argument_count, environment_count, target_count, interpreter_count, secret_count;
-    uint32_t secret_sizes[]; /* of each */
+    uint32_t terminal;         /* the command's streams are one, made in the container */
+    struct terminal_size size; /* of that */
+    uint32_t secret_sizes[];   /* of each */
 };
 
 #endif

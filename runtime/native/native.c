@@ -78,15 +78,6 @@ static void take_exit(struct cell *cell, int status)
     cell->record.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* The command's terminal: its input as well. */
-static void take_terminal(struct cell *cell, int *fd)
-{
-    close_fd(cell->pipes.in);
-    close_fd(cell->pipes.out);
-    cell->pipes.out = TAKE_FD(*fd);
-    cell->pipes.in = cell->spec->pass_stdin ? fcntl(cell->pipes.out, F_DUPFD_CLOEXEC, 3) : -1;
-}
-
 /* The first process is alone in its cell. */
 static bool take_stay(struct cell *cell, enum cell_event *event)
 {
@@ -146,7 +137,7 @@ static bool take_message(struct cell *cell, enum cell_event *event)
         *event = cell->spec->terminal ? CELL_NOTHING : CELL_READY;
         return true;
     case MESSAGE_STREAMS:
-        take_terminal(cell, &fd);
+        cell_pipes_take_terminal(&cell->pipes, &fd, cell->spec->pass_stdin);
         *event = CELL_READY;
         return true;
     case MESSAGE_FAILED:

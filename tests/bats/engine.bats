@@ -291,6 +291,23 @@ is_unavailable() {
     as_caller raw
 }
 
+@test "what runs first in a container is a copy of the program, which nobody in there can write to" {
+    copied() {
+        local pid init=${PROGRAM%/bin/*}/libexec/stepcell/stepcell-init
+        cell -- sh -c 'for name in join stepcell-init; do (: >/.stepcell/$name); done; touch started
+            until [ -e go ]; do sleep 0.1; done' 2>../err 3>&- &
+        pid=$!
+        wait_for test -e started
+        cmp "$init" "/proc/$(first_process)/exe"
+        run ! test "$init" -ef "/proc/$(first_process)/exe"
+        touch go
+        wait "$pid"
+        assert_equal refusals "$(grep -ci 'read-only file system' ../err)" 2
+    }
+    as_caller copied
+}
+
+# bats test_tags=root
 @test "what a container uses is measured" {
     measured() {
         run -0 cell --id "measured-$$" -- sh -c 'dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null

@@ -70,10 +70,10 @@ nobody_runs() { [ "$(cells '.cells | length')" = 0 ]; }
 }
 
 @test "a shell is bash where the image has it, or what --shell says; it needs a terminal, and has no id" {
-    printf '#!/bin/sh\necho this is bash; exit 5\n' >"$BATS_TEST_TMPDIR/bash"
-    chmod +x "$BATS_TEST_TMPDIR/bash"
     choose() {
-        run at_terminal expect='this is bash' -- "$STEPCELL" shell -w "$WORK" -v "$BATS_TEST_TMPDIR/bash:/bin/bash" "$IMAGE"
+        printf '#!/bin/sh\necho this is bash; exit 5\n' >bash
+        chmod +x bash
+        run at_terminal expect='this is bash' -- "$STEPCELL" shell -w "$WORK" -v "$WORK/bash:/bin/bash" "$IMAGE"
         assert_equal status "$status" 5
         run at_terminal expect=done -- "$STEPCELL" shell -w "$WORK" --shell 'echo done' "$IMAGE"
         assert_equal status "$status" 0
@@ -113,8 +113,13 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; cat /proc/self/uid_map /p
 @test "a visitor has the confinement of the step, in every point, beside it and after it" {
     # limits need root's cgroups; the rest is the same for everybody
     compare() {
-        local options=(--keep always --cap-drop chown --ulimit nofile=77 -e GIVEN=1 --secret-env HIDDEN)
-        [ "$CALLER" = root ] && options+=(--memory 64m --network private -u app)
+        local options=(--keep always --cap-drop chown -e GIVEN=1 --secret-env HIDDEN)
+        # An ordinary user's daemon has none on cgroups of version 1; root's would raise what is not given.
+        [ "${ENGINE:-native}/$CALLER" = podman/ranges ] || options+=(--ulimit nofile=77 --ulimit nproc=1000:1000)
+        if [ "$CALLER" = root ]; then
+            options+=(--memory 64m --network private -u app)
+            chown 1000:1000 . # app: no engine that is a daemon gives a file to somebody else
+        fi
         export HIDDEN=long-enough
         stepcell run -q -i -w "$WORK" --result "$RESULT" "${options[@]}" "$IMAGE" -- sh -c \
             "{ $PROBE; } >step; touch ready; while [ ! -e go ]; do sleep 0.1; done" </dev/null 3>&- &
@@ -362,7 +367,7 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         assert_equal "the scratch" "$written" ""
         # Its first process alone
         cell -q --keep always -- true
-        kill -9 "$(pgrep -P "$(cells '.cells[0].supervisor')" -x stepcell-init)"
+        kill -9 "$(first_process)"
         wait_for nobody_runs
         # Who calls is killed while the step runs
         as "$STEPCELL" run -q --keep always -w "$WORK" "$IMAGE" -- sh -c 'touch up; sleep 60' 3>&- &
@@ -405,16 +410,4 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     }
     CALLER=root
     as_caller hold
-}
-
-@test "what an engine that is a daemon cannot do is refused, by its name" {
-    refuse() {
-        run --separate-stderr stepcell run --engine docker --result "$RESULT" --keep always -w "$WORK" "$IMAGE" true
-        assert_refused option.invalid
-        assert_match "$stderr" "*the engine 'docker' cannot keep a cell*hint: leave --keep out*"
-        run --separate-stderr stepcell run --engine podman --result "$RESULT" -t -w "$WORK" "$IMAGE" true
-        assert_refused option.invalid
-        assert_match "$stderr" "*the engine 'podman' cannot give a step a terminal*hint: leave -t out*"
-    }
-    as_caller refuse
 }

@@ -11,6 +11,8 @@
 
 bats_require_minimum_version 1.5.0
 
+[ "${ENGINE:-native}" = native ] || . "$(dirname "${BASH_SOURCE[0]}")/engine.bash"
+
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # An ordinary user's own daemon is asked by that user alone (engine.bash).
 CALLER=${ENGINE_CALLER:-root}
@@ -112,19 +114,29 @@ as_caller() {
     rm -rf "${WORK%/*}"
 }
 
+# namespaces_of_engine: where the daemon itself is at home, an ordinary user's in one of its own
+namespaces_of_engine() {
+    local pid
+    for pid in $(pids_of_engine); do readlink "/proc/$pid/ns/mnt" || true; done
+}
+
 # processes_in_cells: those with a mount namespace of their own in which this run's files are mounted
 processes_in_cells() {
-    local mine directory link
-    mine=$(readlink /proc/self/ns/mnt)
+    local not directory link
+    not=$(readlink /proc/self/ns/mnt)
+    [ "${ENGINE:-native}" = native ] || not+=" $(namespaces_of_engine)"
     find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -printf '%h %l\n' 2>/dev/null |
         while read -r directory link; do
-            [ -n "$link" ] && [ "$link" != "$mine" ] || continue
+            [ -n "$link" ] && [[ $not != *"$link"* ]] || continue
             if grep -qs "$TEST_DIR" "${directory%/ns}/mountinfo"; then
-                tr '\0' ' ' <"${directory%/ns}/cmdline" || true
+                tr '\0\n' '  ' <"${directory%/ns}/cmdline" || true
                 echo "(process ${directory//[!0-9]/})"
             fi
         done
 }
+
+# first_process: of the one cell that there is
+first_process() { processes_in_cells | sed -n 's/^stepcell-init .*(process \([0-9]*\))$/\1/p'; }
 
 # written_to_scratch STORE: what cells have left in the store's scratch. A few places with an empty pair of
 # directories for the next cell stay there on purpose.

@@ -3,8 +3,6 @@
 # `scripts/test --engine ENGINE` alone, which selects by tags: `root` for what only root's daemons do, `own` for an
 # ordinary user's, `docker` for that engine alone.
 
-. "$(dirname "${BASH_SOURCE[0]}")/engine.bash"
-
 # The program itself: the options of the engine are given here.
 PROGRAM=${STEPCELL_PROGRAM:-}
 FAULTY_PIDS=()

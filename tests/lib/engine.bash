@@ -2,7 +2,7 @@
 # The engine under test: ENGINE in the environment, native by default. Others are daemons, of Debian's own
 # packages, that are started here for one run of bats and end with it, in directories of their own below
 # $TEST_DIR/engine. For them STEPCELL and STEPCELL_RELEASE become a program before the real one
-# that gives every `run` and `start` the options of the engine, so that the tests stay as they are.
+# that gives every `run`, `start` and `shell` the options of the engine, so that the tests stay as they are.
 # ENGINE_CALLER is whose the daemon is, and so who calls: root, or ranges for an ordinary user's own.
 #
 # A daemon is at home in namespaces that scripts/test makes: its bridge, its rules and its mounts end with them.
@@ -51,8 +51,7 @@ start_docker() {
     env -C / setsid dockerd --data-root "$dir/disk/data" --exec-root "$dir/exec" -p "$dir/docker.pid" \
         -H "unix://$ENGINE_SOCKET" -H "tcp://127.0.0.1:$ENGINE_TLS_PORT" --tlsverify \
         --tlscacert "$dir/tls/ca.pem" --tlscert "$dir/tls/server.pem" --tlskey "$dir/tls/server-key.pem" "$@" \
-        >>"$dir/log" 2>&1 </dev/null 3>&- &
-    echo $! >"$dir/pid"
+        >>"$dir/log" 2>&1 </dev/null 3>&- 4>&- &
 }
 
 # runtime_dir: of who runs the daemon. Podman makes sockets below it, whose paths have a limit.
@@ -85,8 +84,7 @@ graphroot = "$dir/disk/data"
 runroot = "$dir/exec/run"
 END
     printf '[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$REGISTRY_PORT" >"$dir/registries.conf"
-    (as_daemon system service --time=0 "unix://$ENGINE_SOCKET") >>"$dir/log" 2>&1 </dev/null 3>&- &
-    echo $! >"$dir/pid"
+    (as_daemon system service --time=0 "unix://$ENGINE_SOCKET") >>"$dir/log" 2>&1 </dev/null 3>&- 4>&- &
 }
 
 # start_daemon [OPTION...]: and waits until it answers
@@ -102,16 +100,30 @@ start_daemon() {
     return 1
 }
 
+# pids_of_engine: an ordinary user's Podman is two, of which one waits for the other
+pids_of_engine() {
+    local place
+    grep -lsF -- "unix://${ENGINE_SOCKET:?}" /proc/[0-9]*/cmdline | while read -r place; do
+        place=${place%/cmdline}
+        ! grep -qsxE 'dockerd|podman' "$place/comm" || echo "${place#/proc/}"
+    done
+}
+
+signal_daemon() {
+    local pid
+    for pid in $(pids_of_engine); do kill -"$1" "$pid" 2>/dev/null || true; done
+}
+
 # stop_daemon [SIGNAL]: and waits until it is gone
 # shellcheck disable=SC2120 # a test gives one
 stop_daemon() {
-    local i pid
-    pid=$(cat "$TEST_DIR/engine/pid")
-    kill -"${1:-TERM}" "$pid" 2>/dev/null || true
+    local i
+    signal_daemon "${1:-TERM}"
     for i in $(seq "$ENGINE_WAIT"); do
-        kill -0 "$pid" 2>/dev/null || break
+        [ -n "$(pids_of_engine)" ] || return 0
         sleep 0.1
     done
+    signal_daemon KILL
 }
 
 # give_to_caller DIR: what an ordinary user's own daemon needs; the device is open to all on a usual machine
@@ -149,7 +161,7 @@ start_engine() {
 }
 
 stop_engine() {
-    [ -e "$TEST_DIR/engine/pid" ] || return 0
+    [ -n "${ENGINE_SOCKET:-}" ] || return 0
     stop_daemon
     [ "$ENGINE" != podman ] || (as_daemon system migrate) >/dev/null 2>&1 || true
     awk -v dir="$TEST_DIR/engine/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |

@@ -88,8 +88,6 @@ static void bad_command_lines_are_refused(void **state)
         {"--keep", "sometimes", "image", "x"},
         {"--keep-for", "long", "image", "x"},
         {"-t", "--id", "a", "image", "x"},
-        {"-t", "--engine", "docker", "image", "x"},
-        {"--keep=always", "--engine=podman", "image", "x"},
     };
     struct err err;
 

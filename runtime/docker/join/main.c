@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,6 +19,11 @@
 
 #include "runtime/docker/join_setup.h"
 #include "runtime/native/handshake.h"
+
+/* Since Linux 4.13; asm/ioctls.h collides with the library's own. */
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER _IO('T', 0x41)
+#endif
 
 #define SECRETS_DIR  "/run/secrets"
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -264,20 +270,47 @@ static void choose_home(const struct join *join)
 static void enter_workdir(const struct join *join)
 {
     if (chdir(join->workdir) < 0)
-        refuse(join, ERR_ENGINE_FAILED, "check its permissions for the user of the step",
-               "cannot enter the working directory '%s': %s", join->workdir, strerror(errno));
+        refuse(join, ERR_WORKDIR_MISSING,
+               "let the user of the step enter it (its owner and mode), or give another one with "
+               "--workdir",
+               "cannot enter the working directory '%s' in the cell: %s", join->workdir,
+               strerror(errno));
+}
+
+/*
+ * In the container's own devpts; its other end is found without a path (CVE-2025-52565).
+ */
+static void make_terminal(struct join *join)
+{
+    const struct terminal_size *asked = &join->setup->size;
+    const struct winsize size = {.ws_row = asked->rows, .ws_col = asked->columns};
+    int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), no = 0;
+    int other = master < 0 || ioctl(master, TIOCSPTLCK, &no) < 0
+                    ? -1
+                    : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (other < 0 || ioctl(other, TIOCSWINSZ, &size) < 0 ||
+        !handshake_send(join->control, MESSAGE_STREAMS, 0, master))
+        broken(join, "make the terminal of the command");
+    close(master);
+    for (int i = JOIN_IN; i <= JOIN_ERR; i++)
+        join->descriptors[i] = fcntl(other, F_DUPFD_CLOEXEC, HIGH_FD);
+    close(other);
 }
 
 /* Moves everything to the numbers that stepcell-init knows. */
 static void place(const struct join *join)
 {
     const int *have = join->descriptors;
-    int null = have[JOIN_IN] >= 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int in = have[JOIN_IN] >= 0 ? have[JOIN_IN] : fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
-    const int order[] = {in, have[JOIN_OUT], have[JOIN_ERR], join->control, have[JOIN_CONFIG]};
+    const int order[] = {have[JOIN_IN], have[JOIN_OUT], have[JOIN_ERR], join->control,
+                         have[JOIN_CONFIG]};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int nothing = fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
 
     for (int i = 0; i < (int)(sizeof(order) / sizeof(order[0])); i++) {
-        if (order[i] < 0 || dup2(order[i], i) != i)
+        int from = order[i] >= 0 || i > STDERR_FILENO ? order[i] : nothing;
+
+        if (from < 0 || dup2(from, i) != i)
             broken(join, "place the streams of the command");
     }
     syscall(SYS_close_range, INIT_CONFIG_FD + 1, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
@@ -292,6 +325,10 @@ int main(void)
     prctl(PR_SET_DUMPABLE, 0);
     if (!open_control(&join))
         return INIT_FAILURE;
+    /* What the step leaves running is known by its namespace, and must not be the host's. */
+    if (getpid() != 1)
+        refuse(&join, ERR_ENGINE_UNAVAILABLE, "its configuration must not share the host's",
+               "the engine gives its containers no process namespace of their own");
     take_descriptors(&join);
     take_setup(&join);
     show_targets(&join);
@@ -301,12 +338,13 @@ int main(void)
     enter_workdir(&join);
     if (!handshake_send(join.control, MESSAGE_READY, 0, -1))
         return INIT_FAILURE;
+    if (join.setup->terminal)
+        make_terminal(&join);
     message = receive(&join, &fd);
     if (message.kind != MESSAGE_START)
         return INIT_FAILURE;
     place(&join);
     join.control = INIT_CONTROL_FD;
-    syscall(SYS_execveat, join.descriptors[JOIN_INIT], "", join.arguments, join.environment,
-            0x1000 /* AT_EMPTY_PATH */);
+    execve(JOIN_DIR "/" JOIN_INIT, join.arguments, join.environment);
     broken(&join, "execute stepcell-init");
 }
