@@ -238,11 +238,15 @@ static bool check_owner(struct session *session, struct err *err)
 {
     const struct mount_source *workdir = &session->sources[session->options.mount_count];
     bool root = geteuid() == 0, podman = session->options.engine == ENGINE_PODMAN;
+    const json_t *rootless = json_object_get(session->helper_report, "rootless");
     uid_t uid = root ? workdir->uid : geteuid();
     gid_t gid = root ? workdir->gid : getegid();
 
+    /* It was not asked whose it is: something else keeps the step from starting. */
+    if (!root && !rootless)
+        return true;
     session->spec.owner = uid;
-    session->spec.rootless = json_is_true(json_object_get(session->helper_report, "rootless"));
+    session->spec.rootless = json_is_true(rootless);
     if (session->spec.rootless)
         uid = gid = 0;
     /* The group is the caller's business: --user names it. Nobody owns what is missing. */

@@ -116,6 +116,10 @@ ids() { echo "$(id -u "stepcell-$CALLER"):$(id -g "stepcell-$CALLER")"; }
         done
         run -0 cell --user app -- sh -c 'id -u; id -g; id -G; echo "$HOME"; : >"$HOME/file"'
         assert_equal lines "${lines[*]}" "1000 1000 1000 20 /home/app"
+        # What else is wrong with a step makes nobody else of its user.
+        run --separate-stderr cell --user app --package gone -- true
+        assert_refused mount.source-missing
+        [[ $stderr != *"--user"* ]]
         has_none
     }
     as_caller own

@@ -21,8 +21,7 @@ load ../lib/common
     all() {
         local code
         for code in $(seq 0 255); do
-            run -"$code" "$STEPCELL_RELEASE" run -w "$WORK" --store "$TEST_DIR/store/root" "$IMAGE" \
-                sh -c "exit $code"
+            run -"$code" as "$STEPCELL_RELEASE" run -w "$WORK" "$IMAGE" sh -c "exit $code"
         done
     }
     as_caller all
@@ -51,8 +50,7 @@ load ../lib/common
             17 | 18 | 23 | 28) continue ;; # nothing happens: CHLD, CONT, URG, WINCH
             19 | 20 | 21 | 22) continue ;; # it is stopped: STOP, TSTP, TTIN, TTOU
             esac
-            run -$((128 + signal)) "$STEPCELL_RELEASE" run --result "$RESULT" -w "$WORK" --store "$TEST_DIR/store/root" \
-                "$IMAGE" ./die "$signal"
+            run -$((128 + signal)) as "$STEPCELL_RELEASE" run --result "$RESULT" -w "$WORK" "$IMAGE" ./die "$signal"
             assert_equal outcome "$(result_field '.outcome, .signal, .exit_code' | paste -sd' ')" \
                 "signaled $signal $((128 + signal))"
         done
@@ -225,8 +223,8 @@ end_step() {
 
 @test "a caller that ignores the end of children and TERM changes nothing" {
     ignoring() {
-        run -0 timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" -w "$WORK" \
-            --store "$TEST_DIR/store/$CALLER" "$IMAGE" -- echo finished
+        run -0 as timeout 20 sh -c 'trap "" CHLD TERM; exec "$@"' sh "$STEPCELL" run --quiet --result "$RESULT" \
+            -w "$WORK" "$IMAGE" -- echo finished
         assert_equal output "$output" finished
     }
     as_caller ignoring
