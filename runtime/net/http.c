@@ -326,6 +326,8 @@ static bool set_certificates(struct exchange *exchange, const struct url *url)
     if (tls.certificate) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate);
         curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key);
+        /* A key with a passphrase is an error: nobody is asked at a terminal. */
+        curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "");
     }
     return true;
 }
