@@ -110,6 +110,14 @@ void client_close(struct client *client)
     free(client);
 }
 
+bool client_is_private(const struct client *client)
+{
+    const struct endpoint *endpoint = client->endpoint;
+    const char *host = strstr(endpoint->host, "//");
+
+    return endpoint->unix_socket || endpoint->certificates || (host && host_is_loopback(host + 2));
+}
+
 bool client_call(struct client *client, const struct client_call *call,
                  struct client_answer *answer, struct err *err)
 {

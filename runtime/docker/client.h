@@ -24,6 +24,9 @@ bool client_open(const char *engine, const struct endpoint *endpoint, struct cli
                  struct err *err);
 void client_close(struct client *client);
 
+/* Whether nobody else on the way can read what is sent: a socket, TLS, or this host alone. */
+bool client_is_private(const struct client *client);
+
 struct client_call {
     const char *method;
     const char *path;      /* behind the version, with its query: "/images/json?all=1" */

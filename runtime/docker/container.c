@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 
 #define CSV_SIGNS           ",\"\r\n"
 #define CAPABILITIES        64
+#define NAME_PREFIX         "stepcell-"
+#define NAME_DIGITS         24
 #define OVERLAY_OPTIONS_MAX 4000 /* bytes: mount(2) takes a page */
 
 /* By the number of capability.h: docker's default set, which is all that a step can have. */
@@ -446,6 +449,26 @@ bool container_body(const struct run_spec *spec, const struct container_request 
                                 .podman = strcmp(request->engine, "podman") == 0};
 
     return make_body(&making, body, err);
+}
+
+bool container_name(char name[CONTAINER_NAME_MAX], struct err *err)
+{
+    unsigned char random[NAME_DIGITS / 2];
+    char *at = stpcpy(name, NAME_PREFIX);
+
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot make a name for the container");
+    for (size_t i = 0; i < sizeof(random); i++)
+        at += sprintf(at, "%02x", random[i]);
+    return true;
+}
+
+bool container_name_is_ours(const char *name)
+{
+    size_t prefix = strlen(NAME_PREFIX);
+
+    return strncmp(name, NAME_PREFIX, prefix) == 0 && strlen(name) == prefix + NAME_DIGITS &&
+           strspn(name + prefix, "0123456789abcdef") == NAME_DIGITS;
 }
 
 static bool pid_namespace(uint64_t *inode)

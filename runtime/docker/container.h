@@ -17,6 +17,8 @@
 #define CONTAINER_UPPER "upper-"
 #define CONTAINER_WORK  "work-"
 
+#define CONTAINER_NAME_MAX 40 /* bytes of a container's name, with the NUL */
+
 #define OWNER_MAX 128 /* bytes of the value of LABEL_OWNER, with the NUL */
 
 struct container_request {
@@ -31,6 +33,13 @@ struct container_request {
 /* option.invalid where the engine cannot do what the spec asks for. */
 bool container_body(const struct run_spec *spec, const struct container_request *request,
                     json_t **body, struct err *err);
+
+/*
+ * A name that nobody else has, and whether one is such a name. Labels do not say whose a container
+ * is: it has those of its image, too, and whoever commits a container of ours gives them away.
+ */
+bool container_name(char name[CONTAINER_NAME_MAX], struct err *err);
+bool container_name_is_ours(const char *name);
 
 /*
  * The value of LABEL_OWNER for this process, and whether the process of such a value still lives,

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -19,7 +18,6 @@
 #include "base/libexec.h"
 #include "base/path.h"
 #include "runtime/confine/seccomp_profile.h"
-#include "runtime/docker/container.h"
 #include "runtime/docker/docker_parts.h"
 #include "runtime/native/handshake.h"
 
@@ -322,18 +320,6 @@ static bool make_descriptors(struct cell *cell, struct err *err)
            failed(err, "hand the step to its container");
 }
 
-static bool make_name(struct cell *cell, struct err *err)
-{
-    unsigned char random[12];
-    char *at = cell->name + snprintf(cell->name, sizeof(cell->name), "stepcell-");
-
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return failed(err, "make a name for the container");
-    for (size_t i = 0; i < sizeof(random); i++)
-        at += sprintf(at, "%02x", random[i]);
-    return true;
-}
-
 static bool make_request(const struct cell *cell, const struct root_filesystem *root, int *fd,
                          struct err *err)
 {
@@ -443,7 +429,7 @@ bool docker_create(const char *engine, const struct run_spec *spec,
     cell->events = epoll_create1(EPOLL_CLOEXEC);
     if (cell->events < 0)
         return failed(err, "make a cell");
-    return make_name(cell, err) && make_pipes(cell, err) && make_place(cell, err) &&
+    return container_name(cell->name, err) && make_pipes(cell, err) && make_place(cell, err) &&
            check_mount_points(cell, err) && list_shown(cell, err) && make_descriptors(cell, err) &&
            make_clock(cell, err) && make_request(cell, root, &request, err) &&
            start_daemon_client(cell, request, err);

@@ -5,13 +5,13 @@
 #include <sys/types.h>
 
 #include "runtime/cell_pipes.h"
+#include "runtime/docker/container.h"
 #include "runtime/docker/daemon_channel.h"
 #include "runtime/docker/join_setup.h"
 #include "runtime/engine.h"
 
 #define CELL_DIRECTORY  "run" /* in the scratch: JOIN_DIR of the container */
 #define CELL_OUTPUT     "output"
-#define CELL_NAME_MAX   40
 #define CELL_TICK_S     1
 #define CELL_JOIN_TICKS 60 /* that a started container may take to connect */
 
@@ -33,9 +33,9 @@ struct cell {
     const struct run_spec *spec;
     const char *engine;
     struct exit_record record;
-    char name[CELL_NAME_MAX]; /* of the container */
-    char *directory;          /* CELL_DIRECTORY, absolute */
-    int scratch, place;       /* both directories */
+    char name[CONTAINER_NAME_MAX];
+    char *directory;    /* CELL_DIRECTORY, absolute */
+    int scratch, place; /* both directories */
     int events, clock;
     int daemon;                        /* stepcell-docker's, or -1 when it is gone */
     int listener;                      /* until the container has connected */

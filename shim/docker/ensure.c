@@ -123,17 +123,27 @@ static json_t *text_list(const struct strv *list)
     return array;
 }
 
+/* Docker shortens the names of Docker Hub: "busybox" is "docker.io/library/busybox". */
+static bool names_repository(const char *name, size_t len, const struct reference *reference)
+{
+    autofree char *full = text_printf("%s/%s", reference->host, reference->path);
+    size_t more = full ? strlen(full) : 0;
+
+    return more >= len && memcmp(full + more - len, name, len) == 0 &&
+           (more == len || full[more - len - 1] == '/');
+}
+
 /* Of the repository that was asked for; "" when the daemon knows none. */
 static const char *find_digest(const struct ensure *ensure)
 {
     const struct strv *digests = &ensure->image.repo_digests;
 
     for (size_t i = 0; i < digests->count; i++) {
-        const char *at = strchr(digests->items[i], '@');
+        const char *name = digests->items[i], *at = strchr(name, '@');
 
-        /* Daemons shorten the names of Docker Hub. */
         if (at && digest_is_valid(at + 1) && ensure->reference.path &&
-            (digests->count == 1 || strstr(digests->items[i], ensure->reference.path)))
+            (digests->count == 1 ||
+             names_repository(name, (size_t)(at - name), &ensure->reference)))
             return at + 1;
     }
     return "";
@@ -154,18 +164,20 @@ static bool is_root(const char *user)
 static bool make_reader(struct ensure *ensure, char **id, struct err *err)
 {
     autojson *body = NULL;
-    struct client_call call = {.method = "POST", .path = "/containers/create"};
+    autofree char *path = NULL;
+    struct client_call call = {.method = "POST"};
     autoanswer answer = {0};
-    char owner[OWNER_MAX];
+    char owner[OWNER_MAX], name[CONTAINER_NAME_MAX];
     const char *given;
 
-    if (!container_owner(owner, err))
+    if (!container_owner(owner, err) || !container_name(name, err))
         return false;
+    call.path = path = text_printf("/containers/create?name=%s", name);
     body = json_pack("{s:s, s:[s], s:{s:s, s:s}, s:{s:s}}", "Image", ensure->image.id, "Entrypoint",
                      "/", "Labels", LABEL_STEP, "", LABEL_OWNER, owner, "HostConfig", "NetworkMode",
                      "none");
     call.content = body;
-    if (!body)
+    if (!body || !path)
         return no_memory(err);
     if (!client_call(ensure->client, &call, &answer, err))
         return false;

@@ -222,6 +222,14 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
     talk.progress.report = report;
     if (!progress_init(progress, &talk.progress, err) || !find_auth(reference, &auth, err))
         return false;
+    if (auth && !client_is_private(client)) {
+        explicit_bzero(auth, strlen(auth));
+        err_set(err, ERR_OPTION_INVALID,
+                "the credentials for '%s' cannot be sent to a daemon of %s that speaks no TLS",
+                reference->host, engine);
+        return err_hint(err, "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, use its socket, or let "
+                             "the daemon have the image already");
+    }
     call.auth = auth;
     talk.show = progress_callbacks(&talk.progress);
     if (talk.progress.mode != PROGRESS_NONE)

@@ -8,6 +8,21 @@
 static const char list_path[] =
     "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22" LABEL_OWNER "%22%5D%7D";
 
+/* Docker puts a '/' before each. */
+static bool has_name_of_ours(const json_t *names)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (names, i, item) {
+        const char *name = json_string_value(item);
+
+        if (name && container_name_is_ours(name + (*name == '/')))
+            return true;
+    }
+    return false;
+}
+
 /* False only when it should be gone, and may not be. */
 static bool remove_abandoned(struct client *client, const json_t *item, const char *step)
 {
@@ -20,6 +35,7 @@ static bool remove_abandoned(struct client *client, const json_t *item, const ch
     struct err ignored;
 
     if (!id || !owner || strspn(id, "0123456789abcdef") != strlen(id) ||
+        !has_name_of_ours(json_object_get(item, "Names")) ||
         (step && (!whose || strcmp(step, whose) != 0)) ||
         container_owner_lives(owner, state && strcmp(state, "running") == 0))
         return true;

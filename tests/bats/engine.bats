@@ -212,6 +212,28 @@ is_unavailable() {
     as_caller certified
 }
 
+@test "credentials go to a daemon by its socket, by TLS or on the loopback, and no other way" {
+    clear() {
+        local -x DOCKER_CONFIG=${WORK%/*}/docker
+        mkdir "$DOCKER_CONFIG"
+        jq -n '{auths: {"127.0.0.1:1": {auth: ("me:word" | @base64)}}}' >"$DOCKER_CONFIG/config.json"
+        IMAGE=127.0.0.1:1/tools/none:1
+        run --separate-stderr engine_cell "$ENGINE_SOCKET" --engine-host tcp://10.9.8.7:2375 -- true
+        assert_refused option.invalid
+        assert_match "$stderr" "*the credentials for '127.0.0.1:1'*speaks no TLS*"
+        rm "$DOCKER_CONFIG/config.json"
+        run -125 engine_cell "$ENGINE_SOCKET" --engine-host tcp://10.9.8.7:2375 -- true
+        assert_equal code "$(result_field .error.code)" registry.unreachable
+    }
+    ip address add 10.9.8.7/32 dev lo
+    python3 "$TESTS/lib/tls_engine.py" - 2375 "$ENGINE_SOCKET" 10.9.8.7 3>&- &
+    FAULTY_PIDS+=($!)
+    listens() { (: <"/dev/tcp/10.9.8.7/2375") 2>/dev/null; }
+    wait_for listens
+    as_caller clear
+    ip address del 10.9.8.7/32 dev lo
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &
@@ -228,8 +250,9 @@ is_unavailable() {
 @test "what two killed programs leave is removed by the next step, and only that" {
     swept() {
         local other id pid pids alive
-        # Somebody else's, and one whose label says nothing.
-        for labels in '{}' '{"stepcell.step":"x","stepcell.owner":"nobody"}'; do
+        # Somebody else's, one whose label says nothing, and one of an image that was made of a step's container.
+        for labels in '{}' '{"stepcell.step":"x","stepcell.owner":"nobody"}' \
+            '{"stepcell.step":"x","stepcell.owner":"1.2.3.0000"}'; do
             other+=" $(curl -s --unix-socket "$ENGINE_SOCKET" -H 'Content-Type: application/json' -d \
                 "{\"Image\":\"$(engine_api GET /images/json | jq -r '.[0].Id')\",\"Entrypoint\":[\"/x\"],\"Labels\":$labels}" \
                 http://engine/v1.40/containers/create | jq -r .Id)"
@@ -247,9 +270,9 @@ is_unavailable() {
         # Stepcell-docker is its child, in a session of its own.
         kill -9 $(for pid in $pids; do pgrep -P "$pid"; done) $pids 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
-        assert_equal containers "$(our_containers)" 3
+        assert_equal containers "$(our_containers)" 4
         run -0 cell -- true
-        is_swept() { [ "$(our_containers)" = 2 ]; }
+        is_swept() { [ "$(our_containers)" = 3 ]; }
         wait_for is_swept
         touch go
         status=0

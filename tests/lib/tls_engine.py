@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An engine's socket behind TLS, for who has a certificate: tls_engine.py DIR PORT ENGINE_SOCKET.
+"""An engine's socket behind TLS, for who has a certificate: tls_engine.py DIR PORT ENGINE_SOCKET [ADDRESS].
 
-DIR holds ca.pem, server.pem and server-key.pem.
+DIR holds ca.pem, server.pem and server-key.pem; with '-' there is no TLS.
 """
 import socket
 import ssl
@@ -9,10 +9,13 @@ import sys
 import threading
 
 directory, port, engine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(f"{directory}/server.pem", f"{directory}/server-key.pem")
-context.load_verify_locations(f"{directory}/ca.pem")
-context.verify_mode = ssl.CERT_REQUIRED
+address = sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"
+context = None
+if directory != "-":
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{directory}/server.pem", f"{directory}/server-key.pem")
+    context.load_verify_locations(f"{directory}/ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 def pump(source, target):
@@ -30,7 +33,7 @@ def pump(source, target):
 
 def serve(plain):
     try:
-        client = context.wrap_socket(plain, server_side=True)
+        client = context.wrap_socket(plain, server_side=True) if context else plain
     except (OSError, ssl.SSLError):
         return
     upstream = socket.socket(socket.AF_UNIX)
@@ -39,6 +42,6 @@ def serve(plain):
     pump(upstream, client)
 
 
-listener = socket.create_server(("127.0.0.1", port))
+listener = socket.create_server((address, port))
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()

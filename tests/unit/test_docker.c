@@ -433,6 +433,24 @@ static void test_owners(void **state)
     assert_false(container_owner_lives(other, true));
 }
 
+static void test_names(void **state)
+{
+    char name[CONTAINER_NAME_MAX], other[CONTAINER_NAME_MAX];
+    struct err err;
+
+    (void)state;
+    assert_ok(container_name(name, &err));
+    assert_ok(container_name(other, &err));
+    assert_true(container_name_is_ours(name));
+    assert_string_not_equal(name, other);
+    assert_false(container_name_is_ours(""));
+    assert_false(container_name_is_ours("stepcell-"));
+    assert_false(container_name_is_ours("stepcell-0123456789abcdef0123456"));
+    assert_false(container_name_is_ours("stepcell-0123456789abcdef012345678"));
+    assert_false(container_name_is_ours("stepcell-0123456789abcdef0123456g"));
+    assert_false(container_name_is_ours("somebody-0123456789abcdef01234567"));
+}
+
 static const char *engine_of_body = "docker";
 
 static json_t *body_of(struct run_spec *spec, struct err *err)
@@ -628,23 +646,15 @@ static void test_body_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_images),
-        cmocka_unit_test(test_states),
-        cmocka_unit_test(test_waits),
-        cmocka_unit_test(test_ids_and_messages),
-        cmocka_unit_test(test_history),
-        cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_owners),
-        cmocka_unit_test(test_body),
-        cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_body_devices_and_labels),
-        cmocka_unit_test(test_podman_body),
-        cmocka_unit_test(test_body_refused),
-        cmocka_unit_test(test_infos),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_endpoints),     cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_images),        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_waits),         cmocka_unit_test(test_ids_and_messages),
+        cmocka_unit_test(test_history),       cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_body),
+        cmocka_unit_test(test_overlay),       cmocka_unit_test(test_body_devices_and_labels),
+        cmocka_unit_test(test_podman_body),   cmocka_unit_test(test_body_refused),
+        cmocka_unit_test(test_infos),         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_rootless_body),
     };
 
