@@ -90,7 +90,8 @@ struct run_spec {
 struct root_filesystem {
     const char *const *layers;
     size_t count;
-    const char *image_id; /* "sha256:…", or NULL */
+    const char *image_id;       /* "sha256:…", or NULL */
+    const struct strv *volumes; /* that a daemon mounts for it, or NULL */
 };
 
 #endif

@@ -64,9 +64,10 @@ struct session {
     bool has_image; /* it is known, and what runs if nothing forbids it */
     struct cell_user user;
     bool knows_user;
-    struct strv layers; /* absolute directories, lowest first */
-    char *image_id;     /* in the engine's daemon, where there is one */
-    char *bound;        /* the name with the digest that was verified, for a daemon; or NULL */
+    struct strv layers;  /* absolute directories, lowest first */
+    char *image_id;      /* in the engine's daemon, where there is one */
+    struct strv volumes; /* of that image */
+    char *bound;         /* the name with the digest that was verified, for a daemon; or NULL */
     json_t *helper_report;
     bool pulls; /* the helper has said so */
     pid_t helper;

@@ -358,7 +358,7 @@ static void look_further(struct session *session, const struct err *refusal)
 static bool drive(struct session *session, struct err *err)
 {
     struct root_filesystem root = {(const char *const *)session->layers.items,
-                                   session->layers.count, session->image_id};
+                                   session->layers.count, session->image_id, &session->volumes};
     bool created;
 
     phases_enter(&session->result.phases, "create");
@@ -509,6 +509,7 @@ void session_close(struct session *session)
     secrets_release(&session->secrets);
     strv_release(&session->layers);
     free(session->image_id);
+    strv_release(&session->volumes);
     free(session->lock_file);
     free(session->lock_entry);
     free(session->locked_manifest);

@@ -200,8 +200,8 @@ static bool cell_decided(void *data, uint32_t events, struct err *err)
 /* The cell of the step, until its command could start. */
 static bool try_cell(struct session *session, struct err *err)
 {
-    const struct root_filesystem root = {(const char *const *)session->layers.items,
-                                         session->layers.count, NULL};
+    const struct root_filesystem root = {.layers = (const char *const *)session->layers.items,
+                                         .count = session->layers.count};
     const struct exit_record *record;
     bool ok;
 

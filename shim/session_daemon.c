@@ -31,6 +31,18 @@ const struct engine *session_engine(const struct session *session)
     return engines[session->options.engine];
 }
 
+static bool take_list(const json_t *list, struct strv *out, struct err *err)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item) {
+        if (!json_is_string(item) || !strv_add(out, json_string_value(item)))
+            return no_memory(err);
+    }
+    return true;
+}
+
 /* Runs `stepcell-docker ensure` with further words, which end with NULL. */
 static bool ensure(struct session *session, char *const *more, struct err *err)
 {
@@ -47,19 +59,8 @@ static bool ensure(struct session *session, char *const *more, struct err *err)
     while (*more)
         words[count++] = *more++;
     words[count++] = session->bound ? session->bound : (char *)session->reference.given;
-    return session_run_helper(session, "stepcell-docker", words, -1, err);
-}
-
-static bool take_list(const json_t *list, struct strv *out, struct err *err)
-{
-    const json_t *item;
-    size_t i;
-
-    json_array_foreach (list, i, item) {
-        if (!json_is_string(item) || !strv_add(out, json_string_value(item)))
-            return no_memory(err);
-    }
-    return true;
+    return session_run_helper(session, "stepcell-docker", words, -1, err) &&
+           take_list(json_object_get(session->helper_report, "volumes"), &session->volumes, err);
 }
 
 static char *copy_text(const json_t *report, const char *key)

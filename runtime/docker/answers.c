@@ -100,6 +100,25 @@ static bool take_list(const json_t *object, const char *key, struct strv *list, 
     return true;
 }
 
+/* The keys of an object, whose values mean nothing. */
+static bool take_keys(const json_t *object, const char *key, struct strv *list, struct err *err)
+{
+    json_t *value = json_object_get(object, key), *ignored;
+    const char *name;
+
+    if (is_null(value))
+        return true;
+    if (!json_is_object(value) || json_object_size(value) > ANSWER_LIST_MAX)
+        return nonsense(err, key);
+    json_object_foreach (value, name, ignored) {
+        if (strlen(name) > ANSWER_TEXT_MAX)
+            return nonsense(err, key);
+        if (!strv_add(list, name))
+            return nonsense(err, "it does not fit into memory");
+    }
+    return true;
+}
+
 /* As image_config.c: an entry without a '=' would take the caller's value of that name. */
 static void drop_names_alone(struct strv *env)
 {
@@ -131,7 +150,8 @@ static bool take_image(const json_t *answer, struct daemon_image *image, struct 
         !take_text(config, "WorkingDir", &image->workdir, err) ||
         !take_list(answer, "RepoDigests", &image->repo_digests, err) ||
         !take_list(config, "Entrypoint", &image->entrypoint, err) ||
-        !take_list(config, "Env", &image->env, err))
+        !take_list(config, "Env", &image->env, err) ||
+        !take_keys(config, "Volumes", &image->volumes, err))
         return false;
     drop_names_alone(&image->env);
     /* Podman gives the digits alone. */
@@ -174,6 +194,7 @@ void daemon_image_release(struct daemon_image *image)
     strv_release(&image->repo_digests);
     strv_release(&image->entrypoint);
     strv_release(&image->env);
+    strv_release(&image->volumes);
     *image = (struct daemon_image){0};
 }
 

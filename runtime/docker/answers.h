@@ -12,7 +12,7 @@
 
 #define ANSWER_MESSAGE_MAX 1024      /* bytes of a daemon's message that are handed on */
 #define ANSWER_TEXT_MAX    4096      /* of a name, a user, a part of a platform */
-#define ANSWER_LIST_MAX    4096      /* entries of Env, Entrypoint and RepoDigests */
+#define ANSWER_LIST_MAX    4096      /* entries of Env, Entrypoint, Volumes, RepoDigests */
 #define ANSWER_ENTRY_MAX   131072    /* bytes of one of them: MAX_ARG_STRLEN */
 #define ANSWER_FILE_MAX    (1 << 20) /* bytes of a file out of an archive */
 
@@ -37,6 +37,7 @@ struct daemon_image {
     char *os, *arch, *variant; /* "" for none */
     char *user, *workdir;
     struct strv entrypoint, env;
+    struct strv volumes; /* paths that a daemon mounts something at, whoever asks for a container */
 };
 
 bool answer_image(const json_t *answer, struct daemon_image *image, struct err *err);

@@ -201,6 +201,36 @@ static bool check_mount_points(const struct cell *cell, struct err *err)
     return true;
 }
 
+/*
+ * A daemon mounts a volume wherever an image says so: in a directory of the host it would make
+ * another one there, and take away what the step writes to it.
+ */
+static bool check_volumes(const struct cell *cell, const struct strv *volumes, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+
+    for (size_t i = 0; volumes && i < volumes->count; i++) {
+        autofree char *volume = path_clean("/", volumes->items[i]);
+        const struct mount *around = NULL;
+
+        for (size_t k = 0; volume && k < plan->count; k++) {
+            const struct mount *one = &plan->mounts[k];
+
+            if (one->kind != MOUNT_TMPFS && path_is_below(volume, one->target) &&
+                has_deeper(around, one))
+                around = one;
+        }
+        if (volume && (!around || strcmp(around->target, volume) == 0))
+            continue;
+        err_set(err, ERR_MOUNT_CONFLICT,
+                "the image declares a volume at '%s', which %s would mount over what is there",
+                volumes->items[i], cell->engine);
+        return err_hint(err, "mount something at that very path, or use --engine native, which "
+                             "mounts no volumes of images");
+    }
+    return true;
+}
+
 /* What the container has to show: see join_setup.h. */
 static bool list_shown(struct cell *cell, struct err *err)
 {
@@ -430,7 +460,7 @@ bool docker_create(const char *engine, const struct run_spec *spec,
     if (cell->events < 0)
         return failed(err, "make a cell");
     return container_name(cell->name, err) && make_pipes(cell, err) && make_place(cell, err) &&
-           check_mount_points(cell, err) && list_shown(cell, err) && make_descriptors(cell, err) &&
-           make_clock(cell, err) && make_request(cell, root, &request, err) &&
-           start_daemon_client(cell, request, err);
+           check_mount_points(cell, err) && check_volumes(cell, root->volumes, err) &&
+           list_shown(cell, err) && make_descriptors(cell, err) && make_clock(cell, err) &&
+           make_request(cell, root, &request, err) && start_daemon_client(cell, request, err);
 }

@@ -274,11 +274,11 @@ static bool make_report(struct ensure *ensure, json_t **report, struct err *err)
 {
     const struct daemon_image *image = &ensure->image;
 
-    *report =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "image_id", image->id, "os",
-                  image->os, "arch", image->arch, "variant", image->variant, "user", image->user,
-                  "workdir", image->workdir, "entrypoint", text_list(&image->entrypoint), "env",
-                  text_list(&image->env), "digest", find_digest(ensure));
+    *report = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "image_id", image->id,
+                        "os", image->os, "arch", image->arch, "variant", image->variant, "user",
+                        image->user, "workdir", image->workdir, "entrypoint",
+                        text_list(&image->entrypoint), "env", text_list(&image->env), "volumes",
+                        text_list(&image->volumes), "digest", find_digest(ensure));
     return *report ? add_history(ensure, *report, err) && add_users(ensure, *report, err) &&
                          add_rootless(ensure, *report, err)
                    : no_memory(err);

@@ -62,7 +62,7 @@ static bool try_cell(const struct scratch *scratch, struct err *err)
                             .home = "/root",
                             .capabilities = CAPS_DEFAULT,
                             .scratch = scratch->path};
-    struct root_filesystem root = {(const char *const *)&layer, 1, NULL};
+    struct root_filesystem root = {.layers = (const char *const *)&layer, .count = 1};
     struct cell *cell = NULL;
     bool ok;
 

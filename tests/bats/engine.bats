@@ -330,6 +330,28 @@ is_unavailable() {
     as_caller copied
 }
 
+@test "a volume of an image is mounted over nothing of the host's" {
+    with_volumes() {
+        local name
+        cp -r "$IMAGES/busybox" ../layout
+        umoci config --image ../layout:latest --tag volumes --config.volume "$WORK/sub" --config.volume "$WORK" --config.volume /v
+        umoci config --image ../layout:latest --tag conflict --config.volume "$WORK/sub"
+        chmod -R a+rX ../layout
+        IMAGE=oci:${WORK%/*}/layout:conflict
+        run --separate-stderr cell -- touch started
+        assert_refused mount.conflict
+        assert_match "$stderr" "*volume at '$WORK/sub'*"
+        assert_equal "the directory" "$(ls -A)" ""
+        # What is asked for at its very path is there instead; others go with the container.
+        IMAGE=oci:${WORK%/*}/layout:volumes
+        mkdir sub
+        run -0 cell --package sub -- sh -c 'touch mine sub/not 2>/dev/null; touch /v/file; ls'
+        assert_equal files "$output" $'mine\nsub'
+        assert_equal volumes "$(engine_api GET /volumes | jq '.Volumes // [] | length')" 0
+    }
+    as_caller with_volumes
+}
+
 # bats test_tags=root
 @test "what a container uses is measured" {
     measured() {

@@ -155,6 +155,8 @@ static const struct {
      2},
     {"{\"Id\":\"" HEX "\",\"Os\":\"linux\",\"Architecture\":\"arm64\"}", true, 0, 0},
     {IMAGE(",\"Config\":[]"), false, 0, 0},
+    {IMAGE(",\"Config\":{\"Volumes\":{\"/a\":{},\"/b\":null}}"), true, 0, 0},
+    {IMAGE(",\"Config\":{\"Volumes\":[\"/a\"]}"), false, 0, 0},
     {IMAGE(",\"Config\":{\"Entrypoint\":\"sh\"}"), false, 0, 0},
     {IMAGE(",\"Config\":{\"Entrypoint\":[1]}"), false, 0, 0},
     {IMAGE(",\"Config\":{\"Env\":{\"A\":\"1\"}}"), false, 0, 0},
