@@ -40,7 +40,9 @@ struct limits {
 };
 
 #define SECRETS_PATH     "/run/secrets"
-#define STEP_OUTPUT_PATH "/run/stepcell/output"
+#define STEP_PATH        "/run/stepcell"
+#define STEP_OUTPUT      "output"
+#define STEP_OUTPUT_PATH STEP_PATH "/" STEP_OUTPUT
 #define STEP_OUTPUT_MAX  (16 << 20) /* bytes of the step's output file that are read */
 
 /* A file of mode 0400 in SECRETS_PATH, owned by the step's user. */

@@ -143,14 +143,36 @@ static bool add_users_tmpfs(const struct body *body, const char *target, const c
     return add_tmpfs(body, target, options, err);
 }
 
+static const struct mount *find_target(const struct mount_plan *plan, const char *target)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!plan->mounts[i].alias_of && strcmp(plan->mounts[i].target, target) == 0)
+            return &plan->mounts[i];
+    }
+    return NULL;
+}
+
+/*
+ * Root of a container could move the directory of the file away, if that were not mounted as well;
+ * and a link of the image to it shows as what it is.
+ */
+static bool add_step_directory(const struct body *body, const char *path, struct err *err)
+{
+    return body->spec->uid != 0 || find_target(body->spec->plan, STEP_PATH) ||
+           add_bind(body, path, STEP_PATH, false, err);
+}
+
 static bool add_own(const struct body *body, const struct mount *mount, struct err *err)
 {
-    autofree char *path = NULL;
+    autofree char *dir = NULL, *file = NULL;
 
     if (mount->role == MOUNT_SECRETS)
         return add_users_tmpfs(body, mount->target, "noexec", 0700, err);
-    path = text_printf("%s/output", body->request->directory);
-    return path ? add_bind(body, path, mount->target, false, err) : no_memory(err);
+    dir = text_printf("%s/" CONTAINER_STEP, body->request->scratch);
+    file = dir ? text_printf("%s/" STEP_OUTPUT, dir) : NULL;
+    return file ? add_step_directory(body, dir, err) &&
+                      add_bind(body, file, mount->target, false, err)
+                : no_memory(err);
 }
 
 /* What separates options and layers, as overlayfs wants it written. */
@@ -208,15 +230,6 @@ static bool add_podman_overlay(const struct body *body, const struct mount *moun
     return json && (json_array_append_new(body->binds, json) == 0 || no_memory(err));
 }
 
-static const struct mount *find_target(const struct mount_plan *plan, const char *target)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        if (!plan->mounts[i].alias_of && strcmp(plan->mounts[i].target, target) == 0)
-            return &plan->mounts[i];
-    }
-    return NULL;
-}
-
 /* The same once more at another name, with whatever is mounted below. */
 static bool add_alias(const struct body *body, const struct mount *alias, struct err *err)
 {
@@ -243,6 +256,19 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
     return true;
 }
 
+/*
+ * Root of a container is root of the host to a device, unless a user namespace is around it: it may
+ * what the mode of the device lets everybody.
+ */
+static const char *device_permissions(const struct body *body, const struct mount *mount)
+{
+    static const char *const permissions[] = {"m", "wm", "rm", "rwm"};
+    bool anybody = body->spec->uid != 0 || body->spec->rootless;
+    mode_t mode = mount->source.mode;
+
+    return permissions[(anybody || mode & S_IROTH ? 2 : 0) + (anybody || mode & S_IWOTH ? 1 : 0)];
+}
+
 static bool add_device(const struct body *body, const struct mount *mount, struct err *err)
 {
     json_t *source = text(body, mount->source.resolved, err);
@@ -252,9 +278,10 @@ static bool add_device(const struct body *body, const struct mount *mount, struc
         json_decref(source);
         return false;
     }
-    return json_array_append_new(body->devices, json_pack("{s:o, s:o, s:s}", "PathOnHost", source,
-                                                          "PathInContainer", target,
-                                                          "CgroupPermissions", "rwm")) == 0 ||
+    return json_array_append_new(body->devices,
+                                 json_pack("{s:o, s:o, s:s}", "PathOnHost", source,
+                                           "PathInContainer", target, "CgroupPermissions",
+                                           device_permissions(body, mount))) == 0 ||
            no_memory(err);
 }
 

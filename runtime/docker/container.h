@@ -17,6 +17,9 @@
 #define CONTAINER_UPPER "upper-"
 #define CONTAINER_WORK  "work-"
 
+/* In the scratch, for STEP_PATH: there lies STEP_OUTPUT. */
+#define CONTAINER_STEP "step"
+
 #define CONTAINER_NAME_MAX 40 /* bytes of a container's name, with the NUL */
 
 #define OWNER_MAX 128 /* bytes of the value of LABEL_OWNER, with the NUL */

@@ -49,9 +49,9 @@ static bool make_pipes(struct cell *cell, struct err *err)
     return true;
 }
 
-static int make_file(const struct cell *cell, const char *name, int flags, mode_t mode)
+static int make_file(int dir, const char *name, int flags, mode_t mode)
 {
-    int fd = openat(cell->place, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    int fd = openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
     if (fd >= 0)
         (void)!fchmod(fd, mode);
@@ -73,7 +73,7 @@ static bool copy_program(const struct cell *cell, const char *binary, const char
     if (!path)
         return false;
     from = open(path, O_RDONLY | O_CLOEXEC);
-    to = make_file(cell, name, O_WRONLY, 0555);
+    to = make_file(cell->place, name, O_WRONLY, 0555);
     if (from < 0 || to < 0 || fstat(from, &st) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     while (at < st.st_size) {
@@ -136,22 +136,36 @@ static bool make_overlay_dirs(const struct cell *cell, struct err *err)
     return true;
 }
 
+static int make_dir(const struct cell *cell, const char *name)
+{
+    int dir = mkdirat(cell->scratch, name, 0755) < 0
+                  ? -1
+                  : openat(cell->scratch, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir >= 0)
+        (void)!fchmod(dir, 0755);
+    return dir;
+}
+
+static bool make_output(struct cell *cell, struct err *err)
+{
+    autofd dir = make_dir(cell, CONTAINER_STEP);
+    autofd output = dir < 0 ? -1 : make_file(dir, STEP_OUTPUT, O_WRONLY, 0600);
+
+    if (output < 0 || (geteuid() == 0 && fchown(output, cell->spec->uid, cell->spec->gid) < 0))
+        return failed(err, "prepare the scratch directory of the cell");
+    cell->record.output = openat(dir, STEP_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return cell->record.output >= 0 || failed(err, "open the output file of the cell");
+}
+
 static bool make_place(struct cell *cell, struct err *err)
 {
-    autofd output = -1;
-
     cell->directory = text_printf("%s/" CELL_DIRECTORY, cell->spec->scratch);
     cell->scratch = open(cell->spec->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!cell->directory || cell->scratch < 0 || mkdirat(cell->scratch, CELL_DIRECTORY, 0755) < 0)
+    if (!cell->directory || cell->scratch < 0 || (cell->place = make_dir(cell, CELL_DIRECTORY)) < 0)
         return failed(err, "prepare the scratch directory of the cell");
-    cell->place = openat(cell->scratch, CELL_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    output = make_file(cell, CELL_OUTPUT, O_WRONLY, 0600);
-    if (cell->place < 0 || fchmod(cell->place, 0755) < 0 || output < 0 ||
-        (geteuid() == 0 && fchown(output, cell->spec->uid, cell->spec->gid) < 0))
-        return failed(err, "prepare the scratch directory of the cell");
-    cell->record.output = openat(cell->place, CELL_OUTPUT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return (cell->record.output >= 0 || failed(err, "open the output file of the cell")) &&
-           make_overlay_dirs(cell, err) && copy_program(cell, JOIN_BINARY, JOIN_PROGRAM, err) &&
+    return make_output(cell, err) && make_overlay_dirs(cell, err) &&
+           copy_program(cell, JOIN_BINARY, JOIN_PROGRAM, err) &&
            copy_program(cell, INIT_BINARY, JOIN_INIT, err) && listen_in_place(cell, err);
 }
 
@@ -284,6 +298,8 @@ static bool write_setup(const struct cell *cell, int fd)
         .target_count = (uint32_t)cell->shown_count,
         .interpreter_count = (uint32_t)spec->interpreters.count,
         .secret_count = (uint32_t)spec->secret_count,
+        .terminal = spec->terminal,
+        .size = {spec->rows, spec->columns},
     };
     bool ok = file_write_all(fd, &head, sizeof(head));
 
@@ -323,9 +339,9 @@ static bool make_config(struct cell *cell)
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
-        .streams = spec->terminal ? STREAMS_TERMINAL : STREAMS_THERE,
+        .scope_sockets = spec->network == NETWORK_HOST,
+        .terminal = spec->terminal,
         .stays = spec->stays,
-        .size = {spec->rows, spec->columns},
         .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,

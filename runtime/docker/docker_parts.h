@@ -11,7 +11,6 @@
 #include "runtime/engine.h"
 
 #define CELL_DIRECTORY  "run" /* in the scratch: JOIN_DIR of the container */
-#define CELL_OUTPUT     "output"
 #define CELL_TICK_S     1
 #define CELL_JOIN_TICKS 60 /* that a started container may take to connect */
 

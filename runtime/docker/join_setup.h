@@ -10,6 +10,7 @@
  *   join → stepcell   TREE    what lies at target `value`, for stepcell to compare with the host
  *   join → stepcell   FAILED  why the command cannot run
  *   join → stepcell   READY   everything has been shown and prepared
+ *   join → stepcell   STREAMS the command's terminal: a descriptor of its master
  *   stepcell → join   START   become stepcell-init
  *
  * From there on it is the native engine's pid 1 that speaks: the command's streams are pipes of
@@ -20,6 +21,8 @@
 #define STEPCELL_RUNTIME_DOCKER_JOIN_SETUP_H
 
 #include <stdint.h>
+
+#include "runtime/native/handshake.h"
 
 /* Right below the root, where no mount of a plan can cover it but by its own name. */
 #define JOIN_DIR     "/.stepcell"
@@ -43,7 +46,9 @@ enum join_descriptor {
  */
 struct join_setup {
     uint32_t argument_count, environment_count, target_count, interpreter_count, secret_count;
-    uint32_t secret_sizes[]; /* of each */
+    uint32_t terminal;         /* the command's streams are one, made in the container */
+    struct terminal_size size; /* of that */
+    uint32_t secret_sizes[];   /* of each */
 };
 
 #endif

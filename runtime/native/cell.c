@@ -460,7 +460,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .groups = {spec->gid}, /* first, as initgroups(3) has it (CVE-2022-36109) */
         .can_set_groups = setup->map->kind != IDMAP_SINGLE,
         .scope_sockets = spec->network == NETWORK_HOST,
-        .streams = spec->terminal ? STREAMS_TERMINAL_THERE : STREAMS_THERE,
+        .terminal = spec->terminal,
         .stays = spec->stays,
         .bounding = capabilities(setup),
         .caps = spec->uid == 0 ? capabilities(setup) : 0,

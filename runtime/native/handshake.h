@@ -9,8 +9,7 @@
  *                                   several things are wrong
  *   cell → stepcell   READY         everything is mounted and proven; with a descriptor of the
  *                                   step's output file, for reading
- *   cell → stepcell   STREAMS       the command's terminal: a descriptor of its master; of a
- *                                   container it comes from init, after START
+ *   cell → stepcell   STREAMS       the command's terminal: a descriptor of its master
  *   stepcell → cell   START         run the command; may come before READY
  *   init → stepcell   INIT_FAILED   the command could not be given its user; value is errno
  *   init → stepcell   FILTER_FAILED the kernel did not take the seccomp filter; value is errno
@@ -91,15 +90,6 @@ struct terminal_size {
     uint16_t columns;
 };
 
-/* What a command's stdin, stdout and stderr are. */
-enum command_streams {
-    STREAMS_THERE,          /* they are open */
-    STREAMS_TERMINAL_THERE, /* the same; they are to be the controlling terminal */
-    STREAMS_PIPES,          /* made by stepcell-init, with stdin */
-    STREAMS_OUTPUT,         /* the same; stdin is at its end */
-    STREAMS_TERMINAL,       /* made by stepcell-init, and the controlling one */
-};
-
 /* setrlimit(2) */
 struct init_rlimit {
     uint64_t soft;
@@ -122,10 +112,8 @@ struct init_config {
     uint32_t scope_sockets;  /* keep to abstract unix sockets of the cell's own */
     uint32_t filter_count;   /* instructions; 0: there is no filter */
     uint32_t rlimit_count;
-    uint32_t streams;          /* enum command_streams */
-    uint32_t stays;            /* the cell outlives its command: see MESSAGE_STAYS */
-    struct terminal_size size; /* of STREAMS_TERMINAL */
-    uint32_t unused;
+    uint32_t terminal; /* the command's streams are a terminal */
+    uint32_t stays;    /* the cell outlives its command: see MESSAGE_STAYS */
     uint64_t bounding; /* within CAPS_DEFAULT, which stepcell-init itself has */
     uint64_t caps;
     struct init_rlimit rlimits[INIT_RLIMITS_MAX];

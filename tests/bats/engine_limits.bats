@@ -31,6 +31,21 @@ teardown() {
     as_caller networks
 }
 
+@test "abstract unix sockets of the host are out of reach" {
+    sockets() {
+        make_attempt attempt
+        ./attempt serve-abstract 3>&- >../serving &
+        SERVER=$!
+        wait_for grep -qs serving ../serving
+        run -0 cell --network host -- ./attempt own-abstract connect-abstract
+        # Landlock's scopes came with Linux 6.12.
+        [ "$(./attempt landlock-scopes)" = "landlock-scopes ok" ] || skip "kernel lacks Landlock's scopes (Linux 6.12)"
+        assert_equal output "$output" $'own-abstract ok\nconnect-abstract EPERM'
+        kill "$SERVER"
+    }
+    as_caller sockets
+}
+
 # of_cgroup FILE_V1 FILE_V2: what a cell sees of a limit, run in the cell
 of_cgroup='cat /sys/fs/cgroup/$1 2>/dev/null || cat /sys/fs/cgroup/$2'
 

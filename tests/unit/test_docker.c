@@ -536,7 +536,7 @@ static void test_body_devices_and_labels(void **state)
     struct mount device = {.kind = MOUNT_BIND,
                            .role = MOUNT_DEVICE,
                            .target = "/dev/f",
-                           .source = {.resolved = "/dev/fuse"}};
+                           .source = {.resolved = "/dev/fuse", .mode = S_IFCHR | 0664}};
     struct mount_plan plan = {&device, 1};
     autojson *labels = json_pack("[s, s]", "a=b", "stepcell.step=lie");
     struct run_spec spec = {.plan = &plan, .labels = labels};
@@ -548,6 +548,7 @@ static void test_body_devices_and_labels(void **state)
     (void)state;
     assert_string_equal(json_text(one, "PathOnHost"), "/dev/fuse");
     assert_string_equal(json_text(one, "PathInContainer"), "/dev/f");
+    assert_string_equal(json_text(one, "CgroupPermissions"), "rm");
     assert_int_equal(json_array_size(json_object_get(host, "Mounts")), 1); /* stepcell's own */
     assert_string_equal(json_text(json_object_get(body, "Labels"), "a"), "b");
     assert_string_equal(json_text(json_object_get(body, "Labels"), "stepcell.step"), "s1");

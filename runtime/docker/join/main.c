@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,6 +19,11 @@
 
 #include "runtime/docker/join_setup.h"
 #include "runtime/native/handshake.h"
+
+/* Since Linux 4.13; asm/ioctls.h collides with the library's own. */
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER _IO('T', 0x41)
+#endif
 
 #define SECRETS_DIR  "/run/secrets"
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -271,6 +277,27 @@ static void enter_workdir(const struct join *join)
                strerror(errno));
 }
 
+/*
+ * In the container's own devpts; its other end is found without a path (CVE-2025-52565).
+ */
+static void make_terminal(struct join *join)
+{
+    const struct terminal_size *asked = &join->setup->size;
+    const struct winsize size = {.ws_row = asked->rows, .ws_col = asked->columns};
+    int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), no = 0;
+    int other = master < 0 || ioctl(master, TIOCSPTLCK, &no) < 0
+                    ? -1
+                    : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (other < 0 || ioctl(other, TIOCSWINSZ, &size) < 0 ||
+        !handshake_send(join->control, MESSAGE_STREAMS, 0, master))
+        broken(join, "make the terminal of the command");
+    close(master);
+    for (int i = JOIN_IN; i <= JOIN_ERR; i++)
+        join->descriptors[i] = fcntl(other, F_DUPFD_CLOEXEC, HIGH_FD);
+    close(other);
+}
+
 /* Moves everything to the numbers that stepcell-init knows. */
 static void place(const struct join *join)
 {
@@ -311,6 +338,8 @@ int main(void)
     enter_workdir(&join);
     if (!handshake_send(join.control, MESSAGE_READY, 0, -1))
         return INIT_FAILURE;
+    if (join.setup->terminal)
+        make_terminal(&join);
     message = receive(&join, &fd);
     if (message.kind != MESSAGE_START)
         return INIT_FAILURE;

@@ -21,6 +21,15 @@ struct failure {
 
 #define INIT_FAILURE 125 /* a status that is not looked at */
 
+/* Where 0, 1 and 2 come from. */
+enum command_streams {
+    STREAMS_THERE,          /* they are open */
+    STREAMS_TERMINAL_THERE, /* the same; they are to be the controlling terminal */
+    STREAMS_PIPES,          /* made here, with stdin */
+    STREAMS_OUTPUT,         /* the same; stdin is at its end */
+    STREAMS_TERMINAL,       /* made here, and the controlling one */
+};
+
 struct command {
     const struct init_config *config;
     const struct sock_filter *filter;

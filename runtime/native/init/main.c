@@ -246,9 +246,7 @@ static bool start_command(struct init *init, char **argv)
         .config = &init->config,
         .filter = init->filter,
         .argv = argv,
-        .streams = init->config.streams,
-        .size = init->config.size,
-        .socket = INIT_CONTROL_FD,
+        .streams = init->config.terminal ? STREAMS_TERMINAL_THERE : STREAMS_THERE,
         .failure = init->failure,
     };
 
