@@ -90,9 +90,8 @@ answers() {
     local exit=0
     [ "$1" != unknown ] || exit=1
     run "-$exit" --separate-stderr "${@:4}" --json
-    assert_equal answer "$(jq -r '[.decision, .reason, .version // ""] | join(" ")' <<<"$output")" "$1 $2 $3"
-    assert_equal schema "$(jq -r .schema <<<"$output")" stepcell.upstream-check/1
-    assert_match "$(jq -r .message <<<"$output")" "?*"
+    assert_equal answer "$(jq -r '[.schema, .decision, .reason, .version // "", .message != ""] | join(" ")' <<<"$output")" \
+        "stepcell.upstream-check/1 $1 $2 $3 true"
     # What is unknown is said as any error, with a hint.
     [ "$1" != unknown ] || assert_match "$stderr" "stepcell: *"
 }
@@ -326,6 +325,26 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     run -125 --separate-stderr maven_check --token-file "$FEED_DIR/token"
     : >"$FEED_DIR/token"
     run -125 --separate-stderr maven_check --token-file "$FEED_DIR/token"
+}
+
+@test "a feed behind TLS has to be trusted, by certs.d for its host" {
+    local -x XDG_CONFIG_HOME=$FEED_DIR/config
+    local host
+    CONFIG=$XDG_CONFIG_HOME
+    make_authority
+    make_certificate feed IP:127.0.0.1
+    serve secure --tls "$CERTS/feed.cert" "$CERTS/feed.key"
+    host=$(at secure)
+    host=${host#http://}
+    maven 1.0
+    cp "$FEED_DIR/feed/www/maven-metadata.xml" "$FEED_DIR/secure/www/"
+    answers unknown feed-failed "" check --feed "maven:https://$host/maven-metadata.xml"
+    trust "$host"
+    answers yes new-version 1.0 check --feed "maven:https://$host/maven-metadata.xml"
+    # Down to plain HTTP leads no redirect.
+    fault secure "/maven to:$(at feed)/maven-metadata.xml"
+    answers unknown feed-failed "" check --feed "maven:https://$host/maven-metadata.xml"
+    assert_equal "asked there" "$(asked feed .path)" ""
 }
 
 @test "outputs for each system, with chosen names" {
