@@ -62,24 +62,28 @@ maven() {
     } >"$FEED_DIR/feed/www/maven-metadata.xml"
 }
 
-# image TAG REPOSITORY LAYERS [PLATFORM...]: in the registry, on amd64 each; windows:VERSION is one of Windows
+# made LAYERS PLATFORM: the descriptor of an image of these layers, which is put together once; windows:VERSION is one of Windows
+made() {
+    local file=$MADE/made-${1// /+}-${2//\//+} layers os=${2%/*} arch=${2#*/} version=''
+    if [ ! -e "$file" ]; then
+        read -ra layers <<<"$1"
+        layers=("${layers[@]/#/$MADE/}")
+        [[ $2 != windows:* ]] || os=windows arch=amd64 version=${2#*:}
+        put_image "$MADE/layout" "$(jq -nc --arg os "$os" --arg arch "$arch" --arg version "$version" \
+            '{os: $os, architecture: $arch} + if $version == "" then {} else {"os.version": $version} end')" \
+            "${layers[@]/%/.tar}" | on_platform "$os" "$arch" | jq -c --arg version "$version" \
+            'if $version == "" then . else .platform["os.version"] = $version end' >"$file"
+    fi
+    cat "$file"
+}
+
+# image TAG REPOSITORY LAYERS PLATFORM...: in the registry
 image() {
-    local tag=$1 to=$2 layout=$MADE/layout images=() platform layers version
-    read -ra layers <<<"$3"
-    layers=("${layers[@]/#/$MADE/}")
-    layers=("${layers[@]/%/.tar}")
-    for platform in "${@:4}"; do
-        version=${platform#*:}
-        case $platform in
-        windows:*) images+=("$(put_image "$layout" "{\"os\":\"windows\",\"os.version\":\"$version\"}" "${layers[@]}" |
-            on_platform windows amd64 | jq -c --arg version "$version" '.platform["os.version"] = $version')") ;;
-        *) images+=("$(put_image "$layout" "{\"os\":\"${platform%/*}\",\"architecture\":\"${platform#*/}\"}" "${layers[@]}" |
-            on_platform "${platform%/*}" "${platform#*/}")") ;;
-        esac
-    done
+    local layout=$MADE/layout images=() platform
+    for platform in "${@:4}"; do images+=("$(made "$3" "$platform")"); done
     echo "$EMPTY_LAYOUT" >"$layout/index.json"
     put_index "$layout" "${images[@]}" | name_image "$layout" image
-    push "oci:$layout:image" "$to:$tag"
+    push "oci:$layout:image" "$2:$1"
 }
 
 check() { stepcell upstream check --image "$IMAGE" "$@"; }
