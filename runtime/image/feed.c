@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "runtime/image/reference.h"
 #include "runtime/net/url.h"
 
 static const struct {
@@ -43,6 +44,14 @@ static bool check_url(const char *text, struct err *err)
     err_set(err, ERR_OPTION_INVALID, "'%s' is no URL of a feed", text);
     return err_hint(err, "a whole URL of https, http or file, without a user in it; credentials "
                          "belong into --token-file");
+}
+
+static bool check_repository(const char *text, struct err *err)
+{
+    if (reference_is_repository(text))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "'%s' is no repository of a registry", text);
+    return err_hint(err, "give it without a tag: tags:HOST/PATH");
 }
 
 /* The part behind '#', which some kinds have and others have not. */
@@ -87,7 +96,8 @@ bool feed_parse(const char *text, struct feed *feed, struct err *err)
     found.url = strdup(colon + 1);
     if (!found.url)
         return no_memory(err);
-    if (found.kind != FEED_TAGS && (!take_rule(text, &found, err) || !check_url(found.url, err)))
+    if (found.kind == FEED_TAGS ? !check_repository(found.url, err)
+                                : !take_rule(text, &found, err) || !check_url(found.url, err))
         return false;
     *feed = found;
     found = (struct feed){0};

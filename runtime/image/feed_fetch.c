@@ -143,6 +143,16 @@ static bool refused(const char *url, long status, struct err *err)
     return err_hint(err, status == 404 ? "check the URL" : "try again later");
 }
 
+static void unanswered(const char *url, struct err *err)
+{
+    err_context(err, "cannot get the feed '%s'", url);
+    if (err->code == ERR_IMAGE_CORRUPT)
+        err_hint(err, "look at what the URL serves: it is too large for a feed");
+    else if (!err->hint[0])
+        err_hint(err, "check the URL, the network and the proxy variables");
+    err->code = ERR_REGISTRY_UNREACHABLE;
+}
+
 /* Waits before the next try; false when there is none. */
 static bool wait_for_try(const struct http_response *response, int tried)
 {
@@ -184,7 +194,7 @@ static bool get_answer(struct server *server, const char *url, struct http_respo
         if (ok)
             refused(url, answer.status, err);
         else
-            err_context(err, "cannot get the feed '%s'", url);
+            unanswered(url, err);
         if (!again || !wait_for_try(&answer, tried))
             return false;
     }
@@ -262,11 +272,7 @@ static bool get_tags(const struct feed *feed, struct strv *versions, struct err 
     autoreference reference = {0};
     autostrv tags = {0};
 
-    if (!reference_parse(feed->url, "/", &reference, err))
-        return false;
-    if (reference.transport != TRANSPORT_REGISTRY || reference.digest)
-        return err_set(err, ERR_OPTION_INVALID, "'%s' is no repository of a registry", feed->url);
-    if (!tags_list(&reference, &tags, err))
+    if (!reference_parse(feed->url, "/", &reference, err) || !tags_list(&reference, &tags, err))
         return false;
     for (size_t i = 0; i < tags.count; i++) {
         if (!feed_add(versions, tags.items[i], strlen(tags.items[i]), err))

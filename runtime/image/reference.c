@@ -399,3 +399,14 @@ bool reference_resolve(struct reference *reference, struct err *err)
     resolved = (struct reference){0};
     return true;
 }
+
+/* With any tag behind it, it is an image with that tag. */
+bool reference_is_repository(const char *text)
+{
+    autofree char *name = text_printf("%s:tag", text);
+    autoreference reference = {0};
+    struct err ignored;
+
+    return name && reference_parse(name, "/", &reference, &ignored) &&
+           reference.transport == TRANSPORT_REGISTRY && !reference.digest;
+}

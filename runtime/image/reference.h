@@ -54,6 +54,9 @@ char *reference_host(const char *host);
  */
 bool reference_resolve(struct reference *reference, struct err *err);
 
+/* Whether it names a repository of a registry: HOST/PATH, without tag and digest. */
+bool reference_is_repository(const char *text);
+
 /* "sha256:" and 64 lower-case hexadecimal digits, nothing else. */
 bool digest_is_valid(const char *text);
 

@@ -79,21 +79,6 @@ static bool take_base(struct upstream *upstream, const char *text, struct err *e
            err_set(err, ERR_OPTION_INVALID, "the base '%s' is in no registry", text);
 }
 
-/* A repository: with any tag behind it, it is an image with that tag. */
-static bool check_image(const char *image, struct err *err)
-{
-    autofree char *name = text_printf("%s:tag", image);
-    autoreference reference = {0};
-
-    if (!name)
-        return no_memory(err);
-    if (reference_parse(name, "/", &reference, err) && reference.transport == TRANSPORT_REGISTRY &&
-        !reference.digest)
-        return true;
-    err_set(err, ERR_OPTION_INVALID, "'%s' is no repository of a registry", image);
-    return err_hint(err, "give it without a tag: HOST/PATH");
-}
-
 static bool take_rules(struct call *call, struct err *err)
 {
     struct upstream *upstream = &call->upstream;
@@ -193,8 +178,11 @@ static bool prepare(struct call *call, struct err *err)
     upstream->feed.prereleases = call->prereleases;
     if (!upstream_template_is_valid(call->tag))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no tag with '{version}' in it", call->tag);
-    return check_image(call->image, err) && take_rules(call, err) &&
-           each_part(call->platforms, take_platform, upstream, err) &&
+    if (!reference_is_repository(call->image)) {
+        err_set(err, ERR_OPTION_INVALID, "'%s' is no repository of a registry", call->image);
+        return err_hint(err, "give it without a tag: HOST/PATH");
+    }
+    return take_rules(call, err) && each_part(call->platforms, take_platform, upstream, err) &&
            each_part(call->bases, take_base, upstream, err) && take_output(call, err) &&
            take_token(call, err);
 }

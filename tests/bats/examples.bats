@@ -108,6 +108,9 @@ assert_night() {
     assert_equal flyway "$output" "flyway 10.9.0"
     assert_equal label "$(skopeo inspect --tls-verify=false "docker://$IMAGE:10.9.0" |
         jq -r '.Labels["org.opencontainers.image.version"]')" 10.9.0
+    # Of Debian it has nothing in this test; what an image is told to be is the example's own.
+    run stepcell image check --json "$IMAGE:10.9.0"
+    assert_equal checked "$(jq -r '.passed | index("entrypoint") != null' <<<"$output")" true
     assert_night 0 nothing
     # A new version, the download of which is not there yet.
     release 10.9.0 10.10.0
@@ -148,16 +151,10 @@ assert_night() {
     assert_night 0 nothing
 }
 
-@test "the workflow runs what these tests run, and the child has no entrypoint" {
+@test "the workflow runs what these tests run" {
     local script
     for script in check build publish; do
         grep -qxE "( {6}-|  {6}) run: examples/flyway/$script" "$EXAMPLES/flyway/workflow.yml"
     done
     grep -qx "    if: needs.check.outputs.Continue == 'Yes'" "$EXAMPLES/flyway/workflow.yml"
-    base one
-    release 1.0
-    assert_night 0 "built 1.0"
-    # Of Debian it has nothing in this test; what an image is told to be is the example's own.
-    run stepcell image check --json "$IMAGE:1.0"
-    assert_equal entrypoint "$(jq -r '[.findings[] | select(.level == "error") | select(.id == "entrypoint")] | length' <<<"$output")" 0
 }

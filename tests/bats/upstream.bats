@@ -62,24 +62,28 @@ maven() {
     } >"$FEED_DIR/feed/www/maven-metadata.xml"
 }
 
-# image TAG REPOSITORY LAYERS [PLATFORM...]: in the registry, on amd64 each; windows:VERSION is one of Windows
+# made LAYERS PLATFORM: the descriptor of an image of these layers, which is put together once; windows:VERSION is one of Windows
+made() {
+    local file=$MADE/made-${1// /+}-${2//\//+} layers os=${2%/*} arch=${2#*/} version=''
+    if [ ! -e "$file" ]; then
+        read -ra layers <<<"$1"
+        layers=("${layers[@]/#/$MADE/}")
+        [[ $2 != windows:* ]] || os=windows arch=amd64 version=${2#*:}
+        put_image "$MADE/layout" "$(jq -nc --arg os "$os" --arg arch "$arch" --arg version "$version" \
+            '{os: $os, architecture: $arch} + if $version == "" then {} else {"os.version": $version} end')" \
+            "${layers[@]/%/.tar}" | on_platform "$os" "$arch" | jq -c --arg version "$version" \
+            'if $version == "" then . else .platform["os.version"] = $version end' >"$file"
+    fi
+    cat "$file"
+}
+
+# image TAG REPOSITORY LAYERS PLATFORM...: in the registry
 image() {
-    local tag=$1 to=$2 layout=$MADE/layout images=() platform layers version
-    read -ra layers <<<"$3"
-    layers=("${layers[@]/#/$MADE/}")
-    layers=("${layers[@]/%/.tar}")
-    for platform in "${@:4}"; do
-        version=${platform#*:}
-        case $platform in
-        windows:*) images+=("$(put_image "$layout" "{\"os\":\"windows\",\"os.version\":\"$version\"}" "${layers[@]}" |
-            on_platform windows amd64 | jq -c --arg version "$version" '.platform["os.version"] = $version')") ;;
-        *) images+=("$(put_image "$layout" "{\"os\":\"${platform%/*}\",\"architecture\":\"${platform#*/}\"}" "${layers[@]}" |
-            on_platform "${platform%/*}" "${platform#*/}")") ;;
-        esac
-    done
+    local layout=$MADE/layout images=() platform
+    for platform in "${@:4}"; do images+=("$(made "$3" "$platform")"); done
     echo "$EMPTY_LAYOUT" >"$layout/index.json"
     put_index "$layout" "${images[@]}" | name_image "$layout" image
-    push "oci:$layout:image" "$to:$tag"
+    push "oci:$layout:image" "$2:$1"
 }
 
 check() { stepcell upstream check --image "$IMAGE" "$@"; }
@@ -90,9 +94,8 @@ answers() {
     local exit=0
     [ "$1" != unknown ] || exit=1
     run "-$exit" --separate-stderr "${@:4}" --json
-    assert_equal answer "$(jq -r '[.decision, .reason, .version // ""] | join(" ")' <<<"$output")" "$1 $2 $3"
-    assert_equal schema "$(jq -r .schema <<<"$output")" stepcell.upstream-check/1
-    assert_match "$(jq -r .message <<<"$output")" "?*"
+    assert_equal answer "$(jq -r '[.schema, .decision, .reason, .version // "", .message != ""] | join(" ")' <<<"$output")" \
+        "stepcell.upstream-check/1 $1 $2 $3 true"
     # What is unknown is said as any error, with a hint.
     [ "$1" != unknown ] || assert_match "$stderr" "stepcell: *"
 }
@@ -326,6 +329,26 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     run -125 --separate-stderr maven_check --token-file "$FEED_DIR/token"
     : >"$FEED_DIR/token"
     run -125 --separate-stderr maven_check --token-file "$FEED_DIR/token"
+}
+
+@test "a feed behind TLS has to be trusted, by certs.d for its host" {
+    local -x XDG_CONFIG_HOME=$FEED_DIR/config
+    local host
+    CONFIG=$XDG_CONFIG_HOME
+    make_authority
+    make_certificate feed IP:127.0.0.1
+    serve secure --tls "$CERTS/feed.cert" "$CERTS/feed.key"
+    host=$(at secure)
+    host=${host#http://}
+    maven 1.0
+    cp "$FEED_DIR/feed/www/maven-metadata.xml" "$FEED_DIR/secure/www/"
+    answers unknown feed-failed "" check --feed "maven:https://$host/maven-metadata.xml"
+    trust "$host"
+    answers yes new-version 1.0 check --feed "maven:https://$host/maven-metadata.xml"
+    # Down to plain HTTP leads no redirect.
+    fault secure "/maven to:$(at feed)/maven-metadata.xml"
+    answers unknown feed-failed "" check --feed "maven:https://$host/maven-metadata.xml"
+    assert_equal "asked there" "$(asked feed .path)" ""
 }
 
 @test "outputs for each system, with chosen names" {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Feeds, and a registry, with faults.
 
-usage: feed_server.py DIRECTORY [--upstream URL]
+usage: feed_server.py DIRECTORY [--upstream URL] [--tls CERTIFICATE KEY]
 
 Serves the files below DIRECTORY/www, or what the registry at URL answers. Writes its port to DIRECTORY/port
 once it listens, and one JSON line for each request to DIRECTORY/log. Each line of DIRECTORY/faults is a part
@@ -9,10 +9,11 @@ of a path (with its query) and what happens there: a status, `once:STATUS` for t
 `long:STATUS` with a Retry-After that is too long, `cut` in the middle, `need:AUTHORIZATION`, `to:URL`, a redirect, or
 `link:URL`, the next page.
 """
-import http.server, json, os, sys, urllib.error, urllib.request
+import http.server, json, os, ssl, sys, urllib.error, urllib.request
 
 directory = sys.argv[1]
-upstream = sys.argv[3] if len(sys.argv) > 3 else ""
+options = sys.argv[2:]
+upstream = options[options.index("--upstream") + 1] if "--upstream" in options else ""
 seen = set()
 
 
@@ -72,6 +73,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if "--tls" in options:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*options[options.index("--tls") + 1:][:2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 with open(directory + "/port.new", "w") as port:
     port.write(str(server.server_address[1]))
 os.rename(directory + "/port.new", directory + "/port")

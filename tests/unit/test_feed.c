@@ -194,6 +194,8 @@ static void test_names(void **state)
         "maven:file://host/path",
         "maven:file:///a%20b",
         "maven:/etc/passwd",
+        "tags:registry.example.org/team/tools:1.0",
+        "tags:oci:/tmp/layout",
         "apt:https://example.org/Packages",
         "apt:https://example.org/Packages#",
         "apt:https://example.org/Packages#A",
