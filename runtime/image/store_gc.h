@@ -25,6 +25,8 @@ struct gc_options {
      * Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs.
      */
     void (*removed)(void *data, const char *kind, const char *name);
+    /* Whether no step will have the id map with this key: its layers go, unless a cell uses them. */
+    bool (*is_orphan)(void *data, const char *map);
     void *data;
 };
 
