@@ -373,6 +373,11 @@ contained_entry() {
     each_caller commands
 }
 
+@test "what is wrong with a reference is said with what one is" {
+    run -125 --separate-stderr stepcell image inspect BAD
+    assert_match "$stderr" "*hint: *HOST/*oci:DIR*"
+}
+
 @test "an image whose user is unknown is pulled and imported, and runs with another" {
     unknown_user() {
         local tag
