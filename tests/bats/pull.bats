@@ -424,7 +424,7 @@ liar() {
         pid=$!
         wait_for test -s "$WORK/started"
         run -0 stepcell image gc
-        [ -e "$STORE"/layers/single/* ]
+        [ -d "$STORE/layers/single" ]
         echo >"$WORK/go"
         wait "$pid"
         run -0 stepcell image gc
