@@ -113,6 +113,11 @@ static bool check_text(const struct fetch *fetch, const struct buf *text, const 
     digest_of(text->data, text->len, found);
     if ((!digest || strcmp(found, digest) == 0) && (!size || text->len == *size))
         return true;
+    if (size && text->len != *size)
+        return err_set(
+            err, ERR_IMAGE_CORRUPT,
+            "'%s' is not what it should be: '%s' has %zu bytes, where %llu are announced",
+            fetch->reference->given, found, text->len, (unsigned long long)*size);
     return err_set(err, ERR_IMAGE_CORRUPT,
                    "'%s' is not what it should be: the source answers '%s' for '%s'",
                    fetch->reference->given, found, digest ? digest : "");

@@ -9,10 +9,9 @@
 #include "runtime/image/inflate.h"
 
 #define TAR_BLOCK 512
-#define HEADER_MAX                                                                                 \
-    (512                                                                                           \
-     << 10) /* bytes of the headers of one entry, in whole blocks: libarchive makes lists of   \
-                   them that take twelve times as much */
+/* Bytes of the headers of one entry, in whole blocks. libarchive makes lists of them that take
+ * twelve times as much. */
+#define HEADER_MAX (512 << 10)
 
 struct layer_stream {
     const struct unpack_limits *limits;

@@ -309,6 +309,8 @@ static bool open_hidden_parent(struct layer_writer *writer, const char *path, st
             return false;
         writer->parent = path_make_dirs_in(writer->root, or_root(path), 0755);
     }
+    if (writer->parent < 0 && errno == ENOENT)
+        return refuse(path, "it is a link to nothing, or leads through one", err);
     if (writer->parent < 0)
         return failed(path, err);
     if (is_within(writer, writer->parent, writer->depth_max - 1))

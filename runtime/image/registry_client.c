@@ -247,6 +247,8 @@ bool registry_wait(const struct registry_client *client, struct registry_tries *
 {
     uint64_t ms = (uint64_t)REGISTRY_PAUSE_MS << tries->used;
 
+    if (tries->since && clock_now() - tries->since >= HTTP_ANSWER_TIMEOUT_S * 1000 * NS_PER_MS)
+        return false;
     if (++tries->used >= (endpoint->mirror ? REGISTRY_MIRROR_TRIES : REGISTRY_TRIES))
         return false;
     if (tries->has_after && tries->after_ms > REGISTRY_PAUSE_MAX_MS) {
@@ -365,7 +367,7 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
 bool registry_get(struct registry_client *client, struct endpoint *endpoint,
                   struct http_request *request, struct http_response *response, struct err *err)
 {
-    struct registry_tries tries = {0};
+    struct registry_tries tries = {.since = clock_now()};
 
     for (;;) {
         switch (registry_try(client, endpoint, request, response, &tries, err)) {

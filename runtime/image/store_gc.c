@@ -139,9 +139,11 @@ struct gc {
     struct stored_names names;
     bool *gone, *busy; /* by index of names */
     struct needs kept;
-    bool unsure; /* a record cannot be read: nobody knows what it needs */
+    struct needs running; /* of images that cells run */
+    bool unsure;          /* a record cannot be read: nobody knows what it needs */
     uint64_t orphaned;
-    const char *map; /* that is looked at */
+    const char *map;           /* that is looked at */
+    const struct needs *needs; /* of its layers */
     int map_fd;
 };
 
@@ -149,6 +151,7 @@ static void gc_release(struct gc *gc)
 {
     stored_names_release(&gc->names);
     needs_release(&gc->kept);
+    needs_release(&gc->running);
     free(gc->gone);
     free(gc->busy);
 }
@@ -346,7 +349,7 @@ static bool collect_layer(void *data, const char *dir, const char *hex, struct e
     if (!layer_bytes(gc->store, gc->remover, gc->map, hex, &bytes, err))
         return false;
     gc->result->before += bytes;
-    if (strv_contains(&gc->kept.layers, digest)) {
+    if (strv_contains(&gc->needs->layers, digest)) {
         gc->result->after += bytes;
         return true;
     }
@@ -355,17 +358,44 @@ static bool collect_layer(void *data, const char *dir, const char *hex, struct e
            store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, err);
 }
 
+static bool add_running(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct gc *gc = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autoimage image = IMAGE_INIT;
+    autofd held = -1;
+    bool found, busy;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    held = claim(gc->store, hex, &busy);
+    if (!busy || !digest_is_valid(digest))
+        return true;
+    return store_load_image(gc->store, digest, &found, &image, err) &&
+           (!found || store_add_needs(gc->store, &image, &gc->running, err));
+}
+
 static bool collect_map(void *data, const char *dir, const char *map, struct err *err)
 {
     struct gc *gc = data;
     autofree char *path = text_printf("%s/%s", dir, map);
     autofd map_fd = path ? openat(gc->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool orphan;
 
     if (map_fd < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", map);
     gc->map = map;
     gc->map_fd = map_fd;
-    return store_each(gc->store, path, collect_layer, gc, err);
+    orphan = gc->options->is_orphan(gc->options->data, map);
+    gc->needs = orphan ? &gc->running : &gc->kept;
+    if ((orphan && !store_each(gc->store, "images", add_running, gc, err)) ||
+        !store_each(gc->store, path, collect_layer, gc, err))
+        return false;
+    /* Stays while there is something in it. */
+    if (orphan && !gc->options->dry_run)
+        (void)!unlinkat(gc->store->fd, path, AT_REMOVEDIR);
+    return true;
 }
 
 /* What a process that was killed would have renamed. Nobody writes now, so nobody will. */
@@ -418,10 +448,16 @@ static void tell_nobody(void *data, const char *kind, const char *name)
     (void)data, (void)kind, (void)name;
 }
 
+static bool is_no_orphan(void *data, const char *map)
+{
+    (void)data, (void)map;
+    return false;
+}
+
 bool store_drop_unnamed_layers(const struct store *store, const struct tree_remover *remover,
                                struct err *err)
 {
-    const struct gc_options options = {.removed = tell_nobody};
+    const struct gc_options options = {.removed = tell_nobody, .is_orphan = is_no_orphan};
     struct gc_result result = {0};
     CLEANUP(gc_release)
     struct gc gc = {.store = store, .remover = remover, .options = &options, .result = &result};

@@ -2,7 +2,8 @@
  * Sizes, last use, and taking away what has not been used for long.
  *
  * An image was last used when its record was: whoever starts a cell or pulls it again sets the
- * modification time of the record. The size of a layer is measured once and kept in the file of its lock.
+ * modification time of the record. The size of a layer is measured once and kept in the file of its
+ * lock.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_GC_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_GC_H
@@ -25,6 +26,8 @@ struct gc_options {
      * Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs.
      */
     void (*removed)(void *data, const char *kind, const char *name);
+    /* Whether no step will have the id map with this key: its layers go, unless a cell has them. */
+    bool (*is_orphan)(void *data, const char *map);
     void *data;
 };
 

@@ -301,7 +301,8 @@ static bool verify_layers_of_map(void *data, const char *dir, const char *key, s
         return no_memory(err);
     if (!verification->check->map_for(verification->check->data, key, &map)) {
         if (!strv_contains(&verification->layers, key))
-            report(verification, "layer", key, "nobody here has these ids any more", REMEDY_AGAIN);
+            report(verification, "layer", key, "no step of the caller's has this id map any more",
+                   REMEDY_COLLECT);
         return strv_contains(&verification->layers, key) || strv_add(&verification->layers, key) ||
                no_memory(err);
     }

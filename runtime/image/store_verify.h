@@ -12,7 +12,7 @@
 
 #include "runtime/image/fetch.h"
 
-enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN };
+enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN, REMEDY_COLLECT };
 
 struct finding {
     const char *part; /* "blob", "record", "layer", "reference" or "layout" */

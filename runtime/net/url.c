@@ -174,6 +174,7 @@ bool host_is_private(const char *text)
         {0xac100000, 0xfff00000}, /* 172.16.0.0/12 */
         {0xc0a80000, 0xffff0000}, /* 192.168.0.0/16 */
     };
+    static const uint8_t nat64[] = {0x00, 0x64, 0xff, 0x9b}; /* a gateway leads to any of them */
     char host[HOST_MAX];
     struct in6_addr v6;
     uint32_t v4;
@@ -190,7 +191,7 @@ bool host_is_private(const char *text)
     }
     return inet_pton(AF_INET6, host, &v6) == 1 &&
            (IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) ||
-            (v6.s6_addr[0] & 0xfe) == 0xfc);
+            (v6.s6_addr[0] & 0xfe) == 0xfc || memcmp(v6.s6_addr, nat64, sizeof(nat64)) == 0);
 }
 
 char *url_escape(const char *value)

@@ -31,5 +31,10 @@ bool command_parse_reference(const char *text, struct reference *reference, stru
 {
     autofree char *cwd = getcwd(NULL, 0);
 
-    return reference_parse(text, cwd ? cwd : "/", reference, err);
+    if (reference_parse(text, cwd ? cwd : "/", reference, err))
+        return true;
+    if (!err->hint[0])
+        err_hint(err, "it is [HOST/]PATH[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
+                      "docker-archive:FILE[:REF]");
+    return false;
 }

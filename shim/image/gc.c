@@ -66,6 +66,12 @@ static bool parse(const char *age, const char *size, struct gc_options *options,
     return true;
 }
 
+static bool is_orphan(void *data, const char *map)
+{
+    (void)data;
+    return mapped_is_orphan(map);
+}
+
 static int print_result(const struct listing *listing, const struct gc_result *result)
 {
     char before[UNITS_MAX], after[UNITS_MAX];
@@ -87,7 +93,7 @@ int command_gc(int argc, char **argv)
 {
     const char *store_option = NULL, *age = NULL, *size = NULL;
     struct listing listing = {0};
-    struct gc_options gc = {.removed = removed, .data = &listing};
+    struct gc_options gc = {.removed = removed, .is_orphan = is_orphan, .data = &listing};
     struct gc_result result;
     const struct option_spec options[] = {
         OPTION("--unused-for", "DUR", &age, "images that were not used for so long: 90s, 12h, 30d"),

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/num.h"
 #include "shim/image/walls.h"
+
+#define ID_MAX INT32_MAX
 
 bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
 {
@@ -14,6 +17,50 @@ bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err)
         return false;
     idmap_key(&mapped->map, mapped->key);
     return true;
+}
+
+/* The ids of the step are the last two numbers of a key. */
+static bool ids_of_key(const char *key, uid_t *uid, gid_t *gid)
+{
+    autofree char *copy = strdup(key);
+    char *second = copy ? strrchr(copy, '-') : NULL, *first;
+    uint64_t numbers[2];
+
+    if (!second)
+        return false;
+    *second++ = '\0';
+    first = strrchr(copy, '-');
+    if (!first || !num_parse(first + 1, ID_MAX, &numbers[0]) ||
+        !num_parse(second, ID_MAX, &numbers[1]))
+        return false;
+    *uid = (uid_t)numbers[0];
+    *gid = (gid_t)numbers[1];
+    return true;
+}
+
+bool mapped_for_key(const char *key, struct mapped *mapped)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    struct err ignored;
+
+    return mapped_for(0, 0, mapped, &ignored) &&
+           (strcmp(mapped->key, key) == 0 ||
+            (ids_of_key(key, &uid, &gid) && mapped_for(uid, gid, mapped, &ignored) &&
+             strcmp(mapped->key, key) == 0));
+}
+
+/* Of whoever has got subordinate ids. Layers of ids that were taken away only root can remove. */
+bool mapped_is_orphan(const char *key)
+{
+    const struct idmap single = {.kind = IDMAP_SINGLE};
+    char single_key[IDMAP_KEY_MAX];
+    struct mapped mapped;
+    struct err ignored;
+
+    idmap_key(&single, single_key);
+    return strcmp(key, single_key) == 0 && mapped_for(0, 0, &mapped, &ignored) &&
+           mapped.map.kind != IDMAP_SINGLE;
 }
 
 #define CALL_FAILED 3 /* with an error: sanitizers and the child of idmap_run end with others */

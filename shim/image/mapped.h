@@ -13,6 +13,12 @@ struct mapped {
 /* The map for steps that run as uid:gid. */
 bool mapped_for(uid_t uid, gid_t gid, struct mapped *mapped, struct err *err);
 
+/* The map whose layers have this key; false when no step of the caller's has it any more. */
+bool mapped_for_key(const char *key, struct mapped *mapped);
+
+/* Whether no step has it any more while its layers still are all the caller's own. */
+bool mapped_is_orphan(const char *key);
+
 /* Makes trees for this map; borrows `mapped`. */
 struct layer_map mapped_layers(struct mapped *mapped);
 

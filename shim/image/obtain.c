@@ -45,8 +45,11 @@ static bool step_map(const struct obtain *obtain, const struct image *image, str
 
     if (!is_from_image(obtain))
         return parse_ids(obtain->map_user, &uid, &gid, err) && mapped_for(uid, gid, mapped, err);
-    return user_resolve(user, image->passwd, image->group, &resolved, err) &&
-           mapped_for(resolved.uid, resolved.gid, mapped, err);
+    if (!user_resolve(user, image->passwd, image->group, &resolved, err) &&
+        (!obtain->without_step || err->code != ERR_USER_UNKNOWN))
+        return false;
+    /* Of a user who is unknown, root's. */
+    return mapped_for(resolved.uid, resolved.gid, mapped, err);
 }
 
 static bool layers_for(struct fetch *fetch, struct mapped *mapped, struct err *err)

@@ -28,6 +28,7 @@ static int get(int argc, char **argv, struct command command)
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
     obtain.policy = FETCH_ALWAYS;
+    obtain.without_step = true;
     obtain.reference = argv[0];
     if (words > 1)
         obtain.name_as = argv[1];

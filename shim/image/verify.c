@@ -1,14 +1,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/num.h"
 #include "runtime/image/store_verify.h"
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
 #include "shim/print.h"
 
 #define STATUS_FOUND 2
-#define ID_MAX       INT32_MAX
 
 struct verify {
     bool json;
@@ -19,6 +17,7 @@ struct verify {
 static const char *const remedies[] = {
     [REMEDY_PULL] = "pull the image again",
     [REMEDY_DONE] = "repaired",
+    [REMEDY_COLLECT] = "'stepcell image gc' removes it, or root where the ids are not the caller's",
     [REMEDY_AGAIN] = "in use or out of reach: verify again when no cell uses it",
 };
 
@@ -38,37 +37,11 @@ static void found(void *data, const struct finding *finding)
                   remedies[finding->remedy]);
 }
 
-/* The ids of the step are the last two numbers of a key. */
-static bool ids_of_key(const char *key, uid_t *uid, gid_t *gid)
-{
-    autofree char *copy = strdup(key);
-    char *second = copy ? strrchr(copy, '-') : NULL, *first;
-    uint64_t numbers[2];
-
-    if (!second)
-        return false;
-    *second++ = '\0';
-    first = strrchr(copy, '-');
-    if (!first || !num_parse(first + 1, ID_MAX, &numbers[0]) ||
-        !num_parse(second, ID_MAX, &numbers[1]))
-        return false;
-    *uid = (uid_t)numbers[0];
-    *gid = (gid_t)numbers[1];
-    return true;
-}
-
 static bool map_for(void *data, const char *key, struct layer_map *map)
 {
     struct verify *verify = data;
-    uid_t uid = 0;
-    gid_t gid = 0;
-    struct err ignored;
 
-    if (!mapped_for(0, 0, &verify->mapped, &ignored))
-        return false;
-    if (strcmp(verify->mapped.key, key) != 0 &&
-        (!ids_of_key(key, &uid, &gid) || !mapped_for(uid, gid, &verify->mapped, &ignored) ||
-         strcmp(verify->mapped.key, key) != 0))
+    if (!mapped_for_key(key, &verify->mapped))
         return false;
     *map = mapped_layers(&verify->mapped);
     return true;

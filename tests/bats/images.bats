@@ -373,6 +373,28 @@ contained_entry() {
     each_caller commands
 }
 
+@test "what is wrong with a reference is said with what one is" {
+    run -125 --separate-stderr stepcell image inspect BAD
+    assert_match "$stderr" "*hint: *HOST/*oci:DIR*"
+}
+
+@test "an image whose user is unknown is pulled and imported, and runs with another" {
+    unknown_user() {
+        local tag
+        for tag in user-unknown user-huge; do
+            IMAGE=oci:$IMAGES/busybox:$tag
+            run -0 stepcell image pull -q "$IMAGE"
+            run -0 stepcell image import -q "$IMAGE" "example.test/$tag:1"
+            IMAGE=example.test/$tag:1
+            run --separate-stderr cell --pull never -- true
+            assert_refused user.unknown
+            run -0 --separate-stderr cell --pull never --user app -- id -u
+            assert_equal output "$output" 1000
+        done
+    }
+    each_caller unknown_user
+}
+
 @test "the store is nobody else's business" {
     private() {
         run -0 cell -- true

@@ -409,6 +409,33 @@ liar() {
     each_caller collect
 }
 
+@test "gc takes the layers of who had no subordinate ids, and has them now" {
+    CALLER=ranges
+    orphans() {
+        local map pid
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        map=$(echo "$STORE"/layers/*)
+        as cp -r "$map" "$STORE/layers/single"
+        run -2 stepcell image verify
+        assert_match "$output" "layer single: *'stepcell image gc' removes it*1 findings"
+        mkfifo "$WORK/go"
+        cell -- sh -c 'echo here >started; read -r line <go' &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        run -0 stepcell image gc
+        [ -d "$STORE/layers/single" ]
+        echo >"$WORK/go"
+        wait "$pid"
+        run -0 stepcell image gc
+        assert_match "$output" "removed*layer*single/*"
+        run -0 stepcell image verify
+        run -0 --separate-stderr cell --pull never -- echo works
+        assert_equal output "$output" works
+    }
+    as_caller orphans
+}
+
 @test "gc takes nothing from cells that are about to start" {
     # Faster than a sanitizer lets them be, so that they meet.
     STEPCELL=$STEPCELL_RELEASE
