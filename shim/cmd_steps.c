@@ -49,6 +49,14 @@ static bool unknown_step(const struct request *request, struct err *err)
     return err_hint(err, "it was never started with this store, or has been forgotten or expired");
 }
 
+static bool has_cell(struct request *request)
+{
+    struct err ignored;
+
+    return cells_find(request->store, request->id, &request->cell, &ignored) &&
+           request->cell.door >= 0;
+}
+
 /* Finds the step, and settles it when its supervisor is gone. */
 static bool find_step(struct request *request, struct err *err)
 {
@@ -66,8 +74,7 @@ static bool find_step(struct request *request, struct err *err)
     if (!step_dir_open(request->store, request->id, &request->step, &found, err))
         return false;
     if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return (request->cells_too && cells_find(request->store, request->id, &request->cell)) ||
-               unknown_step(request, err);
+        return (request->cells_too && has_cell(request)) || unknown_step(request, err);
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
            request->damaged_too;
@@ -306,7 +313,7 @@ int cmd_cancel(int argc, char **argv)
         return cells_end(&request.cell);
     for (int i = 0; i < CANCEL_TRIES; i++) {
         if (finished || request.state == LEDGER_FINISHED) {
-            if (cells_find(request.store, request.id, &request.cell))
+            if (has_cell(&request))
                 return cells_end(&request.cell);
             print_note(PRINT_NORMAL, "the step has ended already");
             return 0;
@@ -401,5 +408,5 @@ int cmd_forget(int argc, char **argv)
         return command_failed(&err);
     if (!step_dir_remove(request.store, request.id, &request.step, &err))
         return command_failed(&err);
-    return cells_find(request.store, request.id, &request.cell) ? cells_end(&request.cell) : 0;
+    return has_cell(&request) ? cells_end(&request.cell) : 0;
 }
