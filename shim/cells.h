@@ -15,8 +15,10 @@ struct found_cell {
 void found_cell_release(struct found_cell *cell);
 #define autocell CLEANUP(found_cell_release) struct found_cell
 
-/* Calls `each` for every cell, whose `cell` it may take over, until one call gives false. False when
- * the store cannot be read. */
+/*
+ * Calls `each` for every cell, whose `cell` it may take over, until one call gives false. False
+ * when the store cannot be read.
+ */
 bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
                 struct err *err);
 

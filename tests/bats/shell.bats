@@ -425,7 +425,9 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     keep() {
         run -5 stepcell run -q --id one --keep on-failure -w "$WORK" "$IMAGE" -- sh -c 'echo x; exit 5'
         run -5 stepcell run -q --id one -w "$WORK" "$IMAGE" -- sh -c 'echo x; exit 5'
-        assert_equal state "$(stepcell status one)" 'finished exited 5'
+        assert_equal state "$(stepcell status one)" \
+            "finished exited 5, its cell is kept until $(cells '.cells[0].until')"
+        assert_equal until "$(stepcell status --json one | jq -r .kept_until)" "$(cells '.cells[0].until')"
         run -0 stepcell exec one echo inside
         assert_equal output "$output" inside
         stepcell cancel one
