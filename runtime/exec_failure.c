@@ -12,9 +12,8 @@ void exec_failure_take(const char *command, int number, bool own_filter, struct 
     errno = number;
     if (missing) {
         err_set(err, ERR_COMMAND_NOT_FOUND, "command '%s' is not in the image", command);
-        err_hint(err,
-                 "it, or the interpreter that its first line names, was not found on the PATH of "
-                 "the cell");
+        err_hint(err, "install it in the image, or give its path; the interpreter that its first "
+                      "line names has to be there as well");
     } else {
         err_errno(err, ERR_COMMAND_NOT_EXECUTABLE, "command '%s' cannot be executed", command);
         err_hint(err,

@@ -1,5 +1,6 @@
 #include "shim/cells.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,12 +38,21 @@ static bool look_at(void *data, int cells, const char *name)
     return !json_is_object(cell.facts) || !cell.scratch || round->each(round->data, &cell);
 }
 
-void cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data)
+bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
+                struct err *err)
 {
     struct round round = {store, each, data};
     autofd dir = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    autofd cells =
+        dir < 0 ? -1 : openat(dir, "cells", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    file_each_entry(dir, "cells", look_at, &round);
+    if (cells >= 0)
+        file_each_entry(cells, ".", look_at, &round);
+    /* A store in which no step has run yet. */
+    if (cells >= 0 || (dir >= 0 && errno == ENOENT))
+        return true;
+    err_errno(err, ERR_OPTION_INVALID, "cannot read the store '%s'", store);
+    return err_hint(err, "name the store of the steps with --store, and call as whose it is");
 }
 
 struct search {
@@ -62,13 +72,12 @@ static bool is_it(void *data, struct found_cell *cell)
     return false;
 }
 
-bool cells_find(const char *store, const char *id, struct found_cell *cell)
+bool cells_find(const char *store, const char *id, struct found_cell *cell, struct err *err)
 {
     struct search search = {id, cell};
 
     *cell = FOUND_CELL_INIT;
-    cells_each(store, is_it, &search);
-    return cell->door >= 0;
+    return cells_each(store, is_it, &search, err);
 }
 
 int cells_end(struct found_cell *cell)

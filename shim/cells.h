@@ -15,11 +15,15 @@ struct found_cell {
 void found_cell_release(struct found_cell *cell);
 #define autocell CLEANUP(found_cell_release) struct found_cell
 
-/* Calls `each` for every cell, whose `cell` it may take over, until one call gives false. */
-void cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data);
+/*
+ * Calls `each` for every cell, whose `cell` it may take over, until one call gives false. False
+ * when the store cannot be read.
+ */
+bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
+                struct err *err);
 
-/* Finds the cell of the step `id`. */
-bool cells_find(const char *store, const char *id, struct found_cell *cell);
+/* Looks for the cell of the step `id`; false as cells_each. */
+bool cells_find(const char *store, const char *id, struct found_cell *cell, struct err *err);
 
 /* Ends it, and waits until it is gone; the exit status of a command that does so. */
 int cells_end(struct found_cell *cell);

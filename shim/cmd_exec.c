@@ -96,7 +96,9 @@ static bool find(const struct visit *visit, struct found_cell *cell, struct err 
 
     if (!store)
         return false;
-    if (step_id_is_good(visit->id) && cells_find(store, visit->id, cell))
+    if (step_id_is_good(visit->id) && !cells_find(store, visit->id, cell, err))
+        return false;
+    if (cell->door >= 0)
         return true;
     err_set(err, ERR_OPTION_INVALID, "no cell has the id '%s'", visit->id);
     return err_hint(err, "'stepcell ps' lists those that run or are kept; --keep on-failure "
@@ -276,6 +278,8 @@ static bool hear(void *data, uint32_t events, struct err *err)
     if (n != (ssize_t)sizeof(message)) {
         visit->record.kind = EXIT_UNKNOWN;
         err_set(&visit->record.error, ERR_ENGINE_FAILED, "the cell ended before the command did");
+        err_hint(&visit->record.error, "with its step, by 'stepcell cancel', or after --keep-for: "
+                                       "enter one that 'stepcell ps' lists");
         return end_visit(visit, err);
     }
     switch ((enum message_kind)message.kind) {

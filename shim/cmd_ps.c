@@ -177,7 +177,9 @@ int cmd_ps(int argc, char **argv)
     path = store_path(store, &err);
     if (!path)
         return command_failed(&err);
-    cells_each(path, add_cell, cells);
+    /* The caller's own store is made by the first step. */
+    if ((store || access(path, F_OK) == 0) && !cells_each(path, add_cell, cells, &err))
+        return command_failed(&err);
     if (json)
         return command_print_json(
             json_pack("{s:s, s:O}", "schema", "stepcell.ps/1", "cells", cells));

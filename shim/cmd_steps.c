@@ -49,6 +49,14 @@ static bool unknown_step(const struct request *request, struct err *err)
     return err_hint(err, "it was never started with this store, or has been forgotten or expired");
 }
 
+static bool has_cell(struct request *request)
+{
+    struct err ignored;
+
+    return cells_find(request->store, request->id, &request->cell, &ignored) &&
+           request->cell.door >= 0;
+}
+
 /* Finds the step, and settles it when its supervisor is gone. */
 static bool find_step(struct request *request, struct err *err)
 {
@@ -66,8 +74,7 @@ static bool find_step(struct request *request, struct err *err)
     if (!step_dir_open(request->store, request->id, &request->step, &found, err))
         return false;
     if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return (request->cells_too && cells_find(request->store, request->id, &request->cell)) ||
-               unknown_step(request, err);
+        return (request->cells_too && has_cell(request)) || unknown_step(request, err);
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
            request->damaged_too;
@@ -109,7 +116,15 @@ static json_t *read_result(const struct request *request, struct err *err)
     return json_read_file(request->step.fd, STEP_RESULT, STEP_RESULT_MAX, ERR_ENGINE_FAILED, err);
 }
 
-static json_t *status_json(const struct request *request, struct err *err)
+/* Until when its cell is kept, if that is still there; else NULL. */
+static const char *kept_until(struct request *request, const json_t *result)
+{
+    const char *until = json_text(result, "kept_until");
+
+    return until && has_cell(request) ? until : NULL;
+}
+
+static json_t *status_json(struct request *request, struct err *err)
 {
     autojson *records = NULL;
     enum ledger_record last;
@@ -123,10 +138,11 @@ static json_t *status_json(const struct request *request, struct err *err)
         if (!result)
             return NULL;
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O, s:o}", "schema", "stepcell.status/1", "id",
-                     request->id, "state", state_text(request), "record", ledger_record_text(last),
-                     "supervisor", holder > 0 ? json_integer(holder) : json_null(), "ledger",
-                     records, "result", result);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O, s:s?, s:o}", "schema", "stepcell.status/1",
+                     "id", request->id, "state", state_text(request), "record",
+                     ledger_record_text(last), "supervisor",
+                     holder > 0 ? json_integer(holder) : json_null(), "ledger", records,
+                     "kept_until", kept_until(request, result), "result", result);
 }
 
 int cmd_status(int argc, char **argv)
@@ -143,7 +159,7 @@ int cmd_status(int argc, char **argv)
         .words_max = 1,
         .options = options,
     };
-    const char *outcome;
+    const char *outcome, *until;
     json_t *status;
     struct err err;
     int ended;
@@ -156,10 +172,12 @@ int cmd_status(int argc, char **argv)
     if (request.json)
         return command_print_json(status);
     outcome = json_text(json_object_get(status, "result"), "outcome");
+    until = json_text(status, "kept_until");
     if (outcome)
         print_out(
-            "%s %s %" JSON_INTEGER_FORMAT "\n", state_text(&request), outcome,
-            json_integer_value(json_object_get(json_object_get(status, "result"), "exit_code")));
+            "%s %s %" JSON_INTEGER_FORMAT "%s%s\n", state_text(&request), outcome,
+            json_integer_value(json_object_get(json_object_get(status, "result"), "exit_code")),
+            until ? ", its cell is kept until " : "", until ? until : "");
     else
         print_out("%s\n", state_text(&request));
     json_decref(status);
@@ -306,7 +324,7 @@ int cmd_cancel(int argc, char **argv)
         return cells_end(&request.cell);
     for (int i = 0; i < CANCEL_TRIES; i++) {
         if (finished || request.state == LEDGER_FINISHED) {
-            if (cells_find(request.store, request.id, &request.cell))
+            if (has_cell(&request))
                 return cells_end(&request.cell);
             print_note(PRINT_NORMAL, "the step has ended already");
             return 0;
@@ -401,5 +419,5 @@ int cmd_forget(int argc, char **argv)
         return command_failed(&err);
     if (!step_dir_remove(request.store, request.id, &request.step, &err))
         return command_failed(&err);
-    return cells_find(request.store, request.id, &request.cell) ? cells_end(&request.cell) : 0;
+    return has_cell(&request) ? cells_end(&request.cell) : 0;
 }

@@ -174,7 +174,7 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; cat /proc/self/uid_map /p
         run -0 stepcell exec "$id" -- cat
         assert_equal empty "$output" ""
         run -127 stepcell exec "$id" nothing-of-that-name
-        assert_match "$output" "stepcell: command 'nothing-of-that-name' is not in the image*"
+        assert_match "$output" "stepcell: command 'nothing-of-that-name' is not in the image*hint: install it in the image*"
         run -126 stepcell exec "$id" /etc/passwd
         run -0 stepcell exec "$id" -- sh -c 'seq 200000 | md5sum; seq 200000'
         assert_equal all "$(md5sum <<<"${output#*$'\n'}")" "${output%%$'\n'*}"
@@ -248,10 +248,30 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
         run -0 stepcell cancel crowd
         assert_equal output "$output" ""
         nobody_runs
-        ended() { [ "$(grep -c 'the cell ended before' in)" = 32 ]; }
+        ended() { [ "$(grep -c 'hint: with its step, by .stepcell cancel' in)" = 32 ]; }
         wait_for ended
     }
     as_caller crowd
+}
+
+@test "a store that cannot be read is no store without cells" {
+    unreadable() {
+        local words
+        as mkdir ../none
+        chmod 0700 ../none
+        chown 0:0 ../none
+        for words in "ps --store ../none" "ps --json --store /nonexistent" "exec --store ../none x true"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr stepcell $words
+            assert_equal output "$output" ""
+            assert_match "$stderr" "*cannot read the store*hint: *--store*"
+        done
+        # Before the first step there is none.
+        run -0 as env STEPCELL_STORE="$PWD/new" "$STEPCELL" ps
+        assert_match "$output" "ID *"
+    }
+    CALLER=plain
+    as_caller unreadable
 }
 
 # lines COUNT FILE
@@ -405,7 +425,9 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     keep() {
         run -5 stepcell run -q --id one --keep on-failure -w "$WORK" "$IMAGE" -- sh -c 'echo x; exit 5'
         run -5 stepcell run -q --id one -w "$WORK" "$IMAGE" -- sh -c 'echo x; exit 5'
-        assert_equal state "$(stepcell status one)" 'finished exited 5'
+        assert_equal state "$(stepcell status one)" \
+            "finished exited 5, its cell is kept until $(cells '.cells[0].until')"
+        assert_equal until "$(stepcell status --json one | jq -r .kept_until)" "$(cells '.cells[0].until')"
         run -0 stepcell exec one echo inside
         assert_equal output "$output" inside
         stepcell cancel one
