@@ -252,7 +252,7 @@ static bool harden_port(void *data, const struct link *port)
 /*
  * Before the cell can send anything: what it says as a router must not become the host's routes and
  * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else,
- * or to the loopback (CVE-2020-8558).
+ * or to the loopback (CVE-2020-8558), or say itself by which way a packet goes on.
  */
 static bool harden(uint32_t number, struct err *err)
 {
@@ -263,6 +263,7 @@ static bool harden(uint32_t number, struct err *err)
     if (!set("ipv6", bridge, "disable_ipv6", "1", err) ||
         !set("ipv4", bridge, "rp_filter", "1", err) ||
         !set("ipv4", bridge, "accept_redirects", "0", err) ||
+        !set("ipv4", bridge, "accept_source_route", "0", err) ||
         !set("ipv4", bridge, "route_localnet", "0", err))
         return false;
     if (link_each_port(bridge, harden_port, &ports) && ports.count > 0)
@@ -280,18 +281,12 @@ static bool write_record(int scratch, const struct network_record *record, struc
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
-/*
- * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that
- * is not root's own, in a store that others may write to, is none.
- */
+/* The record, locked, or -1. Under the lock of the host, so nobody comes in between. */
 static int hold_record(int place)
 {
-    autofd record = openat(place, NETWORK_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
+    autofd record = file_open_own(place, NETWORK_RECORD, O_RDONLY);
 
-    if (record < 0 || fstat(record, &st) < 0 || st.st_uid != 0 || !S_ISREG(st.st_mode))
-        return -1;
-    return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
+    return record >= 0 && flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
 }
 
 static bool read_record(int fd, struct network_record *record, struct err *err)
