@@ -104,6 +104,20 @@ int path_open_unmounted(int dirfd, const char *name)
     return open_how(dirfd, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
 }
 
+char *path_resolve(const char *path)
+{
+    autofree char *start = strdup(path), *real = NULL;
+    const char *rest;
+    char *slash;
+
+    while (start && !(real = realpath(start, NULL)) && (slash = strrchr(start, '/')))
+        *slash = '\0';
+    if (!real)
+        return strdup(path);
+    rest = path + strlen(start);
+    return text_printf("%s%s", real[1] || !*rest ? real : "", rest);
+}
+
 bool path_of_open(int fd, char path[PATH_MAX])
 {
     char link[32];

@@ -51,6 +51,12 @@ struct strv;
 int path_open_parent(const char *path, const struct strv *shared, char **name);
 
 /*
+ * Where an absolute path leads, as far as it is there: the rest stays as it is written. Owned by
+ * the caller; NULL without memory.
+ */
+char *path_resolve(const char *path);
+
+/*
  * What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc.
  */
 bool path_of_open(int fd, char path[PATH_MAX]);

@@ -40,27 +40,28 @@ static bool no_memory(struct err *err)
 }
 
 /* As a result: what is no regular file is written to as it is. */
-static bool save_page(const struct step_dir *step, const struct buf *html, const char *file,
-                      struct err *err)
+static bool save_page(const struct step_dir *step, const char *store_option, const struct buf *html,
+                      const char *file, struct err *err)
 {
     struct result_place place = RESULT_PLACE_INIT;
-    autostrv shared = {0};
-    bool ok = durable_add_workdir(step, &shared, err) && result_open(file, &shared, &place, err) &&
+    autooutlets outlets = {0};
+    bool ok = durable_find_outlets(step, store_option, &outlets, err) &&
+              result_open(file, &outlets, &place, err) &&
               result_write_bytes(html->data, html->len, &place, err);
 
     result_close(&place);
     return ok;
 }
 
-static bool write_page(const struct report *report, const struct step_dir *step, const char *file,
-                       struct err *err)
+static bool write_page(const struct report *report, const struct step_dir *step,
+                       const char *store_option, const char *file, struct err *err)
 {
     autobuf html = BUF_INIT(TEXT_MAX);
 
     if (!report_page(report, &html))
         return no_memory(err);
     if (strcmp(file, "-") != 0)
-        return save_page(step, &html, file, err);
+        return save_page(step, store_option, &html, file, err);
     print_out("%s", html.data);
     return true;
 }
@@ -112,7 +113,7 @@ int cmd_report(int argc, char **argv)
     id = id ? id : argv[0];
     if (!find_step(store, id, &step, &state, &err) || !report_read(&step, id, state, &report, &err))
         return command_failed(&err);
-    if (html && !write_page(&report, &step, html, &err))
+    if (html && !write_page(&report, &step, store, html, &err))
         return command_failed(&err);
     if (html && !json)
         return 0;

@@ -9,18 +9,21 @@
 #include "shim/front.h"
 
 /* Reads the options and gives the step its id. The result's place is settled first: it is written
- * always, also after a bad option. */
+ * always, also after a bad option, but where the policy does not let it lie. */
 static bool prepare(int argc, char **argv, struct session *session, struct err *err)
 {
     struct run_options *options = &session->options;
     struct err second;
     bool ok = session_make_id(session->id, err) && options_parse(argc, argv, options, err);
-    autostrv shared = {0};
+    autooutlets outlets = {0};
 
-    if (!options_add_writable(options, &shared))
-        ok = err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
-    else if (options->result &&
-             !result_open(options->result, &shared, &session->result_place, ok ? err : &second))
+    if (options->help)
+        return ok;
+    if (!session_read_policy(session, ok ? err : &second))
+        ok = false;
+    if (options->result &&
+        (!session_find_outlets(session, &outlets, ok ? err : &second) ||
+         !result_open(options->result, &outlets, &session->result_place, ok ? err : &second)))
         ok = false;
     if (ok && options->id)
         strcpy(session->id, options->id);

@@ -40,8 +40,12 @@ bool durable_stop_looking(int signal, struct err *err);
 bool durable_look_after(const char *store, struct step_dir *step, const char *id,
                         enum ledger_record *state, struct err *err);
 
-/* Adds the working directory of the step, where it may have left links, to `shared`. */
-bool durable_add_workdir(const struct step_dir *step, struct strv *shared, struct err *err);
+/*
+ * Where files about the step may not lie: a policy's own places, and links in the working
+ * directory, where the step may have left them.
+ */
+bool durable_find_outlets(const struct step_dir *step, const char *store_option,
+                          struct outlets *outlets, struct err *err);
 
 /* Starts the delivery of the events by HTTP again, if it was interrupted. */
 void durable_resume_delivery(const struct step_dir *step);

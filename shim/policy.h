@@ -144,6 +144,7 @@ struct policy_facts {
     uint64_t keep_ms;    /* that the cell may stay behind its step */
     const struct policy_source *sources;
     size_t source_count;
+    const struct strv *guarded; /* policy_guarded_places; NULL where there are no sources */
     bool knows_user;
     uid_t uid; /* in the cell */
     gid_t gid;
@@ -193,6 +194,18 @@ bool policy_check_image(const struct policy *policy, const struct reference *ref
 /* Reads a key that a policy names: a file of root's, which nobody else may write to. */
 char *policy_read_key_file(const char *path, struct err *err);
 
+/*
+ * What decides what may run, and so is nothing that a step may write to: the policies, their keys,
+ * the audit log, what is configured below /etc, stores, the lock files and profiles that count, and
+ * stepcell itself. Adds patterns of paths to `places`. `store` is the one of the step, `home` the
+ * caller's, or NULL.
+ */
+bool policy_guarded_places(const struct policy *policy, const char *store, const char *home,
+                           struct strv *places, struct err *err);
+
+/* The place that the clean path is, holds or lies in, or NULL (pure). */
+const char *policy_find_guarded(const struct strv *places, const char *path);
+
 /* The daemon that is asked when a step names none, where the policy says so; or NULL. */
 const char *policy_default_host(const struct policy *policy, enum policy_engine engine);
 
@@ -204,6 +217,12 @@ const char *policy_default_host(const struct policy *policy, enum policy_engine 
  */
 bool policy_glob(const char *pattern, const char *text);
 bool policy_glob_any(const struct strv *patterns, const char *text);
+
+/*
+ * Whether the path is, holds or lies in what the pattern fits: whether such a thing could be
+ * changed through it. The path is clean.
+ */
+bool policy_glob_touches(const char *pattern, const char *path);
 
 /* A pattern of image names in full ("debian" is "docker.io/library/debian"), owned by the caller;
  * NULL for one that could not match. */

@@ -350,6 +350,29 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
 
 /* ---- mounts ---- */
 
+/* A step that writes to what decides about steps decides itself. */
+static bool check_guarded(const struct policy *policy, const struct policy_facts *facts,
+                          struct policy_verdict *verdict, struct err *err)
+{
+    (void)policy;
+    for (size_t i = 0; i < facts->source_count; i++) {
+        const struct policy_source *source = &facts->sources[i];
+        const char *place =
+            source->writable ? policy_find_guarded(facts->guarded, source->path) : NULL;
+
+        if (!place)
+            continue;
+        decide(verdict, "guarded places");
+        err_set(err, ERR_MOUNT_DENIED,
+                "the policy does not allow a step to write to '%s', which holds or lies in '%s'",
+                source->path, place);
+        refuse(verdict, err);
+        return err_hint(err, "mount it read-only, or another directory: nothing that decides what "
+                             "may run is written to by steps");
+    }
+    return true;
+}
+
 /* The rule of the longest tree that holds the path, as the tree is written. */
 static const struct policy_mount_rule *find_mount_rule(const struct policy *policy,
                                                        const char *path)
@@ -473,8 +496,8 @@ static const struct {
 } checks[] = {
     {check_lock, false},    {check_image, true},    {check_store, false},
     {check_engine, false},  {check_network, false}, {check_capabilities, false},
-    {check_seccomp, false}, {check_limits, false},  {check_mounts, false},
-    {check_user, false},
+    {check_seccomp, false}, {check_limits, false},  {check_guarded, false},
+    {check_mounts, false},  {check_user, false},
 };
 
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,

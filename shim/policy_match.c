@@ -5,7 +5,25 @@
 #include "base/buf.h"
 #include "shim/policy.h"
 
-/* One token of a pattern after the other, against all beginnings of the text at once. */
+/*
+ * Takes the next token of a pattern; `fits` has, for all beginnings of the text at once, whether
+ * what was taken of the pattern fits. Returns the rest of the pattern.
+ */
+static const char *take_token(const char *p, const char *text, size_t len, bool *fits)
+{
+    bool star = *p == '*', across = star && p[1] == '*';
+
+    if (star) {
+        for (size_t i = 1; i <= len; i++)
+            fits[i] = fits[i] || (fits[i - 1] && (across || text[i - 1] != '/'));
+        return p + 1 + across;
+    }
+    for (size_t i = len; i > 0; i--)
+        fits[i] = fits[i - 1] && (*p == '?' ? text[i - 1] != '/' : *p == text[i - 1]);
+    fits[0] = false;
+    return p + 1;
+}
+
 bool policy_glob(const char *pattern, const char *text)
 {
     bool fits[POLICY_TEXT_MAX + 1] = {true};
@@ -13,20 +31,24 @@ bool policy_glob(const char *pattern, const char *text)
 
     if (len > POLICY_TEXT_MAX)
         return false;
-    for (const char *p = pattern; *p; p++) {
-        bool star = *p == '*', across = star && p[1] == '*';
+    while (*pattern)
+        pattern = take_token(pattern, text, len, fits);
+    return fits[len];
+}
 
-        if (across)
-            p++;
-        if (star) {
-            for (size_t i = 1; i <= len; i++)
-                fits[i] = fits[i] || (fits[i - 1] && (across || text[i - 1] != '/'));
-            continue;
-        }
-        for (size_t i = len; i > 0; i--)
-            fits[i] = fits[i - 1] && (*p == '?' ? text[i - 1] != '/' : *p == text[i - 1]);
-        fits[0] = false;
-    }
+bool policy_glob_touches(const char *pattern, const char *path)
+{
+    bool fits[POLICY_TEXT_MAX + 1] = {true};
+    autofree char *text = text_printf("%s%s", path, path[1] ? "/" : "");
+    size_t len = text ? strlen(text) : 0;
+
+    if (!text || len > POLICY_TEXT_MAX)
+        return true;
+    while (*pattern && !fits[len])
+        pattern = take_token(pattern, text, len, fits);
+    /* Either it goes on below the path, or it ends there or above. */
+    for (size_t i = 0; i < len && !fits[len]; i++)
+        fits[len] = fits[i] && text[i] == '/';
     return fits[len];
 }
 
@@ -37,6 +59,15 @@ bool policy_glob_any(const struct strv *patterns, const char *text)
             return true;
     }
     return false;
+}
+
+const char *policy_find_guarded(const struct strv *places, const char *path)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        if (policy_glob_touches(places->items[i], path))
+            return places->items[i];
+    }
+    return NULL;
 }
 
 static bool is_local(const char *pattern)

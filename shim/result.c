@@ -124,7 +124,7 @@ static bool cannot_open(const char *path, struct err *err)
 {
     err_errno(err, ERR_OPTION_INVALID, "cannot write '%s'", path);
     return err_hint(err, "name a file in a directory that exists and is writable; no link is "
-                         "followed where steps write");
+                         "followed where steps write, and no file written that a policy guards");
 }
 
 /* Whether it is what our own stdout or stderr goes to, /dev/stdout say; the descriptor, or -1. */
@@ -156,12 +156,12 @@ static int open_stream(int dir, const char *name, const struct stat *seen)
     return S_ISREG(opened.st_mode) ? -1 : TAKE_FD(fd);
 }
 
-bool result_open(const char *path, const struct strv *shared, struct result_place *place,
+bool result_open(const char *path, const struct outlets *outlets, struct result_place *place,
                  struct err *err)
 {
     struct result_place made = RESULT_PLACE_INIT;
     autofree char *name = NULL;
-    autofd dir = path_open_parent(path, shared, &name);
+    autofd dir = outlet_open_parent(outlets, path, &name);
     struct stat st;
 
     if (dir < 0)

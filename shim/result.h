@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/errs.h"
+#include "shim/outlet.h"
 #include "shim/phases.h"
 #include "shim/policy.h"
 #include "shim/relay/counter.h"
@@ -69,8 +70,8 @@ json_t *result_json(const struct result *result);
 /*
  * Where the result goes, settled before the step: afterwards its path may lead to wherever the step
  * wants. What is no regular file (a pipe, a terminal) is opened at once and written to as it is;
- * a link to one, or to nothing, is replaced, as an older result is. On the way no link is followed
- * in the directories `shared` with steps.
+ * a link to one, or to nothing, is replaced, as an older result is. Where it may not lie, `outlets`
+ * say.
  */
 struct result_place {
     int dir;    /* the directory, or -1 */
@@ -80,7 +81,7 @@ struct result_place {
 
 #define RESULT_PLACE_INIT ((struct result_place){.dir = -1, .fd = -1})
 
-bool result_open(const char *path, const struct strv *shared, struct result_place *place,
+bool result_open(const char *path, const struct outlets *outlets, struct result_place *place,
                  struct err *err);
 void result_close(struct result_place *place);
 

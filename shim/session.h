@@ -18,6 +18,7 @@
 #include "runtime/native/scratch.h"
 #include "shim/door.h"
 #include "shim/options.h"
+#include "shim/outlet.h"
 #include "shim/policy.h"
 #include "shim/relay/filter.h"
 #include "shim/result.h"
@@ -47,6 +48,7 @@ struct session {
 
     /* prepare */
     struct policy policy;
+    bool knows_policy;
     struct policy_verdict verdict;
     json_t *signatures; /* that were verified: "digest", "key" and "format" of each; or NULL */
     struct err denial;  /* the policy's first refusal, or ERR_NONE */
@@ -231,10 +233,23 @@ bool session_look_up(struct session *session, bool *found, struct err *err);
 bool session_name_image(struct session *session, struct err *err);
 
 /*
- * For session_name_image: reads the policy. Where there is one, a local image is by its real path
- * what the step asks for, so that what is judged is what is opened.
+ * Reads the policy, once, before anything is written or opened that the step names. Of one that
+ * cannot be read, session->policy says no more than that it exists.
  */
 bool session_read_policy(struct session *session, struct err *err);
+
+/*
+ * For session_name_image: where there is a policy, a local image is by its real path what the step
+ * asks for, so that what is judged is what is opened.
+ */
+bool session_resolve_image(struct session *session, struct err *err);
+
+/* Where --result and --events may not lie, by the options and the policy, as far as it is known. */
+bool session_find_outlets(const struct session *session, struct outlets *outlets, struct err *err);
+
+/* The policy's part of it, for who has no session but the store's option. */
+bool session_guard_outlets(const struct policy *policy, const char *store_option,
+                           struct outlets *outlets, struct err *err);
 
 /*
  * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,

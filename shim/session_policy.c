@@ -16,6 +16,7 @@ struct room {
     struct policy_source *sources;
     size_t source_count;
     struct strv paths; /* of sources that nobody else has */
+    struct strv guarded;
 };
 
 static void room_release(struct room *room)
@@ -26,6 +27,7 @@ static void room_release(struct room *room)
     free(room->seccomp);
     free(room->sources);
     strv_release(&room->paths);
+    strv_release(&room->guarded);
 }
 
 static bool no_memory(struct err *err)
@@ -128,19 +130,6 @@ static char *find_home(void)
     return realpath(user.home, NULL);
 }
 
-/* Where a path leads of which the end may not be there yet. */
-static char *resolve_ahead(const char *path)
-{
-    autofree char *start = strdup(path), *real = NULL;
-    char *slash;
-
-    while (start && !(real = realpath(start, NULL)) && (slash = strrchr(start, '/')))
-        *slash = '\0';
-    if (!real)
-        return strdup(path);
-    return text_printf("%s%s", real, path + strlen(start));
-}
-
 /* Where the store is, or is going to be. */
 static const char *find_store(const struct session *session, struct room *room, struct err *err)
 {
@@ -149,7 +138,7 @@ static const char *find_store(const struct session *session, struct room *room, 
     if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
         return room->store_path;
     path = store_path(session->options.store, err);
-    room->store = path ? resolve_ahead(path) : NULL;
+    room->store = path ? path_resolve(path) : NULL;
     return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
@@ -187,10 +176,15 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .groups = session->user.groups,
         .group_count = session->user.group_count,
     };
-    if (!facts->store || (session->policy.exists && !find_sources(session, room, err)))
+    if (!facts->store)
+        return false;
+    if (session->policy.exists &&
+        (!find_sources(session, room, err) ||
+         !policy_guarded_places(&session->policy, facts->store, room->home, &room->guarded, err)))
         return false;
     facts->sources = room->sources;
     facts->source_count = room->source_count;
+    facts->guarded = &room->guarded;
     return true;
 }
 
@@ -222,11 +216,38 @@ static bool choose_host(struct session *session, struct err *err)
 
 bool session_read_policy(struct session *session, struct err *err)
 {
-    bool ok = policy_load(&session->policy, err) &&
-              (!has_policy(session) || reference_resolve(&session->reference, err));
+    if (session->knows_policy)
+        return true;
+    session->knows_policy = policy_load(&session->policy, err);
+    /* One that is not understood is there, too. */
+    session->policy.exists |= !session->knows_policy;
+    return session->knows_policy;
+}
+
+bool session_resolve_image(struct session *session, struct err *err)
+{
+    bool ok = !has_policy(session) || reference_resolve(&session->reference, err);
 
     session->result.reference = session->reference.name;
     return ok;
+}
+
+bool session_find_outlets(const struct session *session, struct outlets *outlets, struct err *err)
+{
+    return (options_add_writable(&session->options, &outlets->shared) || no_memory(err)) &&
+           session_guard_outlets(&session->policy, session->options.store, outlets, err);
+}
+
+bool session_guard_outlets(const struct policy *policy, const char *store_option,
+                           struct outlets *outlets, struct err *err)
+{
+    autofree char *store = NULL, *home = NULL;
+
+    if (!policy->exists)
+        return true;
+    store = store_path(store_option, err);
+    home = find_home();
+    return store && policy_guarded_places(policy, store, home, &outlets->guarded, err);
 }
 
 bool session_allow(struct session *session, struct err *err)
@@ -331,10 +352,11 @@ static json_t *audit_json(const struct session *session, const struct err *refus
         json_pack(
             "{s:s, s:{s:o, s:s?, s:s?, s:s, s:o}, s:o, s:O, s:o, s:s, s:o, s:o, s:o, s:o}",
             "engine", session_engine(session)->name, "image", "reference",
-            short_text(session, session->reference.name), "digest", session->name.digest,
-            "manifest_digest", session->name.manifest_digest, "platform", session->platform_text,
-            "lock", short_text(session, session->lock_entry), "policy",
-            policy_verdict_json(&session->verdict), "signatures", session->signatures, "user",
+            short_text(session, session->reference.name ? session->reference.name : options->image),
+            "digest", session->name.digest, "manifest_digest", session->name.manifest_digest,
+            "platform", session->platform_text, "lock", short_text(session, session->lock_entry),
+            "policy", policy_verdict_json(&session->verdict), "signatures", session->signatures,
+            "user",
             session->knows_user ? json_pack("{s:I, s:I}", "uid", (json_int_t)session->user.uid,
                                             "gid", (json_int_t)session->user.gid)
                                 : json_null(),

@@ -286,6 +286,8 @@ bool session_name_image(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
 
+    if (!session_read_policy(session, err))
+        return false;
     if (options->platform) {
         if (!platform_parse(options->platform, &session->platform, err))
             return false;
@@ -298,8 +300,7 @@ bool session_name_image(struct session *session, struct err *err)
     session->result.reference = session->reference.name;
     if (!session_apply_lock(session, err))
         return false;
-    session->result.reference = session->reference.name;
-    return session_read_policy(session, err);
+    return session_resolve_image(session, err);
 }
 
 bool session_prepare(struct session *session, struct err *err)

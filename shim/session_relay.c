@@ -366,15 +366,14 @@ static bool emit_accepted(struct session *session, struct err *err)
 bool session_open_target(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
-    autostrv shared = {0};
+    autooutlets outlets = {0};
 
     if (!options->events || session->target.fd >= 0)
         return true;
     if (sink_is_http(options->events))
         return deliver_check(options->events, options->events_token_file, err);
-    if (!options_add_writable(options, &shared))
-        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
-    return sink_open(options->events, &shared, &session->target, err);
+    return session_find_outlets(session, &outlets, err) &&
+           sink_open(options->events, &outlets, &session->target, err);
 }
 
 bool session_open_relay(struct session *session, struct err *err)

@@ -46,13 +46,13 @@ bool sink_open_fd(int fd, struct sink *sink, struct err *err)
     return sink->fd >= 0 || err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
 }
 
-static bool open_descriptor(const char *text, const char *number, const struct strv *shared,
+static bool open_descriptor(const char *text, const char *number, const struct outlets *outlets,
                             struct sink *sink, struct err *err)
 {
     uint64_t fd;
     int flags;
 
-    (void)shared;
+    (void)outlets;
     if (!num_parse(number, INT32_MAX, &fd))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no descriptor for events", text);
     flags = fcntl((int)fd, F_GETFL);
@@ -64,13 +64,13 @@ static bool open_descriptor(const char *text, const char *number, const struct s
     return sink_open_fd((int)fd, sink, err);
 }
 
-static bool open_file(const char *text, const char *path, const struct strv *shared,
+static bool open_file(const char *text, const char *path, const struct outlets *outlets,
                       struct sink *sink, struct err *err)
 {
     /* A FIFO without a reader is refused (ENXIO), not waited for. */
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     autofree char *name = NULL;
-    autofd dir = path_open_parent(path, shared, &name);
+    autofd dir = outlet_open_parent(outlets, path, &name);
 
     sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
     if (sink->fd >= 0)
@@ -80,15 +80,16 @@ static bool open_file(const char *text, const char *path, const struct strv *sha
                ? err_hint(err, "no link is followed, since a step may have made it: name "
                                "the file itself, or a descriptor (fd:N)")
                : err_hint(err, "give a file in a directory that exists and is writable; "
-                               "no link is followed where steps write");
+                               "no link is followed where steps write, and no file "
+                               "written that a policy guards");
 }
 
-static bool open_socket(const char *text, const char *path, const struct strv *shared,
+static bool open_socket(const char *text, const char *path, const struct outlets *outlets,
                         struct sink *sink, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    (void)shared;
+    (void)outlets;
     if (strlen(path) >= sizeof(address.sun_path))
         return err_set(err, ERR_OPTION_INVALID, "the path of the socket '%s' is too long", text);
     strcpy(address.sun_path, path);
@@ -104,11 +105,12 @@ bool sink_is_http(const char *target)
     return strncmp(target, "http://", 7) == 0 || strncmp(target, "https://", 8) == 0;
 }
 
-bool sink_open(const char *target, const struct strv *shared, struct sink *sink, struct err *err)
+bool sink_open(const char *target, const struct outlets *outlets, struct sink *sink,
+               struct err *err)
 {
     static const struct {
         const char *scheme;
-        bool (*open)(const char *text, const char *rest, const struct strv *shared,
+        bool (*open)(const char *text, const char *rest, const struct outlets *outlets,
                      struct sink *sink, struct err *err);
     } kinds[] = {{"fd:", open_descriptor}, {"file:", open_file}, {"unix:", open_socket}};
 
@@ -119,7 +121,7 @@ bool sink_open(const char *target, const struct strv *shared, struct sink *sink,
         if (strncmp(target, kinds[i].scheme, len) != 0 || !target[len])
             continue;
         made.queue.max = SINK_QUEUE_MAX;
-        if (!kinds[i].open(target, target + len, shared, &made, err)) {
+        if (!kinds[i].open(target, target + len, outlets, &made, err)) {
             close_fd(made.fd);
             return false;
         }

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "shim/outlet.h"
 
 #define SINK_QUEUE_MAX  (64 << 20) /* bytes: more than any event has */
 #define SINK_QUEUE_FULL (1 << 20)  /* from here on the sink is called full */
@@ -38,11 +39,12 @@ struct sink {
 bool sink_is_http(const char *target);
 
 /*
- * Opens what `target` names. A file is made or emptied; a link is refused, and one on the way where
- * it lies in the directories `shared` with steps. The descriptor of `fd:N` must be the caller's,
- * and open for writing; something must listen at the socket. Fails with option.invalid.
+ * Opens what `target` names. A file is made or emptied; a link is refused, and what `outlets`
+ * refuse. The descriptor of `fd:N` must be the caller's, and open for writing; something must
+ * listen at the socket. Fails with option.invalid.
  */
-bool sink_open(const char *target, const struct strv *shared, struct sink *sink, struct err *err);
+bool sink_open(const char *target, const struct outlets *outlets, struct sink *sink,
+               struct err *err);
 
 /* A sink for a descriptor of the caller's, which stays open. */
 bool sink_open_fd(int fd, struct sink *sink, struct err *err);

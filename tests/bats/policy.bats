@@ -214,6 +214,45 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller mounts
 }
 
+@test "what decides what may run is written to by no step, nor by its result and events" {
+    guarded() {
+        local base log=$POLICY_DIR/audit/log.jsonl place
+        base=$(realpath ..)
+        mkdir -p "$base/locks" "${log%/*}"
+        install -m 600 -o "$(caller_name)" /dev/null "$log"
+        ln -s "${log%/*}" "$base/logs"
+        allow ".audit = \"$base/logs/log.jsonl\" | .locks = [\"$base/locks/*/one.lock\"] |
+            .mounts = [{tree: \"/\", access: \"write\"}]"
+        for place in /etc /etc/stepcell "$ETC/.." "$log" "${log%/*}" "$base" "$base/locks/any" \
+            "$TEST_DIR/store/$CALLER" "${STEPCELL%/*}"; do
+            [ -e "$place" ] || mkdir "$place"
+            assert_denied mount.denied "guarded places" -v "$place:/x"
+        done
+        assert_denied mount.denied "guarded places" --workdir "$base"
+        allowed -v /etc/stepcell:/x:ro
+        cp "$POLICY" ../policy
+        cp "$log" ../log
+        for place in /etc/stepcell/policy.json /etc/containers/policy.json "$log" "$base/logs/log.jsonl"; do
+            RESULT=$place run -125 --separate-stderr cell -- true
+            assert_match "$stderr" "*cannot write*a policy guards*"
+            run -125 --separate-stderr cell --events "file:$place" -- true
+            run -125 stepcell start --id guarded --events "file:$place" --workdir "$WORK" "$IMAGE" -- true
+        done
+        run -0 stepcell start --id guarded --workdir "$WORK" "$IMAGE" -- true
+        run -0 stepcell wait --id guarded
+        run -125 stepcell wait --id guarded --result "$log"
+        run -0 stepcell forget --id guarded
+        cmp "$POLICY" ../policy
+        [ ! -e "$ETC/containers/policy.json" ]
+        cmp -n "$(stat -c %s ../log)" "$log" ../log
+        # One that nobody understands is not replaced either.
+        echo '{' >"$POLICY"
+        RESULT=/etc/stepcell/policy.json run -125 cell -- true
+        assert_equal policy "$(cat "$POLICY")" '{'
+    }
+    CALLERS=root each_caller guarded
+}
+
 @test "a secret file that is exchanged once it is read is judged as the one that was read" {
     exchanged() {
         local base

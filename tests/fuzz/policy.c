@@ -21,6 +21,7 @@ static void judge(const struct policy *policy, const char *image)
         .home = "/root",
         .sources = &source,
         .source_count = 1,
+        .guarded = &policy->locks,
         .knows_user = true,
     };
     struct err err = ERR_INIT;

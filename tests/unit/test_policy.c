@@ -56,6 +56,38 @@ static void globs(void **state)
     }
 }
 
+static void guarded_places(void **state)
+{
+    static const struct {
+        const char *place, *path;
+        bool touches;
+    } table[] = {
+        {"/srv/store", "/srv/store", true},
+        {"/srv/store", "/srv", true},
+        {"/srv/store", "/", true},
+        {"/srv/store", "/srv/store/x/y", true},
+        {"/srv/store", "/srv/stores", false},
+        {"/srv/store", "/srv/sto", false},
+        {"/srv/store", "/srv/other", false},
+        {"/srv/*/lock", "/srv", true},
+        {"/srv/*/lock", "/srv/a", true},
+        {"/srv/*/lock", "/srv/a/lock", true},
+        {"/srv/*/lock", "/srv/a/b", false},
+        {"/srv/*/lock", "/srv/a/b/lock", false},
+        {"/srv/*.json", "/srv/work", false},
+        {"/srv/*.json", "/srv", true},
+        {"/srv/**/lock", "/srv/a/b", true},
+        {"/srv/**/lock", "/srw", false},
+        {"**", "/srv", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        if (policy_glob_touches(table[i].place, table[i].path) != table[i].touches)
+            fail_msg("'%s' and '%s'", table[i].place, table[i].path);
+    }
+}
+
 static void image_patterns(void **state)
 {
     static const struct {
@@ -343,7 +375,7 @@ static const struct {
      "no 'images'"},
     {"\"mounts\": [{\"tree\": \"/\", \"access\": \"read\"}, {\"tree\": \"/srv\", \"access\": "
      "\"write\"}]",
-     {.source = "/etc", .writable = true},
+     {.source = "/opt", .writable = true},
      ERR_MOUNT_DENIED,
      "mounts[0]"},
     {"\"mounts\": [{\"tree\": \"/srv\", \"access\": \"write\"}, {\"tree\": \"/srv/a/keys\", "
@@ -358,6 +390,12 @@ static const struct {
      "no 'images'"},
     {"\"users\": []", {0}, ERR_POLICY_DENIED, "users"},
     {"\"users\": [\"1\", \"5-9\"]", {.uid = 9}, ERR_NONE, "no 'images'"},
+    {"", {.source = "/etc/stepcell", .writable = true}, ERR_MOUNT_DENIED, "guarded places"},
+    {"", {.source = "/etc/stepcell"}, ERR_NONE, "no 'images'"},
+    {"\"mounts\": [{\"tree\": \"/\", \"access\": \"write\"}]",
+     {.source = "/var", .writable = true},
+     ERR_MOUNT_DENIED,
+     "guarded places"},
     {"\"users\": [\"1\", \"5-9\"]", {.uid = 10}, ERR_POLICY_DENIED, "users"},
     {"\"groups\": [\"5\"]", {.gid = 0}, ERR_POLICY_DENIED, "groups"},
 };
@@ -368,6 +406,8 @@ static bool judge(const struct policy *policy, const struct fact *fact,
     autoreference reference = {0};
     autofree char *name = NULL;
     const struct policy_source source = {fact->source, fact->writable};
+    char *places[] = {"/etc/stepcell", "/var/lib/stepcell"};
+    const struct strv guarded = {.items = places, .count = COUNT(places)};
     struct policy_facts facts = {
         .lock_file = fact->lock,
         .lock_pins = fact->lock != NULL,
@@ -385,6 +425,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
         .keep_ms = fact->keep_ms,
         .sources = &source,
         .source_count = fact->source != NULL,
+        .guarded = &guarded,
         .knows_user = true,
         .uid = fact->uid,
         .gid = fact->gid,
@@ -562,6 +603,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(globs),
+        cmocka_unit_test(guarded_places),
         cmocka_unit_test(image_patterns),
         cmocka_unit_test(lines),
         cmocka_unit_test(keys_get_ids),

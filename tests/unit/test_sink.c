@@ -56,7 +56,7 @@ static bool on_drained(void *data, struct err *err)
 }
 
 /* Four mebibytes, into what takes less: all of it arrives, and it is said when it is not full. */
-static const struct strv none; /* no directory is shared with steps */
+static const struct outlets none; /* no directory is shared with steps */
 
 static void check_slow(int from, int to)
 {
