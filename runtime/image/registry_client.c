@@ -125,6 +125,7 @@ struct http *registry_borrow(struct registry_client *client, struct err *err)
         .stall_ms = stall_ms ? stall_ms : client->stall_ms,
         .tls = registry_certs_find,
         .stop = client->stop,
+        .proxies_only_tls = !registry_users_configure(),
     };
     struct http *http = NULL;
 

@@ -32,7 +32,8 @@ struct registry_mirror {
 /*
  * Whether users may say where images come from and whom to trust with it: not where the
  * administrator has a policy, since a mirror of one's own would answer for the names that it
- * allows. Then only the files below /etc count.
+ * allows, and so would a proxy. Then only the files below /etc count, and the caller's proxies get
+ * nothing but TLS.
  */
 bool registry_users_configure(void);
 

@@ -391,11 +391,18 @@ static bool set_headers(const struct exchange *exchange, bool trusted, struct cu
            (!trusted || add_header(headers, "Authorization", request->authorization));
 }
 
+static const char *choose_proxy(const struct http_settings *settings, const struct url *url)
+{
+    bool direct = settings->unix_socket || (settings->proxies_only_tls && !url->https);
+
+    return direct ? NULL : proxy_for(url);
+}
+
 static bool perform(struct exchange *exchange, const struct url *url, bool trusted)
 {
     const struct http_request *request = exchange->request;
     CLEANUP(cleanup_slist) struct curl_slist *headers = NULL;
-    const char *proxy = exchange->http->settings.unix_socket ? NULL : proxy_for(url);
+    const char *proxy = choose_proxy(&exchange->http->settings, url);
     CURLcode code;
 
     exchange->header_bytes = 0;

@@ -5,7 +5,8 @@
  * kept, HTTP/2 is spoken where a server offers it over TLS. Clients share nothing: each thread may
  * have its own. Redirects are followed by hand: five at most, http and https only, never from https
  * down to http, and what is secret goes to the first origin alone. No cookies, no netrc. Proxies
- * are those of the environment (proxy.h); none for a client that speaks to a unix socket.
+ * are those of the environment (proxy.h), if the settings allow; none for a client that speaks to a
+ * unix socket.
  */
 #ifndef STEPCELL_RUNTIME_NET_HTTP_H
 #define STEPCELL_RUNTIME_NET_HTTP_H
@@ -55,6 +56,7 @@ struct http_settings {
     /* Where every connection goes, whatever the URL names; NULL: to the host of the URL. Borrowed
      * for the life of the client. */
     const char *unix_socket;
+    bool proxies_only_tls; /* http:// goes directly: a proxy could answer whatever it likes */
 };
 
 struct http_response {

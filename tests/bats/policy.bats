@@ -329,7 +329,7 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller loosen
 }
 
-@test "a mirror of the caller's own answers for no name that the policy allows" {
+@test "a mirror or proxy of the caller's own answers for no name that the policy allows" {
     mirrors() {
         start_registry
         push "oci:$IMAGES/busybox:latest" hub/library/tools:1
@@ -346,6 +346,18 @@ allowed() { run -0 cell "$@" -- true; }
         run --separate-stderr cell -- true
         assert_refused registry.unreachable
         unset XDG_CONFIG_HOME
+        # Nor does a proxy: a registry answers as one.
+        echo '{"registries": {"registry.example": {"plain_http": true}}}' >"$ETC/stepcell/config.json"
+        IMAGE=registry.example/hub/library/tools:1
+        export http_proxy=http://$REGISTRY all_proxy=http://$REGISTRY
+        no_policy
+        allowed
+        run -0 stepcell image remove "$IMAGE"
+        policy '{"images": [{"match": "registry.example/**", "action": "allow"}]}'
+        run --separate-stderr cell -- true
+        assert_refused registry.unreachable
+        unset http_proxy all_proxy
+        rm "$ETC/stepcell/config.json"
         stop_registry
     }
     CALLERS=plain each_caller mirrors
