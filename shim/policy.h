@@ -25,6 +25,8 @@
 #define POLICY_CONTAINERS_FILE "/etc/containers/policy.json"
 #define POLICY_SCHEMA          "stepcell.policy/1"
 
+#define POLICY_UNIX "unix://" /* how daemons are named that a policy can allow: a path follows */
+
 #define POLICY_MAX       (1 << 20) /* bytes of a file */
 #define POLICY_RULES_MAX 1000      /* of each list */
 #define POLICY_TEXT_MAX  8192      /* bytes of what a pattern is compared with */
@@ -135,7 +137,7 @@ struct policy_facts {
     const char *home;  /* of the caller, by the host's passwd; NULL: none is known */
     uid_t caller;
     enum policy_engine engine;
-    const char *engine_host; /* or NULL */
+    const char *engine_host; /* resolved, or NULL */
     enum network_mode network;
     uint64_t capabilities;
     const char *seccomp; /* resolved file of --seccomp, or NULL */
@@ -205,6 +207,9 @@ bool policy_guarded_places(const struct policy *policy, const char *store, const
 
 /* The place that the clean path is, holds or lies in, or NULL (pure). */
 const char *policy_find_guarded(const struct strv *places, const char *path);
+
+/* A daemon's socket becomes the one where its path leads. False without memory. */
+bool policy_resolve_socket(char **host);
 
 /* The daemon that is asked when a step names none, where the policy says so; or NULL. */
 const char *policy_default_host(const struct policy *policy, enum policy_engine engine);

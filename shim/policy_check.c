@@ -119,6 +119,18 @@ static bool check_lock(const struct policy *policy, const struct policy_facts *f
     return err_hint(err, "leave --lock out, or let the administrator list the file");
 }
 
+/* What is not there yet can have a ".." that leads elsewhere, once it is. */
+static bool fits_daemon(const struct strv *hosts, const char *host)
+{
+    const char *path = host ? host + strlen(POLICY_UNIX) : NULL;
+    autofree char *clean = NULL;
+
+    if (!host || strncmp(host, POLICY_UNIX "/", strlen(POLICY_UNIX "/")) != 0)
+        return false;
+    clean = path_clean("/", path);
+    return clean && strcmp(clean, path) == 0 && policy_glob_any(hosts, host);
+}
+
 static bool check_engine(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
@@ -126,8 +138,7 @@ static bool check_engine(const struct policy *policy, const struct policy_facts 
     bool allowed = policy->parts & PART_ENGINES ? policy->engines[engine] : engine == POLICY_NATIVE;
 
     if (allowed &&
-        (engine == POLICY_NATIVE ||
-         (facts->engine_host && policy_glob_any(&policy->hosts[engine], facts->engine_host))))
+        (engine == POLICY_NATIVE || fits_daemon(&policy->hosts[engine], facts->engine_host)))
         return true;
     decide(verdict, "engines");
     if (!allowed) {

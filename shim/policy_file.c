@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "base/public_key.h"
 #include "shim/policy.h"
 
@@ -74,6 +75,37 @@ static bool resolve_trees(struct policy *policy, struct err *err)
     return true;
 }
 
+bool policy_resolve_socket(char **host)
+{
+    size_t scheme = strlen(POLICY_UNIX);
+    autofree char *path = NULL;
+    char *resolved;
+
+    if (strncmp(*host, POLICY_UNIX, scheme) != 0)
+        return true;
+    path = path_resolve(*host + scheme);
+    resolved = path ? text_printf(POLICY_UNIX "%s", path) : NULL;
+    if (!resolved)
+        return false;
+    free(*host);
+    *host = resolved;
+    return true;
+}
+
+/* Daemons are asked, and judged, by where their paths lead: /var/run is a link. */
+static bool resolve_sockets(struct policy *policy, struct err *err)
+{
+    for (size_t engine = 0; engine < POLICY_ENGINES; engine++) {
+        struct strv *hosts = &policy->hosts[engine];
+
+        for (size_t i = 0; i < hosts->count; i++) {
+            if (!strpbrk(hosts->items[i], "*?") && !policy_resolve_socket(&hosts->items[i]))
+                return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the policy");
+        }
+    }
+    return true;
+}
+
 static bool load_own(struct policy *policy, struct err *err)
 {
     autobuf text = BUF_INIT(POLICY_MAX);
@@ -85,7 +117,7 @@ static bool load_own(struct policy *policy, struct err *err)
     return file_read_fd(fd, POLICY_FILE, &text, ERR_CONFIG_INVALID, err) &&
            policy_parse(text.data ? text.data : "", text.len, POLICY_FILE, policy_read_key_file,
                         policy, err) &&
-           resolve_trees(policy, err);
+           resolve_trees(policy, err) && resolve_sockets(policy, err);
 }
 
 static bool load_containers(struct policy *policy, struct err *err)

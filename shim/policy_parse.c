@@ -9,7 +9,6 @@
 #include "shim/policy.h"
 
 #define PATTERN_MAX 1024 /* bytes */
-#define UNIX        "unix:///"
 
 struct parse {
     struct policy_place place;
@@ -335,7 +334,8 @@ static bool take_socket(struct parse *parse, json_t *item, void *into, struct er
 {
     const char *text = json_string_value(item);
 
-    if (!text || strncmp(text, UNIX, strlen(UNIX)) != 0)
+    if (!text || strncmp(text, POLICY_UNIX, strlen(POLICY_UNIX)) != 0 ||
+        !is_clean_path(text + strlen(POLICY_UNIX)))
         return invalid(parse, "must be a socket such as 'unix:///run/docker.sock'", err);
     return take_pattern(parse, item, into, err);
 }

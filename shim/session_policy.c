@@ -202,16 +202,22 @@ static bool check(struct session *session, struct err *err)
     return false;
 }
 
-/* A daemon that the caller's environment names is none that the policy knows. */
+/*
+ * A daemon that the caller's environment names is none that the policy knows; what is judged is the
+ * socket that is asked, wherever a link on the way leads later.
+ */
 static bool choose_host(struct session *session, struct err *err)
 {
     struct run_options *options = &session->options;
     const char *host = policy_default_host(&session->policy, (enum policy_engine)options->engine);
 
-    if (options->engine_host || !host)
+    if (!session->policy.exists)
         return true;
-    options->engine_host = strdup(host);
-    return options->engine_host || no_memory(err);
+    if (!options->engine_host && host)
+        options->engine_host = strdup(host);
+    if (!options->engine_host)
+        return !host || no_memory(err);
+    return policy_resolve_socket(&options->engine_host) || no_memory(err);
 }
 
 bool session_read_policy(struct session *session, struct err *err)

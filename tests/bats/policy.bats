@@ -291,6 +291,22 @@ allowed() { run -0 cell "$@" -- true; }
         assert_denied policy.denied engines --engine docker --engine-host tcp://127.0.0.1:1
         DOCKER_HOST=tcp://127.0.0.1:1 run -125 --separate-stderr cell --engine docker -- true
         assert_match "$stderr" "*unix:///run/none.sock*"
+        # What is judged is the socket that is asked.
+        local base
+        base=$(realpath ..)
+        mkdir -p "$base/engines"
+        ln -s "$base/evil.sock" "$base/engines/link.sock"
+        allow ".engines = {docker: [\"unix://$base/engines/*.sock\", \"unix://$base/engines/**\"]}"
+        for host in engines/../evil.sock engines/missing/../../evil.sock engines//one.sock/../../evil.sock engines/link.sock; do
+            touch "$base/evil.sock"
+            assert_denied policy.denied engines --engine docker --engine-host "unix://$base/$host"
+            rm "$base/evil.sock"
+        done
+        touch "$base/evil.sock"
+        allow ".engines = {docker: [\"unix://$base/engines/link.sock\"]}"
+        run --separate-stderr cell --engine docker -- true
+        assert_refused engine.unavailable
+        assert_match "$stderr" "*unix://$base/evil.sock*"
     }
     [ "${ENGINE:-native}" = native ] || return 0
     CALLERS=root each_caller engines
