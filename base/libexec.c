@@ -1,10 +1,48 @@
 #include "base/libexec.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+
+/*
+ * What the dynamic loader, the C library, libcrypto and libcurl obey; a name that ends with '_'
+ * stands for all that begin so.
+ */
+static const char *const dropped[] = {
+    "LD_",         "GLIBC_",           "MALLOC_",     "OPENSSL_",      "GCONV_PATH",
+    "GETCONF_DIR", "HOSTALIASES",      "LOCALDOMAIN", "LOCPATH",       "NIS_PATH",
+    "NLSPATH",     "RESOLV_HOST_CONF", "RES_OPTIONS", "SSLKEYLOGFILE",
+};
+
+static bool is_dropped(const char *variable)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dropped); i++) {
+        size_t len = strlen(dropped[i]);
+
+        if (strncmp(variable, dropped[i], len) == 0 &&
+            (dropped[i][len - 1] == '_' || variable[len] == '='))
+            return true;
+    }
+    return false;
+}
+
+char **libexec_environment(void)
+{
+    size_t count = 0, kept = 0;
+    char **list;
+
+    while (environ && environ[count])
+        count++;
+    list = calloc(count + 1, sizeof(*list));
+    for (size_t i = 0; list && i < count; i++) {
+        if (!is_dropped(environ[i]))
+            list[kept++] = environ[i];
+    }
+    return list;
+}
 
 char *libexec_path(const char *name, struct err *err)
 {

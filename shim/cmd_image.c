@@ -18,12 +18,13 @@ static int become_image(const char *command, int argc, char **argv)
     struct err err;
     autofree char *path = libexec_path("stepcell-image", &err);
     autofree char **words = calloc((size_t)argc + 3, sizeof(*words));
+    autofree char **environment = libexec_environment();
 
-    if (path && words) {
+    if (path && words && environment) {
         words[0] = "stepcell-image";
         words[1] = (char *)command;
         memcpy(words + (command ? 2 : 1), argv, (size_t)argc * sizeof(*words));
-        execv(path, words);
+        execve(path, words, environment);
         err_errno(&err, ERR_ENGINE_FAILED, "cannot start '%s'", path);
     }
     print_err(&err);

@@ -12,6 +12,7 @@
 /* In the child: what was blocked and ignored for stepcell itself is not for its helpers. */
 _Noreturn static void execute(const char *path, char *const *words, int report, int shared)
 {
+    char **environment = libexec_environment();
     sigset_t none;
     /* Out of the way of both numbers first. */
     int high_report = fcntl(report, F_DUPFD_CLOEXEC, HELPER_SHARED_FD + 1);
@@ -21,9 +22,9 @@ _Noreturn static void execute(const char *path, char *const *words, int report, 
     signal(SIGPIPE, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(high_report, HELPER_REPORT_FD) == HELPER_REPORT_FD &&
+    if (environment && dup2(high_report, HELPER_REPORT_FD) == HELPER_REPORT_FD &&
         (shared < 0 || dup2(high_shared, HELPER_SHARED_FD) == HELPER_SHARED_FD))
-        execv(path, words);
+        execve(path, words, environment);
     _exit(127);
 }
 

@@ -364,16 +364,18 @@ _Noreturn static void become_daemon_client(const char *path, int control, int re
     int high_control = fcntl(control, F_DUPFD, DAEMON_REQUEST_FD + 1);
     int high_request = fcntl(request, F_DUPFD, DAEMON_REQUEST_FD + 1);
     const int keep[] = {DAEMON_CONTROL_FD, DAEMON_REQUEST_FD};
+    char *const words[] = {DAEMON_BINARY, "cell", NULL};
+    char **environment = libexec_environment();
     sigset_t none;
 
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    if (dup2(high_control, DAEMON_CONTROL_FD) == DAEMON_CONTROL_FD &&
+    if (environment && dup2(high_control, DAEMON_CONTROL_FD) == DAEMON_CONTROL_FD &&
         dup2(high_request, DAEMON_REQUEST_FD) == DAEMON_REQUEST_FD &&
         child_keep_only(keep, ARRAY_SIZE(keep)))
-        execl(path, DAEMON_BINARY, "cell", NULL);
+        execve(path, words, environment);
     _exit(127);
 }
 

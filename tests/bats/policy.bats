@@ -345,6 +345,21 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller loosen
 }
 
+@test "no variable of the caller's loads anything into the programs that fetch and verify" {
+    preloaded() {
+        # Where the loader obeys, it lists libraries, and runs nothing.
+        run -0 as env LD_TRACE_LOADED_OBJECTS=1 "$STEPCELL_RELEASE" image list --json
+        jq -e .images <<<"$output"
+        # And broken settings of libcrypto's would keep it from starting.
+        echo 'openssl_conf = [' >../openssl.cnf
+        chmod 644 ../openssl.cnf
+        run -0 as env LD_TRACE_LOADED_OBJECTS=1 OPENSSL_CONF="$(realpath ../openssl.cnf)" "$STEPCELL_RELEASE" run \
+            --pull always --workdir "$WORK" "$IMAGE" -- echo ran
+        assert_match "$output" "*ran*"
+    }
+    CALLERS=root each_caller preloaded
+}
+
 @test "a mirror or proxy of the caller's own answers for no name that the policy allows" {
     mirrors() {
         start_registry

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/libexec.h"
 #include "base/path.h"
 
 static void paths_are_cleaned(void **state)
@@ -103,6 +104,27 @@ static void open_files_have_a_path_below_their_root(void **state)
     }
 }
 
+static void helpers_get_no_variable_of_the_loader(void **state)
+{
+    static const char *const all[] = {"LD_PRELOAD=x",    "LDX=1",     "GLIBC_TUNABLES=x",
+                                      "OPENSSL_CONF=x",  "NLSPATH=x", "NLSPATHX=2",
+                                      "MALLOC_CHECK_=1", "HOME=/root"};
+    char **saved = environ;
+    autofree char **kept = NULL;
+
+    (void)state;
+    environ = (char *[]){(char *)all[0], (char *)all[1], (char *)all[2],
+                         (char *)all[3], (char *)all[4], (char *)all[5],
+                         (char *)all[6], (char *)all[7], NULL};
+    kept = libexec_environment();
+    environ = saved;
+    assert_non_null(kept);
+    assert_string_equal(kept[0], "LDX=1");
+    assert_string_equal(kept[1], "NLSPATHX=2");
+    assert_string_equal(kept[2], "HOME=/root");
+    assert_null(kept[3]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +132,7 @@ int main(void)
         cmocka_unit_test(paths_compare_by_component),
         cmocka_unit_test(nothing_escapes_a_root),
         cmocka_unit_test(open_files_have_a_path_below_their_root),
+        cmocka_unit_test(helpers_get_no_variable_of_the_loader),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
