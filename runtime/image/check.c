@@ -209,6 +209,24 @@ static void settle(struct check_run *run, size_t before)
                    "it lies in layers that were not read, since it cannot change the verdict");
 }
 
+static bool is_unread(const struct check_facts *facts)
+{
+    bool unread = facts->unreadable;
+
+    for (size_t i = 0; i < facts->image_count; i++)
+        unread |= facts->images[i].unreadable != NULL;
+    return unread;
+}
+
+static bool is_incomplete(const struct check_facts *facts)
+{
+    bool incomplete = is_unread(facts);
+
+    for (size_t i = 0; i < facts->image_count; i++)
+        incomplete |= facts->images[i].missing != NULL;
+    return incomplete;
+}
+
 static bool ask(const struct check_facts *facts, const struct check_image *image,
                 const struct check_profile *profile, size_t index, struct check_results *results)
 {
@@ -219,8 +237,10 @@ static bool ask(const struct check_facts *facts, const struct check_image *image
                             .level = profile->levels[index],
                             .results = results};
     size_t before = results->count;
+    /* What was not read is told, whether that is asked for or not. */
+    bool is_told = run.rule->ask == check_ask_image && is_unread(facts);
 
-    if (run.level == CHECK_OFF) {
+    if (run.level == CHECK_OFF && !is_told) {
         check_skip(&run, CHECK_SWITCHED_OFF, "it is switched off");
     } else if (image && image->missing) {
         check_skip(&run, CHECK_NOT_APPLICABLE, "there is no image for this platform");
@@ -284,7 +304,8 @@ bool check_needs_files(const struct check_facts *facts, const struct check_image
 enum check_verdict check_verdict(const struct check_facts *facts,
                                  const struct check_results *results)
 {
-    enum check_verdict verdict = CHECK_FIT;
+    /* Whichever rules were asked: nobody knows of what was not there. */
+    enum check_verdict verdict = is_incomplete(facts) ? CHECK_UNKNOWN : CHECK_FIT;
 
     for (size_t i = 0; i < results->count; i++) {
         const struct check_finding *finding = &results->findings[i];

@@ -370,6 +370,11 @@ END_TABLE
     check 1 127.0.0.1:1/away:1
     check 1 "oci:$CHECKS/nowhere:1"
     check 1 example.test/not-here:1 --pull never
+    # Whatever is not asked.
+    check 1 127.0.0.1:1/away:1 --ignore image
+    says image unreadable
+    check 1 "oci:$IMAGES/damaged/flipped-layer:latest" --profile plain --ignore image,user,os
+    check 1 "oci:$CHECKS/layout:fit" --ignore os --platform linux/s390x
     # An error that is certain is one whatever the rest is.
     local manifest
     manifest=$(put_image "$CHECKS/layout" '{"config":{"Entrypoint":["/app"]}}' "$CHECKS/root.tar")

@@ -412,6 +412,45 @@ static void what_is_unreadable_as_a_whole_says_nothing_else(void **state)
     assert_int_equal(check_verdict(&facts, &results), CHECK_UNKNOWN);
 }
 
+/* Rules that are not asked make nothing fit that nobody has seen. */
+static void what_is_ignored_hides_no_gap(void **state)
+{
+    static const struct {
+        const char *unreadable, *image_unreadable, *missing;
+        enum check_verdict verdict;
+    } table[] = {
+        {NULL, NULL, NULL, CHECK_FIT},
+        {"the registry is away", NULL, NULL, CHECK_UNKNOWN},
+        {NULL, "it is damaged", NULL, CHECK_UNKNOWN},
+        {NULL, NULL, "it has no such platform", CHECK_UNKNOWN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        const struct example example = {.config = "", .files = SH "=="};
+        autocheckprofile profile = {0};
+        autocheckfacts facts = {0};
+        autocheckresults results = {0};
+        autoreference reference = {0};
+        bool is_said = !table[i].unreadable && !table[i].image_unreadable;
+        struct err err;
+
+        make_profile("plain", &profile);
+        make_facts(&example, &reference, &facts);
+        memset(profile.levels, CHECK_OFF, sizeof(profile.levels));
+        facts.fail_on = CHECK_ERROR;
+        facts.unreadable = table[i].unreadable ? strdup(table[i].unreadable) : NULL;
+        if (table[i].image_unreadable)
+            facts.images[0].unreadable = strdup(table[i].image_unreadable);
+        facts.images[0].missing = table[i].missing ? strdup(table[i].missing) : NULL;
+        assert_ok(check_evaluate(&facts, &profile, &results, &err));
+        assert_int_equal(check_verdict(&facts, &results), table[i].verdict);
+        for (size_t k = 0; k < results.count; k++)
+            is_said |= results.findings[k].reason == CHECK_UNREADABLE;
+        assert_true(is_said);
+    }
+}
+
 /* ---- profiles ---- */
 
 static void good_profiles_are_read(void **state)
@@ -491,6 +530,7 @@ int main(void)
         cmocka_unit_test(every_rule_has_an_example),
         cmocka_unit_test(layers_are_needed_as_long_as_an_answer_is_open),
         cmocka_unit_test(the_verdict_is_unknown_where_something_was_unreadable),
+        cmocka_unit_test(what_is_ignored_hides_no_gap),
         cmocka_unit_test(what_is_unreadable_as_a_whole_says_nothing_else),
         cmocka_unit_test(good_profiles_are_read),
         cmocka_unit_test(bad_profiles_are_refused),
