@@ -189,6 +189,12 @@ json_t *policy_parse_containers(const char *text, size_t len, const char *file, 
 
 /* ---- which scope decides ---- */
 
+/*
+ * A host in lower case and without ":443", and as it was written, which is what other tools go by:
+ * no spelling is a way around the scope of another, so what both find has to hold.
+ */
+#define SPELLINGS 2
+
 /* What is found in the end, and its name in messages. */
 struct choice {
     json_t *requirements;
@@ -251,8 +257,9 @@ static bool choose_path(json_t *scopes, const char *transport, const char *path,
     return scope && choose(scopes, transport, "/", choice);
 }
 
-static void find_requirements(const struct policy *policy, const struct policy_facts *facts,
-                              struct choice *choice)
+/* One for each spelling of a registry's host; returns how many. */
+static size_t find_requirements(const struct policy *policy, const struct policy_facts *facts,
+                                struct choice choices[SPELLINGS])
 {
     static const char *const names[] = {
         [TRANSPORT_REGISTRY] = "docker",
@@ -265,17 +272,21 @@ static void find_requirements(const struct policy *policy, const struct policy_f
         json_object_get(json_object_get(policy->containers, "transports"), names[transport]);
     const char *path = strchr(facts->image, ':');
     autofree char *host = strndup(facts->image, strcspn(facts->image, "/"));
-    bool found;
+    const char *const spellings[SPELLINGS] = {host, facts->reference->host};
+    size_t count = 0;
 
-    /* Another spelling of a host is no way around its scope. */
-    found = transport == TRANSPORT_REGISTRY
-                ? (host && choose_name(scopes, host, facts->reference, choice)) ||
-                      choose_name(scopes, facts->reference->host, facts->reference, choice)
-                : choose_path(scopes, names[transport], path ? path + 1 : "", choice);
-    if (found || choose(scopes, names[transport], "", choice))
-        return;
-    choice->requirements = json_object_get(policy->containers, "default");
-    snprintf(choice->rule, sizeof(choice->rule), "default");
+    for (size_t i = 0; transport == TRANSPORT_REGISTRY && i < SPELLINGS; i++)
+        count +=
+            spellings[i] && choose_name(scopes, spellings[i], facts->reference, &choices[count]);
+    if (transport != TRANSPORT_REGISTRY)
+        count = choose_path(scopes, names[transport], path ? path + 1 : "", &choices[0]);
+    if (count == SPELLINGS && choices[0].requirements == choices[1].requirements)
+        count = 1;
+    if (count || choose(scopes, names[transport], "", &choices[0]))
+        return count ? count : 1;
+    choices[0].requirements = json_object_get(policy->containers, "default");
+    snprintf(choices[0].rule, sizeof(choices[0].rule), "default");
+    return 1;
 }
 
 /* ---- what it asks for ---- */
@@ -424,23 +435,35 @@ static bool check_requirement(json_t *requirement, const struct policy_facts *fa
                          "may give the image a scope of its own in it");
 }
 
+static bool check_choice(const struct choice *choice, const struct policy_facts *facts,
+                         policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
+{
+    json_t *requirement;
+    size_t i;
+
+    json_array_foreach (choice->requirements, i, requirement) {
+        if (!check_requirement(requirement, facts, read_key, choice, verdict, err))
+            return false;
+    }
+    return true;
+}
+
 bool policy_check_containers(const struct policy *policy, const struct policy_facts *facts,
                              policy_read_key *read_key, struct policy_verdict *verdict,
                              struct err *err)
 {
-    struct choice choice;
-    bool ok = true;
-    size_t i;
-    json_t *requirement;
+    struct choice choices[SPELLINGS];
+    size_t count = policy->containers ? find_requirements(policy, facts, choices) : 0;
 
-    if (!policy->containers)
-        return true;
-    find_requirements(policy, facts, &choice);
-    json_array_foreach (choice.requirements, i, requirement)
-        ok = ok && check_requirement(requirement, facts, read_key, &choice, verdict, err);
-    if (ok && verdict->file)
-        return true;
-    verdict->file = POLICY_CONTAINERS_FILE;
-    snprintf(verdict->rule, sizeof(verdict->rule), "%s", choice.rule);
-    return ok;
+    for (size_t i = 0; i < count; i++) {
+        bool ok = check_choice(&choices[i], facts, read_key, verdict, err);
+
+        if (!ok || !verdict->file) {
+            verdict->file = POLICY_CONTAINERS_FILE;
+            snprintf(verdict->rule, sizeof(verdict->rule), "%s", choices[i].rule);
+        }
+        if (!ok)
+            return false;
+    }
+    return true;
 }

@@ -509,6 +509,10 @@ static void no_policy_says_nothing(void **state)
     "{\"default\": [{\"type\": \"" ACCEPT "\"}], \"transports\": {\"docker\": {\"" scope           \
     "\": [{\"type\": \"reject\"}], \"*.example\": [{\"type\": \"" ACCEPT "\"}]}}}"
 
+#define HIDDEN(accepted, rejected)                                                                 \
+    "{\"default\": [{\"type\": \"reject\"}], \"transports\": {\"docker\": {\"" accepted            \
+    "\": [{\"type\": \"" ACCEPT "\"}], \"" rejected "\": [{\"type\": \"reject\"}]}}}"
+
 static void what_the_other_file_says(void **state)
 {
     static const struct {
@@ -548,6 +552,11 @@ static void what_the_other_file_says(void **state)
         {IDENTITY("\"matchExact\""), "debian" DIGEST, ERR_IMAGE_DENIED, 0, 0, NULL},
         {IDENTITY("\"exactRepository\", \"dockerRepository\": \"r.example/x\""), "debian", ERR_NONE,
          1, IDENTITY_REPOSITORY, "r.example/x"},
+        {HIDDEN("127.0.0.1", "127.0.0.1:443/bad"), "127.0.0.1:443/bad", ERR_IMAGE_DENIED, 0, 0,
+         NULL},
+        {HIDDEN("127.0.0.1", "127.0.0.1:443/bad"), "127.0.0.1:443/good", ERR_NONE, 0, 0, NULL},
+        {HIDDEN("reg.example", "Reg.Example/bad"), "Reg.Example/bad", ERR_IMAGE_DENIED, 0, 0, NULL},
+        {HIDDEN("Reg.Example", "reg.example/bad"), "Reg.Example/bad", ERR_IMAGE_DENIED, 0, 0, NULL},
         {IDENTITY("\"exactRepository\""), "debian", ERR_CONFIG_INVALID, 0, 0, NULL},
         {IDENTITY("\"exactReference\", \"dockerReference\": \"r.example/x:1\""), "debian", ERR_NONE,
          1, IDENTITY_EXACT, "r.example/x:1"},
