@@ -10,6 +10,15 @@ void signed_release(struct signed_image *image)
     *image = (struct signed_image){0};
 }
 
+/* The other name stands for nothing that anybody has signed by the first. */
+static bool cannot_rename(const struct reference *reference, const char *rule, struct err *err)
+{
+    err_set(err, ERR_IMAGE_SIGNATURE,
+            "image '%s' has to be signed (%s), and cannot be known to be under another name",
+            reference->name, rule);
+    return err_hint(err, "use the image by its own name, of a registry");
+}
+
 bool signed_begin(struct reference *reference, const struct reference *name_as,
                   struct signed_image *image, struct err *err)
 {
@@ -23,6 +32,7 @@ bool signed_begin(struct reference *reference, const struct reference *name_as,
         return policy_check_image(&image->policy, reference, &image->verdict, err);
     /* Under the other name it is going to run: both have to be allowed. */
     return policy_check_image(&image->policy, reference, &source, err) &&
+           (source.demand_count == 0 || cannot_rename(reference, source.rule, err)) &&
            policy_check_image(&image->policy, name_as, &image->verdict, err);
 }
 

@@ -304,7 +304,14 @@ bad_bundles() {
         run --separate-stderr cell -- /bin/true
         assert_refused image.signature
         run -125 --separate-stderr stepcell image import "$IMAGE" "$REGISTRY/imported:1"
-        assert_match "$stderr" "*cannot be known to be signed*"
+        assert_match "$stderr" "*cannot be known to be*"
+        # Nor under a name that needs no signature.
+        policy '{"images": [{"match": "oci:/**", "action": "allow", "signed_by": ["/etc/stepcell/keys/good.pub"]},
+            {"match": "**", "action": "allow"}]}'
+        run -125 --separate-stderr stepcell image import "$IMAGE" ours.test/imported:1
+        assert_match "$stderr" "*images\[0\]*cannot be known to be under another name*"
+        IMAGE=ours.test/imported:1 run -125 --separate-stderr cell --pull never -- /bin/true
+        assert_refused image.not-found
     }
     CALLERS=plain each_caller local_image
 }
