@@ -31,7 +31,8 @@ struct registry_mirror {
 
 /*
  * Whether users may say where images come from and whom to trust with it: not where the
- * administrator has a policy, since a mirror of one's own would answer for the names that it
+ * administrator has a policy (of stepcell's, or a containers' policy.json that does not
+ * accept everything), since a mirror of one's own would answer for the names that it
  * allows, and so would a proxy. Then only the files below /etc count, and the caller's proxies get
  * nothing but TLS.
  */

@@ -376,6 +376,16 @@ allowed() { run -0 cell "$@" -- true; }
         policy '{"images": [{"match": "tools", "action": "allow"}]}'
         run --separate-stderr cell -- true
         assert_refused registry.unreachable
+        # The other file says something about names as well, unless it accepts all.
+        no_policy
+        containers_policy '{"default": [{"type": "insecureAcceptAnything"}]}'
+        allowed
+        run -0 stepcell image remove "$IMAGE"
+        containers_policy '{"default": [{"type": "reject"}], "transports": {"docker": {
+            "docker.io/library/tools": [{"type": "insecureAcceptAnything"}]}}}'
+        run --separate-stderr cell -- true
+        assert_refused registry.unreachable
+        rm "$ETC/containers/policy.json"
         unset XDG_CONFIG_HOME
         # Nor does a proxy: a registry answers as one.
         echo '{"registries": {"registry.example": {"plain_http": true}}}' >"$ETC/stepcell/config.json"
