@@ -131,6 +131,15 @@ static size_t held(const struct bound *bound)
     return first + 1;
 }
 
+/* "<=1.4" takes all that begins with 1.4 along, and ">1.4" and "!=1.4" leave it out. */
+static size_t compared(const struct bound *bound)
+{
+    bool is_line = bound->comparison == AT_MOST || bound->comparison == ABOVE ||
+                   bound->comparison == NOT_EQUAL;
+
+    return is_line ? bound->count : VERSION_NUMBERS_MAX;
+}
+
 static bool holds(const struct version_rules *rules, const struct bound *bound, const char *text)
 {
     struct span numbers[VERSION_NUMBERS_MAX];
@@ -141,7 +150,7 @@ static bool holds(const struct version_rules *rules, const struct bound *bound, 
         count = version_docker_numbers(text, numbers);
         if (count == 0)
             return false;
-        order = compare_numbers(numbers, count, bound->numbers, bound->count, VERSION_NUMBERS_MAX);
+        order = compare_numbers(numbers, count, bound->numbers, bound->count, compared(bound));
         if (order == 0 && version_is_valid(rules, bound->version) &&
             version_is_prerelease(rules, bound->version))
             order = version_compare(rules, text, bound->version);
