@@ -295,13 +295,13 @@ bool durable_find_outlets(const struct step_dir *step, const char *store_option,
     const json_t *accepted;
     const char *workdir, *cwd;
 
-    if (!policy_load(&policy, err) ||
-        !session_guard_outlets(&policy, store_option, outlets, err) ||
+    if (!policy_load(&policy, err) || !session_guard_outlets(&policy, store_option, outlets, err) ||
         !ledger_read(step->fd, &last, &records, err))
         return false;
     accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
     workdir = json_text(accepted, "workdir"), cwd = json_text(accepted, "cwd");
-    return strv_take(&outlets->shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
+    return strv_take(&outlets->shared,
+                     text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
            err_set(err, ERR_ENGINE_FAILED, "not enough memory for what is to be written");
 }
 
