@@ -40,26 +40,28 @@ static bool no_memory(struct err *err)
 }
 
 /* As a result: what is no regular file is written to as it is. */
-static bool save_page(const struct step_dir *step, const char *store, const struct buf *html,
+static bool save_page(const struct step_dir *step, const char *store_option, const struct buf *html,
                       const char *file, struct err *err)
 {
     struct result_place place = RESULT_PLACE_INIT;
-    bool ok = durable_open_place(step, store, file, &place, err) &&
+    autooutlets outlets = {0};
+    bool ok = durable_find_outlets(step, store_option, &outlets, err) &&
+              result_open(file, &outlets, &place, err) &&
               result_write_bytes(html->data, html->len, &place, err);
 
     result_close(&place);
     return ok;
 }
 
-static bool write_page(const struct report *report, const struct step_dir *step, const char *store,
-                       const char *file, struct err *err)
+static bool write_page(const struct report *report, const struct step_dir *step,
+                       const char *store_option, const char *file, struct err *err)
 {
     autobuf html = BUF_INIT(TEXT_MAX);
 
     if (!report_page(report, &html))
         return no_memory(err);
     if (strcmp(file, "-") != 0)
-        return save_page(step, store, &html, file, err);
+        return save_page(step, store_option, &html, file, err);
     print_out("%s", html.data);
     return true;
 }

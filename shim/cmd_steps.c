@@ -250,10 +250,12 @@ int cmd_logs(int argc, char **argv)
 static int give_result(const struct request *request, const json_t *result)
 {
     struct result_place place = RESULT_PLACE_INIT;
+    autooutlets outlets = {0};
     struct err err;
-    bool ok = !request->result || (durable_open_place(&request->step, request->store_option,
-                                                      request->result, &place, &err) &&
-                                   result_write_json(result, &place, &err));
+    bool ok = !request->result ||
+              (durable_find_outlets(&request->step, request->store_option, &outlets, &err) &&
+               result_open(request->result, &outlets, &place, &err) &&
+               result_write_json(result, &place, &err));
 
     result_close(&place);
     return ok ? result_status(result) : command_failed(&err);

@@ -287,30 +287,23 @@ bool durable_signal(const struct step_dir *step, int signal)
            syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
 }
 
-static bool add_workdir(const struct step_dir *step, struct strv *shared, struct err *err)
+bool durable_find_outlets(const struct step_dir *step, const char *store_option,
+                          struct outlets *outlets, struct err *err)
 {
+    autopolicy policy = {0};
     autojson *records = NULL;
     enum ledger_record last;
     const json_t *accepted;
     const char *workdir, *cwd;
 
-    if (!ledger_read(step->fd, &last, &records, err))
+    if (!policy_load(&policy, err) || !session_guard_outlets(&policy, store_option, outlets, err) ||
+        !ledger_read(step->fd, &last, &records, err))
         return false;
     accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
     workdir = json_text(accepted, "workdir"), cwd = json_text(accepted, "cwd");
-    return strv_take(shared, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
+    return strv_take(&outlets->shared,
+                     text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
            err_set(err, ERR_ENGINE_FAILED, "not enough memory for what is to be written");
-}
-
-bool durable_open_place(const struct step_dir *step, const char *store_option, const char *path,
-                        struct result_place *place, struct err *err)
-{
-    autooutlets outlets = {0};
-    autopolicy policy = {0};
-
-    return policy_load(&policy, err) && add_workdir(step, &outlets.shared, err) &&
-           session_guard_outlets(&policy, store_option, &outlets, err) &&
-           result_open(path, &outlets, place, err);
 }
 
 bool durable_stop_looking(int signal, struct err *err)

@@ -41,11 +41,11 @@ bool durable_look_after(const char *store, struct step_dir *step, const char *id
                         enum ledger_record *state, struct err *err);
 
 /*
- * Opens the place of a file about the step, as result_open: not behind links that the step may have
- * left in its working directory, and not where a policy guards something.
+ * Where files about the step may not lie: a policy's own places, and links in the working
+ * directory, where the step may have left them.
  */
-bool durable_open_place(const struct step_dir *step, const char *store_option, const char *path,
-                        struct result_place *place, struct err *err);
+bool durable_find_outlets(const struct step_dir *step, const char *store_option,
+                          struct outlets *outlets, struct err *err);
 
 /* Starts the delivery of the events by HTTP again, if it was interrupted. */
 void durable_resume_delivery(const struct step_dir *step);

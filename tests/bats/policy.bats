@@ -128,6 +128,11 @@ allowed() { run -0 cell "$@" -- true; }
             allowed --lock "$(realpath ..)/link.lock"
             rm ../link.lock
         done
+        # Another word for it is none for what is denied.
+        governed "$STEPCELL" lock add --lock "$lock" --name line --to 1 "$REGISTRY/locked:line"
+        policy "$(jq -nc --arg lock "$lock" '{locks: [$lock], images: [{match: "**", tags: ["1"], action: "deny"},
+            {match: "**", action: "allow"}]}')"
+        IMAGE=$REGISTRY/locked:line assert_denied image.denied 'images[0]' --lock "$lock"
         stop_registry
     }
     CALLERS=root each_caller locked
@@ -163,7 +168,7 @@ allowed() { run -0 cell "$@" -- true; }
         echo "$wider" >../wider.json
         allow .
         assert_denied policy.denied seccomp --seccomp "$(realpath ../wider.json)"
-        allow ".seccomp = [\"$(realpath ..)/*.json\"]"
+        allow ".seccomp = [\"$(realpath ..)/wide*.json\"]"
         allowed --seccomp ../wider.json
     }
     CALLERS=ranges each_caller rest
@@ -234,7 +239,7 @@ allowed() { run -0 cell "$@" -- true; }
         cp "$log" ../log
         for place in /etc/stepcell/policy.json /etc/containers/policy.json "$log" "$base/logs/log.jsonl"; do
             RESULT=$place run -125 --separate-stderr cell -- true
-            assert_match "$stderr" "*cannot write the result*a policy guards*"
+            assert_match "$stderr" "*cannot write*a policy guards*"
             run -125 --separate-stderr cell --events "file:$place" -- true
             run -125 stepcell start --id guarded --events "file:$place" --workdir "$WORK" "$IMAGE" -- true
         done
@@ -524,7 +529,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "the audit log: a line for each step, allowed or refused, and no step without" {
     audited() {
-        local log=$POLICY_DIR/audit-$CALLER.jsonl i pids=()
+        local log=$POLICY_DIR/audit-$CALLER.jsonl i pids=() written=4 code
         rm -f "$log"
         install -m 600 -o "$(caller_name)" /dev/null "$log"
         allow ".networks = [\"none\", \"host\"] | .audit = \"$log\""
@@ -545,6 +550,19 @@ allowed() { run -0 cell "$@" -- true; }
         # A refusal by the policy is what the line tells, whatever else is wrong.
         run -125 cell --network private --workdir /missing -- true
         assert_equal error "$(tail -n 1 "$log" | jq -r .error.code)" policy.denied
+        # So is what else is refused before it could be judged.
+        refusals() {
+            run -125 stepcell run --workdir "$WORK" "$@" -- true
+            assert_equal error "$(tail -n 1 "$log" | jq -r '.decision + " " + .error.code')" "refused $code"
+            assert_equal lines "$(jq -s length "$log")" "$((++written))"
+        }
+        code=option.invalid refusals --network nowhere "$IMAGE"
+        code=option.invalid refusals --platform x "$IMAGE"
+        code=option.invalid refusals 'Bad Reference'
+        assert_equal image "$(tail -n 1 "$log" | jq -r .image.reference)" 'Bad Reference'
+        code=config.invalid refusals --locked "$IMAGE"
+        echo '{"images": {}, "schema": "stepcell.lock/1"}' >"$POLICY_DIR/empty.lock"
+        code=image.unpinned refusals --locked --lock "$POLICY_DIR/empty.lock" "$IMAGE"
         as timeout 60 python3 "$TESTS/lib/terminal.py" 'expect=[#$] ' 'send=exit\n' -- \
             "$STEPCELL" shell --workdir "$WORK" "$IMAGE" -- no such command
         assert_equal command "$(tail -n 1 "$log" | jq -r .command)" shell
@@ -566,7 +584,7 @@ allowed() { run -0 cell "$@" -- true; }
             pids+=("$!")
         done
         wait "${pids[@]}"
-        assert_equal lines "$(jq -c . "$log" | wc -l)" 12
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 17
         rm "$log"
         mkfifo "$log"
         assert_unaudited
