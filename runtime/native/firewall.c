@@ -17,7 +17,11 @@
 #define RULES_MAX   2 /* of a chain */
 #define MARKER      "-A STEPCELL -m comment --comment \"%s\" -j RETURN\n"
 
-/* Our chains of the table mangle; the rules, without "-A ", as iptables -S lists them. */
+/*
+ * Our chains of the table mangle; the rules, without "-A ", as iptables -S lists them. What a cell
+ * sends to the loopback goes neither by others' translation of such addresses nor, where the last
+ * look is, by theirs or by a source route that leads there.
+ */
 static const struct chain {
     const char *name;
     const char *jump;
@@ -31,6 +35,9 @@ static const struct chain {
      "PREROUTING -j STEPCELL_IN",
      {"STEPCELL_IN -d 127.0.0.0/8 -i stepcell+ -j DROP",
       "STEPCELL_IN -i stepcell+ -m rpfilter --invert -j DROP"}},
+    {"STEPCELL_LOCAL",
+     "INPUT -j STEPCELL_LOCAL",
+     {"STEPCELL_LOCAL -d 127.0.0.0/8 -i stepcell+ -j DROP"}},
 };
 
 /*
@@ -101,7 +108,7 @@ static bool restore(const struct buf *rules, const struct chain *chain, struct b
     bool ok = count_lines(rules, "-N", chain->name) > 0 ||
               buf_printf(script, ":%s - [0:0]\n", chain->name);
 
-    for (size_t i = 0; ok && i < RULES_MAX; i++)
+    for (size_t i = 0; ok && i < RULES_MAX && chain->rules[i]; i++)
         ok = count_lines(rules, "-A", chain->rules[i]) > 0 ||
              buf_printf(script, "-I %s\n", chain->rules[i]);
     return ok && (count_lines(rules, "-A", chain->jump) > 0 ||

@@ -252,7 +252,7 @@ static bool harden_port(void *data, const struct link *port)
 /*
  * Before the cell can send anything: what it says as a router must not become the host's routes and
  * addresses (CVE-2020-13401), by advertisements or by redirects, nor may it send as somebody else,
- * or to the loopback (CVE-2020-8558).
+ * or to the loopback (CVE-2020-8558), or say itself by which way a packet goes on.
  */
 static bool harden(uint32_t number, struct err *err)
 {
@@ -263,6 +263,7 @@ static bool harden(uint32_t number, struct err *err)
     if (!set("ipv6", bridge, "disable_ipv6", "1", err) ||
         !set("ipv4", bridge, "rp_filter", "1", err) ||
         !set("ipv4", bridge, "accept_redirects", "0", err) ||
+        !set("ipv4", bridge, "accept_source_route", "0", err) ||
         !set("ipv4", bridge, "route_localnet", "0", err))
         return false;
     if (link_each_port(bridge, harden_port, &ports) && ports.count > 0)

@@ -317,9 +317,9 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
             -o advertise "$TESTS/lib/advertise.c"
         # Whatever new interfaces have.
-        on_host sh -c 'echo 1 >/proc/sys/net/ipv4/conf/default/route_localnet'
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/default; echo 1 >route_localnet; echo 1 >accept_source_route'
         start_private ./advertise
-        on_host sh -c 'echo 0 >/proc/sys/net/ipv4/conf/default/route_localnet'
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/default; echo 0 >route_localnet; echo 0 >accept_source_route'
         # So that the advertisement is dealt with, if it is.
         sleep 0.5
         run on_host ip -6 route show default
@@ -328,7 +328,7 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         assert_match "$output" "*fd00:5c::2*"
         [[ $output != *stepcell* && $output != *fd00:bad:* ]]
         assert_equal settings "$(on_host sh -c 'cd /proc/sys/net/ipv4/conf/stepcell0
-            cat rp_filter accept_redirects route_localnet')" $'1\n0\n0'
+            cat rp_filter accept_redirects accept_source_route route_localnet')" $'1\n0\n0\n0'
         for interface in $(on_host ip -o link show master stepcell0 | sed 's/^[0-9]*: \([^@]*\)@.*/\1/'); do
             assert_equal "IPv6 of $interface" \
                 "$(on_host cat "/proc/sys/net/ipv6/conf/$interface/disable_ipv6")" 1
@@ -348,16 +348,23 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
     packets() {
         musl-gcc -O1 -static -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
             -o packets "$TESTS/lib/packets.c"
-        # As kube-proxy has it; and loose, which is more than the strict one of an interface.
-        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 1 >route_localnet; echo 2 >rp_filter'
+        # As kube-proxy has it; loose, which is more than the strict one of an interface; and what a new one has.
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 1 >route_localnet; echo 2 >rp_filter
+            echo 1 >accept_source_route; echo 1 >../default/accept_source_route'
+        # As somebody else may send what comes to an address of theirs to the loopback.
+        on_host iptables -t nat -A PREROUTING -d 203.0.113.9 -p udp -j DNAT --to-destination 127.0.0.1:8090
         start_private ./packets
         assert_equal contacts "$(contacts)" ""
-        assert_equal "what was dropped" "$(on_host iptables -t mangle -L STEPCELL_IN -vnx | awk '/DROP/ { print $1 }')" $'1\n1'
+        dropped() { on_host iptables -t mangle -L "$1" -vnx | awk '/DROP/ { print $1 }'; }
+        assert_equal "what was dropped" "$(dropped STEPCELL_IN)" $'1\n1'
+        assert_equal "what was dropped on its way in" "$(dropped STEPCELL_LOCAL)" 1
+        on_host iptables -t nat -D PREROUTING -d 203.0.113.9 -p udp -j DNAT --to-destination 127.0.0.1:8090
         touch end
         wait_for is_gone "$STEP"
         run -0 private wget -q -O - "http://$OUTSIDE/"
         assert_equal page "$output" "from outside"
-        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 0 >route_localnet; echo 0 >rp_filter'
+        on_host sh -c 'cd /proc/sys/net/ipv4/conf/all; echo 0 >route_localnet; echo 0 >rp_filter
+            echo 0 >accept_source_route; echo 0 >../default/accept_source_route'
     }
     CALLER=root each_network_of packets
 }
@@ -527,6 +534,8 @@ is_as_before() { [ "$(network_state)" = "$STATE" ]; }
         on_host iptables -t mangle -C PREROUTING -j STEPCELL_IN
         on_host iptables -t mangle -C STEPCELL_IN -i stepcell+ -d 127.0.0.0/8 -j DROP
         on_host iptables -t mangle -C STEPCELL_IN -i stepcell+ -m rpfilter --invert -j DROP
+        on_host iptables -t mangle -C INPUT -j STEPCELL_LOCAL
+        on_host iptables -t mangle -C STEPCELL_LOCAL -i stepcell+ -d 127.0.0.0/8 -j DROP
         # What is gone when the last ends counts as done.
         on_host iptables -t mangle "$@"
         touch end
