@@ -512,13 +512,12 @@ bool cgroup_sweep(int place)
     autobuf paths = BUF_INIT(RECORD_MAX);
     struct cgroup cgroup = CGROUP_INIT;
     bool gone = true;
+    autofd file = file_open_own(place, CGROUP_RECORD, O_RDONLY);
     struct err ignored;
-    struct stat st;
 
-    /* In a store that others may write to, theirs is none. */
-    if (fstatat(place, CGROUP_RECORD, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != geteuid())
-        return true;
-    if (!file_read(place, CGROUP_RECORD, &paths, ERR_ENGINE_FAILED, &ignored))
+    if (file < 0)
+        return errno == ENOENT;
+    if (!file_read_fd(file, CGROUP_RECORD, &paths, ERR_ENGINE_FAILED, &ignored))
         return false;
     for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
         gone = take_up(&cgroup, paths.data + at) && gone;

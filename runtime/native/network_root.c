@@ -281,18 +281,12 @@ static bool write_record(int scratch, const struct network_record *record, struc
     return file_replace(scratch, NETWORK_RECORD, text, strlen(text), 0600, ERR_ENGINE_FAILED, err);
 }
 
-/*
- * The record, locked, or -1. Under the lock of the host, so nobody comes in between. A record that
- * is not root's own, in a store that others may write to, is none.
- */
+/* The record, locked, or -1. Under the lock of the host, so nobody comes in between. */
 static int hold_record(int place)
 {
-    autofd record = openat(place, NETWORK_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
+    autofd record = file_open_own(place, NETWORK_RECORD, O_RDONLY);
 
-    if (record < 0 || fstat(record, &st) < 0 || st.st_uid != 0 || !S_ISREG(st.st_mode))
-        return -1;
-    return flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
+    return record >= 0 && flock(record, LOCK_EX | LOCK_NB) == 0 ? TAKE_FD(record) : -1;
 }
 
 static bool read_record(int fd, struct network_record *record, struct err *err)
