@@ -99,14 +99,13 @@ static bool make_scratch(struct cell *cell, struct err *err)
 {
     uint32_t uid, gid;
 
-    cell->scratch = open(cell->spec->scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cell->scratch = open(cell->spec->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cell->scratch < 0)
         return failed(err, "prepare the scratch directory of the cell");
     /* What root of the cell writes to has to be its own; the caller still passes through. */
     if (cell->map.kind == IDMAP_ROOT && idmap_outside(&cell->map.uids, 0, &uid) &&
         idmap_outside(&cell->map.gids, 0, &gid) &&
-        (fchownat(cell->scratch, "", uid, gid, AT_EMPTY_PATH) < 0 ||
-         chmod(cell->spec->scratch, 0711) < 0))
+        (fchown(cell->scratch, uid, gid) < 0 || fchmod(cell->scratch, 0711) < 0))
         return failed(err, "prepare the scratch directory of the cell");
     return make_network_files(cell, err);
 }

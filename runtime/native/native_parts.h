@@ -18,7 +18,7 @@ struct cell {
     const struct run_spec *spec;
     struct idmap map;
     struct cell_pipes pipes; /* the child's ends until it runs */
-    int scratch;             /* O_PATH of spec->scratch */
+    int scratch;             /* spec->scratch */
     char *hosts;
     char *resolv_conf;
     char *init;

@@ -27,7 +27,7 @@ struct network_cell {
     int pidfd;
     int netns;
     int userns;
-    int scratch;                        /* O_PATH */
+    int scratch;
     int control;                        /* the cell's end of the control socket */
     int ready;                          /* writable end of a pipe */
     bool has_root;                      /* there is a user 0 in the cell */
