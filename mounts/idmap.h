@@ -25,7 +25,9 @@
 #define IDMAP_LEFT_START    (IDMAP_ROOT_START + IDMAP_LEFT_DISTANCE)
 /* The same two ranges once more, for the ids of a step above those. */
 #define IDMAP_HIGH_START (IDMAP_ROOT_START + 2 * IDMAP_IDS)
-#define IDMAP_ROOT_TOTAL (4 * IDMAP_IDS)
+/* That of a process which has no rights and no files (runtime/native/dns.h). */
+#define IDMAP_NOBODY     (IDMAP_ROOT_START + 4 * IDMAP_IDS)
+#define IDMAP_ROOT_TOTAL (4 * IDMAP_IDS + 1)
 
 #define IDMAP_GROUPS_MAX  64 /* supplementary groups */
 #define IDMAP_EXTENTS_MAX (4 + IDMAP_GROUPS_MAX)

@@ -14,6 +14,7 @@
 #include "base/child.h"
 #include "base/loop.h"
 #include "mounts/idmap.h"
+#include "runtime/confine/caps.h"
 
 #define NAME           "stepcell-dns"
 #define QUERIES        128
@@ -24,7 +25,7 @@
 #define QUESTION_MAX   512
 #define CHUNK          4096
 #define BACKLOG        16
-#define OWN_ID         IDMAP_LEFT_START /* no other process has it */
+#define OWN_ID         IDMAP_NOBODY
 
 /* The header of RFC 1035, as far as it matters here. */
 #define HEADER_SIZE    12
@@ -292,7 +293,7 @@ static bool take_connection(void *data, uint32_t events, struct err *err)
 /* Whatever takes this process over has no rights, and what it can reach everybody can. */
 static bool drop_privileges(void)
 {
-    return setgroups(0, NULL) == 0 && setresgid(OWN_ID, OWN_ID, OWN_ID) == 0 &&
+    return caps_bound(0) && setgroups(0, NULL) == 0 && setresgid(OWN_ID, OWN_ID, OWN_ID) == 0 &&
            setresuid(OWN_ID, OWN_ID, OWN_ID) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 

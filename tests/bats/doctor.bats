@@ -78,7 +78,7 @@ assert_finding() {
         done
         assert_finding store ok 'GB.*inodes left' '^$'
         [ "$CALLER" != root ] || assert_finding idmapped-mounts ok . '^$'
-        [ "$CALLER" != root ] || assert_finding id-ranges ok '2013265920 to 2017460223' '^$'
+        [ "$CALLER" != root ] || assert_finding id-ranges ok '2013265920 to 2017460224' '^$'
         [ "$CALLER" != root ] || assert_finding cgroups ok 'memory is enforced' '^$'
         [ "$CALLER" != root ] || assert_finding network-helpers ok 'netavark [0-9].*iptables [0-9]' '^$'
         run -125 stepcell doctor nonsense

@@ -211,8 +211,8 @@ OVER_TCP='printf "\\0\\036\\022\\064\\001\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4loop\\7ex
             timeout 1 wget -q -O - "http://$host:$port/"; done; done 2>/dev/null; true'
         [[ $(cat "${WORK%/*}/out") == up ]]
         pid=$(pgrep -P "$(keeper)" -x stepcell-dns)
-        assert_equal rights "$(awk '/^(Uid|Gid|Groups|CapPrm|CapEff|NoNewPrivs):/ { print $1, $2, $3 }' "/proc/$pid/status")" \
-            $'Uid: 2014314496 2014314496\nGid: 2014314496 2014314496\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nNoNewPrivs: 1 '
+        assert_equal rights "$(awk '/^(Uid|Gid|Groups|CapPrm|CapEff|CapBnd|NoNewPrivs):/ { print $1, $2, $3 }' "/proc/$pid/status")" \
+            $'Uid: 2017460224 2017460224\nGid: 2017460224 2017460224\nGroups:  \nCapPrm: 0000000000000000 \nCapEff: 0000000000000000 \nCapBnd: 0000000000000000 \nNoNewPrivs: 1 '
         assert_equal descriptors "$(find "/proc/$pid/fd" -printf '%l\n' | sed 's/:.*//' | sort | uniq -c | tr -s ' ')" \
             $' 1 \n 3 /dev/null\n 1 anon_inode\n 2 socket'
         # Nothing more listens on the host than before.

@@ -42,8 +42,8 @@ static void who_has_ids_of_roots_cells_is_found(void **state)
         {"user:100000:65536\n", NULL},
         {"user:2013265919:1\n", NULL},
         {"user:2013265919:2\n", "user"},
-        {"a:1:2\nb:2017460223:1\nc:2013265920:1\n", "b"},
-        {"user:2017460224:65536\n", NULL},
+        {"a:1:2\nb:2017460224:1\nc:2013265920:1\n", "b"},
+        {"user:2017460225:65536\n", NULL},
         {"user:1:4000000000\n", "user"},
         {"user:2013265920:x\n", NULL},
     };
