@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "mounts/mountinfo.h"
 #include "mounts/tree.h"
 
 static const char *const hidden_in_proc[] = {
@@ -18,14 +19,7 @@ static const char *const hidden_in_proc[] = {
 static const char *const read_only_in_proc[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
 static const char *const hidden_in_sys[] = {"firmware", "devices/virtual/powercap"};
 
-/*
- * Where the host mounts file systems of its own below /sys. A cell on the host's network has the
- * host's /sys, in which they come along; one with its own has empty directories there.
- */
-static const char *const mounted_in_sys[] = {
-    "fs/cgroup",     "fs/bpf",       "fs/fuse/connections", "fs/pstore",      "fs/selinux",
-    "kernel/config", "kernel/debug", "kernel/security",     "kernel/tracing",
-};
+#define MOUNTINFO_MAX (64 << 20)
 
 struct mask {
     int sys;
@@ -85,13 +79,27 @@ static bool make_read_only(int root, const char *name, struct err *err)
            failed(name, err);
 }
 
-static bool is_mount_root(int root, const char *name)
+/*
+ * A cell on the host's network has the host's /sys, in which whatever is mounted there comes along;
+ * one with its own has nothing mounted there. What lies in a mount that is hidden is not found.
+ */
+static bool hide_mounts(struct mask *mask, int proc, struct err *err)
 {
-    struct statx stx;
-    autofd target = path_open_in_nofollow(root, name, O_PATH | O_DIRECTORY, 0);
+    static const char sys[] = "/sys/";
+    autobuf text = BUF_INIT(MOUNTINFO_MAX);
+    struct mountinfo_entry mount;
+    const char *rest;
 
-    return target >= 0 && statx(target, "", AT_EMPTY_PATH, 0, &stx) == 0 &&
-           stx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+    if (!file_read(proc, "self/mountinfo", &text, ERR_ENGINE_FAILED, err))
+        return false;
+    for (rest = text.data; *rest;) {
+        if (!mountinfo_read(&rest, &mount))
+            return err_set(err, ERR_ENGINE_FAILED, "cannot tell what is mounted in '/sys'");
+        if (strncmp(mount.point, sys, strlen(sys)) == 0 &&
+            !hide(mask, mask->sys, mount.point + strlen(sys), err))
+            return false;
+    }
+    return true;
 }
 
 /* How often a processor was throttled tells when keys are pressed (GHSA-6fw5-f8r9-fgfm). */
@@ -125,10 +133,8 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
         if (!hide(&mask, sys, hidden_in_sys[i], err))
             return false;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(mounted_in_sys); i++) {
-        if (is_mount_root(sys, mounted_in_sys[i]) && !hide(&mask, sys, mounted_in_sys[i], err))
-            return false;
-    }
+    if (!hide_mounts(&mask, proc, err))
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(read_only_in_proc); i++) {
         if (!make_read_only(proc, read_only_in_proc[i], err))
             return false;

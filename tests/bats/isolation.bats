@@ -182,6 +182,21 @@ many_descriptors() (
     [ -s /proc/interrupts ] && [ -n "$(ls /proc/acpi)" ]
     each_caller hidden host
     each_caller hidden none
+    # Whatever is mounted below /sys, and wherever.
+    mounted() {
+        run -0 cell --network host -- sh -c 'ls -A /sys/bus /sys/power/state; cat /sys/power/state'
+        assert_equal output "$output" "/sys/power/state
+
+/sys/bus:"
+    }
+    echo secret >"$TEST_DIR/secret"
+    mount -t tmpfs -o mode=755 mounted /sys/bus
+    echo secret >/sys/bus/secret
+    mkdir /sys/bus/below
+    mount -t tmpfs mounted /sys/bus/below
+    mount --bind "$TEST_DIR/secret" /sys/power/state
+    each_caller mounted
+    umount /sys/power/state /sys/bus/below /sys/bus
 }
 
 @test "what docker makes read-only of /proc and /sys is read-only" {
