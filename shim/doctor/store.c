@@ -238,8 +238,7 @@ void doctor_idmapped_mounts(struct doctor *doctor)
     /* Others own what their cells use, and need none. */
     if (geteuid() != 0)
         return;
-    if (!idmap_for_step(0, 0, &map, &err) ||
-        (userns = idmap_open_userns(&map, &err)) < 0) {
+    if (!idmap_for_step(0, 0, &map, &err) || (userns = idmap_open_userns(&map, &err)) < 0) {
         doctor_find_err(doctor, LEVEL_ERROR, &err);
         return;
     }

@@ -5,7 +5,7 @@
 #include "runtime/image/upstream.h"
 
 static const char *const feeds[] = {
-    "maven:file:///f", "github:file:///f",    "npm:file:///f",           "pypi:file:///f",
+    "maven:file:///f",    "github:file:///f",    "npm:file:///f",           "pypi:file:///f",
     "apt:file:///f#tool", "json:file:///f#/*/v", "text:file:///f#v([^ ]+)",
 };
 

@@ -39,7 +39,7 @@
 #define TAKEN_FD        9
 #define FLOOD_MESSAGES  10
 #define FLOOD_MOST      250 /* of one message; the kernel takes 253 */
-#define RENAME_BOTH     2 /* RENAME_EXCHANGE of <linux/fs.h> */
+#define RENAME_BOTH     2   /* RENAME_EXCHANGE of <linux/fs.h> */
 
 static void say(const char *what, const char *where)
 {
