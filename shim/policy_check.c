@@ -178,12 +178,24 @@ char *policy_image_name(const struct reference *reference)
     return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 
+/*
+ * With a digest a tag decides nothing, and may be any word; a lock knows what it locked. Which tag
+ * it was locked for is a word as well, and allows nothing.
+ */
+static bool fits_tag(const struct policy_image_rule *rule, const struct policy_facts *facts)
+{
+    const char *asked = facts->reference->tag, *tag = facts->locked_tag;
+
+    if (tag && asked && !rule->allow && policy_glob_any(&rule->tags, asked))
+        return true;
+    if (!tag && !facts->reference->digest)
+        tag = asked;
+    return tag && policy_glob_any(&rule->tags, tag);
+}
+
 /* "**" stands for what registries have: a local file is meant only by who writes so. */
 static bool fits_image(const struct policy_image_rule *rule, const struct policy_facts *facts)
 {
-    /* With a digest a tag decides nothing, and may be any word; a lock knows what it locked. */
-    bool decides = !facts->reference->digest || facts->lock_pins;
-    const char *tag = decides ? facts->reference->tag : NULL;
     bool local = facts->reference->transport != TRANSPORT_REGISTRY, fits = false;
 
     for (size_t i = 0; i < rule->match.count && !fits; i++) {
@@ -191,7 +203,7 @@ static bool fits_image(const struct policy_image_rule *rule, const struct policy
 
         fits = local == (strstr(pattern, ":/") != NULL) && policy_glob(pattern, facts->image);
     }
-    return fits && (!rule->tags.count || (tag && policy_glob_any(&rule->tags, tag)));
+    return fits && (!rule->tags.count || fits_tag(rule, facts));
 }
 
 static const struct policy_image_rule *find_image_rule(const struct policy *policy,

@@ -56,7 +56,7 @@ struct session {
     struct reference reference;
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */
     char *lock_entry;      /* that decided what the reference is, or NULL */
-    bool lock_pins;        /* the digest of the reference is the lock's, and nobody has named it */
+    char *locked_tag;      /* of the entry, when the digest of the reference is only the lock's */
     char *locked_manifest; /* the digest that it has for the platform, or NULL */
     struct platform platform;
     char platform_text[PLATFORM_TEXT_MAX];

@@ -512,6 +512,7 @@ void session_close(struct session *session)
     strv_release(&session->volumes);
     free(session->lock_file);
     free(session->lock_entry);
+    free(session->locked_tag);
     free(session->locked_manifest);
     free(session->bound);
     policy_verdict_release(&session->verdict);

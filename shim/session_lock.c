@@ -70,9 +70,9 @@ static bool take_entry(struct session *session, const char *name, json_t *entry,
         session->locked_manifest = strdup(manifest);
     reference_release(&session->reference);
     session->reference = locked;
-    session->lock_pins = true;
+    session->locked_tag = strdup(json_text(entry, "tag"));
     locked = (struct reference){0};
-    return !manifest || session->locked_manifest || no_memory(err);
+    return (session->locked_tag && (!manifest || session->locked_manifest)) || no_memory(err);
 }
 
 bool session_apply_lock(struct session *session, struct err *err)

@@ -157,7 +157,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .reference = &session->reference,
         .image = room->image,
         .lock_file = session->lock_entry ? session->lock_file : NULL,
-        .lock_pins = session->lock_pins,
+        .locked_tag = session->locked_tag,
         .clears_entrypoint = options->entrypoint == ENTRYPOINT_CLEAR,
         .store = find_store(session, room, err),
         .home = room->home,

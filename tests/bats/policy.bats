@@ -128,6 +128,11 @@ allowed() { run -0 cell "$@" -- true; }
             allowed --lock "$(realpath ..)/link.lock"
             rm ../link.lock
         done
+        # Another word for it is none for what is denied.
+        governed "$STEPCELL" lock add --lock "$lock" --name line --to 1 "$REGISTRY/locked:line"
+        policy "$(jq -nc --arg lock "$lock" '{locks: [$lock], images: [{match: "**", tags: ["1"], action: "deny"},
+            {match: "**", action: "allow"}]}')"
+        IMAGE=$REGISTRY/locked:line assert_denied image.denied 'images[0]' --lock "$lock"
         stop_registry
     }
     CALLERS=root each_caller locked

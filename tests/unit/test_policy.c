@@ -206,7 +206,7 @@ static void bad_keys_are_refused(void **state)
 /* One fact changed in a step that is plain otherwise. */
 struct fact {
     const char *image; /* "debian:12" by default */
-    const char *lock;
+    const char *lock, *locked_tag;
     const char *store; /* "/var/lib/stepcell" by default */
     uid_t caller;
     enum policy_engine engine;
@@ -219,6 +219,13 @@ struct fact {
     gid_t gid;
 };
 
+#define LOCKED(asked, tag)                                                                         \
+    {                                                                                              \
+        .image = "tool:" asked DIGEST, .lock = "/l", .locked_tag = tag                             \
+    }
+#define TAGS(action, tag)                                                                          \
+    "\"locks\": [\"/l\"], \"images\": [{\"match\": \"**\", \"tags\": [\"" tag                      \
+    "\"], \"action\": \"" action "\"}, {\"match\": \"**\", \"action\": \"allow\"}]"
 #define DENY_EXAMPLE                                                                               \
     "\"images\": [{\"match\": \"registry.example/**\", \"action\": \"deny\"}, "                    \
     "{\"match\": \"**\", \"action\": \"allow\"}]"
@@ -316,6 +323,12 @@ static const struct {
      {.image = "debian" DIGEST, .lock = "/work/stepcell.lock"},
      ERR_NONE,
      "images[0]"},
+    /* What is judged is the tag that is locked; for a denial the one that was asked for counts too. */
+    {TAGS("deny", "7.7.*"), LOCKED("7", "7.7.2"), ERR_IMAGE_DENIED, "images[0]"},
+    {TAGS("deny", "7"), LOCKED("7", "7.7.2"), ERR_IMAGE_DENIED, "images[0]"},
+    {TAGS("deny", "8"), LOCKED("7", "7.7.2"), ERR_NONE, "images[1]"},
+    {TAGS("allow", "7.7.*"), LOCKED("7", "7.7.2"), ERR_NONE, "images[0]"},
+    {TAGS("allow", "7"), LOCKED("7", "7.7.2"), ERR_NONE, "images[1]"},
     {"\"images\": [{\"match\": \"**\", \"action\": \"allow\"}]",
      {.clears = true},
      ERR_POLICY_DENIED,
@@ -414,7 +427,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
     const struct strv guarded = {.items = places, .count = COUNT(places)};
     struct policy_facts facts = {
         .lock_file = fact->lock,
-        .lock_pins = fact->lock != NULL,
+        .locked_tag = fact->locked_tag,
         .clears_entrypoint = fact->clears,
         .store = fact->store ? fact->store : "/var/lib/stepcell",
         .home = "/home/u",
