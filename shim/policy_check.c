@@ -251,8 +251,9 @@ static bool check_image(const struct policy *policy, const struct policy_facts *
         decide(verdict, "no 'images'");
         if (!facts->clears_entrypoint)
             return true;
-        return err_set(err, ERR_POLICY_DENIED, "the policy does not allow --entrypoint clear") ||
-               refuse(verdict, err);
+        err_set(err, ERR_POLICY_DENIED, "the policy does not allow --entrypoint clear");
+        refuse(verdict, err);
+        return ask_administrator(err);
     }
     rule = find_image_rule(policy, facts);
     if (rule)

@@ -54,6 +54,7 @@ struct session {
     struct err denial;  /* the policy's first refusal, or ERR_NONE */
     bool audited;
     struct reference reference;
+    bool knows_reference;  /* it is what a policy judges */
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */
     char *lock_entry;      /* that decided what the reference is, or NULL */
     char *locked_tag;      /* of the entry, when the digest of the reference is only the lock's */

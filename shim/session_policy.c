@@ -235,6 +235,7 @@ bool session_resolve_image(struct session *session, struct err *err)
     bool ok = !has_policy(session) || reference_resolve(&session->reference, err);
 
     session->result.reference = session->reference.name;
+    session->knows_reference = ok;
     return ok;
 }
 
@@ -392,7 +393,8 @@ bool session_audit(struct session *session, const struct err *refused, struct er
 
 bool session_judge(struct session *session, struct err *err)
 {
-    return !has_policy(session) || check(session, err);
+    /* Without an image there is nothing to judge, and nothing to start. */
+    return !has_policy(session) || !session->knows_reference || check(session, err);
 }
 
 bool session_admit(struct session *session, struct err *err)

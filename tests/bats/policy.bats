@@ -529,7 +529,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "the audit log: a line for each step, allowed or refused, and no step without" {
     audited() {
-        local log=$POLICY_DIR/audit-$CALLER.jsonl i pids=()
+        local log=$POLICY_DIR/audit-$CALLER.jsonl i pids=() written=4 code
         rm -f "$log"
         install -m 600 -o "$(caller_name)" /dev/null "$log"
         allow ".networks = [\"none\", \"host\"] | .audit = \"$log\""
@@ -550,6 +550,19 @@ allowed() { run -0 cell "$@" -- true; }
         # A refusal by the policy is what the line tells, whatever else is wrong.
         run -125 cell --network private --workdir /missing -- true
         assert_equal error "$(tail -n 1 "$log" | jq -r .error.code)" policy.denied
+        # So is what else is refused before it could be judged.
+        refusals() {
+            run -125 stepcell run --workdir "$WORK" "$@" -- true
+            assert_equal error "$(tail -n 1 "$log" | jq -r '.decision + " " + .error.code')" "refused $code"
+            assert_equal lines "$(jq -s length "$log")" "$((++written))"
+        }
+        code=option.invalid refusals --network nowhere "$IMAGE"
+        code=option.invalid refusals --platform x "$IMAGE"
+        code=option.invalid refusals 'Bad Reference'
+        assert_equal image "$(tail -n 1 "$log" | jq -r .image.reference)" 'Bad Reference'
+        code=config.invalid refusals --locked "$IMAGE"
+        echo '{"images": {}, "schema": "stepcell.lock/1"}' >"$POLICY_DIR/empty.lock"
+        code=image.unpinned refusals --locked --lock "$POLICY_DIR/empty.lock" "$IMAGE"
         as timeout 60 python3 "$TESTS/lib/terminal.py" 'expect=[#$] ' 'send=exit\n' -- \
             "$STEPCELL" shell --workdir "$WORK" "$IMAGE" -- no such command
         assert_equal command "$(tail -n 1 "$log" | jq -r .command)" shell
@@ -571,7 +584,7 @@ allowed() { run -0 cell "$@" -- true; }
             pids+=("$!")
         done
         wait "${pids[@]}"
-        assert_equal lines "$(jq -c . "$log" | wc -l)" 12
+        assert_equal lines "$(jq -c . "$log" | wc -l)" 17
         rm "$log"
         mkfifo "$log"
         assert_unaudited
