@@ -98,9 +98,9 @@ bool version_same_variant(const char *a, const char *b);
 
 /*
  * Comparisons with blanks between, all of which have to hold: ">=7.7 <8", "^1.2", "~1.2.3", "1.x",
- * "=1.2.3", "1.2 - 1.4". For "<=", ">", "!=" and the end of a range a short bound is all that begins
- * so: "<=1.4" takes 1.4.9. A bound that is no pre-release looks at the numbers alone, so that 8.0-rc1
- * is not below 8. False also when the constraint cannot be read.
+ * "=1.2.3", "1.2 - 1.4". For "<=", ">", "!=" and the end of a range a short bound is all that
+ * begins so: "<=1.4" takes 1.4.9. A bound that is no pre-release looks at the numbers alone, so
+ * that 8.0-rc1 is not below 8. False also when the constraint cannot be read.
  */
 bool version_constraint_holds(const struct version_rules *rules, const char *text);
 bool version_constraint_is_valid(const struct version_rules *rules);
