@@ -81,22 +81,27 @@ static bool make_read_only(int root, const char *name, struct err *err)
 
 /*
  * A cell on the host's network has the host's /sys, in which whatever is mounted there comes along;
- * one with its own has nothing mounted there. What lies in a mount that is hidden is not found.
+ * one with its own has nothing mounted there. What is mounted in a mount that is hidden is hidden.
  */
 static bool hide_mounts(struct mask *mask, int proc, struct err *err)
 {
-    static const char sys[] = "/sys/";
     autobuf text = BUF_INIT(MOUNTINFO_MAX);
     struct mountinfo_entry mount;
+    struct statx sys;
     const char *rest;
+    size_t len = 0; /* of the path of /sys */
 
+    if (statx(mask->sys, "", AT_EMPTY_PATH, STATX_MNT_ID, &sys) < 0)
+        return failed("/sys", err);
     if (!file_read(proc, "self/mountinfo", &text, ERR_ENGINE_FAILED, err))
         return false;
     for (rest = text.data; *rest;) {
         if (!mountinfo_read(&rest, &mount))
             return err_set(err, ERR_ENGINE_FAILED, "cannot tell what is mounted in '/sys'");
-        if (strncmp(mount.point, sys, strlen(sys)) == 0 &&
-            !hide(mask, mask->sys, mount.point + strlen(sys), err))
+        if (mount.id == sys.stx_mnt_id)
+            len = strlen(mount.point);
+        else if (mount.parent == sys.stx_mnt_id && strlen(mount.point) > len &&
+                 !hide(mask, mask->sys, mount.point + len + 1, err))
             return false;
     }
     return true;
@@ -125,6 +130,9 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
 
     if (empty < 0)
         return failed("/proc/acpi", err);
+    /* Before anything else is mounted there. */
+    if (!hide_mounts(&mask, proc, err))
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(hidden_in_proc); i++) {
         if (!hide(&mask, proc, hidden_in_proc[i], err))
             return false;
@@ -133,8 +141,6 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
         if (!hide(&mask, sys, hidden_in_sys[i], err))
             return false;
     }
-    if (!hide_mounts(&mask, proc, err))
-        return false;
     for (size_t i = 0; i < ARRAY_SIZE(read_only_in_proc); i++) {
         if (!make_read_only(proc, read_only_in_proc[i], err))
             return false;

@@ -60,16 +60,17 @@ static bool mount_point(const char *line, char point[MOUNT_PATH_MAX])
 static bool read_line(const char *line, struct mountinfo_entry *entry)
 {
     unsigned int major, minor;
-    unsigned long long id;
+    unsigned long long id, parent;
     size_t len;
 
-    if (sscanf(line, "%llu ", &id) != 1 || !skip_field(&line) || !skip_field(&line) ||
+    if (sscanf(line, "%llu %llu ", &id, &parent) != 2 || !skip_field(&line) || !skip_field(&line) ||
         sscanf(line, "%u:%u ", &major, &minor) != 2 || !skip_field(&line) ||
         !copy_field(line, entry->root, sizeof(entry->root)) || !skip_field(&line) ||
         !copy_field(line, entry->point, sizeof(entry->point)) || entry->point[0] != '/' ||
         !skip_field(&line))
         return false;
     entry->id = id;
+    entry->parent = parent;
     entry->dev = makedev(major, minor);
     do {
         if (!skip_field(&line))

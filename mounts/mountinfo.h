@@ -15,7 +15,8 @@
 #define MOUNTINFO_OPTIONS_MAX 1024 /* bytes of the options of a superblock; longer ones are cut */
 
 struct mountinfo_entry {
-    uint64_t id; /* statx(2): stx_mnt_id */
+    uint64_t id;     /* statx(2): stx_mnt_id */
+    uint64_t parent; /* the id of what it is mounted on */
     dev_t dev;
     char root[MOUNT_PATH_MAX];           /* the part of the file system that is mounted */
     char point[MOUNT_PATH_MAX];          /* where */

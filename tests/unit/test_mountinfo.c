@@ -103,6 +103,7 @@ static void private_mounts_are_known(void **state)
 
         assert_true(mountinfo_read(&at, &entry));
         assert_int_equal(entry.id, 27 + i);
+        assert_int_equal(entry.parent, 1);
         assert_int_equal(mountinfo_is_private(&entry), table[i].is_private);
     }
 }
