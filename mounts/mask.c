@@ -80,8 +80,8 @@ static bool make_read_only(int root, const char *name, struct err *err)
 }
 
 /*
- * A cell on the host's network has the host's /sys, in which whatever is mounted there comes along;
- * one with its own has nothing mounted there. What is mounted in a mount that is hidden is hidden.
+ * In the host's /sys whatever is mounted there comes along. What is mounted in a mount that is
+ * hidden is hidden.
  */
 static bool hide_mounts(struct mask *mask, int proc, struct err *err)
 {
@@ -96,12 +96,16 @@ static bool hide_mounts(struct mask *mask, int proc, struct err *err)
     if (!file_read(proc, "self/mountinfo", &text, ERR_ENGINE_FAILED, err))
         return false;
     for (rest = text.data; *rest;) {
-        if (!mountinfo_read(&rest, &mount))
+        bool ok = mountinfo_read(&rest, &mount);
+
+        /* What any user has mounted elsewhere is nothing to stumble over. */
+        if (mount.id != sys.stx_mnt_id && mount.parent != sys.stx_mnt_id)
+            continue;
+        if (!ok)
             return err_set(err, ERR_ENGINE_FAILED, "cannot tell what is mounted in '/sys'");
         if (mount.id == sys.stx_mnt_id)
             len = strlen(mount.point);
-        else if (mount.parent == sys.stx_mnt_id && strlen(mount.point) > len &&
-                 !hide(mask, mask->sys, mount.point + len + 1, err))
+        else if (strlen(mount.point) > len && !hide(mask, mask->sys, mount.point + len + 1, err))
             return false;
     }
     return true;
@@ -119,7 +123,7 @@ static bool hide_throttling(void *data, int dirfd, const char *name)
     return (path || failed(name, mask->err)) && hide(mask, mask->sys, path, mask->err);
 }
 
-bool mask_paths(int proc, int sys, int null, struct err *err)
+bool mask_paths(int proc, int sys, bool sys_is_host, int null, struct err *err)
 {
     static const char *const options[] = {"mode=755", "size=4k", "nr_inodes=2", NULL};
     autofd empty =
@@ -131,7 +135,7 @@ bool mask_paths(int proc, int sys, int null, struct err *err)
     if (empty < 0)
         return failed("/proc/acpi", err);
     /* Before anything else is mounted there. */
-    if (!hide_mounts(&mask, proc, err))
+    if (sys_is_host && !hide_mounts(&mask, proc, err))
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(hidden_in_proc); i++) {
         if (!hide(&mask, proc, hidden_in_proc[i], err))

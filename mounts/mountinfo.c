@@ -27,57 +27,58 @@ static bool skip_field(const char **line)
     return true;
 }
 
-/* The field at `line`, unescaped; false when it does not fit. */
+/* The next byte of the field at *line, unescaped; NUL at its end. */
+static char next_byte(const char **line)
+{
+    const char *at = *line;
+
+    if (*at == '\0' || *at == ' ' || *at == '\n')
+        return '\0';
+    if (*at == '\\' && is_octal(at + 1)) {
+        *line += 4;
+        return (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+    }
+    (*line)++;
+    return *at;
+}
+
+/* The field at `line`, unescaped and cut to what fits; false when it was cut. */
 static bool copy_field(const char *line, char *out, size_t size)
 {
     size_t used = 0;
+    char byte;
 
-    while (*line && *line != ' ' && *line != '\n') {
-        if (used + 1 >= size)
-            return false;
-        if (*line == '\\' && is_octal(line + 1)) {
-            out[used++] = (char)((line[1] - '0') << 6 | (line[2] - '0') << 3 | (line[3] - '0'));
-            line += 4;
-        } else {
-            out[used++] = *line++;
-        }
-    }
+    while ((byte = next_byte(&line)) != '\0' && used + 1 < size)
+        out[used++] = byte;
     out[used] = '\0';
-    return true;
-}
-
-/* The mount point of a line; false when the line has none that fits. */
-static bool mount_point(const char *line, char point[MOUNT_PATH_MAX])
-{
-    for (int i = 0; i < MOUNT_POINT_FIELD; i++) {
-        if (!skip_field(&line))
-            return false;
-    }
-    return copy_field(line, point, MOUNT_PATH_MAX) && point[0] == '/';
+    return byte == '\0';
 }
 
 /* "ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS" */
 static bool read_line(const char *line, struct mountinfo_entry *entry)
 {
     unsigned int major, minor;
-    unsigned long long id, parent;
+    unsigned long long id = 0, parent = 0;
+    bool ok = sscanf(line, "%llu %llu ", &id, &parent) == 2;
     size_t len;
 
-    if (sscanf(line, "%llu %llu ", &id, &parent) != 2 || !skip_field(&line) || !skip_field(&line) ||
+    entry->id = id;
+    entry->parent = parent;
+    if (!ok || !skip_field(&line) || !skip_field(&line) ||
         sscanf(line, "%u:%u ", &major, &minor) != 2 || !skip_field(&line) ||
         !copy_field(line, entry->root, sizeof(entry->root)) || !skip_field(&line) ||
         !copy_field(line, entry->point, sizeof(entry->point)) || entry->point[0] != '/' ||
         !skip_field(&line))
         return false;
-    entry->id = id;
-    entry->parent = parent;
     entry->dev = makedev(major, minor);
     do {
         if (!skip_field(&line))
             return false;
     } while (strncmp(line, "- ", 2) != 0);
-    if (!skip_field(&line) || !copy_field(line, entry->type, sizeof(entry->type)) ||
-        !skip_field(&line) || !skip_field(&line))
+    if (!skip_field(&line))
+        return false;
+    copy_field(line, entry->type, sizeof(entry->type));
+    if (!skip_field(&line) || !skip_field(&line))
         return false;
     len = strcspn(line, "\n");
     len = len < sizeof(entry->options) ? len : sizeof(entry->options) - 1;
@@ -95,13 +96,29 @@ bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
     return ok;
 }
 
+/* Whether the mount point of a line, of whatever length, is below the path; true without one. */
+static bool is_mounted_below(const char *line, const char *path, bool itself)
+{
+    char byte;
+
+    for (int i = 0; i < MOUNT_POINT_FIELD; i++) {
+        if (!skip_field(&line))
+            return true;
+    }
+    if (*line != '/')
+        return true;
+    for (const char *at = path; *at; at++) {
+        if (next_byte(&line) != *at)
+            return false;
+    }
+    byte = next_byte(&line);
+    return byte == '\0' ? itself : byte == '/' || strcmp(path, "/") == 0;
+}
+
 static bool has_mount(const char *text, const char *path, bool itself)
 {
     while (*text) {
-        char point[MOUNT_PATH_MAX];
-
-        if (!mount_point(text, point) ||
-            (path_is_below(point, path) && (itself || strcmp(point, path) != 0)))
+        if (is_mounted_below(text, path, itself))
             return true;
         text += strcspn(text, "\n");
         text += *text == '\n';

@@ -11,7 +11,7 @@
 
 #include "mounts/mount_spec.h"
 
-#define MOUNTINFO_TYPE_MAX    64   /* bytes of the type of a file system, with the NUL */
+#define MOUNTINFO_TYPE_MAX    64   /* bytes of the type of a file system; a longer one is cut */
 #define MOUNTINFO_OPTIONS_MAX 1024 /* bytes of the options of a superblock; longer ones are cut */
 
 struct mountinfo_entry {
@@ -24,7 +24,10 @@ struct mountinfo_entry {
     char options[MOUNTINFO_OPTIONS_MAX]; /* of the superblock */
 };
 
-/* Reads the line at *text; false when it cannot be read. Moves *text behind it in any case. */
+/*
+ * Reads the line at *text; false when it cannot be read, then id and parent are 0 or what it says:
+ * any user may mount what has a path of any length. Moves *text behind it in any case.
+ */
 bool mountinfo_read(const char **text, struct mountinfo_entry *entry);
 
 /*

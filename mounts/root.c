@@ -241,7 +241,7 @@ bool root_mask(int root, const struct root_options *options, const struct root_h
 
     if (proc < 0 || sys < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot open '/proc' and '/sys' of the cell");
-    return mask_paths(proc, sys, host->devices[ROOT_DEVICE_NULL], err) &&
+    return mask_paths(proc, sys, host->sys >= 0, host->devices[ROOT_DEVICE_NULL], err) &&
            show_cgroups(root, options, host, err);
 }
 

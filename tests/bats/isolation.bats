@@ -195,7 +195,13 @@ many_descriptors() (
     mkdir /sys/bus/below
     mount -t tmpfs mounted /sys/bus/below
     mount --bind "$TEST_DIR/secret" /sys/power/state
+    # Elsewhere somebody has a mount with a name that is longer than any.
+    mkdir "$TEST_DIR/long"
+    exec {server}<>/dev/fuse
+    mount -i -t "fuse.$(printf 'a%.0s' {1..80})" -o fd=$server,rootmode=40000,user_id=0,group_id=0 none "$TEST_DIR/long"
     each_caller mounted
+    exec {server}>&-
+    umount -l "$TEST_DIR/long"
     umount /sys/power/state /sys/bus/below /sys/bus
 }
 

@@ -4,11 +4,11 @@
 
 #include "mounts/mountinfo.h"
 
-#define TEN_BYTES "0123456789"
-#define LONG_TYPE                                                                                  \
-    "35 31 0:32 / /x rw - x" TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES \
-    " none rw\n"
-#define LINE(point) "27 1 254:0 / " point " rw,relatime - ext4 /dev/vda rw\n"
+#define TEN_BYTES        "0123456789"
+#define LONG_NAME        TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
+#define REPEATED_4(text) text text text text
+#define LONG_PATH        REPEATED_4(REPEATED_4(REPEATED_4("/" LONG_NAME))) /* 5184 bytes */
+#define LINE(point)      "27 1 254:0 / " point " rw,relatime - ext4 /dev/vda rw\n"
 
 static void mount_points_are_found(void **state)
 {
@@ -27,6 +27,10 @@ static void mount_points_are_found(void **state)
         {LINE("/a\\134b"), "/a\\b", true},
         {LINE("/a\\012b"), "/a\nb", true},
         {LINE("/a\\04"), "/a\\04", true},
+        {LINE("/"), "/", true},
+        {LINE("/b" LONG_PATH), "/a", false},
+        {LINE("/a" LONG_PATH), "/a", true},
+        {LINE("/a" LONG_PATH "/c"), "/a" LONG_PATH, true},
         {"27 1 254:0\n", "/a", true},
         {"garbage", "/a", true},
         {"27 1 254:0 / relative rw\n", "/a", true},
@@ -68,7 +72,6 @@ static void bad_lines_are_refused_and_skipped(void **state)
         "35 31 0:32 / /x rw - cgroup none\n",
         "35 31 zero / /x rw - cgroup none rw\n",
         "35 31 0:32 / relative rw - cgroup none rw\n",
-        LONG_TYPE,
     };
 
     (void)state;
@@ -79,6 +82,24 @@ static void bad_lines_are_refused_and_skipped(void **state)
         assert_false(mountinfo_read(&at, &entry));
         assert_string_equal(at, "");
     }
+}
+
+/* As any user can mount them. */
+static void mounts_with_long_names_are_read_as_far_as_they_fit(void **state)
+{
+    const char *at = "28 1 0:5 / /x rw - fuse." LONG_NAME " none rw,user_id=7\n"
+                     "29 2 0:5 / " LONG_PATH " rw - fuse none rw\n";
+    struct mountinfo_entry entry;
+
+    (void)state;
+    assert_true(mountinfo_read(&at, &entry));
+    assert_int_equal(strlen(entry.type), MOUNTINFO_TYPE_MAX - 1);
+    assert_string_equal(entry.options, "rw,user_id=7");
+    assert_true(mountinfo_is_private(&entry));
+    assert_false(mountinfo_read(&at, &entry));
+    assert_int_equal(entry.id, 29);
+    assert_int_equal(entry.parent, 2);
+    assert_string_equal(at, "");
 }
 
 static void private_mounts_are_known(void **state)
@@ -128,6 +149,7 @@ int main(void)
         cmocka_unit_test(mount_points_are_found),
         cmocka_unit_test(lines_are_read),
         cmocka_unit_test(bad_lines_are_refused_and_skipped),
+        cmocka_unit_test(mounts_with_long_names_are_read_as_far_as_they_fit),
         cmocka_unit_test(private_mounts_are_known),
         cmocka_unit_test(served_mounts_are_found),
     };
