@@ -11,6 +11,7 @@
 #include "base/path.h"
 
 #define BLOB_NAME_MAX   128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
+#define LAYER_NOTE_MAX  (DIGEST_TEXT_MAX + 16)
 #define HASH_CHUNK      (256 << 10)
 #define WRITE_OUT_BYTES (8 << 20)
 
@@ -154,6 +155,36 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
     if (!blob_begin(store, &blob, &writer, &present, err))
         return false;
     return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
+}
+
+/* The compression is the manifest's word: another one may call the same bytes something else. */
+static void layer_note(const struct layer *layer, const char *diff_id, char path[BLOB_NAME_MAX],
+                       char text[LAYER_NOTE_MAX])
+{
+    snprintf(path, BLOB_NAME_MAX, "locks/blob-%s", digest_hex(layer->blob.digest));
+    snprintf(text, LAYER_NOTE_MAX, "%d %s\n", layer->compression, diff_id);
+}
+
+bool store_holds_layer(const struct store *store, const struct layer *layer, const char *diff_id)
+{
+    char path[BLOB_NAME_MAX], text[LAYER_NOTE_MAX];
+    autobuf found = BUF_INIT(LAYER_NOTE_MAX);
+    struct err ignored;
+
+    layer_note(layer, diff_id, path, text);
+    return file_read(store->fd, path, &found, ERR_IMAGE_CORRUPT, &ignored) &&
+           found.len == strlen(text) && memcmp(found.data, text, found.len) == 0;
+}
+
+void store_note_layer(const struct store *store, const struct layer *layer, const char *diff_id)
+{
+    char path[BLOB_NAME_MAX], text[LAYER_NOTE_MAX];
+    autofd fd = -1;
+
+    layer_note(layer, diff_id, path, text);
+    fd = openat(store->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+        (void)!pwrite(fd, text, strlen(text), 0);
 }
 
 static bool blob_start(struct blob_writer *writer, struct err *err)

@@ -47,6 +47,13 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
                     struct err *err);
 
 /*
+ * What a blob holds never changes: once it was seen to be the layer `diff_id`, that is kept, in the
+ * file of the blob's lock, which goes with the blob. What cannot be noted is seen once more.
+ */
+bool store_holds_layer(const struct store *store, const struct layer *layer, const char *diff_id);
+void store_note_layer(const struct store *store, const struct layer *layer, const char *diff_id);
+
+/*
  * One blob on its way in: begin, write any number of times, commit. Size and digest are checked as
  * the bytes pass, and nothing appears unless they are right. Begin waits for another process that
  * writes the same blob; *present is true when it is there, and there is nothing to do.
