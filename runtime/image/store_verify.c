@@ -400,9 +400,11 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
 
     if (lock < 0 || !store_sweep(store, check->remover, err) ||
         !store_each(store, "blobs/sha256", verify_blob, &verification, err) ||
-        !store_each(store, "images", verify_image, &verification, err) ||
-        !store_verify_names(store, check, err))
+        !store_each(store, "images", verify_image, &verification, err))
         return false;
+    /* What no name leads to is nobody's once no pull goes on. */
     lock = close_fd(lock);
-    return store_drop_unnamed_layers(store, check->remover, err);
+    lock = store_lock(store, "store", LOCK_EX, err);
+    return lock >= 0 && store_verify_names(store, check, err) &&
+           store_drop_unnamed_layers(store, check->remover, err);
 }

@@ -108,6 +108,10 @@ bool store_save_index(const struct store *store, const char *name, const char *m
                       const struct platform *platform, struct err *err);
 bool store_remove_index(const struct store *store, const char *name, struct err *err);
 
+/* Takes away the entries that no reference stands behind, of a pull that was killed say. With the
+ * store's lock held exclusively: that of a pull that goes on has none yet. */
+bool store_prune_index(const struct store *store, struct err *err);
+
 /*
  * Digest and size of the OCI form of a manifest in the store, which is made a blob of its own where
  * the manifest is docker's. It belongs to the manifest: store_add_needs counts it.
@@ -139,6 +143,7 @@ struct stored_names {
 /* Every reference for every platform, sorted by reference. */
 bool store_list(const struct store *store, struct stored_names *names, struct err *err);
 void stored_names_release(struct stored_names *names);
+bool stored_names_have(const struct stored_names *names, const char *reference);
 
 #define autonames CLEANUP(stored_names_release) struct stored_names
 

@@ -196,6 +196,34 @@ flip_behind() {
     each_caller in_names
 }
 
+@test "index.json names nothing that no reference stands behind" {
+    names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
+    unnamed_entries() {
+        local sound
+        fresh_store
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        sound=$(names_there)
+        sed -i 's/layers:latest/layers:lates!/' "$STORE/index.json"
+        run -2 stepcell image verify
+        assert_match "$output" "layout index.json: *repaired*1 findings"
+        assert_equal "names after verify" "$(names_there)" "$sound"
+        # As a pull leaves it that is killed before its last write.
+        rm -r "$STORE"/references/*
+        run -0 stepcell image gc --dry-run
+        assert_equal "names after a dry run" "$(names_there)" "$sound"
+        cp "$STORE/index.json" ../killed
+        run -0 stepcell image gc
+        assert_equal "names after gc" "$(names_there)" '[]'
+        # What it names is gone.
+        cp ../killed "$STORE/index.json"
+        run -2 stepcell image verify
+        assert_match "$output" "layout index.json: *repaired*1 findings"
+        assert_equal "names after verify" "$(names_there)" '[]'
+        run -0 stepcell image verify
+    }
+    each_caller unnamed_entries
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
