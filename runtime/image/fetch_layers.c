@@ -264,9 +264,18 @@ static bool has_layer(const struct crew *crew, size_t i)
     return faccessat(crew->map_fd, hex, F_OK, 0) == 0;
 }
 
+/* Whether the blob was seen to hold this layer, for this image or for another. */
+static bool is_compared(const struct crew *crew, size_t i)
+{
+    const struct fetch *fetch = crew->fetch;
+
+    return fetch->has_record || store_holds_layer(fetch->store, &fetch->manifest.layers[i],
+                                                  fetch->image.diff_ids.items[i]);
+}
+
 /*
- * Where the layer is there and its blob is not, the blob is read through all the same: one that
- * holds something else than its image says must not be kept under that image's name.
+ * Where the layer is there already, a blob that was not compared with it is read through all the
+ * same: one that holds something else than its image says must not be kept under that image's name.
  */
 static bool make_layer(struct crew *crew, size_t i, struct err *err)
 {
@@ -282,7 +291,7 @@ static bool make_layer(struct crew *crew, size_t i, struct err *err)
 
     if (!blob_begin(crew->fetch->store, &layer->blob, &writer, &present, err))
         return false;
-    if (present && unpacking.only_check)
+    if (present && unpacking.only_check && is_compared(crew, i))
         return true;
     if (!layer_part_begin(&part, crew->fetch->remover, crew->map, crew->map_fd, digest_hex(diff_id),
                           err))
@@ -291,8 +300,12 @@ static bool make_layer(struct crew *crew, size_t i, struct err *err)
     ok = present ? unpack_stored(crew, &unpacking, &layer->blob, err)
                  : unpack_arriving(crew, &unpacking, &writer, err);
     if (ok && unpacking.only_check)
-        return blob_flush(&writer, err) && blob_publish(&writer, err);
-    return ok && layer_part_keep(&part, present ? NULL : &writer, err);
+        ok = present || (blob_flush(&writer, err) && blob_publish(&writer, err));
+    else
+        ok = ok && layer_part_keep(&part, present ? NULL : &writer, err);
+    if (ok)
+        store_note_layer(crew->fetch->store, layer, diff_id);
+    return ok;
 }
 
 /*
@@ -502,7 +515,7 @@ static bool plan(struct crew *crew, struct err *err)
         const struct descriptor *blob = &fetch->manifest.layers[i].blob;
         bool layer = has_layer(crew, i), stored = store_has_blob(fetch->store, blob);
 
-        if ((layer && stored) || is_repeated(crew, i))
+        if ((layer && stored && is_compared(crew, i)) || is_repeated(crew, i))
             continue;
         crew->shared->jobs[crew->count++].layer = i;
         needed += layer ? 0 : blob->size;

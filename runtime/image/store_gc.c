@@ -461,9 +461,8 @@ bool store_drop_unnamed_layers(const struct store *store, const struct tree_remo
     struct gc_result result = {0};
     CLEANUP(gc_release)
     struct gc gc = {.store = store, .remover = remover, .options = &options, .result = &result};
-    autofd lock = store_lock(store, "store", LOCK_EX, err);
 
-    return lock >= 0 && store_each(store, "images", keep_recorded, &gc, err) &&
+    return store_each(store, "images", keep_recorded, &gc, err) &&
            (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
@@ -486,5 +485,6 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
            (!options->has_size || drop_large(&gc, err)) && find_kept(&gc, err) &&
            store_each(store, "images", collect_record, &gc, err) &&
            store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
-           store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err);
+           store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
+           (options->dry_run || store_prune_index(store, err));
 }

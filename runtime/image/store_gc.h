@@ -46,7 +46,8 @@ bool store_usage(const struct store *store, const struct tree_remover *remover, 
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err);
 
-/* Removes the layers that no record names, unless there is a record that cannot be read. */
+/* Removes the layers that no record names, unless there is a record that cannot be read. With the
+ * store's lock held exclusively. */
 bool store_drop_unnamed_layers(const struct store *store, const struct tree_remover *remover,
                                struct err *err);
 

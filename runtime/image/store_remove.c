@@ -46,6 +46,15 @@ void stored_names_release(struct stored_names *names)
     *names = (struct stored_names){0};
 }
 
+bool stored_names_have(const struct stored_names *names, const char *reference)
+{
+    for (size_t i = 0; reference && i < names->count; i++) {
+        if (strcmp(names->items[i].reference, reference) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool add_name(struct stored_names *names, const char *reference, const char *file,
                      const char *platform, const json_t *entry, struct err *err)
 {

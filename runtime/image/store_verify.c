@@ -22,7 +22,7 @@
 struct verification {
     const struct store *store;
     struct store_check *check;
-    struct strv layers; /* MAP/HEX that were looked at */
+    struct strv layers; /* "MAP/HEX BLOB" that were looked at */
 };
 
 static void verification_release(struct verification *verification)
@@ -236,11 +236,34 @@ static bool compare_layer(struct verification *verification, struct layer_part *
     return ok;
 }
 
-/* Unpacks the layer once more, beside the one that is there. */
-static bool verify_layer(struct verification *verification, const struct layer_map *map, int map_fd,
-                         const struct layer *layer, const char *diff_id, struct err *err)
+/* ---- images ---- */
+
+struct image_check {
+    struct verification *verification;
+    const struct image *image;
+    const struct manifest *manifest;
+    bool lies; /* a blob holds something else than the image says */
+};
+
+static void report_lie(struct image_check *image, size_t i, const struct err *why)
 {
+    autofree char *what =
+        text_printf("'%s': %s", image->manifest->layers[i].blob.digest, why->message);
+
+    image->lies = true;
+    report(image->verification, "record", image->image->manifest_digest, what ? what : "",
+           REMEDY_PULL);
+}
+
+/* Unpacks the layer once more, beside the one that is there. */
+static bool verify_layer(struct image_check *image, const struct layer_map *map, int map_fd,
+                         size_t i, struct err *err)
+{
+    struct verification *verification = image->verification;
+    const struct layer *layer = &image->manifest->layers[i];
+    const char *diff_id = image->image->diff_ids.items[i];
     autofree char *name = text_printf("%s/%s", map->key, digest_hex(diff_id));
+    autofree char *pair = text_printf("%s %s", name, layer->blob.digest);
     autofree char *lock_name = text_printf("layer-%s-%s", map->key, digest_hex(diff_id));
     autofd lock = -1, input = -1; /* released last: what is not kept of the part is the lock's */
     autolayerpart part = LAYER_PART_INIT;
@@ -249,16 +272,16 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     struct timespec since;
     struct err why;
 
-    if (!name || !lock_name)
+    if (!name || !pair || !lock_name)
         return no_memory(err);
-    if (strv_contains(&verification->layers, name) ||
+    if (strv_contains(&verification->layers, pair) ||
         faccessat(map_fd, digest_hex(diff_id), F_OK, 0) < 0)
         return true;
     input = store_open_blob(verification->store, layer->blob.digest, &why);
     if (input < 0) {
         report(verification, "layer", name, "its blob is not there to compare it with",
                REMEDY_PULL);
-        return strv_add(&verification->layers, name) || no_memory(err);
+        return strv_add(&verification->layers, pair) || no_memory(err);
     }
     lock = store_lock(verification->store, lock_name, LOCK_EX, err);
     if (lock < 0 || !layer_part_begin(&part, verification->check->remover, map, map_fd,
@@ -270,28 +293,18 @@ static bool verify_layer(struct verification *verification, const struct layer_m
     clock_gettime(CLOCK_REALTIME_COARSE, &since);
     if (!layer_unpack_run(&unpack, &why)) {
         *err = why;
-        if (why.code != ERR_IMAGE_CORRUPT)
-            return false;
-        /* This image lies about its blob; another one may have the layer's own. */
-        report(verification, "layer", name, why.message, REMEDY_PULL);
-        return true;
+        if (why.code == ERR_IMAGE_CORRUPT)
+            report_lie(image, i, &why);
+        return image->lies;
     }
     verification->check->layers++;
-    return (strv_add(&verification->layers, name) || no_memory(err)) &&
+    return (strv_add(&verification->layers, pair) || no_memory(err)) &&
            compare_layer(verification, &part, &since, &unpack, name, err);
 }
 
-/* ---- images ---- */
-
-struct image_check {
-    struct verification *verification;
-    const struct image *image;
-    const struct manifest *manifest;
-};
-
 static bool verify_layers_of_map(void *data, const char *dir, const char *key, struct err *err)
 {
-    const struct image_check *image = data;
+    struct image_check *image = data;
     struct verification *verification = image->verification;
     autofree char *path = text_printf("%s/%s", dir, key);
     autofd map_fd = -1;
@@ -309,9 +322,8 @@ static bool verify_layers_of_map(void *data, const char *dir, const char *key, s
     map_fd = openat(verification->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (map_fd < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", path);
-    for (size_t i = 0; i < image->manifest->layer_count; i++) {
-        if (!verify_layer(verification, &map, map_fd, &image->manifest->layers[i],
-                          image->image->diff_ids.items[i], err))
+    for (size_t i = 0; i < image->manifest->layer_count && !image->lies; i++) {
+        if (!verify_layer(image, &map, map_fd, i, err))
             return false;
     }
     return true;
@@ -359,7 +371,7 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     autofree char *path = text_printf("%s/%s/image.json", dir, name);
     autoimage image = IMAGE_INIT;
     automanifest manifest = {0};
-    struct image_check check = {verification, &image, &manifest};
+    struct image_check check = {verification, &image, &manifest, false};
     const char *what = unreadable;
     bool there, found = false;
 
@@ -374,7 +386,8 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     /* A damaged layer can be replaced when nobody holds the image, this process neither. */
     image.lock = close_fd(image.lock);
     if (!what)
-        return store_each(verification->store, "layers", verify_layers_of_map, &check, err);
+        return store_each(verification->store, "layers", verify_layers_of_map, &check, err) &&
+               (!check.lies || drop_changed(verification->store, path, err));
     report(verification, "record", digest, what, REMEDY_PULL);
     return (what != changed && what != rewritten) || drop_changed(verification->store, path, err);
 }
@@ -387,9 +400,11 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
 
     if (lock < 0 || !store_sweep(store, check->remover, err) ||
         !store_each(store, "blobs/sha256", verify_blob, &verification, err) ||
-        !store_each(store, "images", verify_image, &verification, err) ||
-        !store_verify_names(store, check, err))
+        !store_each(store, "images", verify_image, &verification, err))
         return false;
+    /* What no name leads to is nobody's once no pull goes on. */
     lock = close_fd(lock);
-    return store_drop_unnamed_layers(store, check->remover, err);
+    lock = store_lock(store, "store", LOCK_EX, err);
+    return lock >= 0 && store_verify_names(store, check, err) &&
+           store_drop_unnamed_layers(store, check->remover, err);
 }

@@ -93,6 +93,11 @@ static json_t *expected_entry(const struct store *store, const char *name, const
     return store_index_entry(name, digest, text.len, &image.platform);
 }
 
+static const char *name_of(const json_t *entry)
+{
+    return json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+}
+
 static bool has_record(const struct store *store, const char *digest)
 {
     autofree char *path = text_printf("images/%s", digest_hex(digest));
@@ -103,8 +108,7 @@ static bool has_record(const struct store *store, const char *digest)
 /* An image that was found damaged is not the index's fault: the next pull brings it again. */
 static bool is_sound(const struct store *store, const json_t *entry)
 {
-    const char *name = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
-    const char *digest = json_text(entry, "digest");
+    const char *name = name_of(entry), *digest = json_text(entry, "digest");
     autojson *expected = NULL;
 
     if (!name || !digest_is_valid(digest))
@@ -119,7 +123,7 @@ static bool names_it(const json_t *entries, const char *reference)
     size_t i;
 
     json_array_foreach (entries, i, entry) {
-        const char *name = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
+        const char *name = name_of(entry);
 
         if (name && strcmp(name, reference) == 0)
             return true;
@@ -150,8 +154,8 @@ static bool complete(const struct store *store, const struct stored_names *names
 }
 
 /*
- * An entry that no reference stands behind is one of a pull that is under way, or was killed: it is
- * no damage.
+ * An entry that no reference stands behind is one of a pull that was killed: it goes, and is no
+ * damage, unless its image is gone or another.
  */
 static bool verify_index(struct name_check *names, struct err *err)
 {
@@ -177,6 +181,8 @@ static bool verify_index(struct name_check *names, struct err *err)
     json_array_foreach (json_object_get(index, "manifests"), i, entry) {
         if (is_sound(store, entry))
             json_array_append(kept, (json_t *)entry);
+        else
+            damaged = damaged || !stored_names_have(&stored, name_of(entry));
     }
     damaged = complete(store, &stored, kept) || damaged;
     if (!damaged)
@@ -191,5 +197,5 @@ bool store_verify_names(const struct store *store, struct store_check *check, st
     struct name_check names = {store, check};
 
     return verify_references(&names, err) && verify_layout(&names, err) &&
-           verify_index(&names, err);
+           verify_index(&names, err) && store_prune_index(store, err);
 }

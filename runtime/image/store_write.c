@@ -11,6 +11,7 @@
 #include "base/path.h"
 
 #define BLOB_NAME_MAX   128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
+#define LAYER_NOTE_MAX  (DIGEST_TEXT_MAX + 16)
 #define HASH_CHUNK      (256 << 10)
 #define WRITE_OUT_BYTES (8 << 20)
 
@@ -154,6 +155,36 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
     if (!blob_begin(store, &blob, &writer, &present, err))
         return false;
     return present || (blob_write(&writer, bytes, len, err) && blob_commit(&writer, err));
+}
+
+/* The compression is the manifest's word: another one may call the same bytes something else. */
+static void layer_note(const struct layer *layer, const char *diff_id, char path[BLOB_NAME_MAX],
+                       char text[LAYER_NOTE_MAX])
+{
+    snprintf(path, BLOB_NAME_MAX, "locks/blob-%s", digest_hex(layer->blob.digest));
+    snprintf(text, LAYER_NOTE_MAX, "%d %s\n", layer->compression, diff_id);
+}
+
+bool store_holds_layer(const struct store *store, const struct layer *layer, const char *diff_id)
+{
+    char path[BLOB_NAME_MAX], text[LAYER_NOTE_MAX];
+    autobuf found = BUF_INIT(LAYER_NOTE_MAX);
+    struct err ignored;
+
+    layer_note(layer, diff_id, path, text);
+    return file_read(store->fd, path, &found, ERR_IMAGE_CORRUPT, &ignored) &&
+           found.len == strlen(text) && memcmp(found.data, text, found.len) == 0;
+}
+
+void store_note_layer(const struct store *store, const struct layer *layer, const char *diff_id)
+{
+    char path[BLOB_NAME_MAX], text[LAYER_NOTE_MAX];
+    autofd fd = -1;
+
+    layer_note(layer, diff_id, path, text);
+    fd = openat(store->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+        (void)!pwrite(fd, text, strlen(text), 0);
 }
 
 static bool blob_start(struct blob_writer *writer, struct err *err)
@@ -436,8 +467,9 @@ bool store_save_name(const struct store *store, const struct reference *referenc
 
 /* ---- index.json ---- */
 
-/* The entries of index.json without those of `name`; a damaged index is begun anew. */
-static json_t *index_without(const struct store *store, const char *name)
+/* The entries of index.json whose name, which may be NULL, is kept; a damaged index is begun anew. */
+static json_t *index_entries(const struct store *store,
+                             bool (*is_kept)(void *data, const char *name), void *data)
 {
     struct err err;
     autojson *old = json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &err);
@@ -446,12 +478,20 @@ static json_t *index_without(const struct store *store, const char *name)
     size_t i;
 
     json_array_foreach (entries, i, entry) {
-        const char *ref = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
-
-        if (!ref || strcmp(ref, name) != 0)
+        if (is_kept(data, json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME)))
             json_array_append(kept, entry);
     }
     return kept;
+}
+
+static bool is_another(void *data, const char *name)
+{
+    return !name || strcmp(name, data) != 0;
+}
+
+static json_t *index_without(const struct store *store, const char *name)
+{
+    return index_entries(store, is_another, (void *)name);
 }
 
 bool store_write_index(const struct store *store, json_t *entries, struct err *err)
@@ -504,4 +544,31 @@ bool store_remove_index(const struct store *store, const char *name, struct err 
     autofd lock = store_lock(store, "index", LOCK_EX, err);
 
     return lock >= 0 && store_write_index(store, index_without(store, name), err);
+}
+
+struct pruning {
+    struct stored_names names;
+    bool dropped;
+};
+
+static bool is_stored(void *data, const char *name)
+{
+    struct pruning *pruning = data;
+    bool stored = stored_names_have(&pruning->names, name);
+
+    pruning->dropped = pruning->dropped || !stored;
+    return stored;
+}
+
+bool store_prune_index(const struct store *store, struct err *err)
+{
+    autofd lock = store_lock(store, "index", LOCK_EX, err);
+    struct pruning pruning = {0};
+    autojson *kept = NULL;
+
+    if (lock < 0 || !store_list(store, &pruning.names, err))
+        return false;
+    kept = index_entries(store, is_stored, &pruning);
+    stored_names_release(&pruning.names);
+    return !pruning.dropped || store_write_index(store, TAKE_PTR(kept), err);
 }

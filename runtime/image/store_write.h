@@ -47,6 +47,13 @@ bool store_put_blob(const struct store *store, const char *digest, const void *b
                     struct err *err);
 
 /*
+ * What a blob holds never changes: once it was seen to be the layer `diff_id`, that is kept, in the
+ * file of the blob's lock, which goes with the blob. What cannot be noted is seen once more.
+ */
+bool store_holds_layer(const struct store *store, const struct layer *layer, const char *diff_id);
+void store_note_layer(const struct store *store, const struct layer *layer, const char *diff_id);
+
+/*
  * One blob on its way in: begin, write any number of times, commit. Size and digest are checked as
  * the bytes pass, and nothing appears unless they are right. Begin waits for another process that
  * writes the same blob; *present is true when it is there, and there is nothing to do.
@@ -101,6 +108,10 @@ bool store_save_index(const struct store *store, const char *name, const char *m
                       const struct platform *platform, struct err *err);
 bool store_remove_index(const struct store *store, const char *name, struct err *err);
 
+/* Takes away the entries that no reference stands behind, of a pull that was killed say. With the
+ * store's lock held exclusively: that of a pull that goes on has none yet. */
+bool store_prune_index(const struct store *store, struct err *err);
+
 /*
  * Digest and size of the OCI form of a manifest in the store, which is made a blob of its own where
  * the manifest is docker's. It belongs to the manifest: store_add_needs counts it.
@@ -132,6 +143,7 @@ struct stored_names {
 /* Every reference for every platform, sorted by reference. */
 bool store_list(const struct store *store, struct stored_names *names, struct err *err);
 void stored_names_release(struct stored_names *names);
+bool stored_names_have(const struct stored_names *names, const char *reference);
 
 #define autonames CLEANUP(stored_names_release) struct stored_names
 

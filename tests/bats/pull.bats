@@ -196,6 +196,34 @@ flip_behind() {
     each_caller in_names
 }
 
+@test "index.json names nothing that no reference stands behind" {
+    names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
+    unnamed_entries() {
+        local sound
+        fresh_store
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        sound=$(names_there)
+        sed -i 's/layers:latest/layers:lates!/' "$STORE/index.json"
+        run -2 stepcell image verify
+        assert_match "$output" "layout index.json: *repaired*1 findings"
+        assert_equal "names after verify" "$(names_there)" "$sound"
+        # As a pull leaves it that is killed before its last write.
+        rm -r "$STORE"/references/*
+        run -0 stepcell image gc --dry-run
+        assert_equal "names after a dry run" "$(names_there)" "$sound"
+        cp "$STORE/index.json" ../killed
+        run -0 stepcell image gc
+        assert_equal "names after gc" "$(names_there)" '[]'
+        # What it names is gone.
+        cp ../killed "$STORE/index.json"
+        run -2 stepcell image verify
+        assert_match "$output" "layout index.json: *repaired*1 findings"
+        assert_equal "names after verify" "$(names_there)" '[]'
+        run -0 stepcell image verify
+    }
+    each_caller unnamed_entries
+}
+
 @test "a damaged blob that another map unpacks is noticed and fetched again" {
     CALLER=ranges
     other_map() {
@@ -287,6 +315,42 @@ liar() {
         run -0 stepcell image verify
     }
     each_caller lies
+}
+
+@test "a blob and a layer that other images brought are compared before an image may pair them" {
+    local layout=$TEST_DIR/pairs tar=$BATS_TEST_TMPDIR/layer name manifests=()
+    new_layout "$layout"
+    for name in one two; do
+        mkdir "$tar.$name"
+        echo $name >"$tar.$name/file"
+        tar -C "$tar.$name" --numeric-owner --owner=0 --group=0 -cf "$tar.$name.tar" .
+        put_image "$layout" '{}' "$tar.$name.tar" >"$tar.$name.json"
+        name_image "$layout" $name <"$tar.$name.json"
+        manifests+=("$(blob_path "$layout" <"$tar.$name.json")")
+    done
+    # The blob of the one is said to hold the layer of the other.
+    jq -c --slurpfile two "${manifests[1]}" '.config = $two[0].config' "${manifests[0]}" |
+        put_blob "$layout" "$MANIFEST" | name_image "$layout" crossed
+    chmod -R a+rX "$layout"
+    crossed() {
+        local hex
+        fresh_store
+        stepcell image pull -q "oci:$layout:one"
+        stepcell image pull -q "oci:$layout:two"
+        run -125 stepcell image pull -q "oci:$layout:crossed"
+        assert_match "$output" "*layer 'sha256:*' of 'oci:$layout:crossed'*"
+        run -0 stepcell image verify
+        # A record that says so all the same is dropped.
+        hex=$(jq -r '.manifests[2].digest[7:]' "$layout/index.json")
+        as cp "$layout/blobs/sha256/$hex" "$STORE/blobs/sha256"
+        as cp -r "$STORE/images/$(basename "${manifests[1]}")" "$STORE/images/$hex"
+        as sed -i "s/$(basename "${manifests[1]}")/$hex/" "$STORE/images/$hex/image.json"
+        run -2 stepcell image verify
+        assert_match "$output" "record sha256:$hex: 'sha256:*pull the image again*1 findings"
+        run -0 stepcell image verify
+    }
+    each_caller crossed
+    rm -rf "$layout"
 }
 
 @test "verify removes layers that no record names, which nobody could compare" {
