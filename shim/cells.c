@@ -31,11 +31,13 @@ static bool look_at(void *data, int cells, const char *name)
     const struct round *round = data;
     autocell cell = FOUND_CELL_INIT;
     autofd place = openat(cells, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_there;
 
     cell.door = place < 0 ? -1 : door_knock(place);
     cell.facts = cell.door < 0 ? NULL : door_look(cell.door);
+    is_there = cell.facts ? json_is_object(cell.facts) : errno == EAGAIN;
     cell.scratch = text_printf("%s/cells/%s", round->store, name);
-    return !json_is_object(cell.facts) || !cell.scratch || round->each(round->data, &cell);
+    return !is_there || !cell.scratch || round->each(round->data, &cell);
 }
 
 bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
@@ -58,6 +60,7 @@ bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *c
 struct search {
     const char *id;
     struct found_cell *cell;
+    char *silent; /* the directory of one that does not answer */
 };
 
 static bool is_it(void *data, struct found_cell *cell)
@@ -65,6 +68,8 @@ static bool is_it(void *data, struct found_cell *cell)
     struct search *search = data;
     const char *id = json_text(cell->facts, "id");
 
+    if (!cell->facts && !search->silent)
+        search->silent = TAKE_PTR(cell->scratch);
     if (!id || strcmp(id, search->id) != 0)
         return true;
     *search->cell = *cell;
@@ -74,10 +79,18 @@ static bool is_it(void *data, struct found_cell *cell)
 
 bool cells_find(const char *store, const char *id, struct found_cell *cell, struct err *err)
 {
-    struct search search = {id, cell};
+    struct search search = {id, cell, NULL};
+    bool ok;
 
     *cell = FOUND_CELL_INIT;
-    return cells_each(store, is_it, &search, err);
+    ok = cells_each(store, is_it, &search, err);
+    if (ok && cell->door < 0 && search.silent) {
+        err_set(err, ERR_STORE_BUSY, "a cell does not answer, and may be the one of '%s': '%s'", id,
+                search.silent);
+        ok = err_hint(err, "see whether its stepcell is stopped, and let it go on or kill it");
+    }
+    free(search.silent);
+    return ok;
 }
 
 int cells_end(struct found_cell *cell)

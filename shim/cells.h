@@ -6,7 +6,7 @@
 
 struct found_cell {
     int door;      /* a connection; -1 when there is no cell */
-    json_t *facts; /* what it says: see session_hold.c */
+    json_t *facts; /* what it says: see session_hold.c; NULL: it does not answer */
     char *scratch; /* its directory */
 };
 
@@ -16,13 +16,14 @@ void found_cell_release(struct found_cell *cell);
 #define autocell CLEANUP(found_cell_release) struct found_cell
 
 /*
- * Calls `each` for every cell, whose `cell` it may take over, until one call gives false. False
+ * Calls `each` for every cell, those that do not answer as well, whose `cell` it may take over, until one call gives false. False
  * when the store cannot be read.
  */
 bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
                 struct err *err);
 
-/* Looks for the cell of the step `id`; false as cells_each. */
+/* Looks for the cell of the step `id`; false as cells_each, and when it may be one that does not
+ * answer. */
 bool cells_find(const char *store, const char *id, struct found_cell *cell, struct err *err);
 
 /* Ends it, and waits until it is gone; the exit status of a command that does so. */

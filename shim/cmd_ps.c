@@ -75,11 +75,20 @@ static void measure(struct usage *usage)
     munmap(shared, sizeof(*shared));
 }
 
+static json_t *silent_facts(void)
+{
+    return json_pack("{s:n, s:s, s:n, s:n, s:[], s:n, s:n, s:n, s:n, s:n}", "id", "state",
+                     "unresponsive", "engine", "image", "command", "started", "until", "outcome",
+                     "exit_code", "supervisor");
+}
+
 static bool add_cell(void *data, struct found_cell *cell)
 {
     json_t *cells = data;
     struct usage usage = {.scratch = cell->scratch, .whole = true, .budget.max = ENTRIES_MAX};
 
+    if (!cell->facts)
+        cell->facts = silent_facts();
     measure(&usage);
     json_object_set_new(cell->facts, "scratch", json_bytes(cell->scratch, strlen(cell->scratch)));
     json_object_set_new(cell->facts, "disk_bytes", json_integer((json_int_t)usage.bytes));

@@ -49,12 +49,10 @@ static bool unknown_step(const struct request *request, struct err *err)
     return err_hint(err, "it was never started with this store, or has been forgotten or expired");
 }
 
-static bool has_cell(struct request *request)
+/* Its door is -1 when there is none. */
+static bool find_cell(struct request *request, struct err *err)
 {
-    struct err ignored;
-
-    return cells_find(request->store, request->id, &request->cell, &ignored) &&
-           request->cell.door >= 0;
+    return cells_find(request->store, request->id, &request->cell, err);
 }
 
 /* Finds the step, and settles it when its supervisor is gone. */
@@ -73,8 +71,11 @@ static bool find_step(struct request *request, struct err *err)
         return unknown_step(request, err);
     if (!step_dir_open(request->store, request->id, &request->step, &found, err))
         return false;
-    if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return (request->cells_too && has_cell(request)) || unknown_step(request, err);
+    if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (request->cells_too && !find_cell(request, err))
+            return false;
+        return request->cell.door >= 0 || unknown_step(request, err);
+    }
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||
            request->damaged_too;
@@ -116,12 +117,13 @@ static json_t *read_result(const struct request *request, struct err *err)
     return json_read_file(request->step.fd, STEP_RESULT, STEP_RESULT_MAX, ERR_ENGINE_FAILED, err);
 }
 
-/* Until when its cell is kept, if that is still there; else NULL. */
+/* Until when its cell is kept, if that is still there, or does not answer; else NULL. */
 static const char *kept_until(struct request *request, const json_t *result)
 {
     const char *until = json_text(result, "kept_until");
+    struct err ignored;
 
-    return until && has_cell(request) ? until : NULL;
+    return until && find_cell(request, &ignored) && request->cell.door < 0 ? NULL : until;
 }
 
 static json_t *status_json(struct request *request, struct err *err)
@@ -326,7 +328,9 @@ int cmd_cancel(int argc, char **argv)
         return cells_end(&request.cell);
     for (int i = 0; i < CANCEL_TRIES; i++) {
         if (finished || request.state == LEDGER_FINISHED) {
-            if (has_cell(&request))
+            if (!find_cell(&request, &err))
+                return command_failed(&err);
+            if (request.cell.door >= 0)
                 return cells_end(&request.cell);
             print_note(PRINT_NORMAL, "the step has ended already");
             return 0;
@@ -417,9 +421,11 @@ int cmd_forget(int argc, char **argv)
     request.damaged_too = true;
     if (!begin(argc, argv, &request, &command, &status))
         return status;
-    if (!may_forget(&request, &err) || (!force && !is_delivered(&request, &err)))
+    if (!may_forget(&request, &err) || (!force && !is_delivered(&request, &err)) ||
+        !find_cell(&request, &err))
         return command_failed(&err);
-    if (!step_dir_remove(request.store, request.id, &request.step, &err))
+    status = request.cell.door < 0 ? 0 : cells_end(&request.cell);
+    if (status == 0 && !step_dir_remove(request.store, request.id, &request.step, &err))
         return command_failed(&err);
-    return has_cell(&request) ? cells_end(&request.cell) : 0;
+    return status;
 }

@@ -174,6 +174,9 @@ json_t *door_look(int connection)
     if (!text || !handshake_send(connection, MESSAGE_LOOK, 0, -1))
         return NULL;
     n = recv(connection, text, DOOR_FACTS_MAX, 0);
-    return n > 0 ? json_parse(text, (size_t)n, "what a cell tells", ERR_ENGINE_FAILED, &ignored)
-                 : NULL;
+    if (n < 0)
+        return NULL;
+    errno = n == 0 ? ECONNRESET : EPROTO;
+    return n == 0 ? NULL
+                  : json_parse(text, (size_t)n, "what a cell tells", ERR_ENGINE_FAILED, &ignored);
 }

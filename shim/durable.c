@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/path.h"
 #include "base/process.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
@@ -225,18 +226,46 @@ static bool name_receiver(const struct session *session, struct err *err)
            deliver_write_target(session->dir.fd, options->events, options->events_token_file, err);
 }
 
+/* What the step may write to, where it is now; what JSON has no place for by what it lies in. */
+static json_t *writable_places(const struct run_options *options)
+{
+    autostrv places = {0};
+    autojson *list = json_array();
+
+    if (!list || !options_add_writable(options, &places))
+        return NULL;
+    for (size_t i = 0; i < places.count; i++) {
+        autofree char *path = path_resolve(places.items[i]);
+        json_t *text = path ? json_string(path) : NULL;
+        char *slash;
+
+        while (path && !text && path[1] && (slash = strrchr(path, '/'))) {
+            slash[slash == path] = '\0';
+            text = json_string(path);
+        }
+        if (json_array_append_new(list, text) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(list);
+}
+
 /* Records the step, unless somebody else has by now. */
 static bool accept_step(struct session *session, const char *store, const struct contents *contents,
                         bool *exists, struct err *err)
 {
     bool known = contents_are_known(contents);
     json_t *asked = session->options.asked;
+    autojson *accepted = NULL;
     struct step_key key;
 
-    if (!gather(session, err))
+    if (!gather(session, err) ||
+        (known && (!step_key_make(&key, err) || !contents_note(contents, &key, asked, err))))
         return false;
-    return (!known || (step_key_make(&key, err) && contents_note(contents, &key, asked, err))) &&
-           step_dir_make(store, session->id, asked, known ? &key : NULL, &session->dir, exists,
+    accepted =
+        json_pack("{s:O, s:o}", "step", asked, "writable", writable_places(&session->options));
+    if (!accepted)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the step");
+    return step_dir_make(store, session->id, accepted, known ? &key : NULL, &session->dir, exists,
                          err);
 }
 
@@ -287,22 +316,33 @@ bool durable_signal(const struct step_dir *step, int signal)
            syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) == 0;
 }
 
+/* Where the step could write, as its first record says; older ones have its working directory. */
+static bool add_writable(const json_t *accepted, struct strv *places)
+{
+    const json_t *list = json_object_get(accepted, "writable"), *place;
+    const json_t *step = json_object_get(accepted, "step");
+    const char *workdir = json_text(step, "workdir"), *cwd = json_text(step, "cwd");
+    bool ok = true;
+    size_t i;
+
+    if (!list)
+        return strv_take(places, text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : ""));
+    json_array_foreach (list, i, place)
+        ok = ok && json_is_string(place) && strv_add(places, json_string_value(place));
+    return ok;
+}
+
 bool durable_find_outlets(const struct step_dir *step, const char *store_option,
                           struct outlets *outlets, struct err *err)
 {
     autopolicy policy = {0};
     autojson *records = NULL;
     enum ledger_record last;
-    const json_t *accepted;
-    const char *workdir, *cwd;
 
     if (!policy_load(&policy, err) || !session_guard_outlets(&policy, store_option, outlets, err) ||
         !ledger_read(step->fd, &last, &records, err))
         return false;
-    accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
-    workdir = json_text(accepted, "workdir"), cwd = json_text(accepted, "cwd");
-    return strv_take(&outlets->shared,
-                     text_printf("%s/%s", cwd ? cwd : "", workdir ? workdir : "")) ||
+    return add_writable(ledger_find(records, LEDGER_ACCEPTED), &outlets->shared) ||
            err_set(err, ERR_ENGINE_FAILED, "not enough memory for what is to be written");
 }
 

@@ -308,7 +308,7 @@ static json_t *docker_json(const struct session *session, const char *origins)
     autofree char *line = NULL;
 
     /* Without a plan there is nothing to say. */
-    if (!step.image || !session->knows_user || !session->plan.mounts)
+    if (!step.image || !session->knows_user || !session->knows_environment || !session->plan.mounts)
         return json_null();
     if (!docker_line_words(&step, &words, &differs) ||
         (local && !strv_add(&differs, "the image has to be loaded first: 'stepcell image export "

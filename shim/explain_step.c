@@ -127,11 +127,33 @@ static bool is_asked(const struct session *session, size_t i)
     return origin == ENV_PROXY || origin == ENV_FILE || origin == ENV_OPTION;
 }
 
+/* As it was given: what cannot be known is left to whoever runs the step. Without all secrets nobody
+ * can tell which value holds one. */
+static bool keep_env(const struct session *session, json_t *step)
+{
+    const struct strv *env = &session->options.env;
+
+    json_object_del(step, "env");
+    make_absolute(session, step, "env_file", 0);
+    for (size_t i = 0; i < env->count; i++) {
+        autofree char *text = session_masked(session, env->items[i]);
+
+        if (!text)
+            return false;
+        if (session->secrets.incomplete || strcmp(text, env->items[i]) != 0)
+            text[strcspn(text, "=")] = '\0';
+        append(step, "env", text);
+    }
+    return true;
+}
+
 /* What the caller's environment and files decided is decided now; secrets stay names. */
 static bool set_env(const struct session *session, const char *origins, json_t *step)
 {
     const struct strv *env = &session->spec.env;
 
+    if (!session->knows_environment)
+        return keep_env(session, step);
     json_object_del(step, "env");
     json_object_del(step, "env_file");
     if (!session->options.no_proxy_env)

@@ -67,6 +67,7 @@ struct session {
     bool has_image; /* it is known, and what runs if nothing forbids it */
     struct cell_user user;
     bool knows_user;
+    bool knows_environment;
     struct strv layers;  /* absolute directories, lowest first */
     char *image_id;      /* in the engine's daemon, where there is one */
     struct strv volumes; /* of that image */

@@ -351,8 +351,9 @@ static bool plan_mounts(struct session *session, struct err *err)
 
 bool session_plan(struct session *session, struct err *err)
 {
+    session->knows_environment = make_environment(session, err);
     /* Without a store, which was complained of, a script from stdin has no place. */
-    return session_passes(session, make_environment(session, err), err) &&
+    return session_passes(session, session->knows_environment, err) &&
            (!session->store.path || (scratch_take(session->store.path, &session->scratch, err) &&
                                      plan_mounts(session, err) && make_spec(session, err)));
 }

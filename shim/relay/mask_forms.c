@@ -320,11 +320,25 @@ static bool give_json(const struct forms *forms, struct bytes value)
     return true;
 }
 
+/* Where it stands in quotes: RFC 4180, and words of --mount. */
+static bool give_csv(const struct forms *forms, struct bytes value)
+{
+    autobuf out = BUF_INIT(FORM_MAX);
+    bool ok = true;
+
+    if (!has_any(value, "\""))
+        return true;
+    for (size_t i = 0; ok && i < value.len; i++)
+        ok = buf_append(&out, value.data + i, 1) &&
+             (value.data[i] != '"' || buf_append_text(&out, "\""));
+    return ok && give(forms, out.data, out.len);
+}
+
 static bool give_encodings(const struct forms *forms, struct bytes value, struct bytes given)
 {
     return give_base64(forms, value, given) &&
            (value.len > MASK_FORMS_ALL_MAX ||
-            (give_percent(forms, value) && give_json(forms, value)));
+            (give_percent(forms, value) && give_json(forms, value) && give_csv(forms, value)));
 }
 
 bool mask_forms(const char *value, size_t len,

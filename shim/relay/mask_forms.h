@@ -11,10 +11,11 @@
  *   - percent-encoding with upper- and lower-case digits; unreserved characters as they are, and
  *     also as encodeURIComponent has it; / and space in both ways (%20 and +);
  *   - as a JSON string: the shortest escapes, also with \/, with HTML's characters as \u003c, and
- *     in pure ASCII.
+ *     in pure ASCII;
+ *   - as CSV has it in quotes: each " twice.
  * Encodings are also made of the value with \n as line end, when it has others. Of a value of more
- * than MASK_FORMS_ALL_MAX bytes, which is a file and no word of a command or URL, there is neither
- * percent-encoding nor JSON: they would take most of the memory.
+ * than MASK_FORMS_ALL_MAX bytes, which is a file and no word of a command or URL, there is none of
+ * percent-encoding, JSON and CSV: they would take most of the memory.
  */
 #ifndef STEPCELL_SHIM_RELAY_MASK_FORMS_H
 #define STEPCELL_SHIM_RELAY_MASK_FORMS_H

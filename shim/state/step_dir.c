@@ -64,8 +64,7 @@ static bool fill(int dirfd, const char *id, const json_t *accepted, const struct
     if (!make_file(dirfd, STEP_LOCK, "", 0) || !make_file(dirfd, STEP_EVENTS, "", 0) ||
         (key && !make_file(dirfd, STEP_KEY, key->bytes, sizeof(key->bytes))))
         return failed(id, err);
-    return !accepted ||
-           ledger_append(dirfd, LEDGER_ACCEPTED, json_pack("{s:O}", "step", accepted), err);
+    return !accepted || ledger_append(dirfd, LEDGER_ACCEPTED, json_copy((json_t *)accepted), err);
 }
 
 /* The name appears with everything behind it, and only if nobody has it. */

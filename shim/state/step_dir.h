@@ -37,7 +37,7 @@ bool step_key_read(const struct step_dir *step, struct step_key *key);
 
 /*
  * Makes the directory of step `id` whole, or finds that it is there already (*exists). `accepted`
- * goes into its first record; NULL makes no ledger. `key` may be NULL. It is on the disk when this
+ * has the members of its first record; NULL makes no ledger. `key` may be NULL. It is on the disk when this
  * returns.
  */
 bool step_dir_make(const char *store, const char *id, const json_t *accepted,

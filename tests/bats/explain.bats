@@ -257,6 +257,20 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     each_caller again
 }
 
+@test "a step whose environment is not known stays as it was given" {
+    unknown() {
+        run explain --env-file nothing -e "A=b" -e HOME
+        assert_equal step "$(plan '[.env, .env_file, .no_proxy_env] | tojson')" "[[\"A=b\",\"HOME\"],[\"$WORK/nothing\"],null]"
+        assert_equal docker "$(plan .explain.docker)" null
+        run -125 --separate-stderr stepcell run --step ../plan
+        assert_match "$stderr" "*nothing'*"
+        # Nobody can tell which value holds a secret.
+        run explain --env-file nothing --secret-env NOPE -e "A=b"
+        assert_equal env "$(plan '.env | tojson')" '["A"]'
+    }
+    CALLER=root as_caller unknown
+}
+
 @test "a step that explain had to mask is not taken for the step itself" {
     masked() {
         export TOKEN=hidden-value
@@ -265,6 +279,11 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         as "$STEPCELL" explain --json --secret-env TOKEN --workdir "$WORK" "$IMAGE" echo "--token=$TOKEN" >../masked
         assert_equal words "$(jq -c '[.command[1], .explain.masked]' ../masked)" '["--token=********",true]'
         run -125 --separate-stderr stepcell run --step ../masked
+        mkdir '../say "hi"'
+        export TOKEN='say "hi"'
+        explain --secret-env TOKEN -v "$(realpath '../say "hi"'):/x"
+        assert_equal path "$(plan '[.mount[0], .explain.masked] | tojson')" "[\"type=bind,\\\"source=${WORK%/*}/********\\\",target=/x\",true]"
+        run ! grep 'say ' ../plan
         assert_match "$stderr" "*where there was a secret*--secret-env*"
     }
     CALLER=root as_caller masked

@@ -166,8 +166,9 @@ EOF
 @test "the page goes to what is there: a pipe, a device, a link's place; never where the step has led it" {
     written() {
         new_id
-        durable sh -c 'ln -s ../other out'
-        as mkdir ../other
+        as mkdir ../other ../package
+        cell --id "$ID" --package-rw P="$(realpath ../package)" -- sh -c \
+            'ln -s ../other out; ln -s ../other "$STEPCELL_PACKAGE_P/out"'
         stepcell report --html - "$ID" >../page.html
         as sh -c 'mkfifo ../pipe; echo mine >../other/file; ln -s file ../other/link'
         cat ../pipe >../read &
@@ -178,8 +179,11 @@ EOF
         stepcell report --html ../other/link "$ID"
         [ ! -L ../other/link ]
         assert_equal "target of the link" "$(cat ../other/file)" mine
-        run -125 --separate-stderr stepcell report --html out/page.html "$ID"
-        assert_match "$stderr" "*no link is followed*"
+        local page
+        for page in out/page.html ../package/out/page.html; do
+            run -125 --separate-stderr stepcell report --html "$page" "$ID"
+            assert_match "$stderr" "*no link is followed*"
+        done
         assert_equal other "$(ls ../other)" $'file\nlink'
         # A device that nothing else has a name for.
         [ "$CALLER" = root ] || return 0

@@ -442,6 +442,27 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     each_caller keep
 }
 
+@test "a cell whose holder does not answer is there: nothing is said or done as if it were not" {
+    stopped() {
+        local holder
+        run -5 stepcell run -q --id one --keep on-failure -w "$WORK" "$IMAGE" -- sh -c 'exit 5'
+        holder=$(cells '.cells[0].supervisor')
+        kill -STOP "$holder"
+        assert_equal state "$(cells '.cells[0] | "\(.state) \(.id)"')" "unresponsive null"
+        local command
+        for command in cancel forget; do
+            run -125 --separate-stderr stepcell "$command" one
+            assert_match "$stderr" "*a cell does not answer*/cells/*"
+        done
+        assert_match "$(stepcell status one)" "finished exited 5, its cell is kept until *"
+        kill -CONT "$holder"
+        stepcell forget one
+        nobody_runs
+        run -125 stepcell status one
+    }
+    CALLER=root as_caller stopped
+}
+
 @test "limits and a private network of a kept cell are held with it, and end with it" {
     hold() {
         cell -q --keep always --memory 32m --pids-limit 20 --network private -- sh -c 'ip route >route'

@@ -345,6 +345,17 @@ static void test_json(void **state)
     check_samples(samples, COUNT(samples));
 }
 
+static void test_csv(void **state)
+{
+    static const struct sample samples[] = {
+        {"say \"hi\"", "\"source=/x/say \"\"hi\"\"\",b", "\"source=/x/" STARS "\",b"},
+        {"say hi", "\"say hi\"", "\"" STARS "\""},
+    };
+
+    (void)state;
+    check_samples(samples, COUNT(samples));
+}
+
 static void test_short_values(void **state)
 {
     static const struct {
@@ -869,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_base64_of_random_values),
         cmocka_unit_test(test_percent),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_csv),
         cmocka_unit_test(test_short_values),
         cmocka_unit_test(test_bytes_of_any_kind),
         cmocka_unit_test(test_nothing_is_held_that_is_certain),
