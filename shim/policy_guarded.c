@@ -77,6 +77,18 @@ static bool add_programs(struct strv *places, struct err *err)
            add(places, path_resolve(libexec), err);
 }
 
+/* Those that are believed, whichever the step names. */
+static bool add_stores(struct strv *places, const struct policy *policy, const char *home,
+                       struct err *err)
+{
+    autofree char *of_home = home ? text_printf("%s%s", home, POLICY_HOME_STORE + 1) : NULL;
+
+    if (policy->parts & PART_STORES)
+        return add_patterns(places, &policy->stores, home, err);
+    return add_path(places, POLICY_SYSTEM_STORE, err) &&
+           (!home || (of_home ? add_path(places, of_home, err) : add(places, NULL, err)));
+}
+
 bool policy_guarded_places(const struct policy *policy, const char *store, const char *home,
                            struct strv *places, struct err *err)
 {
@@ -87,7 +99,7 @@ bool policy_guarded_places(const struct policy *policy, const char *store, const
     return add_programs(places, err) && add_path(places, store, err) &&
            (!policy->audit || add_path(places, policy->audit, err)) &&
            add_keys(places, policy, err) && add_key_paths(places, "", policy->containers, err) &&
-           add_patterns(places, &policy->stores, home, err) &&
+           add_stores(places, policy, home, err) &&
            add_patterns(places, &policy->locks, home, err) &&
            add_patterns(places, &policy->seccomp, home, err);
 }
