@@ -6,8 +6,11 @@
 #include "base/path.h"
 #include "shim/policy.h"
 
-/* What the administrator says of images and registries. */
-static const char *const configured[] = {"/etc/stepcell", "/etc/containers", "/etc/docker/certs.d"};
+/* What the administrator says of images and registries; a file may be a link to elsewhere. */
+static const char *const configured[] = {
+    "/etc/stepcell", "/etc/containers",      "/etc/docker/certs.d",
+    POLICY_FILE,     POLICY_CONTAINERS_FILE, "/etc/stepcell/config.json",
+};
 
 static bool add(struct strv *places, char *place, struct err *err)
 {
@@ -15,10 +18,10 @@ static bool add(struct strv *places, char *place, struct err *err)
            err_set(err, ERR_ENGINE_FAILED, "not enough memory to check the policy");
 }
 
-/* As it is written and where it leads: the link is as good as the file. */
+/* As it is written, where it leads, and each link on the way: that is as good as the file. */
 static bool add_path(struct strv *places, const char *path, struct err *err)
 {
-    return add(places, strdup(path), err) && add(places, path_resolve(path), err);
+    return add(places, strdup(path), err) && add(places, path_resolve(path, places), err);
 }
 
 static bool add_patterns(struct strv *places, const struct strv *patterns, const char *home,
@@ -71,10 +74,10 @@ static bool add_key_paths(struct strv *places, const char *name, json_t *value, 
 
 static bool add_programs(struct strv *places, struct err *err)
 {
-    autofree char *self = path_resolve("/proc/self/exe"), *libexec = libexec_path(".", err);
+    autofree char *self = path_resolve("/proc/self/exe", NULL), *libexec = libexec_path(".", err);
 
     return libexec && self && add(places, TAKE_PTR(self), err) &&
-           add(places, path_resolve(libexec), err);
+           add(places, path_resolve(libexec, NULL), err);
 }
 
 /* Those that are believed, whichever the step names. */

@@ -138,7 +138,7 @@ static const char *find_store(const struct session *session, struct room *room, 
     if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
         return room->store_path;
     path = store_path(session->options.store, err);
-    room->store = path ? path_resolve(path) : NULL;
+    room->store = path ? path_resolve(path, NULL) : NULL;
     return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
@@ -247,7 +247,7 @@ static char *believed_store(const struct policy *policy, const char *option,
 
     if (!path || !policy->exists)
         return TAKE_PTR(path);
-    resolved = path_resolve(path);
+    resolved = path_resolve(path, NULL);
     if (!resolved)
         return no_memory(err), NULL;
     home = find_home();

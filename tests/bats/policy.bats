@@ -258,6 +258,28 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=root each_caller guarded
 }
 
+@test "where a link of the administrator's leads no step writes either, nor to a link on the way" {
+    linked() {
+        local base file
+        base=$(realpath ..)
+        mkdir "$base/conf" "$base/way" "$base/other"
+        allow .
+        mv "$POLICY" "$base/conf/policy.json"
+        echo '{}' >"$base/conf/config.json"
+        for file in policy config; do
+            ln -s "$base/way/$file" "$ETC/stepcell/$file.json"
+            ln -s "../conf/$file.json" "$base/way/$file"
+        done
+        assert_denied mount.denied "guarded places" -v "$base/conf:/x"
+        assert_denied mount.denied "guarded places" -v "$base/way:/x"
+        RESULT=$base/conf/config.json run -125 cell -- true
+        assert_equal config "$(cat "$base/conf/config.json")" '{}'
+        allowed -v "$base/other:/x"
+        rm "$POLICY" "$ETC/stepcell/config.json"
+    }
+    CALLERS=root each_caller linked
+}
+
 @test "of a store that the policy does not know nothing is believed, and nothing is written for it" {
     unknown_store() {
         local mine fake command
@@ -343,6 +365,8 @@ allowed() { run -0 cell "$@" -- true; }
             assert_denied policy.denied engines --engine docker --engine-host "unix://$base/$host"
             rm "$base/evil.sock"
         done
+        # Where a link will lead counts before anything is there.
+        assert_denied policy.denied engines --engine docker --engine-host "unix://$base/engines/link.sock"
         touch "$base/evil.sock"
         allow ".engines = {docker: [\"unix://$base/engines/link.sock\"]}"
         run --separate-stderr cell --engine docker -- true
