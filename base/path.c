@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 
+#define LINKS_MAX     40 /* on the way of a path, as the kernel has it */
 #define OPENAT2_TRIES 32 /* openat2 gives EAGAIN when a rename races with ".."  */
 
 char *path_clean(const char *base, const char *path)
@@ -113,18 +114,53 @@ int path_open_unmounted(int dirfd, const char *name)
     return open_how(dirfd, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
 }
 
-char *path_resolve(const char *path)
+/* "." and ".." behind `done` bytes that lead through no link: *done is less behind "..". */
+static bool take_dots(char *way, size_t *done, const char *name, size_t len)
 {
-    autofree char *start = strdup(path), *real = NULL;
-    const char *rest;
-    char *slash;
+    if (len > 2 || strncmp(name, "..", len) != 0)
+        return false;
+    while (len == 2 && *done > 0 && way[--*done] != '/')
+        ;
+    memmove(way + *done, name + len, strlen(name + len) + 1);
+    return true;
+}
 
-    while (start && !(real = realpath(start, NULL)) && (slash = strrchr(start, '/')))
-        *slash = '\0';
-    if (!real)
-        return strdup(path);
-    rest = path + strlen(start);
-    return text_printf("%s%s", real[1] || !*rest ? real : "", rest);
+char *path_resolve(const char *path, struct strv *links)
+{
+    autofree char *way = strdup(path);
+    size_t done = 0; /* bytes of it that lead through no link */
+    int left = LINKS_MAX;
+
+    while (way && way[0] == '/' && way[done]) {
+        char *name = way + done + strspn(way + done, "/"), words[PATH_MAX];
+        size_t len = strcspn(name, "/");
+        autofree char *place = text_printf("%.*s/%.*s", (int)done, way, (int)len, name);
+        ssize_t n;
+
+        if (!place)
+            return NULL;
+        if (take_dots(way, &done, name, len))
+            continue;
+        n = readlink(place, words, sizeof(words));
+        if (n < 0 && errno == EINVAL) {
+            memmove(way + done + 1, name, strlen(name) + 1);
+            done += 1 + len;
+        } else if (n > 0 && n < PATH_MAX && left-- > 0) {
+            char *next = text_printf("%.*s/%.*s%s", words[0] == '/' ? 0 : (int)done, way, (int)n,
+                                     words, name + len);
+
+            if (words[0] == '/')
+                done = 0;
+            free(way);
+            way = next;
+            if (links && !strv_add(links, place))
+                return NULL;
+        } else {
+            /* It is not there, or nobody can tell where it leads. */
+            return text_printf("%.*s/%s", (int)done, way, name);
+        }
+    }
+    return way && !way[0] ? strdup("/") : TAKE_PTR(way);
 }
 
 bool path_of_open(int fd, char path[PATH_MAX])

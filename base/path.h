@@ -54,10 +54,11 @@ struct strv;
 int path_open_parent(const char *path, const struct strv *shared, char **name);
 
 /*
- * Where an absolute path leads, as far as it is there: the rest stays as it is written. Owned by
- * the caller; NULL without memory.
+ * Where an absolute path leads, as far as it is there: the rest, also of a link that leads nowhere,
+ * stays as it is written. Each link on the way joins `links`, by its real path, unless that is
+ * NULL. Owned by the caller; NULL without memory.
  */
-char *path_resolve(const char *path);
+char *path_resolve(const char *path, struct strv *links);
 
 /*
  * What the kernel calls the open file `fd`: absolute, symbolic links resolved. False without /proc.

@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/signals.h"
 #include "runtime/exec_failure.h"
-#include "runtime/image/store.h"
 #include "runtime/native/handshake.h"
 #include "shim/audit.h"
 #include "shim/cells.h"
@@ -19,6 +18,7 @@
 #include "shim/policy.h"
 #include "shim/print.h"
 #include "shim/relay/pump.h"
+#include "shim/session.h"
 #include "shim/state/step_dir.h"
 #include "shim/terminal.h"
 
@@ -92,7 +92,7 @@ static bool begin(int argc, char **argv, struct visit *visit, int *status)
 
 static bool find(const struct visit *visit, struct found_cell *cell, struct err *err)
 {
-    autofree char *store = store_path(visit->store, err);
+    autofree char *store = session_believed_store(visit->store, err);
 
     if (!store)
         return false;

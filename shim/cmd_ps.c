@@ -9,10 +9,10 @@
 
 #include "base/file.h"
 #include "mounts/idmap.h"
-#include "runtime/image/store.h"
 #include "shim/cells.h"
 #include "shim/commands.h"
 #include "shim/print.h"
+#include "shim/session.h"
 
 #define DEPTH_MAX   200     /* directories of a cell below one another, that are counted */
 #define ENTRIES_MAX 2000000 /* of a cell, that are counted */
@@ -183,7 +183,7 @@ int cmd_ps(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    path = store_path(store, &err);
+    path = session_believed_store(store, &err);
     if (!path)
         return command_failed(&err);
     /* The caller's own store is made by the first step. */

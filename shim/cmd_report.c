@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "runtime/image/store.h"
 #include "shim/commands.h"
 #include "shim/durable.h"
 #include "shim/print.h"
@@ -20,7 +19,7 @@ static bool unknown_step(const char *id, struct err *err)
 static bool find_step(const char *store_option, const char *id, struct step_dir *step,
                       enum ledger_record *state, struct err *err)
 {
-    autofree char *store = store_path(store_option, err);
+    autofree char *store = session_believed_store(store_option, err);
     bool found;
 
     if (!store)

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "runtime/image/store.h"
 #include "shim/cells.h"
 #include "shim/commands.h"
 #include "shim/deliver.h"
@@ -60,7 +59,7 @@ static bool find_step(struct request *request, struct err *err)
 {
     bool found;
 
-    request->store = store_path(request->store_option, err);
+    request->store = session_believed_store(request->store_option, err);
     if (!request->store)
         return false;
     if (!request->id) {

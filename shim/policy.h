@@ -25,6 +25,9 @@
 #define POLICY_CONTAINERS_FILE "/etc/containers/policy.json"
 #define POLICY_SCHEMA          "stepcell.policy/1"
 
+#define POLICY_SYSTEM_STORE "/var/lib/stepcell" /* of root, where a policy says nothing else */
+#define POLICY_HOME_STORE   "~/.local/share/stepcell"
+
 #define POLICY_UNIX "unix://" /* how daemons are named that a policy can allow: a path follows */
 
 #define POLICY_MAX       (1 << 20) /* bytes of a file */
@@ -187,6 +190,13 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
                   policy_read_key *read_key, struct policy_verdict *verdict, struct err *err);
 
 /*
+ * The same of the store alone, by facts->store, home and caller. What lies in a store is believed,
+ * images and steps alike, so it is not for a step to say which one.
+ */
+bool policy_check_store(const struct policy *policy, const struct policy_facts *facts,
+                        struct policy_verdict *verdict, struct err *err);
+
+/*
  * The same of an image alone, for who fetches it without running it. What is fetched under another
  * name is judged by both. The reference is resolved.
  */
@@ -198,9 +208,9 @@ char *policy_read_key_file(const char *path, struct err *err);
 
 /*
  * What decides what may run, and so is nothing that a step may write to: the policies, their keys,
- * the audit log, what is configured below /etc, stores, the lock files and profiles that count, and
- * stepcell itself. Adds patterns of paths to `places`. `store` is the one of the step, `home` the
- * caller's, or NULL.
+ * the audit log, what is configured below /etc, the stores that are believed, the lock files and
+ * profiles that count, and stepcell itself. Adds patterns of paths to `places`. `store` is the one
+ * of the step, which counts as well, `home` the caller's, or NULL.
  */
 bool policy_guarded_places(const struct policy *policy, const char *store, const char *home,
                            struct strv *places, struct err *err);

@@ -6,9 +6,6 @@
 #include "runtime/confine/caps_names.h"
 #include "shim/policy.h"
 
-#define SYSTEM_STORE "/var/lib/stepcell"
-#define HOME_STORE   "~/.local/share/stepcell"
-
 static const char *const engine_names[] = {
     [POLICY_NATIVE] = "native", [POLICY_DOCKER] = "docker", [POLICY_PODMAN] = "podman"};
 
@@ -87,11 +84,10 @@ static bool fits_any_path(const struct strv *patterns, const char *path, const c
     return false;
 }
 
-/* What lies in a store is believed, so it is not for a step to say which one. */
-static bool check_store(const struct policy *policy, const struct policy_facts *facts,
+bool policy_check_store(const struct policy *policy, const struct policy_facts *facts,
                         struct policy_verdict *verdict, struct err *err)
 {
-    const char *standard = facts->caller == 0 ? SYSTEM_STORE : HOME_STORE;
+    const char *standard = facts->caller == 0 ? POLICY_SYSTEM_STORE : POLICY_HOME_STORE;
     bool listed = policy->parts & PART_STORES
                       ? fits_any_path(&policy->stores, facts->store, facts->home)
                       : fits_path(standard, facts->store, facts->home);
@@ -518,7 +514,7 @@ static const struct {
                   struct policy_verdict *verdict, struct err *err);
     bool of_image;
 } checks[] = {
-    {check_lock, false},    {check_image, true},    {check_store, false},
+    {check_lock, false},    {check_image, true},    {policy_check_store, false},
     {check_engine, false},  {check_network, false}, {check_capabilities, false},
     {check_seccomp, false}, {check_limits, false},  {check_guarded, false},
     {check_mounts, false},  {check_user, false},
@@ -537,7 +533,7 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
         return false;
     /* A signature is what the store is asked for; then it has to be a store to believe. */
     return policy->exists || facts->only_image || verdict->demand_count == 0 ||
-           check_store(policy, facts, verdict, err);
+           policy_check_store(policy, facts, verdict, err);
 }
 
 bool policy_check_image(const struct policy *policy, const struct reference *reference,

@@ -83,7 +83,7 @@ bool policy_resolve_socket(char **host)
 
     if (strncmp(*host, POLICY_UNIX, scheme) != 0)
         return true;
-    path = path_resolve(*host + scheme);
+    path = path_resolve(*host + scheme, NULL);
     resolved = path ? text_printf(POLICY_UNIX "%s", path) : NULL;
     if (!resolved)
         return false;

@@ -6,8 +6,11 @@
 #include "base/path.h"
 #include "shim/policy.h"
 
-/* What the administrator says of images and registries. */
-static const char *const configured[] = {"/etc/stepcell", "/etc/containers", "/etc/docker/certs.d"};
+/* What the administrator says of images and registries; a file may be a link to elsewhere. */
+static const char *const configured[] = {
+    "/etc/stepcell", "/etc/containers",      "/etc/docker/certs.d",
+    POLICY_FILE,     POLICY_CONTAINERS_FILE, "/etc/stepcell/config.json",
+};
 
 static bool add(struct strv *places, char *place, struct err *err)
 {
@@ -15,10 +18,10 @@ static bool add(struct strv *places, char *place, struct err *err)
            err_set(err, ERR_ENGINE_FAILED, "not enough memory to check the policy");
 }
 
-/* As it is written and where it leads: the link is as good as the file. */
+/* As it is written, where it leads, and each link on the way: that is as good as the file. */
 static bool add_path(struct strv *places, const char *path, struct err *err)
 {
-    return add(places, strdup(path), err) && add(places, path_resolve(path), err);
+    return add(places, strdup(path), err) && add(places, path_resolve(path, places), err);
 }
 
 static bool add_patterns(struct strv *places, const struct strv *patterns, const char *home,
@@ -71,10 +74,22 @@ static bool add_key_paths(struct strv *places, const char *name, json_t *value, 
 
 static bool add_programs(struct strv *places, struct err *err)
 {
-    autofree char *self = path_resolve("/proc/self/exe"), *libexec = libexec_path(".", err);
+    autofree char *self = path_resolve("/proc/self/exe", NULL), *libexec = libexec_path(".", err);
 
     return libexec && self && add(places, TAKE_PTR(self), err) &&
-           add(places, path_resolve(libexec), err);
+           add(places, path_resolve(libexec, NULL), err);
+}
+
+/* Those that are believed, whichever the step names. */
+static bool add_stores(struct strv *places, const struct policy *policy, const char *home,
+                       struct err *err)
+{
+    autofree char *of_home = home ? text_printf("%s%s", home, POLICY_HOME_STORE + 1) : NULL;
+
+    if (policy->parts & PART_STORES)
+        return add_patterns(places, &policy->stores, home, err);
+    return add_path(places, POLICY_SYSTEM_STORE, err) &&
+           (!home || (of_home ? add_path(places, of_home, err) : add(places, NULL, err)));
 }
 
 bool policy_guarded_places(const struct policy *policy, const char *store, const char *home,
@@ -87,7 +102,7 @@ bool policy_guarded_places(const struct policy *policy, const char *store, const
     return add_programs(places, err) && add_path(places, store, err) &&
            (!policy->audit || add_path(places, policy->audit, err)) &&
            add_keys(places, policy, err) && add_key_paths(places, "", policy->containers, err) &&
-           add_patterns(places, &policy->stores, home, err) &&
+           add_stores(places, policy, home, err) &&
            add_patterns(places, &policy->locks, home, err) &&
            add_patterns(places, &policy->seccomp, home, err);
 }

@@ -248,6 +248,15 @@ bool session_read_policy(struct session *session, struct err *err);
  */
 bool session_resolve_image(struct session *session, struct err *err);
 
+/*
+ * Where there is a policy, the store of the options is by its real path what the step uses, and one
+ * that may be believed: before anything is read there.
+ */
+bool session_settle_store(struct session *session, struct err *err);
+
+/* The same for who has no session: the store's path, owned by the caller. */
+char *session_believed_store(const char *store_option, struct err *err);
+
 /* Where --result and --events may not lie, by the options and the policy, as far as it is known. */
 bool session_find_outlets(const struct session *session, struct outlets *outlets, struct err *err);
 

@@ -138,7 +138,7 @@ static const char *find_store(const struct session *session, struct room *room, 
     if (session->store.fd >= 0 && path_of_open(session->store.fd, room->store_path))
         return room->store_path;
     path = store_path(session->options.store, err);
-    room->store = path ? path_resolve(path) : NULL;
+    room->store = path ? path_resolve(path, NULL) : NULL;
     return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
@@ -237,6 +237,47 @@ bool session_resolve_image(struct session *session, struct err *err)
     session->result.reference = session->reference.name;
     session->knows_reference = ok;
     return ok;
+}
+
+/* What is believed is what is used, wherever a link on the way leads later. */
+static char *believed_store(const struct policy *policy, const char *option,
+                            struct policy_verdict *verdict, struct err *err)
+{
+    autofree char *path = store_path(option, err), *resolved = NULL, *home = NULL;
+
+    if (!path || !policy->exists)
+        return TAKE_PTR(path);
+    resolved = path_resolve(path, NULL);
+    if (!resolved)
+        return no_memory(err), NULL;
+    home = find_home();
+    return policy_check_store(
+               policy, &(struct policy_facts){.store = resolved, .home = home, .caller = geteuid()},
+               verdict, err)
+               ? TAKE_PTR(resolved)
+               : NULL;
+}
+
+bool session_settle_store(struct session *session, struct err *err)
+{
+    char *store = NULL;
+
+    if (!session->policy.exists)
+        return true;
+    store = believed_store(&session->policy, session->options.store, &session->verdict, err);
+    if (!store)
+        return false;
+    free(session->options.store);
+    session->options.store = store;
+    return true;
+}
+
+char *session_believed_store(const char *store_option, struct err *err)
+{
+    autopolicy policy = {0};
+    autoverdict verdict = {0};
+
+    return policy_load(&policy, err) ? believed_store(&policy, store_option, &verdict, err) : NULL;
 }
 
 bool session_find_outlets(const struct session *session, struct outlets *outlets, struct err *err)

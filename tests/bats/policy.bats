@@ -258,6 +258,64 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=root each_caller guarded
 }
 
+@test "where a link of the administrator's leads no step writes either, nor to a link on the way" {
+    linked() {
+        local base file
+        base=$(realpath ..)
+        mkdir "$base/conf" "$base/way" "$base/other"
+        allow .
+        mv "$POLICY" "$base/conf/policy.json"
+        echo '{}' >"$base/conf/config.json"
+        for file in policy config; do
+            ln -s "$base/way/$file" "$ETC/stepcell/$file.json"
+            ln -s "../conf/$file.json" "$base/way/$file"
+        done
+        assert_denied mount.denied "guarded places" -v "$base/conf:/x"
+        assert_denied mount.denied "guarded places" -v "$base/way:/x"
+        RESULT=$base/conf/config.json run -125 cell -- true
+        assert_equal config "$(cat "$base/conf/config.json")" '{}'
+        allowed -v "$base/other:/x"
+        rm "$POLICY" "$ETC/stepcell/config.json"
+    }
+    CALLERS=root each_caller linked
+}
+
+@test "of a store that the policy does not know nothing is believed, and nothing is written for it" {
+    unknown_store() {
+        local mine fake command
+        mine=$(realpath ..)
+        fake=$mine/fake
+        chown "$(caller_name):" "$mine"
+        STORE=$fake run -0 stepcell start --id fake --workdir "$WORK" "$IMAGE" -- true
+        STORE=$fake run -0 stepcell wait --id fake
+        allow .
+        for command in wait logs status cancel forget report; do
+            run -125 --separate-stderr stepcell "$command" --store "$fake" --id fake
+            assert_match "$stderr" "*the image store '$fake' is none that the policy knows*"
+        done
+        for command in "wait --id fake --result" "report --id fake --html"; do
+            # shellcheck disable=SC2086 # several words
+            STORE=$fake run -125 stepcell $command "$mine/written"
+            [ ! -e "$mine/written" ]
+        done
+        run -125 --separate-stderr stepcell ps --store "$fake"
+        assert_match "$stderr" "*none that the policy knows*"
+        run -125 --separate-stderr stepcell exec --store "$fake" fake true
+        assert_match "$stderr" "*none that the policy knows*"
+        # What is there is not taken for the step's end, by whatever way.
+        ln -s "$TEST_DIR/store/$CALLER" "$mine/link"
+        STORE=$fake assert_denied policy.denied stores --id fake
+        assert_equal id "$(result_field .id)" fake
+        run -125 stepcell start --store "$fake" --id fake --workdir "$WORK" "$IMAGE" -- true
+        run -0 stepcell start --store "$mine/link" --id known --workdir "$WORK" "$IMAGE" -- true
+        run -0 stepcell wait --store "$mine/link" --id known
+        run -0 stepcell forget --id known
+        no_policy
+        run -0 stepcell forget --store "$fake" --id fake
+    }
+    CALLERS="root plain" each_caller unknown_store
+}
+
 @test "a secret file that is exchanged once it is read is judged as the one that was read" {
     exchanged() {
         local base
@@ -307,6 +365,8 @@ allowed() { run -0 cell "$@" -- true; }
             assert_denied policy.denied engines --engine docker --engine-host "unix://$base/$host"
             rm "$base/evil.sock"
         done
+        # Where a link will lead counts before anything is there.
+        assert_denied policy.denied engines --engine docker --engine-host "unix://$base/engines/link.sock"
         touch "$base/evil.sock"
         allow ".engines = {docker: [\"unix://$base/engines/link.sock\"]}"
         run --separate-stderr cell --engine docker -- true

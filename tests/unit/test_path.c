@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/libexec.h"
 #include "base/path.h"
@@ -104,6 +105,51 @@ static void open_files_have_a_path_below_their_root(void **state)
     }
 }
 
+static void a_path_is_followed_by_every_link(void **state)
+{
+    static const char *const links[][2] = {{"/usr", "absolute"},     {"a/two", "one"},
+                                           {"../b/./file", "a/two"}, {"missing/x", "nowhere"},
+                                           {"round", "round"},       {"..", "a/up"}};
+    static const struct {
+        const char *path, *to; /* below the directory, unless `to` begins with "=" */
+        size_t links;
+    } table[] = {
+        {"", "", 0},
+        {"/b/file", "/b/file", 0},
+        {"//b/../b/./file/", "/b/file", 0},
+        {"/one", "/b/file", 2},
+        {"/a/up/one", "/b/file", 3},
+        {"/absolute/none/../x", "=/usr/none/../x", 1},
+        {"/nowhere", "/missing/x", 1},
+        {"/none/../x", "/none/../x", 0},
+        {"/round/x", "/round/x", 40},
+        {"/a/../../../../../..", "=/", 0},
+    };
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    autofree char *relative = path_resolve("b/../c", NULL);
+    autofd top = -1;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    top = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(mkdirat(top, "a", 0755), 0);
+    assert_int_equal(mkdirat(top, "b", 0755), 0);
+    assert_int_equal(mkdirat(top, "b/file", 0755), 0);
+    for (size_t i = 0; i < COUNT(links); i++)
+        assert_int_equal(symlinkat(links[i][0], top, links[i][1]), 0);
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autofree char *path = text_printf("%s%s", dir, table[i].path);
+        autofree char *to = text_printf("%s%s", dir, table[i].to);
+        autostrv found = {0};
+        autofree char *real = path_resolve(path, &found);
+
+        assert_string_equal(real, table[i].to[0] == '=' ? table[i].to + 1 : to);
+        assert_int_equal(found.count, table[i].links);
+    }
+    assert_string_equal(relative, "b/../c");
+    assert_true(file_remove_tree(AT_FDCWD, dir));
+}
+
 static void helpers_get_no_variable_of_the_loader(void **state)
 {
     static const char *const all[] = {"LD_PRELOAD=x",    "LDX=1",     "GLIBC_TUNABLES=x",
@@ -128,6 +174,7 @@ static void helpers_get_no_variable_of_the_loader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_is_followed_by_every_link),
         cmocka_unit_test(paths_are_cleaned),
         cmocka_unit_test(paths_compare_by_component),
         cmocka_unit_test(nothing_escapes_a_root),

@@ -56,6 +56,37 @@ static void globs(void **state)
     }
 }
 
+static void guards_the_stores_that_are_believed(void **state)
+{
+    static const struct {
+        const char *stores, *path; /* stores of the policy, or NULL */
+        bool guarded;
+    } table[] = {
+        {NULL, "/var/lib/stepcell/references", true},
+        {NULL, "/home/u/.local/share/stepcell/oci/index.json", true},
+        {NULL, "/work/store/steps", true},
+        {NULL, "/home/u/other", false},
+        {"/data/*", "/data/store/oci", true},
+        {"/data/*", "/work/store/steps", true},
+        {"/data/*", "/var/lib/stepcell/references", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autopolicy policy = {.exists = true};
+        autostrv places = {0};
+        struct err err;
+
+        if (table[i].stores) {
+            policy.parts = PART_STORES;
+            assert_true(strv_add(&policy.stores, table[i].stores));
+        }
+        assert_true(policy_guarded_places(&policy, "/work/store", "/home/u", &places, &err));
+        if (!policy_find_guarded(&places, table[i].path) == table[i].guarded)
+            fail_msg("'%s'", table[i].path);
+    }
+}
+
 static void guarded_places(void **state)
 {
     static const struct {
@@ -630,6 +661,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(globs),
         cmocka_unit_test(guarded_places),
+        cmocka_unit_test(guards_the_stores_that_are_believed),
         cmocka_unit_test(image_patterns),
         cmocka_unit_test(lines),
         cmocka_unit_test(keys_get_ids),
