@@ -8,7 +8,7 @@ struct publication {
     const struct buf *text;
     const char *media_type;
     const char *digest;
-    const struct strv *tags; /* one at least */
+    const struct strv *tags; /* one at least; the first is pushed last, so it stands for all */
     /* Makes all that the manifest names be there; called only when a tag has to be pushed. */
     bool (*contents)(void *data, struct push *push, struct err *err);
     void *data;
