@@ -27,7 +27,8 @@ bool publish(struct push *push, const struct publication *publication, struct st
         if ((!found || strcmp(now, publication->digest) != 0) && !strv_add(pushed, tags->items[i]))
             return err_errno(err, ERR_ENGINE_FAILED, "cannot push");
     }
-    if (pushed->count && !publication->contents(publication->data, push, err))
+    /* Also behind tags that are right: what they name may be gone. */
+    if (!publication->contents(publication->data, push, err))
         return false;
     for (size_t i = pushed->count; i-- > 0;) {
         if (!push_tag(push, pushed->items[i], publication->text, publication->media_type,

@@ -101,10 +101,16 @@ windows amd64 10.0.20348.2227"
         run -0 create "$REGISTRY/team/tools:1.0" --tag latest "$REGISTRY/team/tools:1.0-"{linux,windows,arm}
         assert_equal again "$output" "$(digest_there team/tools/manifests/1.0) unchanged"
         assert_equal stored "$(what_is_stored)" "$stored"
+        # A manifest that the registry has lost is sent again.
+        lost=$(jq -r '.manifests[0].digest' "$PARTS/layout/index.json")
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/tools/manifests/$lost"
+        run -0 create "$REGISTRY/team/tools:1.0" "oci:$PARTS/layout:image" "$REGISTRY/team/tools:1.0-"{linux,arm}
+        assert_equal healed "$output" "$(digest_there team/tools/manifests/1.0) unchanged"
+        assert_equal lost "$(digest_there "team/tools/manifests/$lost")" "$lost"
         # A further tag is all that is pushed.
         run -0 create "$REGISTRY/team/tools" --tag latest --tag 1 --json "$REGISTRY/team/tools:1.0"
         assert_equal tags "$(jq -c '[.tags[] | [.tag, .status]]' <<<"$output")" '[["latest","unchanged"],["1","pushed"]]'
-        assert_equal blobs "$(jq -c .blobs <<<"$output")" '{"present":0,"mounted":0,"sent":0,"bytes":0}'
+        assert_equal blobs "$(jq -c .blobs <<<"$output")" '{"present":6,"mounted":0,"sent":0,"bytes":0}'
         assert_equal "tag 1" "$(digest_there team/tools/manifests/1)" "$(digest_there team/tools/manifests/1.0)"
     }
     CALLERS=plain each_caller made

@@ -45,6 +45,11 @@ top_of() { jq -r '.manifests[0].digest' "$1/index.json"; }
     push "oci:$IMAGES/busybox:user-app" team/other:1
     pushed() {
         docker=$(stepcell image pull -q "$REGISTRY/team/tools:1")
+        # What the registry has lost behind a tag is sent again.
+        layer=$(skopeo inspect --tls-verify=false "docker://$REGISTRY/team/tools:1" | jq -r '.Layers[0]')
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/tools/blobs/$layer"
+        run -0 push_image "$REGISTRY/team/tools:1" --json
+        assert_equal healed "$(pushed_blobs) $(jq -r .status <<<"$output")" "2 0 1 unchanged"
         run -0 --separate-stderr push_image "$REGISTRY/team/tools:1"
         assert_equal same "$output$stderr" "$docker unchanged"
         # Another repository of the registry that it came from: nothing is sent.
