@@ -176,6 +176,20 @@ unknown unknown -"
     skopeo copy --quiet --all --src-tls-verify=false "docker://$REGISTRY/copies/flat:1" "oci:$PARTS/taken:1"
 }
 
+@test "an index that names the same things over and over ends" {
+    local layout=$PARTS/bomb image inner
+    new_layout "$layout"
+    image=$(put_image "$layout" "$LINUX" "$PARTS/small.tar")
+    # shellcheck disable=SC2046 # descriptors hold no blanks
+    inner=$(put_index "$layout" $(yes "$image" | head -n 40))
+    # shellcheck disable=SC2046
+    put_index "$layout" $(yes "$inner" | head -n 40) | name_image "$layout" bomb
+    run -125 --separate-stderr stepcell manifest inspect "oci:$layout:bomb"
+    assert_match "$stderr" "stepcell: 'oci:$layout:bomb' names more than 1024 manifests*"
+    run -125 --separate-stderr stepcell image push "oci:$layout:bomb" "$REGISTRY/team/bomb:1"
+    assert_match "$stderr" "stepcell: there are more than 1024 manifests*"
+}
+
 @test "platforms that are missing, surplus, double or contradictory are refused before anything is pushed" {
     three_images
     image team/tools:other-arm '{"architecture":"arm64","config":{"Env":["A=1"]}}'
