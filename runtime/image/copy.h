@@ -1,6 +1,7 @@
 /*
  * Copying images out of any source into a registry: byte for byte, what is there already left
- * alone, children and blobs before what names them.
+ * alone, children and blobs before what names them. A manifest that is there says nothing of what
+ * it names: that is looked for all the same.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_COPY_H
 #define STEPCELL_RUNTIME_IMAGE_COPY_H

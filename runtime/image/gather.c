@@ -137,6 +137,10 @@ static bool add_child(struct gather *gather, struct source *source, const struct
         gather->left_out++;
         return true;
     }
+    /* One may be named many times, and on every level. */
+    if (gather->manifests++ == INDEX_ENTRIES_MAX)
+        return err_set(err, ERR_IMAGE_CORRUPT, "'%s' names more than %d manifests",
+                       source->reference->given, INDEX_ENTRIES_MAX);
     return source_manifest_text(source, &child->manifest, &text, err) &&
            add_text(gather, source, &text, child->manifest.media_type, child, depth + 1, err);
 }

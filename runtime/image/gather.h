@@ -12,6 +12,7 @@
 
 struct gather {
     struct index_images images; /* none twice */
+    size_t manifests;           /* that were asked for below the references */
     size_t left_out;            /* entries of indexes that are neither an image nor about one */
     struct source *sources[GATHER_SOURCES_MAX];
     size_t source_count;

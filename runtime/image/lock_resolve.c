@@ -10,6 +10,7 @@ struct resolve {
     struct source *source;
     const char *what;
     json_t *platforms;
+    size_t manifests; /* that were asked for */
 };
 
 static bool no_memory(struct err *err)
@@ -64,6 +65,10 @@ static bool add_entry(struct resolve *resolve, const struct index_entry *entry, 
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
 
+    /* One may be named many times, and on every level. */
+    if (resolve->manifests++ == INDEX_ENTRIES_MAX)
+        return err_set(err, ERR_IMAGE_CORRUPT, "'%s' names more than %d manifests", resolve->what,
+                       INDEX_ENTRIES_MAX);
     return source_manifest_text(resolve->source, &entry->manifest, &text, err) &&
            add_manifest(resolve, &text, entry->manifest.media_type, entry->manifest.digest, entry,
                         depth + 1, err);

@@ -8,15 +8,15 @@ struct publication {
     const struct buf *text;
     const char *media_type;
     const char *digest;
-    const struct strv *tags; /* one at least */
-    /* Makes all that the manifest names be there; called only when a tag has to be pushed. */
+    const struct strv *tags; /* one at least; the first is pushed last, so it stands for all */
+    /* Makes all that the manifest names be there. */
     bool (*contents)(void *data, struct push *push, struct err *err);
     void *data;
 };
 
 /*
- * Makes all tags stand for the manifest; *pushed has those that did not before. When there is none
- * nothing was sent.
+ * Makes all tags stand for the manifest, and all that it names be there; *pushed has those that
+ * did not before.
  */
 bool publish(struct push *push, const struct publication *publication, struct strv *pushed,
              struct err *err);

@@ -54,7 +54,7 @@ static const struct {
 
 void push_refused(const struct push *push, const struct http_response *response, struct err *err)
 {
-    const char *host = push->target->host, *name = push->target->name;
+    const char *host = push->target->host, *path = push->target->path;
     char code[PUSH_CODE_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
@@ -64,7 +64,7 @@ void push_refused(const struct push *push, const struct http_response *response,
             continue;
         push_error_code(response->body.data ? response->body.data : "", response->body.len, code);
         err_set(err, refusals[i].code, "the registry '%s' %s, for '%s'%s%s%s", host,
-                refusals[i].message, name, *code ? " (" : "", code, *code ? ")" : "");
+                refusals[i].message, path, *code ? " (" : "", code, *code ? ")" : "");
         err_hint(err, "%s", refusals[i].hint);
     }
 }

@@ -24,7 +24,8 @@ struct push {
     const struct reference *target; /* borrowed */
     /* What became of blobs. */
     size_t present, mounted, sent;
-    uint64_t bytes; /* that were sent */
+    size_t manifests; /* that were looked at by copy.c */
+    uint64_t bytes;   /* that were sent */
 };
 
 bool push_open(struct push *push, const struct reference *target, struct err *err);

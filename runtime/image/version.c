@@ -101,10 +101,17 @@ static int loose_compare(const struct version_rules *rules, const char *a, const
     return (*a != '\0') - (*b != '\0');
 }
 
+static struct span first_digits(const char *text)
+{
+    return span_digits(text + strcspn(text, "0123456789"));
+}
+
 /* The same text but for its numbers. */
 static bool same_shape(const struct version_rules *rules, const char *a, const char *b)
 {
     (void)rules;
+    if (!version_same_calendar(first_digits(a), first_digits(b)))
+        return false;
     while (*a && *b) {
         struct span left = next_run(a), right = next_run(b);
         bool numbers = isdigit((unsigned char)*a) && isdigit((unsigned char)*b);
@@ -315,7 +322,9 @@ bool version_is_let_in(const struct version_rules *rules, const char *text)
 
 bool version_is_plain(const struct version_rules *rules, const char *text)
 {
-    return rules->scheme != VERSION_DOCKER || version_docker_is_plain(text, rules->revisions);
+    const struct version_ops *ops = schemes[rules->scheme];
+
+    return !ops->is_plain || ops->is_plain(rules, text);
 }
 
 bool version_follows(const struct version_rules *rules, const char *current, const char *candidate)

@@ -87,7 +87,7 @@ bool version_same_flavour(const struct version_rules *rules, const char *a, cons
 /* Whether it is a version that the rules let in whatever came before it: `same` is `no` here. */
 bool version_is_let_in(const struct version_rules *rules, const char *text);
 
-/* Whether nothing is around the version: docker knows prefixes and variants, other schemes none. */
+/* Whether nothing is around the version: docker knows prefixes and variants, maven variants. */
 bool version_is_plain(const struct version_rules *rules, const char *text);
 
 /*

@@ -68,6 +68,17 @@ static bool is_commit(const char *text)
            span_digits(text).len != len;
 }
 
+bool version_begins_with_prerelease(const char *text)
+{
+    struct span word = span_letters(text);
+
+    for (size_t i = 0; i < ARRAY_SIZE(prerelease_words); i++) {
+        if (span_is(word, prerelease_words[i].word))
+            return word.len > 1 || isdigit((unsigned char)text[word.len]);
+    }
+    return is_one_of(word, channels, ARRAY_SIZE(channels));
+}
+
 /* "rc1", "rc.1", "beta": the rank and the number of the word that the token is, or 0. */
 static int prerelease_rank(struct span token, struct span *number)
 {
@@ -246,12 +257,17 @@ static bool docker_is_prerelease(const struct version_rules *rules, const char *
     return parse_tag(text, rules->revisions, &tag) && tag.rank != RANK_RELEASE;
 }
 
-/* 20240101 is no successor of 7, and 2024.1 is none of 7.7. */
+/* 20240101 and 2024.1 are, 7 and 7.7 are not. */
 static bool is_year(struct span number)
 {
     bool long_enough = number.len == 4 || number.len >= 8;
 
     return long_enough && (memcmp(number.at, "19", 2) == 0 || memcmp(number.at, "20", 2) == 0);
+}
+
+bool version_same_calendar(struct span a, struct span b)
+{
+    return is_year(a) == is_year(b);
 }
 
 static bool docker_same_flavour(const struct version_rules *rules, const char *left,
@@ -263,7 +279,7 @@ static bool docker_same_flavour(const struct version_rules *rules, const char *l
     if (!parse_tag(left, rules->revisions, &a) || !parse_tag(right, rules->revisions, &b))
         return false;
     if (!span_equal(a.prefix, b.prefix) || strcmp(a.variant, b.variant) != 0 ||
-        is_year(a.numbers[0]) != is_year(b.numbers[0]))
+        !version_same_calendar(a.numbers[0], b.numbers[0]))
         return false;
     if (a.count != b.count && !rules->any_precision)
         return false;
@@ -284,11 +300,19 @@ static bool docker_same_release(const struct version_rules *rules, const char *l
            compare_numbers(&a, &b) == 0;
 }
 
+static bool docker_is_plain(const struct version_rules *rules, const char *text)
+{
+    struct tag tag;
+
+    return parse_tag(text, rules->revisions, &tag) && tag.prefix.len == 0 && !*tag.variant;
+}
+
 const struct version_ops version_docker = {
     .name = "docker",
     .is_valid = docker_is_valid,
     .compare = docker_compare,
     .is_prerelease = docker_is_prerelease,
+    .is_plain = docker_is_plain,
     .same_flavour = docker_same_flavour,
     .same_release = docker_same_release,
 };
@@ -322,13 +346,6 @@ bool version_same_variant(const char *left, const char *right)
 
     return parse_tag(left, false, &a) && parse_tag(right, false, &b) &&
            span_equal(a.prefix, b.prefix) && same_but_for_digits(a.variant, b.variant);
-}
-
-bool version_docker_is_plain(const char *text, bool revisions)
-{
-    struct tag tag;
-
-    return parse_tag(text, revisions, &tag) && tag.prefix.len == 0 && !*tag.variant;
 }
 
 /* ---- semver ---- */
@@ -453,6 +470,16 @@ static bool semver_is_prerelease(const struct version_rules *rules, const char *
     return parse_semver(text, &version) && version.prerelease.len > 0;
 }
 
+static bool semver_same_flavour(const struct version_rules *rules, const char *left,
+                                const char *right)
+{
+    struct semver a, b;
+
+    (void)rules;
+    return parse_semver(left, &a) && parse_semver(right, &b) &&
+           version_same_calendar(a.numbers[0], b.numbers[0]);
+}
+
 static bool semver_same_release(const struct version_rules *rules, const char *left,
                                 const char *right)
 {
@@ -467,5 +494,6 @@ const struct version_ops version_semver = {
     .is_valid = semver_is_valid,
     .compare = semver_compare,
     .is_prerelease = semver_is_prerelease,
+    .same_flavour = semver_same_flavour,
     .same_release = semver_same_release,
 };

@@ -109,8 +109,33 @@ static int deb_compare(const struct version_rules *rules, const char *left, cons
     return order ? order : deb_compare_part(a.revision, b.revision);
 }
 
+/* "2.0~rc1-1"; of "1.0-1~bpo1" and "2.88.0-1~noble" the package is one of a release. */
+static bool deb_is_prerelease(const struct version_rules *rules, const char *text)
+{
+    (void)rules;
+    while ((text = strchr(text, '~'))) {
+        if (version_begins_with_prerelease(++text))
+            return true;
+    }
+    return false;
+}
+
+static bool deb_same_flavour(const struct version_rules *rules, const char *left, const char *right)
+{
+    struct deb a, b;
+
+    (void)rules;
+    return parse_deb(left, &a) && parse_deb(right, &b) &&
+           version_same_calendar(digits_of(a.upstream), digits_of(b.upstream));
+}
+
 const struct version_ops version_deb = {
-    .name = "deb", .is_valid = deb_is_valid, .compare = deb_compare};
+    .name = "deb",
+    .is_valid = deb_is_valid,
+    .compare = deb_compare,
+    .is_prerelease = deb_is_prerelease,
+    .same_flavour = deb_same_flavour,
+};
 
 /* ---- maven: the version order of the POM reference ---- */
 
@@ -279,6 +304,13 @@ static int maven_compare(const struct version_rules *rules, const char *left, co
     return order;
 }
 
+/* Also words that have no place in the order: "8.0.0-preview.1". */
+static bool leads_to_release(const struct maven_token *token)
+{
+    return !token->number &&
+           (token->rank < RANK_NONE || version_begins_with_prerelease(token->text.at));
+}
+
 static bool maven_is_prerelease(const struct version_rules *rules, const char *text)
 {
     struct maven version;
@@ -286,10 +318,33 @@ static bool maven_is_prerelease(const struct version_rules *rules, const char *t
     (void)rules;
     parse_maven(text, &version);
     for (size_t i = 0; i < version.count; i++) {
-        if (!version.tokens[i].number && version.tokens[i].rank < RANK_NONE)
+        if (leads_to_release(&version.tokens[i]))
             return true;
     }
     return false;
+}
+
+/* "33.0.0-jre" is a variant. */
+static bool maven_is_plain(const struct version_rules *rules, const char *text)
+{
+    struct maven version;
+
+    (void)rules;
+    parse_maven(text, &version);
+    for (size_t i = 0; i < version.count; i++) {
+        const struct maven_token *token = &version.tokens[i];
+
+        if (!token->number && token->rank == RANK_UNKNOWN && !leads_to_release(token))
+            return false;
+    }
+    return true;
+}
+
+static bool maven_same_flavour(const struct version_rules *rules, const char *left,
+                               const char *right)
+{
+    (void)rules;
+    return version_same_calendar(span_digits(left), span_digits(right));
 }
 
 const struct version_ops version_maven = {
@@ -297,4 +352,6 @@ const struct version_ops version_maven = {
     .is_valid = maven_is_valid,
     .compare = maven_compare,
     .is_prerelease = maven_is_prerelease,
+    .is_plain = maven_is_plain,
+    .same_flavour = maven_same_flavour,
 };

@@ -207,6 +207,16 @@ static bool pep440_is_prerelease(const struct version_rules *rules, const char *
     return parse_pep440(text, &version) && (version.pre != PRE_NONE || version.has_dev);
 }
 
+static bool pep440_same_flavour(const struct version_rules *rules, const char *left,
+                                const char *right)
+{
+    struct pep440 a, b;
+
+    (void)rules;
+    return parse_pep440(left, &a) && parse_pep440(right, &b) &&
+           version_same_calendar(a.release[0], b.release[0]);
+}
+
 static bool pep440_same_release(const struct version_rules *rules, const char *left,
                                 const char *right)
 {
@@ -221,5 +231,6 @@ const struct version_ops version_pep440 = {
     .is_valid = pep440_is_valid,
     .compare = pep440_compare,
     .is_prerelease = pep440_is_prerelease,
+    .same_flavour = pep440_same_flavour,
     .same_release = pep440_same_release,
 };

@@ -10,6 +10,8 @@ struct version_ops {
     int (*compare)(const struct version_rules *rules, const char *a, const char *b);
     /* NULL: there are none. */
     bool (*is_prerelease)(const struct version_rules *rules, const char *text);
+    /* Whether nothing is around the version; NULL: nothing ever is. */
+    bool (*is_plain)(const struct version_rules *rules, const char *text);
     /* Whether all but the version is the same; NULL: there is nothing else. */
     bool (*same_flavour)(const struct version_rules *rules, const char *a, const char *b);
     /* Whether a pre-release and another version lead to the same release; NULL: no such thing. */
@@ -46,7 +48,10 @@ bool version_expression_is_valid(const char *expression);
 /* The numbers at the beginning of a version, for constraints: docker's and semver's. */
 size_t version_docker_numbers(const char *text, struct span numbers[VERSION_NUMBERS_MAX]);
 
-/* Whether it has neither prefix nor variant. */
-bool version_docker_is_plain(const char *text, bool revisions);
+/* Words that every scheme knows; one letter alone needs a number behind it. */
+bool version_begins_with_prerelease(const char *text);
+
+/* Whether two first numbers are both years or days, or neither: 20240101 does not follow 2.1. */
+bool version_same_calendar(struct span a, struct span b);
 
 #endif

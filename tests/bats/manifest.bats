@@ -101,10 +101,16 @@ windows amd64 10.0.20348.2227"
         run -0 create "$REGISTRY/team/tools:1.0" --tag latest "$REGISTRY/team/tools:1.0-"{linux,windows,arm}
         assert_equal again "$output" "$(digest_there team/tools/manifests/1.0) unchanged"
         assert_equal stored "$(what_is_stored)" "$stored"
+        # A manifest that the registry has lost is sent again.
+        lost=$(jq -r '.manifests[0].digest' "$PARTS/layout/index.json")
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/tools/manifests/$lost"
+        run -0 create "$REGISTRY/team/tools:1.0" "oci:$PARTS/layout:image" "$REGISTRY/team/tools:1.0-"{linux,arm}
+        assert_equal healed "$output" "$(digest_there team/tools/manifests/1.0) unchanged"
+        assert_equal lost "$(digest_there "team/tools/manifests/$lost")" "$lost"
         # A further tag is all that is pushed.
         run -0 create "$REGISTRY/team/tools" --tag latest --tag 1 --json "$REGISTRY/team/tools:1.0"
         assert_equal tags "$(jq -c '[.tags[] | [.tag, .status]]' <<<"$output")" '[["latest","unchanged"],["1","pushed"]]'
-        assert_equal blobs "$(jq -c .blobs <<<"$output")" '{"present":0,"mounted":0,"sent":0,"bytes":0}'
+        assert_equal blobs "$(jq -c .blobs <<<"$output")" '{"present":6,"mounted":0,"sent":0,"bytes":0}'
         assert_equal "tag 1" "$(digest_there team/tools/manifests/1)" "$(digest_there team/tools/manifests/1.0)"
     }
     CALLERS=plain each_caller made
@@ -168,6 +174,20 @@ unknown unknown -"
     }
     CALLERS=root each_caller listed
     skopeo copy --quiet --all --src-tls-verify=false "docker://$REGISTRY/copies/flat:1" "oci:$PARTS/taken:1"
+}
+
+@test "an index that names the same things over and over ends" {
+    local layout=$PARTS/bomb image inner
+    new_layout "$layout"
+    image=$(put_image "$layout" "$LINUX" "$PARTS/small.tar")
+    # shellcheck disable=SC2046 # descriptors hold no blanks
+    inner=$(put_index "$layout" $(yes "$image" | head -n 40))
+    # shellcheck disable=SC2046
+    put_index "$layout" $(yes "$inner" | head -n 40) | name_image "$layout" bomb
+    run -125 --separate-stderr stepcell manifest inspect "oci:$layout:bomb"
+    assert_match "$stderr" "stepcell: 'oci:$layout:bomb' names more than 1024 manifests*"
+    run -125 --separate-stderr stepcell image push "oci:$layout:bomb" "$REGISTRY/team/bomb:1"
+    assert_match "$stderr" "stepcell: there are more than 1024 manifests*"
 }
 
 @test "platforms that are missing, surplus, double or contradictory are refused before anything is pushed" {

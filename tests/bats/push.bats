@@ -45,6 +45,11 @@ top_of() { jq -r '.manifests[0].digest' "$1/index.json"; }
     push "oci:$IMAGES/busybox:user-app" team/other:1
     pushed() {
         docker=$(stepcell image pull -q "$REGISTRY/team/tools:1")
+        # What the registry has lost behind a tag is sent again.
+        layer=$(skopeo inspect --tls-verify=false "docker://$REGISTRY/team/tools:1" | jq -r '.Layers[0]')
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/tools/blobs/$layer"
+        run -0 push_image "$REGISTRY/team/tools:1" --json
+        assert_equal healed "$(pushed_blobs) $(jq -r .status <<<"$output")" "2 0 1 unchanged"
         run -0 --separate-stderr push_image "$REGISTRY/team/tools:1"
         assert_equal same "$output$stderr" "$docker unchanged"
         # Another repository of the registry that it came from: nothing is sent.
@@ -108,7 +113,7 @@ top_of() { jq -r '.manifests[0].digest' "$1/index.json"; }
     logged_in() {
         homes
         run -125 --separate-stderr push_image "$LARGE" "$REGISTRY/team/tools:1"
-        assert_match "$stderr" "stepcell: the registry '$REGISTRY' does not let you push, for '$REGISTRY/team/tools:1'*docker login*"
+        assert_match "$stderr" "stepcell: the registry '$REGISTRY' does not let you push, for 'team/tools'*docker login*"
         password_for "$REGISTRY"
         run -0 push_image "$LARGE" "$REGISTRY/team/tools:1"
         run -0 stepcell manifest create "$REGISTRY/team/tools:all" "$REGISTRY/team/tools:1" "oci:$IMAGES/platforms:arm64"
@@ -187,7 +192,7 @@ PUT /v2/ok/manifests/1"
             [[ $stderr != *$'\e'* && $stderr != *red* ]]
             assert_equal stdout "$output" ""
         done <<'END'
-status-400 the registry '*' does not take what is pushed to it, for '*/status-400:1'?stepcell: hint: *
+status-400 the registry '*' does not take what is pushed to it, for 'status-400'?stepcell: hint: *
 status-401 the registry '*' does not let you push, for '*'*docker login*
 status-403 the registry '*' does not let you push, for '*' (DENIED)*docker login*
 status-404 the registry '*' has no such repository, for '*' (DENIED)*create*
@@ -195,13 +200,17 @@ status-405 the registry '*' takes no images, for '*' (DENIED)*read-only*
 status-409 the registry '*' keeps the tag as it is, for '*'*
 status-413 the registry '*' finds it too large, for '*'*limit*
 wrong the registry '*' finds that 'sha256:*' is something else*
-moved the tag '1' of 'moved' stands for 'sha256:44136fa3*push again*
+moved cannot push the tag '1': the tag '1' of 'moved' stands for 'sha256:44136fa3*push again*
 elsewhere the registry '*' names no place of its own for an upload: 'http://localhost/*
 file the registry '*' names no place of its own for an upload: 'file://*
 nolocation the registry '*' names no place of its own for an upload: ''*
 crumbs cannot push '*/crumbs:1' to the registry*
 forgetful cannot push '*/forgetful:1' to the registry*
 END
+        # The target's own tag is the last one, and what was pushed is said.
+        run -125 --separate-stderr push_image "$LARGE" "$(faults one)/keeps:1" --tag kept --tag 2
+        assert_match "$stderr" "stepcell: cannot push the tag 'kept' (pushed already: '2'): the registry '*' keeps the tag as it is, for 'keeps'*"
+        assert_equal "tag 1" "$(curl -so /dev/null --noproxy '*' -w '%{http_code}' "http://$(faults one)/v2/keeps/manifests/1")" 404
     }
     CALLERS=root each_caller said
 }

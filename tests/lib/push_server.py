@@ -106,6 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def manifests(self, reference):
         if self.command == "PUT":
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.fault == "keeps" and reference == "kept":
+                return self.error(409, "DENIED")
             if self.fault == "busy" and self.first("manifest"):
                 return self.answer(503)
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
