@@ -30,6 +30,13 @@ enum move {
     FAILED,
 };
 
+static bool is_source_empty(const struct pump *pump)
+{
+    int waiting = 0;
+
+    return ioctl(pump->ends.from, FIONREAD, &waiting) < 0 || waiting == 0;
+}
+
 /* How much of `max` bytes may be taken from the source. */
 static size_t allowed(const struct pump *pump, size_t max)
 {
@@ -54,7 +61,6 @@ static void become_busy(struct pump *pump);
 static enum move splice_some(struct pump *pump)
 {
     size_t max = allowed(pump, SPLICE_MAX);
-    int waiting = 0;
     ssize_t n;
 
     if (max == 0)
@@ -79,8 +85,7 @@ static enum move splice_some(struct pump *pump)
     /* What has been written since is no sign of a full sink, and nobody could wait for a file. */
     if (pump->sink_unpollable)
         return SOURCE_EMPTY;
-    return ioctl(pump->ends.from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL
-                                                                          : SOURCE_EMPTY;
+    return is_source_empty(pump) ? SOURCE_EMPTY : SINK_FULL;
 }
 
 static bool is_writable(int fd)
@@ -111,17 +116,21 @@ static enum move write_held(struct pump *pump)
     return MOVED;
 }
 
-/* What the filter saw and did not change. */
+/* What the filter saw and did not change; the copy of it where a step has taken it back. */
 static enum move splice_held(struct pump *pump)
 {
     ssize_t n = splice(pump->ends.from, NULL, pump->own_sink, NULL, pump->held - pump->sent,
                        SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-    if (n <= 0)
+    if (n > 0) {
+        took(pump, n);
+        pump->bytes += (uint64_t)n;
+        pump->sent += (size_t)n;
+        return MOVED;
+    }
+    if (n < 0 && (errno != EAGAIN || !is_source_empty(pump)))
         return sink_error();
-    took(pump, n);
-    pump->bytes += (uint64_t)n;
-    pump->sent += (size_t)n;
+    pump->in_source = false;
     return MOVED;
 }
 

@@ -577,6 +577,12 @@ static void what_a_filter_judged_is_what_is_delivered(void **state)
     relay_meddled(true, false, true);
 }
 
+static void what_a_step_takes_back_is_not_waited_for(void **state)
+{
+    (void)state;
+    relay_meddled(false, false, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +597,7 @@ int main(void)
         cmocka_unit_test(a_filter_sees_and_changes_a_busy_stream),
         cmocka_unit_test(a_filter_sees_what_no_reader_gets),
         cmocka_unit_test(what_a_filter_judged_is_what_is_delivered),
+        cmocka_unit_test(what_a_step_takes_back_is_not_waited_for),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as stepcell does */
