@@ -139,6 +139,14 @@ static bool end(void *data, const char **out, size_t *out_len, struct err *err)
            events_output_end(filter->events, filter->stream, err);
 }
 
+/* A digest is of what is delivered, and what is masked must not come back. */
+static bool judges(const void *data)
+{
+    const struct filter *filter = data;
+
+    return filter->counter.digest || !mask_is_empty(filter->masked.mask);
+}
+
 static bool full(const void *data)
 {
     const struct filter *filter = data;
@@ -151,7 +159,7 @@ bool filter_open(struct filter *filter, enum event_stream stream, const struct m
                  struct err *err)
 {
     *filter = (struct filter){
-        .pump = {pass, end, full, filter},
+        .pump = {pass, end, judges, full, filter},
         .stream = stream,
         .events = events,
         .observer = observer,

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 
 #define SPLICE_MAX     (1 << 20)
-#define LINE_END_NEAR  4096   /* bytes that may be looked at twice */
+#define DROP_CHUNK     65536
 #define TURNS          8      /* moves before the other descriptors get their turn */
 #define TERMINAL_HOLDS 131072 /* bytes, at the most: twice what the kernel's tty_buffer.c has */
 #define TERMINAL_CHUNK 256    /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
@@ -29,6 +29,13 @@ enum move {
     FILTER_FULL,
     FAILED,
 };
+
+static bool is_source_empty(const struct pump *pump)
+{
+    int waiting = 0;
+
+    return ioctl(pump->ends.from, FIONREAD, &waiting) < 0 || waiting == 0;
+}
 
 /* How much of `max` bytes may be taken from the source. */
 static size_t allowed(const struct pump *pump, size_t max)
@@ -54,7 +61,6 @@ static void become_busy(struct pump *pump);
 static enum move splice_some(struct pump *pump)
 {
     size_t max = allowed(pump, SPLICE_MAX);
-    int waiting = 0;
     ssize_t n;
 
     if (max == 0)
@@ -79,8 +85,7 @@ static enum move splice_some(struct pump *pump)
     /* What has been written since is no sign of a full sink, and nobody could wait for a file. */
     if (pump->sink_unpollable)
         return SOURCE_EMPTY;
-    return ioctl(pump->ends.from, FIONREAD, &waiting) == 0 && waiting > 0 ? SINK_FULL
-                                                                          : SOURCE_EMPTY;
+    return is_source_empty(pump) ? SOURCE_EMPTY : SINK_FULL;
 }
 
 static bool is_writable(int fd)
@@ -111,39 +116,51 @@ static enum move write_held(struct pump *pump)
     return MOVED;
 }
 
-/* What the filter saw and did not change. */
+/* What the filter saw and did not change; the copy of it where a step has taken it back. */
 static enum move splice_held(struct pump *pump)
 {
     ssize_t n = splice(pump->ends.from, NULL, pump->own_sink, NULL, pump->held - pump->sent,
                        SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-    if (n <= 0)
+    if (n > 0) {
+        took(pump, n);
+        pump->bytes += (uint64_t)n;
+        pump->sent += (size_t)n;
+        return MOVED;
+    }
+    if (n < 0 && (errno != EAGAIN || !is_source_empty(pump)))
         return sink_error();
-    took(pump, n);
-    pump->bytes += (uint64_t)n;
-    pump->sent += (size_t)n;
+    pump->in_source = false;
     return MOVED;
 }
 
-/*
- * Takes what the filter has seen out of the source. What it gave may lie in the buffer: the same
- * bytes come there again.
- */
-static bool take_seen(struct pump *pump, size_t offset, size_t len)
+/* Whether the filter answers for the very bytes that it saw. */
+static bool judges(const struct pump *pump)
 {
+    const struct pump_filter *filter = pump->ends.filter;
+
+    return filter->judges(filter->data);
+}
+
+/*
+ * What the filter saw is delivered as it lies in the buffer, and goes out of the source. A step can
+ * have taken it out itself: then there is nothing to drop.
+ */
+static void leave_source(struct pump *pump, size_t len)
+{
+    char dropped[DROP_CHUNK];
+
     pump->in_source = false;
     while (len > 0) {
-        ssize_t n = read(pump->ends.from, pump->buffer + offset, len);
+        ssize_t n = read(pump->ends.from, dropped, len < sizeof(dropped) ? len : sizeof(dropped));
 
-        if (n <= 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            took(pump, n);
-            offset += (size_t)n;
-            len -= (size_t)n;
-        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        took(pump, n);
+        len -= (size_t)n;
     }
-    return true;
 }
 
 /* What was read is written, or counted where there is no sink any more, or never was one. */
@@ -151,10 +168,11 @@ static enum move deliver(struct pump *pump)
 {
     size_t len = pump->held - pump->sent;
 
-    if (pump->in_source && !pump->sink_gone)
+    /* A secret may have been declared since on the other stream. */
+    if (pump->in_source && (pump->sink_gone || judges(pump)))
+        leave_source(pump, len);
+    if (pump->in_source)
         return splice_held(pump);
-    if (pump->in_source && !take_seen(pump, pump->sent, len))
-        return SOURCE_ENDED;
     if (pump->ends.to >= 0 && !pump->sink_gone)
         return write_held(pump);
     if (pump->ends.to < 0)
@@ -189,29 +207,20 @@ static bool filter_some(struct pump *pump, size_t len, struct err *err)
         pump->held = 0;
         return false;
     }
-    if (!pump->in_source || (pump->out == seen && pump->held == len))
-        return true;
-    return take_seen(pump, 0, len) || err_errno(err, ERR_ENGINE_FAILED, "cannot read the output");
+    if (pump->in_source && (pump->out != seen || pump->held != len))
+        leave_source(pump, len);
+    return true;
 }
 
 /*
- * Behind a line end a mask rarely has to hold something back, and what it holds makes a copy of the
- * next chunk. So what comes behind the last one, if that is near, stays for the next chunk.
+ * Reads; or copies, for a filter that does not judge, what then stays in the source until it is
+ * delivered. The source is a step's as well, which can change until then what lies in it.
  */
-static size_t up_to_line_end(const char *bytes, size_t len)
-{
-    const char *end =
-        len > LINE_END_NEAR ? memrchr(bytes + len - LINE_END_NEAR, '\n', LINE_END_NEAR) : NULL;
-
-    return end ? (size_t)(end + 1 - bytes) : len;
-}
-
-/* Reads, or copies what then stays in the source until it is delivered. */
 static ssize_t read_some(struct pump *pump, size_t max)
 {
     ssize_t n, got = 0;
 
-    pump->in_source = pump->copies[0] >= 0;
+    pump->in_source = pump->copies[0] >= 0 && !pump->sink_gone && !judges(pump);
     if (!pump->in_source)
         return read(pump->ends.from, pump->buffer, max);
     n = tee(pump->ends.from, pump->copies[1], max, SPLICE_F_NONBLOCK);
@@ -223,7 +232,7 @@ static ssize_t read_some(struct pump *pump, size_t max)
         else if (errno != EINTR)
             return -1;
     }
-    return n > 0 ? (ssize_t)up_to_line_end(pump->buffer, (size_t)n) : n;
+    return n;
 }
 
 static enum move take_some(struct pump *pump, struct err *err)

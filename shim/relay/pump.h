@@ -7,8 +7,9 @@
  *
  * Of a stream that is busy splice(2) moves the bytes between pipes and files without a copy through
  * this process, and its pipes become larger. Before, they are read and written: a few bytes reach
- * their reader sooner so. A filter has to see them: it gets a copy, and where it changes nothing,
- * what is delivered between the pipes of a busy stream is spliced all the same.
+ * their reader sooner so. A filter has to see them. One that judges gets what was read, and what it
+ * gives is written: nobody else has hold of those bytes. One that only looks for something gets a
+ * copy, and what is delivered between the pipes of a busy stream is spliced all the same.
  */
 #ifndef STEPCELL_SHIM_RELAY_PUMP_H
 #define STEPCELL_SHIM_RELAY_PUMP_H
@@ -24,12 +25,14 @@
 /*
  * What stands between source and sink. `pass` gets what was read and gives what is to be delivered,
  * valid until the next call; `end` gives the rest, once. When one fails, nothing of what it got is
- * delivered. While it is `full` nothing is read; pump_resume goes on.
+ * delivered. It `judges` when what is delivered has to be what it saw, byte for byte, and may begin
+ * to at any time. While it is `full` nothing is read; pump_resume goes on.
  */
 struct pump_filter {
     bool (*pass)(void *data, const char *bytes, size_t len, const char **out, size_t *out_len,
                  struct err *err);
     bool (*end)(void *data, const char **out, size_t *out_len, struct err *err);
+    bool (*judges)(const void *data);
     bool (*full)(const void *data);
     void *data;
 };
@@ -58,7 +61,7 @@ struct pump {
     size_t left;
     bool filter_ended;
     bool busy;
-    int copies[2];  /* a pipe for what the filter sees of a busy stream, or -1 */
+    int copies[2];  /* a pipe for what a filter sees that does not judge, or -1 */
     bool in_source; /* what is held is still in the source as well */
     bool copying, can_splice, sink_gone, sink_may_block, source_unpollable, sink_unpollable,
         sink_is_socket;

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -355,7 +357,7 @@ static bool change_end(void *data, const char **out, size_t *out_len, struct err
     return true;
 }
 
-static bool never_full(const void *data)
+static bool never(const void *data)
 {
     (void)data;
     return false;
@@ -365,7 +367,7 @@ static bool never_full(const void *data)
  * many of them were not as they were written. */
 static int relay_changed(size_t only, struct pump *pump, struct changing *filter)
 {
-    const struct pump_filter ends = {change, change_end, never_full, filter};
+    const struct pump_filter ends = {change, change_end, never, never, filter};
     int from, to[2], status;
     struct loop loop;
     struct err err;
@@ -436,6 +438,151 @@ static void a_filter_sees_what_no_reader_gets(void **state)
     assert_true(pump.lost > 0);
 }
 
+/* A filter that keeps all that it saw, while the step meddles with its own pipe. */
+struct meddled {
+    bool judged;
+    int source;   /* the step's own way to read what it wrote */
+    char *shared; /* the pages that the step gave to the pipe */
+    char *seen;
+    size_t len;
+};
+
+#define SHARED (256 << 10)
+
+static bool meddle(void *data, const char *bytes, size_t len, const char **out, size_t *out_len,
+                   struct err *err)
+{
+    struct meddled *filter = data;
+
+    (void)err;
+    assert_true(filter->len + len <= AMOUNT);
+    memcpy(filter->seen + filter->len, bytes, len);
+    filter->len += len;
+    *out = bytes;
+    *out_len = len;
+    if (filter->shared)
+        memset(filter->shared, 'a' + (int)(filter->len % 26), SHARED);
+    /* Only at the end, so that what comes behind it is not taken for it. */
+    if (filter->source >= 0 && filter->len == AMOUNT) {
+        char byte[4096];
+
+        while (read(filter->source, byte, sizeof(byte)) > 0)
+            ;
+    }
+    return true;
+}
+
+static bool meddle_end(void *data, const char **out, size_t *out_len, struct err *err)
+{
+    (void)data, (void)err;
+    *out = "";
+    *out_len = 0;
+    return true;
+}
+
+static bool is_judge(const void *data)
+{
+    return ((const struct meddled *)data)->judged;
+}
+
+static pid_t write_shared(int fd, char *shared)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        for (size_t total = 0; total < AMOUNT;) {
+            size_t left = AMOUNT - total;
+            struct iovec pages = {shared, left < SHARED ? left : SHARED};
+            ssize_t n = vmsplice(fd, &pages, 1, 0);
+
+            if (n < 0)
+                _exit(1);
+            total += (size_t)n;
+        }
+        _exit(0);
+    }
+    return pid;
+}
+
+/* Reads into `to` what is delivered, and holds the source open until all is there. */
+static pid_t read_delivered(int fd, int other_end, char *to)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        size_t total = 0;
+        ssize_t n = 1;
+
+        close(other_end);
+        while (total < AMOUNT && (n = read(fd, to + total, AMOUNT - total)) > 0)
+            total += (size_t)n;
+        _exit(total == AMOUNT ? 0 : 1);
+    }
+    return pid;
+}
+
+static char *map_shared(size_t len)
+{
+    char *bytes = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(bytes, MAP_FAILED);
+    return bytes;
+}
+
+/* Relays what a step writes that meddles, and compares what was delivered with what was seen. */
+static void relay_meddled(bool judged, bool pages, bool takes_back)
+{
+    struct meddled filter = {judged, -1, pages ? map_shared(SHARED) : NULL, malloc(AMOUNT), 0};
+    const struct pump_filter ends = {meddle, meddle_end, is_judge, never, &filter};
+    char *delivered = map_shared(AMOUNT);
+    struct pump pump;
+    struct loop loop;
+    struct err err;
+    int from[2], to[2];
+    pid_t writer, reader;
+
+    assert_int_equal(pipe2(from, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+    fcntl(from[1], F_SETFL, 0);
+    if (takes_back)
+        filter.source = from[0];
+    writer = pages ? write_shared(from[1], filter.shared) : write_pattern(dup(from[1]));
+    reader = read_delivered(to[0], to[1], delivered);
+    close(from[1]), close(to[0]);
+    assert_ok(loop_open(&loop, &err));
+    assert_ok(
+        pump_start(&pump, &loop,
+                   &(struct pump_ends){
+                       .from = from[0], .to = to[1], .filter = &ends, .done = stop, .data = &loop},
+                   &err));
+    assert_ok(loop_run(&loop, &err));
+    assert_true(pump.busy);
+    assert_int_equal(pump.bytes, AMOUNT);
+    pump_close(&pump);
+    loop_close(&loop);
+    close(from[0]), close(to[1]);
+    expect_success(writer);
+    expect_success(reader);
+    assert_memory_equal(delivered, filter.seen, AMOUNT);
+    free(filter.seen);
+    munmap(delivered, AMOUNT);
+    if (pages)
+        munmap(filter.shared, SHARED);
+}
+
+static void what_a_filter_judged_is_what_is_delivered(void **state)
+{
+    (void)state;
+    relay_meddled(true, true, false);
+    relay_meddled(true, false, true);
+}
+
+static void what_a_step_takes_back_is_not_waited_for(void **state)
+{
+    (void)state;
+    relay_meddled(false, false, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +596,8 @@ int main(void)
         cmocka_unit_test(what_comes_after_the_finish_is_not_moved),
         cmocka_unit_test(a_filter_sees_and_changes_a_busy_stream),
         cmocka_unit_test(a_filter_sees_what_no_reader_gets),
+        cmocka_unit_test(what_a_filter_judged_is_what_is_delivered),
+        cmocka_unit_test(what_a_step_takes_back_is_not_waited_for),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as stepcell does */
