@@ -235,7 +235,7 @@ static json_t *writable_places(const struct run_options *options)
     if (!list || !options_add_writable(options, &places))
         return NULL;
     for (size_t i = 0; i < places.count; i++) {
-        autofree char *path = path_resolve(places.items[i]);
+        autofree char *path = path_resolve(places.items[i], NULL);
         json_t *text = path ? json_string(path) : NULL;
         char *slash;
 
