@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 
 #include "base/errs.h"
+#include <time.h>
+
 #include "mounts/mount_spec.h"
 
 /* A source as it was found on the host. */
@@ -24,6 +26,7 @@ struct mount_source {
     char *resolved; /* without symbolic links */
     dev_t dev;
     ino_t ino;
+    struct timespec birth; /* file_birth */
     mode_t mode;
     uid_t uid;
     gid_t gid;

@@ -31,8 +31,9 @@ bool ownership_record_text(const struct ownership_record *record, struct buf *te
         const struct mount_source *source = &record->plan.mounts[i].source;
 
         if (ownership_is_writable(&record->plan.mounts[i]))
-            ok = buf_printf(text, "%ju %ju %u %u %s", (uintmax_t)source->dev,
-                            (uintmax_t)source->ino, source->uid, source->gid, source->resolved) &&
+            ok = buf_printf(text, "%ju %ju %jd %ld %u %u %s", (uintmax_t)source->dev,
+                            (uintmax_t)source->ino, (intmax_t)source->birth.tv_sec,
+                            source->birth.tv_nsec, source->uid, source->gid, source->resolved) &&
                  buf_append(text, "", 1);
     }
     return ok;
@@ -42,6 +43,7 @@ static bool parse_source(const char *text, struct mount_plan *plan)
 {
     struct mount *mount;
     uintmax_t dev, ino;
+    intmax_t birth;
     int path = 0;
 
     if (plan->count == MOUNT_PLAN_MAX)
@@ -52,12 +54,13 @@ static bool parse_source(const char *text, struct mount_plan *plan)
     plan->mounts = mount;
     mount += plan->count++;
     *mount = (struct mount){.kind = MOUNT_BIND};
-    if (sscanf(text, "%ju %ju %u %u %n", &dev, &ino, &mount->source.uid, &mount->source.gid,
-               &path) != 4 ||
+    if (sscanf(text, "%ju %ju %jd %ld %u %u %n", &dev, &ino, &birth, &mount->source.birth.tv_nsec,
+               &mount->source.uid, &mount->source.gid, &path) != 6 ||
         text[path] != '/')
         return false;
     mount->source.dev = dev;
     mount->source.ino = ino;
+    mount->source.birth.tv_sec = birth;
     mount->source.resolved = strdup(text + path);
     return mount->source.resolved;
 }

@@ -3,7 +3,7 @@
  * of such ids in its sources are given back when stepcell does not live to do it (ownership.h).
  *
  * "UID GID SECONDS NANOSECONDS", the step's user and the start of the cell, and for each source
- * that the step may write to "DEV INO UID GID PATH", each with a NUL at its end.
+ * that the step may write to "DEV INO SECONDS NANOSECONDS UID GID PATH", with its birth, each with a NUL at its end.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_OWNERSHIP_RECORD_H
 #define STEPCELL_RUNTIME_NATIVE_OWNERSHIP_RECORD_H

@@ -534,6 +534,29 @@ b"; touch d/a; chown -R 5:6 . ../package; chmod 700 d; touch started; sleep 100'
     CALLERS="root ranges" each_caller crash
 }
 
+@test "what a killed stepcell has noted counts for the very directory alone, and for its owner of today" {
+    crash_there() {
+        mkdir -p "$1/work"
+        WORK=$1/work cell -- sh -c 'touch made; chown 5:6 made; touch started; sleep 100' 3>&- &
+        wait_for test -e "$1/work/started"
+        pkill -KILL -P $! -x stepcell || kill -KILL $!
+        wait $! || true
+    }
+    others() {
+        local base=$TEST_DIR/others
+        crash_there "$base/given"
+        chown 4242:4343 "$base/given/work"
+        crash_there "$base/moved"
+        mv "$base/moved" "$base/theirs"
+        ln -s theirs "$base/moved"
+        cell -- true
+        assert_equal owner "$(stat -c %u:%g "$base/given/work/made")" 4242:4343
+        assert_equal left "$(stat -c %u:%g "$base/theirs/work/made")" 2014314501:2014314502
+        rm -r "$base"
+    }
+    CALLERS=root each_caller others
+}
+
 @test "tens of thousands of files of other ids are given back" {
     many() {
         run -0 cell -- sh -c 'i=0; while [ $i -lt 30 ]; do mkdir d$i; (cd d$i && touch $(seq 1000)); i=$((i + 1)); done

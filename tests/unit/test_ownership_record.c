@@ -30,8 +30,8 @@ static void sources_are_read(void **state)
 {
     static const struct text text =
         TEXT("0 1000 1700000000 999999999\0"
-             "2049 12 1000 100 /work\0"
-             "18446744073709551615 18446744073709551615 0 4294967294 /a b\n\"\377 1 2");
+             "2049 12 1600000000 7 1000 100 /work\0"
+             "18446744073709551615 18446744073709551615 0 0 0 4294967294 /a b\n\"\377 1 2");
     struct ownership_record record;
 
     (void)state;
@@ -43,6 +43,8 @@ static void sources_are_read(void **state)
     assert_int_equal(record.plan.count, 2);
     assert_int_equal(record.plan.mounts[0].source.dev, 2049);
     assert_int_equal(record.plan.mounts[0].source.ino, 12);
+    assert_int_equal(record.plan.mounts[0].source.birth.tv_sec, 1600000000);
+    assert_int_equal(record.plan.mounts[0].source.birth.tv_nsec, 7);
     assert_int_equal(record.plan.mounts[0].source.uid, 1000);
     assert_int_equal(record.plan.mounts[0].source.gid, 100);
     assert_string_equal(record.plan.mounts[0].source.resolved, "/work");
@@ -78,22 +80,26 @@ static void what_else_lies_there_is_refused(void **state)
         TEXT("x 0 1 2"),
         TEXT("0 0 1 2\0"),
         TEXT("0 0 1 2\0"
-             "1 2 3 /work"),
+             "1 2 0 9 3 /work"),
         TEXT("0 0 1 2\0"
-             "1 2 3 4 work"),
+             "1 2 0 9 3 4 work"),
         TEXT("0 0 1 2\0"
-             "1 2 3 4  /work"),
+             "1 2 0 9 3 4  /work"),
         TEXT("0 0 1 2\0"
-             "1 2 3 4 "),
+             "1 2 0 9 3 4 "),
         TEXT("0 0 1 2\0"
-             "1 2 3 4 /work\0"),
+             "1 2 0 9 3 4 /work\0"),
         TEXT("0 0 1 2\0"
-             "1 2 3 +4 /work"),
+             "1 2 0 9 3 +4 /work"),
         TEXT("0 0 1 2\0"
-             "18446744073709551616 2 3 4 /work"),
+             "18446744073709551616 2 0 9 3 4 /work"),
         {"0 0 1 2\0" /* cut off */
-         "1 2 3 4 /wor",
-         20},
+         "1 2 0 9 3 4 /wor",
+         24},
+        TEXT("0 0 1 2\0"
+             "1 2 3 4 /work"),
+        TEXT("0 0 1 2\0"
+             "1 2 99999999999999999999 9 3 4 /work"),
     };
 
     (void)state;
@@ -108,7 +114,7 @@ static void what_else_lies_there_is_refused(void **state)
 
 static void too_many_sources_are_refused(void **state)
 {
-    static const char source[] = "1 2 3 4 /work";
+    static const char source[] = "1 2 0 9 3 4 /work";
     autobuf text = BUF_INIT(OWNERSHIP_RECORD_MAX);
     struct ownership_record record;
 
