@@ -83,6 +83,17 @@ bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mo
     return true;
 }
 
+void mount_source_look_again(struct mount_source *source)
+{
+    struct stat st;
+
+    if (!source->resolved || lstat(source->resolved, &st) < 0 || st.st_dev != source->dev ||
+        st.st_ino != source->ino)
+        return;
+    source->uid = st.st_uid;
+    source->gid = st.st_gid;
+}
+
 void mount_source_release(struct mount_source *source)
 {
     free(source->given);

@@ -66,6 +66,9 @@ static inline bool mount_is_dir(const struct mount *mount)
  */
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
                        struct err *err);
+
+/* Who its owner is by now, when it is still there. */
+void mount_source_look_again(struct mount_source *source);
 void mount_source_release(struct mount_source *source);
 
 /*
