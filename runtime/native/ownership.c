@@ -378,7 +378,8 @@ static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep)
 {
     bool ok = true;
 
-    for (size_t i = 0; i < plan->count; i++) {
+    /* What lies in another source has an owner of its own: it comes first. */
+    for (size_t i = plan->count; i-- > 0;) {
         const struct mount *mount = &plan->mounts[i];
 
         if (ownership_is_writable(mount) && !sweep_source(sweep, &mount->source))
