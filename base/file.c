@@ -163,6 +163,16 @@ bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mo
     return err_errno(err, code, "cannot write '%s'", path);
 }
 
+struct timespec file_birth(int fd)
+{
+    struct statx st;
+
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BTIME, &st) < 0 ||
+        !(st.stx_mask & STATX_BTIME))
+        return (struct timespec){0};
+    return (struct timespec){.tv_sec = st.stx_btime.tv_sec, .tv_nsec = st.stx_btime.tv_nsec};
+}
+
 bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct err *err)
 {
     autofree char *part = strdup(path);

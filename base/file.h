@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -54,6 +55,12 @@ bool file_cut_line(int fd);
  */
 bool file_replace(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode,
                   enum err_code code, struct err *err);
+
+/*
+ * When an open file was made, as far as its file system knows (else 0): once it is gone another may
+ * have its inode number.
+ */
+struct timespec file_birth(int fd);
 
 /* Creates `path` and its missing parents; existing directories are kept as they are. */
 bool file_make_dirs(const char *path, mode_t mode, enum err_code code, struct err *err);

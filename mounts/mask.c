@@ -79,9 +79,18 @@ static bool make_read_only(int root, const char *name, struct err *err)
            failed(name, err);
 }
 
+static bool hide_directory(struct mask *mask, const char *name, struct err *err)
+{
+    autofd target = path_open_in_nofollow(mask->sys, name, O_PATH | O_DIRECTORY, 0);
+
+    if (target < 0)
+        return errno == ENOENT || errno == ENOTDIR || failed(name, err);
+    return attach_empty(mask, target) || failed(name, err);
+}
+
 /*
  * In the host's /sys whatever is mounted there comes along. What is mounted in a mount that is
- * hidden is hidden.
+ * hidden is hidden. A mount on a single file (lxcfs) is there to be read instead of it.
  */
 static bool hide_mounts(struct mask *mask, int proc, struct err *err)
 {
@@ -105,7 +114,7 @@ static bool hide_mounts(struct mask *mask, int proc, struct err *err)
             return err_set(err, ERR_ENGINE_FAILED, "cannot tell what is mounted in '/sys'");
         if (mount.id == sys.stx_mnt_id)
             len = strlen(mount.point);
-        else if (strlen(mount.point) > len && !hide(mask, mask->sys, mount.point + len + 1, err))
+        else if (strlen(mount.point) > len && !hide_directory(mask, mount.point + len + 1, err))
             return false;
     }
     return true;

@@ -12,7 +12,7 @@
  * Below `proc` and `sys`, the roots of these mounts, attached: directories become empty and
  * read-only, files become `null`, an attached clone of the host's /dev/null; and what may be read
  * but not written is mounted read-only. Paths that this kernel lacks are passed over. Where `sys`
- * is that of the host, whatever is mounted in it is hidden as well.
+ * is that of the host, what is mounted on directories in it is hidden as well.
  */
 bool mask_paths(int proc, int sys, bool sys_is_host, int null, struct err *err);
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "mounts/mount_rules.h"
 
@@ -38,12 +39,15 @@ static bool source_missing(const struct mount_spec *spec, struct err *err)
  * The path without symbolic links and what is there: of one open file, so that they belong
  * together.
  */
-static char *resolve(const char *path, struct stat *st)
+static char *resolve(const char *path, struct stat *st, struct timespec *birth)
 {
     autofd fd = open(path, O_PATH | O_CLOEXEC);
     char resolved[PATH_MAX];
 
-    return fd >= 0 && fstat(fd, st) == 0 && path_of_open(fd, resolved) ? strdup(resolved) : NULL;
+    if (fd < 0 || fstat(fd, st) < 0 || !path_of_open(fd, resolved))
+        return NULL;
+    *birth = file_birth(fd);
+    return strdup(resolved);
 }
 
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
@@ -56,7 +60,7 @@ bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mo
 
     if (!joined)
         return no_memory(err);
-    found.resolved = resolve(joined, &st);
+    found.resolved = resolve(joined, &st, &found.birth);
     if (!found.resolved)
         return source_missing(spec, err);
     if (spec->role == MOUNT_DEVICE && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) {
@@ -77,6 +81,17 @@ bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mo
     found.gid = st.st_gid;
     *source = found;
     return true;
+}
+
+void mount_source_look_again(struct mount_source *source)
+{
+    struct stat st;
+
+    if (!source->resolved || lstat(source->resolved, &st) < 0 || st.st_dev != source->dev ||
+        st.st_ino != source->ino)
+        return;
+    source->uid = st.st_uid;
+    source->gid = st.st_gid;
 }
 
 void mount_source_release(struct mount_source *source)

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 
 #include "base/errs.h"
+#include <time.h>
+
 #include "mounts/mount_spec.h"
 
 /* A source as it was found on the host. */
@@ -24,6 +26,7 @@ struct mount_source {
     char *resolved; /* without symbolic links */
     dev_t dev;
     ino_t ino;
+    struct timespec birth; /* file_birth */
     mode_t mode;
     uid_t uid;
     gid_t gid;
@@ -63,6 +66,9 @@ static inline bool mount_is_dir(const struct mount *mount)
  */
 bool mount_source_find(const struct mount_spec *spec, const char *cwd, struct mount_source *source,
                        struct err *err);
+
+/* Who its owner is by now, when it is still there. */
+void mount_source_look_again(struct mount_source *source);
 void mount_source_release(struct mount_source *source);
 
 /*

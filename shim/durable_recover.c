@@ -126,16 +126,6 @@ static bool await_cell(const json_t *records, struct result *result)
     return true;
 }
 
-/* Whether the scratch is gone, empty, or another cell's by now. */
-static bool scratch_is_clean(const char *path)
-{
-    autofd dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (dir < 0)
-        return errno == ENOENT;
-    return scratch_is_empty(dir) || (flock(dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
-}
-
 /* Undoes what is left of the cell, as every call does for cells that are gone. */
 static void undo_cell(const char *store, const json_t *records, struct result *result)
 {
@@ -160,7 +150,7 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
         return;
     if (scratch_take(store, &scratch, &err))
         scratch_release(&scratch);
-    if (!scratch_is_clean(path)) {
+    if (!scratch_is_clear(path, result->id)) {
         result->cleanup_verified = false;
         strv_add(&result->left, path);
     }

@@ -349,11 +349,21 @@ static bool plan_mounts(struct session *session, struct err *err)
     return refused.count || session_passes(session, false, err);
 }
 
+/* Who takes a place gives back what cells that are gone have left to others, sources among it. */
+static bool take_scratch(struct session *session, struct err *err)
+{
+    if (!scratch_take(session->store.path, &session->scratch, err))
+        return false;
+    for (size_t i = 0; i <= session->options.mount_count; i++)
+        mount_source_look_again(&session->sources[i]);
+    return true;
+}
+
 bool session_plan(struct session *session, struct err *err)
 {
     session->knows_environment = make_environment(session, err);
     /* Without a store, which was complained of, a script from stdin has no place. */
     return session_passes(session, session->knows_environment, err) &&
-           (!session->store.path || (scratch_take(session->store.path, &session->scratch, err) &&
-                                     plan_mounts(session, err) && make_spec(session, err)));
+           (!session->store.path ||
+            (take_scratch(session, err) && plan_mounts(session, err) && make_spec(session, err)));
 }

@@ -128,6 +128,7 @@ struct sweep {
     struct idmap_side gids;
     uid_t uid; /* the owner to give to */
     gid_t gid;
+    bool to_owner;                /* who is that of the source */
     const struct timespec *since; /* NULL: whatever the time */
     dev_t skip_dev;               /* the store */
     ino_t skip_ino;
@@ -329,20 +330,34 @@ static bool sweep_tree(struct sweep *sweep, int top)
     return sweep->ok;
 }
 
+static bool is_source(const struct mount_source *source, int fd, const struct stat *st)
+{
+    struct timespec birth = file_birth(fd);
+
+    return st->st_dev == source->dev && st->st_ino == source->ino &&
+           birth.tv_sec == source->birth.tv_sec && birth.tv_nsec == source->birth.tv_nsec;
+}
+
 /*
- * The step may have moved the source and put something else in its place: only the source is swept.
+ * The step may have moved the source and put something else in its place, and others may have done
+ * so since: only the source is swept, where it was, and what is in it is its owner's of today.
  */
 static bool sweep_source(struct sweep *sweep, const struct mount_source *source)
 {
-    autofd fd = open(source->resolved, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    autofd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    autofd fd = path_open_in_nofollow(root, source->resolved, O_PATH | O_NOFOLLOW, 0);
     struct stat st;
 
     if (fd < 0)
-        return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
+        return errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == ELOOP;
     if (sweep->budget->max == UINT64_MAX && is_untouched(fd))
         return true;
-    if (fstat(fd, &st) < 0 || st.st_dev != source->dev || st.st_ino != source->ino)
+    if (fstat(fd, &st) < 0 || !is_source(source, fd, &st))
         return true;
+    if (sweep->to_owner) {
+        sweep->uid = is_among(&sweep->uids, st.st_uid) ? source->uid : st.st_uid;
+        sweep->gid = is_among(&sweep->gids, st.st_gid) ? source->gid : st.st_gid;
+    }
     /* The source itself, too: it would decide whose everything in it is from now on. */
     if (!give_back_one(sweep, fd, &st))
         return false;
@@ -359,17 +374,14 @@ bool ownership_is_writable(const struct mount *mount)
     return mount->kind == MOUNT_BIND && !mount->readonly && !mount->alias_of;
 }
 
-static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep, bool to_owner)
+static bool sweep_plan(const struct mount_plan *plan, struct sweep *sweep)
 {
     bool ok = true;
 
-    for (size_t i = 0; i < plan->count; i++) {
+    /* What lies in another source has an owner of its own: it comes first. */
+    for (size_t i = plan->count; i-- > 0;) {
         const struct mount *mount = &plan->mounts[i];
 
-        if (to_owner) {
-            sweep->uid = mount->source.uid;
-            sweep->gid = mount->source.gid;
-        }
         if (ownership_is_writable(mount) && !sweep_source(sweep, &mount->source))
             ok = false;
     }
@@ -398,11 +410,12 @@ bool ownership_give_back(const struct ownership_cell *cell, struct file_budget *
         return false;
     sweep.skip_dev = st.st_dev;
     sweep.skip_ino = st.st_ino;
-    if (cell->map->kind == IDMAP_ROOT)
-        return sweep_plan(cell->plan, &sweep, true);
+    sweep.to_owner = cell->map->kind == IDMAP_ROOT;
+    if (sweep.to_owner)
+        return sweep_plan(cell->plan, &sweep);
     sweep.uids = cell->map->uids;
     sweep.gids = cell->map->gids;
     sweep.since = &cell->start;
     see_from_inside(&sweep);
-    return sweep_plan(cell->plan, &sweep, false);
+    return sweep_plan(cell->plan, &sweep);
 }

@@ -2,8 +2,9 @@
  * What a cell whose step has other ids notes in its scratch before the step starts, so that files
  * of such ids in its sources are given back when stepcell does not live to do it (ownership.h).
  *
- * "UID GID SECONDS NANOSECONDS", the step's user and the start of the cell, and for each source
- * that the step may write to "DEV INO UID GID PATH", each with a NUL at its end.
+ * "UID GID SECONDS NANOSECONDS STEP", the step's user, the start of the cell and the id of the
+ * step, and for each source that the step may write to "DEV INO SECONDS NANOSECONDS UID GID PATH",
+ * with its birth, each with a NUL at its end.
  */
 #ifndef STEPCELL_RUNTIME_NATIVE_OWNERSHIP_RECORD_H
 #define STEPCELL_RUNTIME_NATIVE_OWNERSHIP_RECORD_H
@@ -20,6 +21,7 @@ struct ownership_record {
     uid_t uid;
     gid_t gid;
     struct timespec start;
+    char *step;
     struct mount_plan plan; /* of these sources alone */
 };
 
@@ -35,10 +37,14 @@ bool ownership_is_forgotten(int place, const char *name);
 
 /*
  * Gives back what the record in a place of a cell that is gone names; true when nothing is left of
- * it. What takes longer than until the deadline (base/clock.h) is tried again by later calls, which
- * do not wait for it.
+ * it, nor the record. What takes longer than until the deadline (base/clock.h) is tried again by
+ * later calls, which do not wait for who does nothing then. The place stays locked as long as a
+ * process is at it.
  */
 bool ownership_undo(int place, int64_t deadline);
+
+/* Whether there is one of this step. */
+bool ownership_is_noted(int place, const char *step);
 
 bool ownership_record_text(const struct ownership_record *record, struct buf *text);
 

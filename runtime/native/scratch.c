@@ -23,6 +23,7 @@
 #define PLACES_KEPT   4      /* places that stay; the others are removed with their cell */
 #define NAME_SIZE     16
 #define SWEEP_ENTRIES 5000 /* of a dead cell, that a call removes at the most */
+#define LOOK_MS       20   /* between looks at what another call takes down */
 #define SWEEP_MS      3000 /* after which a call starts to take down no more of dead cells */
 
 static bool is_nothing(void *data, int dirfd, const char *name)
@@ -101,7 +102,7 @@ struct sweep {
     int64_t deadline;
 };
 
-/* Looks at a place that this process does not use. */
+/* Looks at a place that this process does not use, and has not tried to take. */
 static bool sweep_place(void *data, int cells, const char *name)
 {
     const struct sweep *sweep = data;
@@ -109,12 +110,33 @@ static bool sweep_place(void *data, int cells, const char *name)
     bool numbered = num_parse(name, PLACES_MAX, &place);
     autofd lock = -1;
 
-    if (numbered && place == sweep->scratch->place)
+    if (numbered && place <= sweep->scratch->place)
         return true;
     lock = lock_place(cells, name);
     if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !scratch_is_empty(lock)))
         remove_place(cells, name, lock, sweep->deadline); /* what stays is tried again */
     return true;
+}
+
+bool scratch_is_clear(const char *path, const char *step)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * NS_PER_MS};
+    int64_t deadline = clock_now() + SWEEP_MS * NS_PER_MS;
+
+    do {
+        autofd place = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (place < 0)
+            return errno == ENOENT;
+        if (scratch_is_empty(place))
+            return true;
+        if (flock(place, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            return false;
+        if (!ownership_is_noted(place, step))
+            return true;
+        nanosleep(&look, NULL);
+    } while (clock_now() < deadline);
+    return false;
 }
 
 static bool failed(const char *path, struct err *err)

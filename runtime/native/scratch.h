@@ -35,6 +35,12 @@ bool scratch_release(struct scratch *scratch);
 /* Whether nothing is in a place: false with errno, which is ENOTEMPTY unless it cannot be told. */
 bool scratch_is_empty(int place);
 
+/*
+ * Whether nothing is left of a step whose cell had the place `path` and is gone: it is gone, empty,
+ * or another cell's by now. Waits for another call that takes it down, but not for ever.
+ */
+bool scratch_is_clear(const char *path, const char *step);
+
 /* Gives it up as it is: a next call removes what is in it. */
 void scratch_leave(struct scratch *scratch);
 

@@ -283,6 +283,31 @@ in_no_file() {
     CALLERS="root ranges" each_caller left_to_others
 }
 
+@test "what another call still gives back is left, and not verified" {
+    taken_down() {
+        local place taker
+        new_id
+        stepcell start --id "$ID" --workdir "$WORK" "$IMAGE" -- sh -c '
+            touch a; chown 5:5 a; touch started; sleep 100' >/dev/null
+        wait_for test -e started
+        place=$(grep -l --null-data -- " $ID\$" "$TEST_DIR/store/$CALLER"/cells/*/owners)
+        place=${place%/owners}
+        kill -KILL "$(supervisor)"
+        flock "$place" sh -c 'echo; exec sleep 100' 3>&- >../taken &
+        taker=$!
+        wait_for test -s ../taken
+        run stepcell wait --id "$ID"
+        pkill -P $taker
+        wait $taker || true
+        stepcell status --json --id "$ID" >"$RESULT"
+        assert_equal cleanup "$(jq -c .result.cleanup "$RESULT")" "{\"verified\":false,\"left\":[\"$place\"]}"
+        run -0 stepcell run --workdir "$WORK" "$IMAGE" -- true
+        assert_equal "what belongs to others" "$(find . ! -user "$(caller_name)")" ""
+        rm ../taken
+    }
+    CALLERS="root ranges" each_caller taken_down
+}
+
 # killed_after CALL N RECORD: a step of which somebody dies at the Nth such call (see kill_at), behind this record
 killed_after() {
     local call=$1 at=$2 record=$3

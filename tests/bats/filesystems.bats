@@ -427,6 +427,29 @@ quietly() { "$@" >/dev/null 2>&1; }
     CALLERS="root ranges" each_caller walk
 }
 
+@test "a directory of a killed stepcell whose server does not answer holds one process, whoever calls" {
+    held() {
+        local processes
+        run -0 cell -- true # the image is there
+        as mkdir there ../elsewhere
+        cell -- sh -c 'touch made; chown 12 made; touch started; sleep 100' 3>&- &
+        wait_for test -e started
+        CALLER=root deaf "$WORK/there" -o allow_other
+        pkill -KILL -P $! -x stepcell || kill -KILL $!
+        wait $! || true
+        for _ in 1 2 3; do
+            WORK=$WORK/../elsewhere in_time 10 cell -- true
+        done
+        processes=$(pgrep -c -x stepcell-tidy)
+        end_deaf "$WORK/there"
+        assert_equal processes "$processes" 1
+        is_let_go
+        WORK=$WORK/../elsewhere cell -- true
+        mine made
+    }
+    CALLERS="root ranges" each_caller held
+}
+
 @test "nobody waits for a tree without an end that a step has made in its root" {
     deep() {
         local stepcell

@@ -182,19 +182,18 @@ many_descriptors() (
     [ -s /proc/interrupts ] && [ -n "$(ls /proc/acpi)" ]
     each_caller hidden host
     each_caller hidden none
-    # Whatever is mounted below /sys, and wherever.
+    # Whatever directory is mounted below /sys, and wherever. A file is there in place of another one.
     mounted() {
-        run -0 cell --network host -- sh -c 'ls -A /sys/bus /sys/power/state; cat /sys/power/state'
-        assert_equal output "$output" "/sys/power/state
-
-/sys/bus:"
+        run -0 cell --network host -- sh -c 'ls -A /sys/bus; cat /sys/power/state; echo x 2>/dev/null >/sys/power/state || echo read-only'
+        assert_equal output "$output" $'other\nread-only'
     }
     echo secret >"$TEST_DIR/secret"
     mount -t tmpfs -o mode=755 mounted /sys/bus
     echo secret >/sys/bus/secret
     mkdir /sys/bus/below
     mount -t tmpfs mounted /sys/bus/below
-    mount --bind "$TEST_DIR/secret" /sys/power/state
+    echo other >"$TEST_DIR/other"
+    mount --bind "$TEST_DIR/other" /sys/power/state
     # Elsewhere somebody has a mount with a name that is longer than any.
     mkdir "$TEST_DIR/long"
     exec {server}<>/dev/fuse

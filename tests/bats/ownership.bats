@@ -434,6 +434,14 @@ high_image() (
         assert_equal owner "$(owner ../package/made)" "$(caller_name):$(caller_name)"
     }
     each_caller package
+    # One in the working directory has its own owner, who is that of what is in it.
+    nested() {
+        mkdir tools
+        chown 4242:4343 tools
+        run -0 cell --package-rw tools -- sh -c 'touch made tools/made; chown 5:6 made tools/made'
+        assert_equal owners "$(stat -c %u:%g made tools/made | tr '\n' ' ')" "0:0 4242:4343 "
+    }
+    CALLERS=root as_caller nested
 }
 
 @test "nothing of another owner is left in the store's scratch" {
@@ -532,6 +540,42 @@ b"; touch d/a; chown -R 5:6 . ../package; chmod 700 d; touch started; sleep 100'
         assert_equal mode "$(stat -c %a d)" 700
     }
     CALLERS="root ranges" each_caller crash
+}
+
+@test "what a killed stepcell has noted is given back before the next step in that directory starts" {
+    again() {
+        cell -- sh -c 'chown 5:6 .; touch started; sleep 100' 3>&- &
+        wait_for test -e started
+        pkill -KILL -P $! -x stepcell || kill -KILL $!
+        wait $! || true
+        run -0 cell -- sh -c 'stat -c %u:%g .; touch made'
+        assert_equal inside "$output" 0:0
+        assert_equal owners "$(owner .) $(owner made)" "root:root root:root"
+    }
+    CALLERS=root each_caller again
+}
+
+@test "what a killed stepcell has noted counts for the very directory alone, and for its owner of today" {
+    crash_there() {
+        mkdir -p "$1/work"
+        WORK=$1/work cell -- sh -c 'touch made; chown 5:6 made; touch started; sleep 100' 3>&- &
+        wait_for test -e "$1/work/started"
+        pkill -KILL -P $! -x stepcell || kill -KILL $!
+        wait $! || true
+    }
+    others() {
+        local base=$TEST_DIR/others
+        crash_there "$base/given"
+        chown 4242:4343 "$base/given/work"
+        crash_there "$base/moved"
+        mv "$base/moved" "$base/theirs"
+        ln -s theirs "$base/moved"
+        cell -- true
+        assert_equal owner "$(stat -c %u:%g "$base/given/work/made")" 4242:4343
+        assert_equal left "$(stat -c %u:%g "$base/theirs/work/made")" 2014314501:2014314502
+        rm -r "$base"
+    }
+    CALLERS=root each_caller others
 }
 
 @test "tens of thousands of files of other ids are given back" {
