@@ -112,8 +112,9 @@ static enum registry_outcome begin(struct upload *upload, bool *mounted, struct 
     if (!url || !from)
         return failed(err);
     outcome = try_request(upload, &request, &response, err);
-    if (mount && outcome == REGISTRY_FAILED && response.status) {
-        /* Who may push here need not be let in there by the same name. */
+    if (mount && outcome != REGISTRY_DONE && response.status && response.status != 429) {
+        /* It would only save the sending: who may push here need not be let in there by the same
+         * name, and a registry may fail at it. */
         upload->unmounted = true;
         return begin(upload, mounted, err);
     }

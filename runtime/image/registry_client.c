@@ -247,7 +247,7 @@ bool registry_wait(const struct registry_client *client, struct registry_tries *
 {
     uint64_t ms = (uint64_t)REGISTRY_PAUSE_MS << tries->used;
 
-    if (tries->since && clock_now() - tries->since >= HTTP_ANSWER_TIMEOUT_S * 1000 * NS_PER_MS)
+    if (tries->since && clock_now() - tries->since >= HTTP_ANSWER_TIMEOUT_NS)
         return false;
     if (++tries->used >= (endpoint->mirror ? REGISTRY_MIRROR_TRIES : REGISTRY_TRIES))
         return false;
@@ -338,6 +338,8 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
     bool answered = false;
 
     *response = (struct http_response){0};
+    tries->deadline = (tries->since ? tries->since : clock_now()) + HTTP_ANSWER_TIMEOUT_NS;
+    request->deadline = tries->deadline;
     for (;;) {
         autoresponse answer = {0};
         enum registry_outcome outcome;

@@ -75,7 +75,8 @@ enum registry_outcome {
 /* What is left of a request's tries. */
 struct registry_tries {
     int used;
-    int64_t since; /* by clock_now; HTTP_ANSWER_TIMEOUT_S later there are no more. 0: no end */
+    int64_t since;    /* by clock_now; HTTP_ANSWER_TIMEOUT_S later there are no more. 0: no end */
+    int64_t deadline; /* of the try that goes on, with its redirects and the token that it needs */
     bool has_after;
     uint64_t after_ms; /* what the last answer asked to wait */
 };

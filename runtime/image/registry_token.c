@@ -192,6 +192,7 @@ static enum registry_outcome get_token(struct registry_client *client, struct en
                                              .accept = "application/json",
                                              .authorization = authorization,
                                              .no_redirects = true,
+                                             .deadline = tries->deadline,
                                              .body_max = REGISTRY_TOKEN_MAX},
                       &response, err);
     secret_free(authorization);
@@ -216,6 +217,7 @@ static enum registry_outcome post_token(struct registry_client *client, struct e
                       &(struct http_request){.url = realm->text,
                                              .accept = "application/json",
                                              .form = form,
+                                             .deadline = tries->deadline,
                                              .body_max = REGISTRY_TOKEN_MAX},
                       &response, err);
     else

@@ -39,28 +39,32 @@ static bool size_parse(const char *text, uint64_t *bytes)
     return sscanf(text, "%" SCNu64 " %" SCNx64, bytes, &inverted) == 2 && *bytes == ~inverted;
 }
 
-/* What was measured before stands in the file of the lock, which goes with the layer. */
-static bool layer_bytes(const struct store *store, const struct tree_remover *remover,
-                        const char *map, const char *hex, uint64_t *bytes, struct err *err)
+/*
+ * What was measured before stands in the file of the lock, which goes with the layer. Of one that
+ * cannot be measured, of ids that are not the caller's any more say, what could be seen counts.
+ */
+static uint64_t layer_bytes(const struct store *store, const struct tree_remover *remover,
+                            const char *map, const char *hex)
 {
     char path[ENTRY_PATH_MAX], text[SIZE_TEXT_MAX + 1] = "";
     autofd file = -1, map_fd = -1;
+    uint64_t bytes = 0;
+    struct err ignored;
 
-    *bytes = 0;
     snprintf(path, sizeof(path), "layers/%s", map);
     map_fd = openat(store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (map_fd < 0 || faccessat(map_fd, hex, F_OK, 0) < 0)
-        return true;
+        return 0;
     snprintf(path, sizeof(path), "locks/layer-%s-%s", map, hex);
     file = openat(store->fd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file >= 0 && read(file, text, SIZE_TEXT_MAX) > 0 && size_parse(text, bytes))
-        return true;
-    if (!remover->measure(remover->data, map_fd, hex, bytes, err))
-        return false;
-    snprintf(text, sizeof(text), "%" PRIu64 " %016" PRIx64 "\n", *bytes, ~*bytes);
+    if (file >= 0 && read(file, text, SIZE_TEXT_MAX) > 0 && size_parse(text, &bytes))
+        return bytes;
+    if (!remover->measure(remover->data, map_fd, hex, &bytes, &ignored))
+        return bytes;
+    snprintf(text, sizeof(text), "%" PRIu64 " %016" PRIx64 "\n", bytes, ~bytes);
     if (file >= 0)
         (void)!pwrite(file, text, strlen(text), 0);
-    return true;
+    return bytes;
 }
 
 static time_t last_use(const struct store *store, const char *digest)
@@ -84,15 +88,10 @@ static bool add_map(void *data, const char *dir, const char *map, struct err *er
 {
     struct sum *sum = data;
 
-    (void)dir;
-    for (size_t i = 0; i < sum->needs->layers.count; i++) {
-        uint64_t bytes;
-
-        if (!layer_bytes(sum->store, sum->remover, map, digest_hex(sum->needs->layers.items[i]),
-                         &bytes, err))
-            return false;
-        sum->bytes += bytes;
-    }
+    (void)dir, (void)err;
+    for (size_t i = 0; i < sum->needs->layers.count; i++)
+        sum->bytes +=
+            layer_bytes(sum->store, sum->remover, map, digest_hex(sum->needs->layers.items[i]));
     return true;
 }
 
@@ -145,6 +144,7 @@ struct gc {
     const char *map;           /* that is looked at */
     const struct needs *needs; /* of its layers */
     int map_fd;
+    struct err left; /* why a layer could not be removed, or ERR_NONE */
 };
 
 static void gc_release(struct gc *gc)
@@ -346,16 +346,19 @@ static bool collect_layer(void *data, const char *dir, const char *hex, struct e
         return no_memory(err);
     if (!digest_is_valid(digest))
         return true;
-    if (!layer_bytes(gc->store, gc->remover, gc->map, hex, &bytes, err))
-        return false;
+    bytes = layer_bytes(gc->store, gc->remover, gc->map, hex);
     gc->result->before += bytes;
     if (strv_contains(&gc->needs->layers, digest)) {
         gc->result->after += bytes;
         return true;
     }
-    tell(gc, "layer", name);
-    return gc->options->dry_run ||
-           store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, err);
+    /* Where one has to stay, the others go all the same. */
+    if (gc->options->dry_run ||
+        store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, &gc->left))
+        tell(gc, "layer", name);
+    else
+        gc->result->after += bytes;
+    return true;
 }
 
 static bool add_running(void *data, const char *dir, const char *hex, struct err *err)
@@ -466,6 +469,14 @@ bool store_drop_unnamed_layers(const struct store *store, const struct tree_remo
            (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
+static bool says_left(const struct gc *gc, struct err *err)
+{
+    if (gc->left.code == ERR_NONE)
+        return true;
+    *err = gc->left;
+    return err_context(err, "everything else is removed");
+}
+
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err)
 {
@@ -486,5 +497,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
            store_each(store, "images", collect_record, &gc, err) &&
            store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
            store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
-           (options->dry_run || store_prune_index(store, err));
+           (options->dry_run || store_prune_index(store, err)) && says_left(&gc, err);
 }

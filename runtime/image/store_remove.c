@@ -165,6 +165,7 @@ struct removal {
     struct needs candidates, kept;
     int locks[PLATFORMS_MAX];
     size_t lock_count;
+    struct err left; /* why a layer could not be removed, or ERR_NONE */
 };
 
 static void removal_release(struct removal *removal)
@@ -274,10 +275,10 @@ static bool remove_layers_of_map(void *data, const char *dir, const char *map, s
     for (size_t i = 0; i < removal->candidates.layers.count; i++) {
         const char *diff_id = removal->candidates.layers.items[i];
 
-        if (!strv_contains(&removal->kept.layers, diff_id) &&
-            !store_remove_layer(removal->store, removal->remover, fd, map, digest_hex(diff_id),
-                                err))
-            return false;
+        /* One that cannot be removed keeps none of the others. */
+        if (!strv_contains(&removal->kept.layers, diff_id))
+            (void)store_remove_layer(removal->store, removal->remover, fd, map, digest_hex(diff_id),
+                                     &removal->left);
     }
     return true;
 }
@@ -315,7 +316,13 @@ bool store_remove(const struct store *store, const struct reference *reference,
         err_set(err, ERR_IMAGE_NOT_FOUND, "there is no image '%s' in the store", reference->given);
         return err_hint(err, "'stepcell image list' lists what there is");
     }
-    return carry_out(&removal, reference, file, err);
+    if (!carry_out(&removal, reference, file, err))
+        return false;
+    if (removal.left.code == ERR_NONE)
+        return true;
+    *err = removal.left;
+    return err_context(err, "the image '%s' is removed, but not all of its layers",
+                       reference->given);
 }
 
 /* ---- unfinished work ---- */
@@ -350,6 +357,7 @@ static bool sweep_layer(void *data, const char *dir, const char *name, struct er
     const struct sweep *sweep = data;
     autofree char *lock_name = NULL;
     autofd lock = -1, fd = -1;
+    struct err ignored;
 
     if (!has_suffix(name, PART_SUFFIX))
         return true;
@@ -363,7 +371,9 @@ static bool sweep_layer(void *data, const char *dir, const char *name, struct er
     fd = openat(sweep->store->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", dir);
-    return sweep->remover->remove(sweep->remover->data, fd, name, err);
+    /* What is of ids that are not the caller's any more is in nobody's way. */
+    (void)sweep->remover->remove(sweep->remover->data, fd, name, &ignored);
+    return true;
 }
 
 static bool sweep_map(void *data, const char *dir, const char *name, struct err *err)

@@ -467,7 +467,8 @@ bool store_save_name(const struct store *store, const struct reference *referenc
 
 /* ---- index.json ---- */
 
-/* The entries of index.json whose name, which may be NULL, is kept; a damaged index is begun anew. */
+/* The entries of index.json whose name is kept; NULL is that of one without. A damaged index is
+ * begun anew. */
 static json_t *index_entries(const struct store *store,
                              bool (*is_kept)(void *data, const char *name), void *data)
 {

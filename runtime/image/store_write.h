@@ -152,7 +152,7 @@ bool stored_names_have(const struct stored_names *names, const char *reference);
 /* Trees may belong to other ids of the caller's; only the caller knows how to get at them. */
 struct tree_remover {
     bool (*remove)(void *data, int dirfd, const char *name, struct err *err);
-    /* The bytes that it takes on the disk. */
+    /* The bytes that it takes on the disk; what could be seen of them when it fails. */
     bool (*measure)(void *data, int dirfd, const char *name, uint64_t *bytes, struct err *err);
     void *data;
 };

@@ -23,6 +23,7 @@ struct exchange {
     size_t header_bytes;
     uint64_t body_bytes;
     int64_t last_byte; /* when the last one had been taken, or sent */
+    int64_t deadline;  /* for all hops; INT64_MAX where only silence ends it */
     curl_off_t sent;
     bool begun;  /* the callback has seen the headers */
     bool failed; /* a callback has set *err */
@@ -234,6 +235,24 @@ static void cleanup_slist(struct curl_slist **list)
     curl_slist_free_all(*list);
 }
 
+/* A small answer; all else takes as long as bytes come. */
+static bool is_collected(const struct http_request *request)
+{
+    return !request->body && !request->upload;
+}
+
+/* Gives this hop what is left of the time. */
+static bool set_timeout(struct exchange *exchange)
+{
+    int64_t left_ms = (exchange->deadline - clock_now()) / NS_PER_MS;
+
+    if (left_ms <= 0)
+        return err_set(exchange->err, ERR_REGISTRY_UNREACHABLE, "no whole answer came in time");
+    if (is_collected(exchange->request))
+        curl_easy_setopt(exchange->http->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    return true;
+}
+
 /* What is sent, and how. */
 static void set_content(struct exchange *exchange)
 {
@@ -279,10 +298,8 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, exchange);
-    if (exchange->request->body || exchange->request->upload)
+    if (!is_collected(exchange->request))
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_MAX);
-    else
-        curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HTTP_ANSWER_TIMEOUT_S);
     set_content(exchange);
     if (exchange->http->settings.unix_socket)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, exchange->http->settings.unix_socket);
@@ -333,6 +350,8 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
     if (code == CURLE_ABORTED_BY_CALLBACK)
         err_set(err, ERR_REGISTRY_UNREACHABLE, "no byte came for %g s",
                 http->settings.stall_ms / 1000.0);
+    else if (code == CURLE_SEND_FAIL_REWIND) /* what libcurl says is of its own insides */
+        err_set(err, ERR_REGISTRY_UNREACHABLE, "the connection broke while a blob was sent");
     else
         err_set(err, ERR_REGISTRY_UNREACHABLE, "%s",
                 http->error[0] ? http->error : curl_easy_strerror(code));
@@ -412,7 +431,7 @@ static bool perform(struct exchange *exchange, const struct url *url, bool trust
         return err_hint(exchange->err, "correct the proxy variables: http://HOST:PORT");
     }
     set_options(exchange, url, proxy, headers);
-    if (!set_certificates(exchange, url))
+    if (!set_timeout(exchange) || !set_certificates(exchange, url))
         return false;
     code = curl_easy_perform(exchange->http->easy);
     if (exchange->failed)
@@ -472,8 +491,13 @@ static bool exchange_send(struct exchange *exchange, struct err *err)
 bool http_send(struct http *http, const struct http_request *request,
                struct http_response *response, struct err *err)
 {
-    struct exchange exchange = {.http = http, .request = request, .err = err};
+    struct exchange exchange = {
+        .http = http, .request = request, .err = err, .deadline = request->deadline};
 
+    if (!is_collected(request))
+        exchange.deadline = INT64_MAX;
+    else if (!exchange.deadline)
+        exchange.deadline = clock_now() + HTTP_ANSWER_TIMEOUT_NS;
     http->may_retry = false;
     if (!exchange_send(&exchange, err)) {
         http_response_release(&exchange.response);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "runtime/net/url.h"
 
@@ -23,7 +24,8 @@
 #define HTTP_ERROR_BODY_MAX    (64 << 10)  /* bytes of an answer that is no success */
 #define HTTP_CONNECT_TIMEOUT_S 15
 #define HTTP_STALL_TIMEOUT_MS  30000 /* without a byte either way for so long, it is dead */
-#define HTTP_ANSWER_TIMEOUT_S  600   /* for a whole answer that is collected, which is small */
+#define HTTP_ANSWER_TIMEOUT_S  600   /* for an answer that is collected, redirects and all */
+#define HTTP_ANSWER_TIMEOUT_NS (HTTP_ANSWER_TIMEOUT_S * 1000 * NS_PER_MS)
 
 struct http;
 
@@ -74,6 +76,8 @@ struct http_request {
     uint64_t offset;           /* asks for the bytes from here on, unless 0 */
     bool no_redirects;         /* a redirect is the answer */
     uint64_t body_max;         /* bytes of a successful answer; more is an error */
+    /* Of an answer that is collected, by clock_now; 0: HTTP_ANSWER_TIMEOUT_S from now. */
+    int64_t deadline;
     /* Takes the body of a successful answer piece by piece; NULL collects it in the response.
      * `begin` comes once before it, also when it is empty, and sees status and headers. */
     bool (*begin)(void *data, const struct http_response *response, struct err *err);

@@ -222,8 +222,7 @@ static bool measure_tree(void *data, int dirfd, const char *name, uint64_t *byte
         ok = measure_here(&measurement, err);
     else
         ok = run_mapped(&mapped.map, &reach, measure_here, &measurement, err);
-    if (ok)
-        *bytes = *shared;
+    *bytes = *shared;
     munmap(shared, sizeof(*shared));
     return ok;
 }

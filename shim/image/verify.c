@@ -10,31 +10,37 @@
 
 struct verify {
     bool json;
-    json_t *findings;
+    const char *store;    /* path */
+    json_t *findings;     /* borrowed */
     struct mapped mapped; /* what map_for handed out last */
 };
 
 static const char *const remedies[] = {
     [REMEDY_PULL] = "pull the image again",
     [REMEDY_DONE] = "repaired",
-    [REMEDY_COLLECT] = "'stepcell image gc' removes it, or root where the ids are not the caller's",
+    [REMEDY_COLLECT] = "'stepcell image gc' removes it",
     [REMEDY_AGAIN] = "in use or out of reach: verify again when no cell uses it",
 };
 
 static void found(void *data, const struct finding *finding)
 {
     struct verify *verify = data;
-    autofree char *what = command_escape(finding->what);
+    autofree char *what = command_escape(finding->what), *by_root = NULL;
+    const char *remedy = remedies[finding->remedy];
 
+    /* Not by gc, which would need the ids for it. */
+    if (finding->remedy == REMEDY_COLLECT && !mapped_is_orphan(finding->name)) {
+        by_root = text_printf("as root: rm -r '%s/layers/%s'", verify->store, finding->name);
+        remedy = by_root ? by_root : "";
+    }
     if (verify->json)
         json_array_append_new(verify->findings,
                               json_pack("{s:s, s:s, s:o, s:s}", "part", finding->part, "name",
                                         finding->name, "message",
                                         json_bytes(finding->what, strlen(finding->what)), "remedy",
-                                        remedies[finding->remedy]));
+                                        remedy));
     else
-        print_out("%s %s: %s; %s\n", finding->part, finding->name, what ? what : "",
-                  remedies[finding->remedy]);
+        print_out("%s %s: %s; %s\n", finding->part, finding->name, what ? what : "", remedy);
 }
 
 static bool map_for(void *data, const char *key, struct layer_map *map)
@@ -50,7 +56,7 @@ static bool map_for(void *data, const char *key, struct layer_map *map)
 static int print_result(const struct verify *verify, const struct store_check *check)
 {
     if (verify->json)
-        (void)!command_print_json(json_pack("{s:s, s:i, s:i, s:o}", "schema", "stepcell.verify/1",
+        (void)!command_print_json(json_pack("{s:s, s:i, s:i, s:O}", "schema", "stepcell.verify/1",
                                             "blobs", (int)check->blobs, "layers",
                                             (int)check->layers, "findings", verify->findings));
     else
@@ -79,6 +85,7 @@ int command_verify(int argc, char **argv)
             "and what makes the store an OCI layout. Ends with 2 when something was wrong.",
         .options = options,
     };
+    autojson *findings = json_array();
     autostore store = STORE_INIT;
     struct err err;
     size_t words;
@@ -86,8 +93,11 @@ int command_verify(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    verify.findings = json_array();
-    if (!command_open_store(store_option, &store, &err) || !store_verify(&store, &check, &err))
+    verify.findings = findings;
+    if (!command_open_store(store_option, &store, &err))
+        return command_failed(&err);
+    verify.store = store.path;
+    if (!store_verify(&store, &check, &err))
         return command_failed(&err);
     return print_result(&verify, &check);
 }

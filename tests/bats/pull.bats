@@ -500,6 +500,38 @@ liar() {
     as_caller orphans
 }
 
+@test "layers of ids that were taken away stop nothing, and are named" {
+    CALLER=ranges
+    lost_ids() {
+        local map lost
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        map=$(echo "$STORE"/layers/*)
+        lost=$STORE/layers/ranges-1000000000-0-0
+        cp -r "$map" "$lost"
+        chown "$(caller_name):" "$lost"
+        chown -R 1000000000:1000000000 "$lost"/*
+        find "$lost" -mindepth 1 -type d -exec chmod 700 {} +
+        run -0 stepcell image list
+        run -2 stepcell image verify
+        assert_match "$output" "layer ${lost##*/}: *as root: rm -r '$lost'*1 findings"
+        run -125 stepcell image remove "$IMAGE"
+        assert_match "$output" "*'$IMAGE' is removed, but not all of its layers: *Permission denied*as root: rm -r '$lost'/*.part*"
+        # Its other layers are gone, and what is left is in nobody's way.
+        [ "$(find "$STORE/blobs/sha256" "$map" -mindepth 1 -maxdepth 1 | wc -l)" -eq 6 ]
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image gc
+        run -125 stepcell image gc --unused-for 0s
+        assert_match "$output" "*everything else is removed: *as root: rm -r '$lost'/*.part*"
+        assert_equal left "$(find "$STORE"/{blobs/sha256,images} "$map" -mindepth 1)" ""
+        run -0 stepcell image gc
+        rm -r "$lost"
+        run -0 stepcell image verify
+    }
+    as_caller lost_ids
+}
+
 @test "gc takes nothing from cells that are about to start" {
     # Faster than a sanitizer lets them be, so that they meet.
     STEPCELL=$STEPCELL_RELEASE

@@ -164,6 +164,10 @@ top_of() { jq -r '.manifests[0].digest' "$1/index.json"; }
             run -0 push_image "$LARGE" "$(faults one)/$repository:1"
             assert_equal "$repository then" "$output" "$(top_of "$PARTS/layout") unchanged"
         done
+        # A mount only saves the sending: one that fails is not tried again.
+        run -0 stepcell manifest create --json "$(faults one)/nomount/tools:1" "$(faults one)/ok:1"
+        assert_equal unmounted "$(pushed_blobs)" "0 0 3"
+        assert_equal mounts "$(requests one 'select(.path | contains("mount=")) | .path' | wc -l)" 3
     }
     CALLERS=root each_caller mended
     # The broken one sent what was missing, and no more.

@@ -144,6 +144,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def blobs_uploads(self, name):
         if self.command == "POST":
             mount, other = self.query.get("mount", [""])[0], self.query.get("from", [""])[0]
+            if self.fault == "nomount" and mount:
+                return self.error(503, "UNAVAILABLE")
             if (other, mount) in blobs:
                 blobs[self.repository, mount] = blobs[other, mount]
                 return self.answer(201, Location="/")
