@@ -159,6 +159,8 @@ EOF
         assert_equal "loads nothing" "$(grep -cE '@import|url\(' ../page.html)" 0
         stepcell report --html - "$ID" | cmp - ../page.html
         run -125 stepcell report --html /nonexistent/page.html "$ID"
+        run -125 --separate-stderr stepcell report --html /dev/full "$ID"
+        assert_match "$stderr" "*cannot write '/dev/full': No space left*hint: make room there*"
     }
     each_caller hostile
 }
@@ -171,6 +173,8 @@ EOF
             'ln -s ../other out; ln -s ../other "$STEPCELL_PACKAGE_P/out"'
         stepcell report --html - "$ID" >../page.html
         as sh -c 'mkfifo ../pipe; echo mine >../other/file; ln -s file ../other/link'
+        run -125 --separate-stderr stepcell report --html ../pipe "$ID"
+        assert_match "$stderr" "*cannot write '../pipe': nobody reads from it*hint:*"
         cat ../pipe >../read &
         stepcell report --html ../pipe "$ID"
         wait $!
