@@ -34,7 +34,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '[.samples[].pids] | max >= 3 and max <= 5'
         report_is '[.marks[].text] | contains(["the step was accepted", "the cell ended: status 7"])'
         run -0 --separate-stderr stepcell report "$ID"
-        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*in all*memory*seen*pids*the cell ended: status 7*"
+        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*s seen*memory*seen*pids*the cell ended: status 7*"
     }
     each_caller told
 }
@@ -74,6 +74,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         REPORT=$(report_json)
         report_is '.started_at_ms == null and .run_ms == 0'
         report_is '[.usage[].not_measured] | unique == ["the command never ran"]'
+        report_is ".usage.memory.peak == null"
         run -125 stepcell report no-such-step
         assert_match "$output" "*no step has the id 'no-such-step'*"
         run -125 stepcell report
