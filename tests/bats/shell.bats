@@ -225,6 +225,10 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
             assert_equal output "${output%$'\r'}" y
             assert_match "$(cat ../status)" "$([ -n "$options" ] && echo 129 || echo 141)"
         done
+        # What has no room is no such thing.
+        run -125 as bash -c '"$@" >/dev/full' - "$STEPCELL" exec "$id" -- echo hi
+        assert_match "$output" "stepcell: cannot write the output: No space left*hint: *"
+        run -3 as bash -c '"$@" >/dev/full' - "$STEPCELL" exec "$id" -- sh -c 'echo hi; exit 3'
         # The same for stderr.
         run -0 as timeout 20 bash -c '{ "$@" 2>&1 >../out | :; }' - "$STEPCELL" exec "$id" -- sh -c 'echo lost >&2; sleep 0.2; echo lost >&2; echo out'
         assert_equal out "$(cat ../out)" ""
