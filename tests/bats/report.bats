@@ -77,6 +77,11 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is ".usage.memory.peak == null"
         run -125 stepcell report no-such-step
         assert_match "$output" "*no step has the id 'no-such-step'*"
+        for words in "report x --html" "ps --json=1"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 stepcell $words
+            assert_match "$output" "*hint: --help lists the options"
+        done
         run -125 stepcell report
         run -125 stepcell report a b
     }

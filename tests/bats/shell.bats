@@ -270,6 +270,11 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
             assert_equal output "$output" ""
             assert_match "$stderr" "*cannot read the store*hint: *--store*"
         done
+        for words in "status x" "report x"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr stepcell $words --store ../none
+            assert_match "$stderr" "*cannot read step 'x' in the store*hint: *--store*"
+        done
         # Before the first step there is none.
         run -0 as env STEPCELL_STORE="$PWD/new" "$STEPCELL" ps
         assert_match "$output" "ID *"
