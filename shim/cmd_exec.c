@@ -338,6 +338,20 @@ static int status_of(const struct exit_record *record)
                                          : STATUS_FAILED;
 }
 
+/* A reader that has gone wanted no more: of that the command learns. */
+static bool is_delivered(const struct pump *pump)
+{
+    struct err err;
+
+    if (pump->sink_errno == 0 || pump->sink_errno == EPIPE)
+        return true;
+    errno = pump->sink_errno;
+    err_errno(&err, ERR_ENGINE_FAILED, "cannot write the output");
+    err_hint(&err, "it is not whole: make room where it goes, or lead it elsewhere");
+    print_err(&err);
+    return false;
+}
+
 int cmd_exec(int argc, char **argv)
 {
     struct visit visit = {.loop = LOOP_INIT, .socket = -1, .streams = {-1, -1, -1}};
@@ -351,5 +365,8 @@ int cmd_exec(int argc, char **argv)
     if (!check_terminal(&visit, &err) || !find(&visit, &cell, &err) || !is_audited(&visit, &err) ||
         !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
         return command_failed(&err);
-    return status_of(&visit.record);
+    status = status_of(&visit.record);
+    if ((!is_delivered(&visit.out) | !is_delivered(&visit.err)) && status == 0)
+        status = STATUS_FAILED;
+    return status;
 }

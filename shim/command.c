@@ -22,6 +22,12 @@ static const struct option_spec *find_option(const struct option_spec *options, 
     return NULL;
 }
 
+static bool bad_option(const char *name, const char *what, struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID, "the option '%s' %s", name, what);
+    return err_hint(err, "--help lists the options");
+}
+
 /* Reads the option at argv[*i], with its value behind '=' or in the next word. */
 static bool read_option(int argc, char **argv, int *i, const struct option_spec *options,
                         struct err *err)
@@ -36,7 +42,7 @@ static bool read_option(int argc, char **argv, int *i, const struct option_spec 
     }
     if (option->flag) {
         if (*equals)
-            return err_set(err, ERR_OPTION_INVALID, "the option '%s' takes no value", option->name);
+            return bad_option(option->name, "takes no value", err);
         *option->flag = true;
         return true;
     }
@@ -45,10 +51,10 @@ static bool read_option(int argc, char **argv, int *i, const struct option_spec 
     else if (*i + 1 < argc)
         value = argv[++*i];
     else
-        return err_set(err, ERR_OPTION_INVALID, "the option '%s' needs a value", option->name);
+        return bad_option(option->name, "needs a value", err);
     if (option->list)
         return strv_add(option->list, value) ||
-               err_set(err, ERR_OPTION_INVALID, "there are too many '%s'", option->name);
+               bad_option(option->name, "is given too many times", err);
     *option->value = value;
     return true;
 }

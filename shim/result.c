@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -139,16 +140,18 @@ static int same_as_stream(const struct stat *st)
     return -1;
 }
 
-/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. */
+/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. A FIFO
+ * is only found here, so that it keeps nobody waiting for its reader. */
 static int open_stream(int dir, const char *name, const struct stat *seen)
 {
     int stream = same_as_stream(seen);
-    /* Read as well, so that a FIFO without a reader does not keep the step waiting. */
-    int flags = (S_ISFIFO(seen->st_mode) ? O_RDWR : O_WRONLY) | O_CLOEXEC | O_NOCTTY;
+    int flags = (S_ISFIFO(seen->st_mode) ? O_PATH : O_WRONLY) | O_CLOEXEC | O_NOCTTY;
     autofd fd =
         stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : openat(dir, name, flags);
     struct stat opened;
 
+    if (flags & O_PATH && faccessat(dir, name, W_OK, AT_EACCESS) < 0)
+        return -1;
     if (stream >= 0 || fd < 0 || fstat(fd, &opened) < 0)
         return TAKE_FD(fd);
     /* The link has been led to a file meanwhile. */
@@ -172,6 +175,7 @@ bool result_open(const char *path, const struct outlets *outlets, struct result_
         made.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (made.fd < 0 && made.dir < 0)
         return cannot_open(path, err);
+    made.path = strdup(path);
     made.name = TAKE_PTR(name);
     *place = made;
     return true;
@@ -181,17 +185,41 @@ void result_close(struct result_place *place)
 {
     close_fd(place->dir);
     close_fd(place->fd);
+    free(place->path);
     free(place->name);
     *place = RESULT_PLACE_INIT;
+}
+
+/* By now it has to have a reader: without one what is written would be lost. */
+static int open_fifo(int found)
+{
+    char path[32];
+    autofd fd = -1;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+    fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return fd < 0 || fcntl(fd, F_SETFL, 0) < 0 ? -1 : TAKE_FD(fd);
+}
+
+static bool write_stream(int fd, const void *bytes, size_t len)
+{
+    bool is_found = fcntl(fd, F_GETFL) & O_PATH;
+    autofd fifo = is_found ? open_fifo(fd) : -1;
+
+    return is_found ? fifo >= 0 && file_write_all(fifo, bytes, len)
+                    : file_write_all(fd, bytes, len);
 }
 
 bool result_write_bytes(const void *bytes, size_t len, const struct result_place *place,
                         struct err *err)
 {
-    if (place->fd < 0)
-        return file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err);
-    return file_write_all(place->fd, bytes, len) ||
-           err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", place->name);
+    if (place->fd >= 0
+            ? write_stream(place->fd, bytes, len)
+            : file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err))
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "cannot write '%s': %s", place->path,
+            errno == ENXIO ? "nobody reads from it" : strerror(errno));
+    return err_hint(err, "make room there, or name another file; a FIFO needs a reader");
 }
 
 bool result_write_json(const json_t *json, const struct result_place *place, struct err *err)

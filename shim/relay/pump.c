@@ -49,11 +49,14 @@ static void took(struct pump *pump, ssize_t n)
         pump->left -= (size_t)n;
 }
 
-static enum move sink_error(void)
+static enum move sink_error(struct pump *pump)
 {
     if (errno == EAGAIN)
         return SINK_FULL;
-    return errno == EINTR ? MOVED : SINK_GONE;
+    if (errno == EINTR)
+        return MOVED;
+    pump->sink_errno = errno;
+    return SINK_GONE;
 }
 
 static void become_busy(struct pump *pump);
@@ -78,7 +81,7 @@ static enum move splice_some(struct pump *pump)
     if (errno == EINVAL)
         return NOT_SPLICEABLE;
     if (errno != EAGAIN)
-        return sink_error();
+        return sink_error(pump);
     /* Which side would block? A file never does, not even at its end. */
     if (pump->source_unpollable)
         return SINK_FULL;
@@ -110,7 +113,7 @@ static enum move write_held(struct pump *pump)
                              : write(pump->own_sink, bytes, len);
 
     if (n < 0)
-        return sink_error();
+        return sink_error(pump);
     pump->bytes += (uint64_t)n;
     pump->sent += (size_t)n;
     return MOVED;
@@ -129,7 +132,7 @@ static enum move splice_held(struct pump *pump)
         return MOVED;
     }
     if (n < 0 && (errno != EAGAIN || !is_source_empty(pump)))
-        return sink_error();
+        return sink_error(pump);
     pump->in_source = false;
     return MOVED;
 }

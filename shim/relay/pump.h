@@ -56,6 +56,7 @@ struct pump {
     uint64_t bytes; /* delivered to the sink */
     uint64_t lost;  /* read but not deliverable */
     bool ended;     /* the source is at its end and the buffer is empty */
+    int sink_errno; /* why the sink is gone, or 0 */
 
     bool finishing; /* what is `left` in the source is all that is to be moved */
     size_t left;

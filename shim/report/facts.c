@@ -56,7 +56,11 @@ const char *report_why_unknown(const struct report *report, enum usage_kind kind
     if (is_known(report, kind))
         return NULL;
     if (report->started < 0)
-        return "the command never ran";
+        return report->state == LEDGER_FINISHED ? "the command never ran"
+                                                : "the command does not run yet";
+    if (report_run(report) < 2 * SAMPLES_EVERY_MS * NS_PER_MS && report->ended < 0 &&
+        report->state != LEDGER_FINISHED)
+        return "nobody has looked yet";
     if (report_run(report) < 2 * SAMPLES_EVERY_MS * NS_PER_MS)
         return "the command ended before it was looked at, a tenth of a second after its start";
     if (!report->looked)

@@ -259,7 +259,9 @@ static bool put_numbers(struct buf *html, const struct report *report, enum usag
 
     switch (kind) {
     case USAGE_CPU:
-        return buf_printf(html, "%s in all, at most %.2f processors at once",
+        return buf_printf(html,
+                          cgroup ? "%s in all, at most %.2f processors at once"
+                                 : "%s and %.2f processors at once seen",
                           units_time((int64_t)peak * (NS_PER_MS / 1000), text), most);
     case USAGE_MEMORY:
         return buf_printf(html, "%s %s%s", units_size(peak, text), whole ? "at most" : "seen",

@@ -296,6 +296,7 @@ static bool read_samples(const struct step_dir *step, struct report *report, str
     report->samples = calloc(1, sizeof(*report->samples));
     if (!report->samples)
         return no_memory(err);
+    report->samples->memory_peak = USAGE_UNKNOWN;
     /* Most steps are too short to have any. */
     if (!file_read(step->fd, STEP_SAMPLES, &text, ERR_ENGINE_FAILED, &ignored) || !text.data ||
         !samples_parse(text.data, text.len, report->samples)) {

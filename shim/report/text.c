@@ -125,8 +125,8 @@ static bool add_usage(struct buf *text, const struct report *report, enum usage_
         column->count++;
     }
     if (kind == USAGE_CPU)
-        snprintf(most, sizeof(most), "%s in all",
-                 units_time((int64_t)peak * (NS_PER_MS / 1000), value));
+        snprintf(most, sizeof(most), "%s %s", units_time((int64_t)peak * (NS_PER_MS / 1000), value),
+                 report->samples->sources[kind] == USAGE_CGROUP ? "in all" : "seen");
     else if (kind == USAGE_MEMORY)
         snprintf(most, sizeof(most), "%s %s", units_size(peak, value), whole ? "at most" : "seen");
     else

@@ -119,10 +119,11 @@ bool step_dir_open(const char *store, const char *id, struct step_dir *step, boo
         return failed(id, err);
     made.fd = open(made.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (made.fd < 0) {
-        bool missing = errno == ENOENT;
-
         free(made.path);
-        return missing || failed(id, err);
+        if (errno == ENOENT)
+            return true;
+        err_errno(err, ERR_ENGINE_FAILED, "cannot read step '%s' in the store '%s'", id, store);
+        return err_hint(err, "name the store of the steps with --store, and call as whose it is");
     }
     *found = true;
     *step = made;

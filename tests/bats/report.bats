@@ -34,7 +34,7 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         report_is '[.samples[].pids] | max >= 3 and max <= 5'
         report_is '[.marks[].text] | contains(["the step was accepted", "the cell ended: status 7"])'
         run -0 --separate-stderr stepcell report "$ID"
-        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*in all*memory*seen*pids*the cell ended: status 7*"
+        assert_match "$output" "*state     exited, status 7*phases*run*stdout*cpu*s seen*memory*seen*pids*the cell ended: status 7*"
     }
     each_caller told
 }
@@ -74,8 +74,14 @@ busy='dd if=/dev/zero of=/dev/shm/block bs=1M count=24 2>/dev/null; echo begin; 
         REPORT=$(report_json)
         report_is '.started_at_ms == null and .run_ms == 0'
         report_is '[.usage[].not_measured] | unique == ["the command never ran"]'
+        report_is ".usage.memory.peak == null"
         run -125 stepcell report no-such-step
         assert_match "$output" "*no step has the id 'no-such-step'*"
+        for words in "report x --html" "ps --json=1"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 stepcell $words
+            assert_match "$output" "*hint: --help lists the options"
+        done
         run -125 stepcell report
         run -125 stepcell report a b
     }
@@ -159,6 +165,8 @@ EOF
         assert_equal "loads nothing" "$(grep -cE '@import|url\(' ../page.html)" 0
         stepcell report --html - "$ID" | cmp - ../page.html
         run -125 stepcell report --html /nonexistent/page.html "$ID"
+        run -125 --separate-stderr stepcell report --html /dev/full "$ID"
+        assert_match "$stderr" "*cannot write '/dev/full': No space left*hint: make room there*"
     }
     each_caller hostile
 }
@@ -171,6 +179,8 @@ EOF
             'ln -s ../other out; ln -s ../other "$STEPCELL_PACKAGE_P/out"'
         stepcell report --html - "$ID" >../page.html
         as sh -c 'mkfifo ../pipe; echo mine >../other/file; ln -s file ../other/link'
+        run -125 --separate-stderr stepcell report --html ../pipe "$ID"
+        assert_match "$stderr" "*cannot write '../pipe': nobody reads from it*hint:*"
         cat ../pipe >../read &
         stepcell report --html ../pipe "$ID"
         wait $!

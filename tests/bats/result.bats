@@ -134,6 +134,15 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         run -0 timeout 20 "$BASH" -c "$(declare -f as stepcell cell caller_name); $(declare -p TEST_DIR CALLER \
             STEPCELL RESULT WORK IMAGE); cell -- sh -c 'mkfifo fifo.json'"
         [ -f fifo.json ]
+        # The caller's own has a reader by the time that it is written to, or the result would be lost.
+        as mkfifo ../fifo
+        RESULT=../fifo
+        run -125 --separate-stderr cell -- true
+        assert_match "$stderr" "*cannot write '../fifo': nobody reads from it*"
+        as timeout 60 cat ../fifo >../read &
+        cell -- sleep 1
+        wait $!
+        assert_equal outcome "$(jq -r .outcome ../read)" exited
     }
     each_caller elsewhere
 }

@@ -225,6 +225,10 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
             assert_equal output "${output%$'\r'}" y
             assert_match "$(cat ../status)" "$([ -n "$options" ] && echo 129 || echo 141)"
         done
+        # What has no room is no such thing.
+        run -125 as bash -c '"$@" >/dev/full' - "$STEPCELL" exec "$id" -- echo hi
+        assert_match "$output" "stepcell: cannot write the output: No space left*hint: *"
+        run -3 as bash -c '"$@" >/dev/full' - "$STEPCELL" exec "$id" -- sh -c 'echo hi; exit 3'
         # The same for stderr.
         run -0 as timeout 20 bash -c '{ "$@" 2>&1 >../out | :; }' - "$STEPCELL" exec "$id" -- sh -c 'echo lost >&2; sleep 0.2; echo lost >&2; echo out'
         assert_equal out "$(cat ../out)" ""
@@ -265,6 +269,11 @@ pkill_child() { pkill "-$1" -P "$2" -x stepcell || kill "-$1" "$2"; }
             run -125 --separate-stderr stepcell $words
             assert_equal output "$output" ""
             assert_match "$stderr" "*cannot read the store*hint: *--store*"
+        done
+        for words in "status x" "report x"; do
+            # shellcheck disable=SC2086 # several words
+            run -125 --separate-stderr stepcell $words --store ../none
+            assert_match "$stderr" "*cannot read step 'x' in the store*hint: *--store*"
         done
         # Before the first step there is none.
         run -0 as env STEPCELL_STORE="$PWD/new" "$STEPCELL" ps

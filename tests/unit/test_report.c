@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "shim/print.h"
 #include "shim/report/plot.h"
+#include "shim/report/report.h"
 #include "shim/units.h"
 
 #define TEXT_MAX 65536
@@ -181,13 +182,51 @@ static void times_are_read_as_they_are_written(void **state)
         assert_false(clock_parse(bad[i], &back));
 }
 
+static void what_is_not_measured_says_why(void **state)
+{
+    static const struct {
+        enum ledger_record state;
+        int64_t started, ended, end;
+        const char *why;
+    } cases[] = {
+        {LEDGER_SUPERVISED, -1, -1, 50, "the command does not run yet"},
+        {LEDGER_FINISHED, -1, -1, 50, "the command never ran"},
+        {LEDGER_STARTED, 10, -1, 60, "nobody has looked yet"},
+        {LEDGER_STARTED, 10, -1, 600, "no samples were kept"},
+        {LEDGER_ENDED, 10, 60, 60, "the command ended before it was looked at"},
+        {LEDGER_FINISHED, 10, 60, 600, "the command ended before it was looked at"},
+    };
+    struct samples *samples = calloc(1, sizeof(*samples));
+
+    (void)state;
+    assert_non_null(samples);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct report report = REPORT_INIT;
+        const char *why;
+
+        report.samples = samples;
+        report.state = cases[i].state;
+        report.started = cases[i].started < 0 ? -1 : cases[i].started * NS_PER_MS;
+        report.ended = cases[i].ended < 0 ? -1 : cases[i].ended * NS_PER_MS;
+        report.end = cases[i].end * NS_PER_MS;
+        why = report_why_unknown(&report, USAGE_CPU);
+        assert_memory_equal(why, cases[i].why, strlen(cases[i].why));
+    }
+    free(samples);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_escaped), cmocka_unit_test(no_bytes_get_through),
-        cmocka_unit_test(limits_hold),     cmocka_unit_test(bars_stay_in_their_box),
-        cmocka_unit_test(lines_have_gaps), cmocka_unit_test(bins_keep_everything),
-        cmocka_unit_test(times_and_sizes), cmocka_unit_test(times_are_read_as_they_are_written),
+        cmocka_unit_test(text_is_escaped),
+        cmocka_unit_test(no_bytes_get_through),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(bars_stay_in_their_box),
+        cmocka_unit_test(lines_have_gaps),
+        cmocka_unit_test(bins_keep_everything),
+        cmocka_unit_test(times_and_sizes),
+        cmocka_unit_test(times_are_read_as_they_are_written),
+        cmocka_unit_test(what_is_not_measured_says_why),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
