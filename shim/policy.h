@@ -122,6 +122,12 @@ void policy_release(struct policy *policy);
 
 #define autopolicy CLEANUP(policy_release) struct policy
 
+/*
+ * Whether there is anything that it does not allow: then what decides is guarded. The other file
+ * may be there and accept everything.
+ */
+bool policy_decides(const struct policy *policy);
+
 /* ---- a step, as far as it is known ---- */
 
 struct policy_source {

@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "runtime/confine/caps_names.h"
+#include "runtime/image/registry_users.h"
 #include "shim/policy.h"
 
 static const char *const engine_names[] = {
@@ -374,7 +375,6 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
 static bool check_guarded(const struct policy *policy, const struct policy_facts *facts,
                           struct policy_verdict *verdict, struct err *err)
 {
-    (void)policy;
     for (size_t i = 0; i < facts->source_count; i++) {
         const struct policy_source *source = &facts->sources[i];
         const char *place =
@@ -383,6 +383,8 @@ static bool check_guarded(const struct policy *policy, const struct policy_facts
         if (!place)
             continue;
         decide(verdict, "guarded places");
+        if (!policy->exists)
+            verdict->file = POLICY_CONTAINERS_FILE;
         err_set(err, ERR_MOUNT_DENIED,
                 "the policy does not allow a step to write to '%s', which holds or lies in '%s'",
                 source->path, place);
@@ -520,6 +522,12 @@ static const struct {
     {check_mounts, false},  {check_user, false},
 };
 
+bool policy_decides(const struct policy *policy)
+{
+    return policy->exists ||
+           (policy->containers && !registry_policy_accepts_all(policy->containers));
+}
+
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,
                   policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
 {
@@ -531,9 +539,14 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
     }
     if (!policy_check_containers(policy, facts, read_key, verdict, err))
         return false;
-    /* A signature is what the store is asked for; then it has to be a store to believe. */
-    return policy->exists || facts->only_image || verdict->demand_count == 0 ||
-           policy_check_store(policy, facts, verdict, err);
+    if (policy->exists || facts->only_image)
+        return true;
+    /*
+     * The other file alone says nothing of stores and mounts. A signature is what the store is
+     * asked for, so then it has to be one to believe.
+     */
+    return check_guarded(policy, facts, verdict, err) &&
+           (verdict->demand_count == 0 || policy_check_store(policy, facts, verdict, err));
 }
 
 bool policy_check_image(const struct policy *policy, const struct reference *reference,

@@ -146,10 +146,11 @@ static bool find_facts(const struct session *session, struct room *room, struct 
                        struct err *err)
 {
     const struct run_options *options = &session->options;
+    bool guards = policy_decides(&session->policy);
 
     room->image = policy_image_name(&session->reference);
-    /* Without a policy of stepcell's own, only a store has to be known, and root's is. */
-    room->home = session->policy.exists || geteuid() != 0 ? find_home() : NULL;
+    /* Where nothing is guarded, only a store has to be known, and root's is. */
+    room->home = guards || geteuid() != 0 ? find_home() : NULL;
     room->seccomp = options->seccomp ? realpath(options->seccomp, NULL) : NULL;
     if (!room->image)
         return no_memory(err);
@@ -178,7 +179,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
     };
     if (!facts->store)
         return false;
-    if (session->policy.exists &&
+    if (guards &&
         (!find_sources(session, room, err) ||
          !policy_guarded_places(&session->policy, facts->store, room->home, &room->guarded, err)))
         return false;
@@ -291,7 +292,7 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 {
     autofree char *store = NULL, *home = NULL;
 
-    if (!policy->exists)
+    if (!policy_decides(policy))
         return true;
     store = store_path(store_option, err);
     home = find_home();

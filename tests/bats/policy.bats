@@ -280,6 +280,30 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=root each_caller linked
 }
 
+@test "with containers' policy.json alone nothing that decides is written to, unless that accepts everything" {
+    containers_alone() {
+        local place
+        containers_policy '{"default": [{"type": "reject"}], "transports": {"oci": {"": [{"type": "insecureAcceptAnything"}]}}}'
+        cp "$ETC/containers/policy.json" ../policy
+        for place in /etc /etc/containers "$TEST_DIR/store/$CALLER"; do
+            run --separate-stderr cell -v "$place:/x" -- true
+            assert_refused mount.denied
+            assert_match "$stderr" "*guarded places of '/etc/containers/policy.json'*"
+        done
+        RESULT=/etc/containers/policy.json run -125 --separate-stderr cell -- true
+        assert_match "$stderr" "*a policy guards*"
+        cmp "$ETC/containers/policy.json" ../policy
+        run -0 stepcell start --id alone --workdir "$WORK" "$IMAGE" -- true
+        run -125 stepcell wait --id alone --result /etc/containers/policy.json
+        run -0 stepcell forget --id alone
+        # Nothing else of a policy of stepcell's own is in force.
+        allowed -v /etc/hosts:/x:ro
+        containers_policy '{"default": [{"type": "insecureAcceptAnything"}]}'
+        allowed -v /etc/containers:/x
+    }
+    CALLERS="root plain" each_caller containers_alone
+}
+
 @test "of a store that the policy does not know nothing is believed, and nothing is written for it" {
     unknown_store() {
         local mine fake command
