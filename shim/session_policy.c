@@ -2,12 +2,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/caller.h"
 #include "base/path.h"
 #include "shim/audit.h"
 #include "shim/session.h"
-
-#define HOST_PASSWD "/etc/passwd"
 
 /* What the facts borrow. */
 struct room {
@@ -115,21 +113,6 @@ static bool find_sources(const struct session *session, struct room *room, struc
     return true;
 }
 
-/* Of the caller, and not of the caller's environment. */
-static char *find_home(void)
-{
-    autobuf passwd = BUF_INIT(PASSWD_MAX);
-    autocelluser user = {0};
-    char uid[24];
-    struct err ignored;
-
-    snprintf(uid, sizeof(uid), "%u", geteuid());
-    if (!file_read(AT_FDCWD, HOST_PASSWD, &passwd, ERR_USER_UNKNOWN, &ignored) ||
-        !user_resolve(uid, passwd.data, "", &user, &ignored) || !user.home)
-        return NULL;
-    return realpath(user.home, NULL);
-}
-
 /* Where the store is, or is going to be. */
 static const char *find_store(const struct session *session, struct room *room, struct err *err)
 {
@@ -150,7 +133,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
 
     room->image = policy_image_name(&session->reference);
     /* Where nothing is guarded, only a store has to be known, and root's is. */
-    room->home = guards || geteuid() != 0 ? find_home() : NULL;
+    room->home = guards || geteuid() != 0 ? caller_home() : NULL;
     room->seccomp = options->seccomp ? realpath(options->seccomp, NULL) : NULL;
     if (!room->image)
         return no_memory(err);
@@ -251,7 +234,7 @@ static char *believed_store(const struct policy *policy, const char *option,
     resolved = path_resolve(path, NULL);
     if (!resolved)
         return no_memory(err), NULL;
-    home = find_home();
+    home = caller_home();
     return policy_check_store(
                policy, &(struct policy_facts){.store = resolved, .home = home, .caller = geteuid()},
                verdict, err)
@@ -295,7 +278,7 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
     if (!policy_decides(policy))
         return true;
     store = store_path(store_option, err);
-    home = find_home();
+    home = caller_home();
     return store && policy_guarded_places(policy, store, home, &outlets->guarded, err);
 }
 

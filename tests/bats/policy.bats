@@ -493,6 +493,47 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=plain each_caller mirrors
 }
 
+@test "credentials come out of the caller's home by passwd, and no helper of the caller's runs" {
+    credentials() {
+        local home name refused="stepcell: cannot start the credential helper 'docker-credential-evil'*"
+        htpasswd -Bbc "$POLICY_DIR/htpasswd" me word 2>/dev/null
+        start_registry "$POLICY_DIR/htpasswd"
+        skopeo copy -q --dest-tls-verify=false --dest-creds me:word "oci:$IMAGES/busybox:latest" "docker://$REGISTRY/tools:1"
+        printf '#!/bin/sh\ntouch "%s/ran"\necho "{\\"Username\\": \\"me\\", \\"Secret\\": \\"word\\"}"\n' "$WORK" >docker-credential-evil
+        chmod 755 docker-credential-evil
+        mkdir dc dc/containers
+        echo '{"credsStore": "evil"}' | tee dc/config.json >dc/containers/auth.json
+        IMAGE=$REGISTRY/tools:1
+        export PATH=$WORK:$PATH
+        for name in DOCKER_CONFIG XDG_RUNTIME_DIR XDG_CONFIG_HOME REGISTRY_AUTH_FILE; do
+            local -x "$name=$WORK/dc"
+            [ "$name" != REGISTRY_AUTH_FILE ] || REGISTRY_AUTH_FILE=$WORK/dc/config.json
+            no_policy
+            allowed
+            [ -e ran ]
+            rm ran
+            run -0 stepcell image remove "$IMAGE"
+            policy '{"images": [{"match": "**", "action": "allow"}]}'
+            run --separate-stderr cell -- true
+            assert_refused registry.auth
+            [ ! -e ran ]
+            unset "$name"
+        done
+        home=$TEST_DIR/home/$CALLER
+        mkdir "$home/.docker"
+        cp dc/config.json "$home/.docker/"
+        run --separate-stderr cell -- true
+        assert_refused registry.auth
+        assert_match "$stderr" "$refused"
+        [ ! -e ran ]
+        jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$home/.docker/config.json"
+        DOCKER_CONFIG=$WORK/dc allowed
+        rm -r "$home/.docker"
+        stop_registry
+    }
+    CALLERS=plain each_caller credentials
+}
+
 @test "a file that is not root's alone, or cannot be read, refuses everything" {
     broken() {
         allow .
