@@ -202,6 +202,10 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
 bool policy_check_store(const struct policy *policy, const struct policy_facts *facts,
                         struct policy_verdict *verdict, struct err *err);
 
+/* The same of the rules for mounts alone, by facts->sources. */
+bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
+                         struct policy_verdict *verdict, struct err *err);
+
 /*
  * The same of an image alone, for who fetches it without running it. What is fetched under another
  * name is judged by both. The reference is resolved.

@@ -441,7 +441,7 @@ static const struct policy_mount_rule *find_denial(const struct policy *policy,
     return NULL;
 }
 
-static bool check_mounts(const struct policy *policy, const struct policy_facts *facts,
+bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
     for (size_t i = 0; policy->parts & PART_MOUNTS && i < facts->source_count; i++) {
@@ -516,10 +516,10 @@ static const struct {
                   struct policy_verdict *verdict, struct err *err);
     bool of_image;
 } checks[] = {
-    {check_lock, false},    {check_image, true},    {policy_check_store, false},
-    {check_engine, false},  {check_network, false}, {check_capabilities, false},
-    {check_seccomp, false}, {check_limits, false},  {check_guarded, false},
-    {check_mounts, false},  {check_user, false},
+    {check_lock, false},          {check_image, true},    {policy_check_store, false},
+    {check_engine, false},        {check_network, false}, {check_capabilities, false},
+    {check_seccomp, false},       {check_limits, false},  {check_guarded, false},
+    {policy_check_mounts, false}, {check_user, false},
 };
 
 bool policy_decides(const struct policy *policy)

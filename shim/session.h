@@ -248,10 +248,11 @@ bool session_read_policy(struct session *session, struct err *err);
 bool session_resolve_image(struct session *session, struct err *err);
 
 /*
- * Where there is a policy, the store of the options is by its real path what the step uses, and one
- * that may be believed: before anything is read there.
+ * Where there is a policy, the store and the token's file of the options are by their real paths
+ * what the step uses. The one has to be a store to believe, before anything is read there, the
+ * other may be sent to whoever listens, a cell say, before the step is judged.
  */
-bool session_settle_store(struct session *session, struct err *err);
+bool session_settle(struct session *session, struct err *err);
 
 /* The same for who has no session: the store's path, owned by the caller. */
 char *session_believed_store(const char *store_option, struct err *err);

@@ -88,7 +88,7 @@ static bool find_sources(const struct session *session, struct room *room, struc
     const struct run_options *options = &session->options;
     const struct strv *env_files = &session->env_places, *secret_files = &session->secrets.places;
     size_t max = session->plan.count + options->mount_count + options->secret_files.count +
-                 options->env_files.count + secret_files->count + env_files->count + 2;
+                 options->env_files.count + secret_files->count + env_files->count + 3;
 
     room->sources = calloc(max, sizeof(*room->sources));
     if (!room->sources)
@@ -110,7 +110,8 @@ static bool find_sources(const struct session *session, struct room *room, struc
         if (file && !add_file(room, file + 1, err))
             return false;
     }
-    return true;
+    /* The receiver of what it holds may be a cell. */
+    return !options->events_token_file || add_file(room, options->events_token_file, err);
 }
 
 /* Where the store is, or is going to be. */
@@ -242,7 +243,21 @@ static char *believed_store(const struct policy *policy, const char *option,
                : NULL;
 }
 
-bool session_settle_store(struct session *session, struct err *err)
+static bool settle_token(struct session *session, struct err *err)
+{
+    char **file = &session->options.events_token_file;
+    char *resolved = *file ? path_resolve(*file, NULL) : NULL;
+    const struct policy_source source = {.path = resolved};
+    const struct policy_facts facts = {.sources = &source, .source_count = 1};
+
+    if (!resolved)
+        return !*file || no_memory(err);
+    free(*file);
+    *file = resolved;
+    return policy_check_mounts(&session->policy, &facts, &session->verdict, err);
+}
+
+bool session_settle(struct session *session, struct err *err)
 {
     char *store = NULL;
 
@@ -253,7 +268,7 @@ bool session_settle_store(struct session *session, struct err *err)
         return false;
     free(session->options.store);
     session->options.store = store;
-    return true;
+    return settle_token(session, err);
 }
 
 char *session_believed_store(const char *store_option, struct err *err)

@@ -176,7 +176,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "mounts: by the tree that they lead to, component by component, with what lies in it" {
     mounts() {
-        local base
+        local base receiver events
         base=$(realpath ..)
         as sh -c 'true'
         mkdir -p "$base/packages/one" "$base/packages/one/deep" "$base/packages-too" "$base/work/kept"
@@ -212,6 +212,22 @@ allowed() { run -0 cell "$@" -- true; }
         chmod 644 "$base/file" "$base/script.sh"
         assert_denied mount.denied "none of the mounts" --secret-file "name=$base/file"
         assert_denied mount.denied "none of the mounts" --env-file "$base/file"
+        # A token goes to who listens: nothing is sent before it is judged.
+        ln -s "$base/file" "$base/work/token"
+        mkdir "$base/receiver"
+        /usr/bin/python3 "$TESTS/lib/event_receiver.py" "$base/receiver" 3>&- &
+        receiver=$!
+        wait_for test -s "$base/receiver/port"
+        events=http://127.0.0.1:$(cat "$base/receiver/port")/
+        assert_denied mount.denied "none of the mounts" --events "$events" --events-token-file "$base/work/token"
+        run -125 stepcell start --id token --workdir "$WORK" --events "$events" --events-token-file "$base/file" "$IMAGE" -- true
+        run -125 stepcell policy test --events "$events" --events-token-file "$base/file" "$IMAGE"
+        [ ! -e "$base/receiver/requests" ]
+        echo open >"$base/packages/token"
+        allowed --events "$events" --events-token-file "$base/packages/token"
+        jq -se 'length > 0 and all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
+        kill "$receiver"
+        wait "$receiver" || true
         run --separate-stderr script_cell --script "$base/script.sh"
         assert_refused mount.denied
         run -0 as sh -c "echo true | '$STEPCELL' run --result '$RESULT' --workdir '$WORK' --script - '$IMAGE'"
