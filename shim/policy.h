@@ -139,8 +139,9 @@ struct policy_facts {
     const struct reference *reference;
     const char *image;      /* what patterns are compared with, see policy_image_name */
     const char *lock_file;  /* resolved, which has the image; or NULL */
-    const char *locked_tag; /* that the lock gave the digest of, for the reference's; or NULL */
-    bool only_image;        /* nothing runs: the rest is not looked at */
+    const char *locked_tag; /* that the lock has the digest of, or NULL */
+    bool asks_digest; /* which was the step's own word: then that denies, and allows nothing */
+    bool only_image;  /* nothing runs: the rest is not looked at */
     bool clears_entrypoint;
     const char *store; /* resolved */
     const char *home;  /* of the caller, by the host's passwd; NULL: none is known */

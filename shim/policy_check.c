@@ -175,19 +175,24 @@ char *policy_image_name(const struct reference *reference)
     return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 
+static bool has_tag(const struct policy_image_rule *rule, const char *tag)
+{
+    return tag && policy_glob_any(&rule->tags, tag);
+}
+
 /*
  * With a digest a tag decides nothing, and may be any word; a lock knows what it locked. Which tag
  * it was locked for is a word as well, and allows nothing.
  */
 static bool fits_tag(const struct policy_image_rule *rule, const struct policy_facts *facts)
 {
-    const char *asked = facts->reference->tag, *tag = facts->locked_tag;
+    const char *asked = facts->reference->tag, *locked = facts->locked_tag;
 
-    if (tag && asked && !rule->allow && policy_glob_any(&rule->tags, asked))
-        return true;
-    if (!tag && !facts->reference->digest)
-        tag = asked;
-    return tag && policy_glob_any(&rule->tags, tag);
+    if (locked && !rule->allow)
+        return has_tag(rule, locked) || has_tag(rule, asked);
+    if (facts->reference->digest)
+        return !facts->asks_digest && has_tag(rule, locked);
+    return has_tag(rule, asked);
 }
 
 /* "**" stands for what registries have: a local file is meant only by who writes so. */

@@ -57,7 +57,8 @@ struct session {
     bool knows_reference;  /* it is what a policy judges */
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */
     char *lock_entry;      /* that decided what the reference is, or NULL */
-    char *locked_tag;      /* of the entry, when the digest of the reference is only the lock's */
+    char *locked_tag;      /* of the entry, or NULL */
+    bool asks_digest;      /* the digest of the reference is not only the lock's */
     char *locked_manifest; /* the digest that it has for the platform, or NULL */
     struct platform platform;
     char platform_text[PLATFORM_TEXT_MAX];

@@ -143,6 +143,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .image = room->image,
         .lock_file = session->lock_entry ? session->lock_file : NULL,
         .locked_tag = session->locked_tag,
+        .asks_digest = session->asks_digest,
         .clears_entrypoint = options->entrypoint == ENTRYPOINT_CLEAR,
         .store = find_store(session, room, err),
         .home = room->home,

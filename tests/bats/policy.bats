@@ -107,7 +107,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "a lock file counts where the policy lists it, and nowhere else" {
     locked() {
-        local lock
+        local lock digest
         start_registry
         push "oci:$IMAGES/busybox:latest" locked:1
         IMAGE=$REGISTRY/locked:1 lock=$POLICY_DIR/stepcell.lock
@@ -133,6 +133,8 @@ allowed() { run -0 cell "$@" -- true; }
         policy "$(jq -nc --arg lock "$lock" '{locks: [$lock], images: [{match: "**", tags: ["1"], action: "deny"},
             {match: "**", action: "allow"}]}')"
         IMAGE=$REGISTRY/locked:line assert_denied image.denied 'images[0]' --lock "$lock"
+        digest=$(jq -r '.images[].digest' "$lock" | head -n 1)
+        IMAGE=$REGISTRY/locked@$digest assert_denied image.denied 'images[0]' --lock "$lock"
         stop_registry
     }
     CALLERS=root each_caller locked
