@@ -12,4 +12,10 @@
  */
 bool caller_check(struct err *err);
 
+/*
+ * The caller's home by the host's /etc/passwd, whatever $HOME says: absolute, links resolved, owned
+ * by the caller of this. NULL when none is known, or not there.
+ */
+char *caller_home(void);
+
 #endif

@@ -27,7 +27,7 @@ static bool prepare(int argc, char **argv, struct session *session, struct err *
         ok = false;
     if (ok && options->id)
         strcpy(session->id, options->id);
-    return ok && session_settle_store(session, err);
+    return ok && session_settle(session, err);
 }
 
 static int print_help(struct session *session, const char *command)

@@ -122,6 +122,12 @@ void policy_release(struct policy *policy);
 
 #define autopolicy CLEANUP(policy_release) struct policy
 
+/*
+ * Whether there is anything that it does not allow: then what decides is guarded. The other file
+ * may be there and accept everything.
+ */
+bool policy_decides(const struct policy *policy);
+
 /* ---- a step, as far as it is known ---- */
 
 struct policy_source {
@@ -133,8 +139,9 @@ struct policy_facts {
     const struct reference *reference;
     const char *image;      /* what patterns are compared with, see policy_image_name */
     const char *lock_file;  /* resolved, which has the image; or NULL */
-    const char *locked_tag; /* that the lock gave the digest of, for the reference's; or NULL */
-    bool only_image;        /* nothing runs: the rest is not looked at */
+    const char *locked_tag; /* that the lock has the digest of, or NULL */
+    bool asks_digest; /* which was the step's own word: then that denies, and allows nothing */
+    bool only_image;  /* nothing runs: the rest is not looked at */
     bool clears_entrypoint;
     const char *store; /* resolved */
     const char *home;  /* of the caller, by the host's passwd; NULL: none is known */
@@ -195,6 +202,10 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
  */
 bool policy_check_store(const struct policy *policy, const struct policy_facts *facts,
                         struct policy_verdict *verdict, struct err *err);
+
+/* The same of the rules for mounts alone, by facts->sources. */
+bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
+                         struct policy_verdict *verdict, struct err *err);
 
 /*
  * The same of an image alone, for who fetches it without running it. What is fetched under another

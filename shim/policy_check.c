@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "runtime/confine/caps_names.h"
+#include "runtime/image/registry_users.h"
 #include "shim/policy.h"
 
 static const char *const engine_names[] = {
@@ -174,19 +175,24 @@ char *policy_image_name(const struct reference *reference)
     return text_printf("%s:%s", transports[reference->transport], reference->path);
 }
 
+static bool has_tag(const struct policy_image_rule *rule, const char *tag)
+{
+    return tag && policy_glob_any(&rule->tags, tag);
+}
+
 /*
  * With a digest a tag decides nothing, and may be any word; a lock knows what it locked. Which tag
  * it was locked for is a word as well, and allows nothing.
  */
 static bool fits_tag(const struct policy_image_rule *rule, const struct policy_facts *facts)
 {
-    const char *asked = facts->reference->tag, *tag = facts->locked_tag;
+    const char *asked = facts->reference->tag, *locked = facts->locked_tag;
 
-    if (tag && asked && !rule->allow && policy_glob_any(&rule->tags, asked))
-        return true;
-    if (!tag && !facts->reference->digest)
-        tag = asked;
-    return tag && policy_glob_any(&rule->tags, tag);
+    if (locked && !rule->allow)
+        return has_tag(rule, locked) || has_tag(rule, asked);
+    if (facts->reference->digest)
+        return !facts->asks_digest && has_tag(rule, locked);
+    return has_tag(rule, asked);
 }
 
 /* "**" stands for what registries have: a local file is meant only by who writes so. */
@@ -374,7 +380,6 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
 static bool check_guarded(const struct policy *policy, const struct policy_facts *facts,
                           struct policy_verdict *verdict, struct err *err)
 {
-    (void)policy;
     for (size_t i = 0; i < facts->source_count; i++) {
         const struct policy_source *source = &facts->sources[i];
         const char *place =
@@ -383,6 +388,8 @@ static bool check_guarded(const struct policy *policy, const struct policy_facts
         if (!place)
             continue;
         decide(verdict, "guarded places");
+        if (!policy->exists)
+            verdict->file = POLICY_CONTAINERS_FILE;
         err_set(err, ERR_MOUNT_DENIED,
                 "the policy does not allow a step to write to '%s', which holds or lies in '%s'",
                 source->path, place);
@@ -439,7 +446,7 @@ static const struct policy_mount_rule *find_denial(const struct policy *policy,
     return NULL;
 }
 
-static bool check_mounts(const struct policy *policy, const struct policy_facts *facts,
+bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
     for (size_t i = 0; policy->parts & PART_MOUNTS && i < facts->source_count; i++) {
@@ -514,11 +521,17 @@ static const struct {
                   struct policy_verdict *verdict, struct err *err);
     bool of_image;
 } checks[] = {
-    {check_lock, false},    {check_image, true},    {policy_check_store, false},
-    {check_engine, false},  {check_network, false}, {check_capabilities, false},
-    {check_seccomp, false}, {check_limits, false},  {check_guarded, false},
-    {check_mounts, false},  {check_user, false},
+    {check_lock, false},          {check_image, true},    {policy_check_store, false},
+    {check_engine, false},        {check_network, false}, {check_capabilities, false},
+    {check_seccomp, false},       {check_limits, false},  {check_guarded, false},
+    {policy_check_mounts, false}, {check_user, false},
 };
+
+bool policy_decides(const struct policy *policy)
+{
+    return policy->exists ||
+           (policy->containers && !registry_policy_accepts_all(policy->containers));
+}
 
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,
                   policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
@@ -531,9 +544,14 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
     }
     if (!policy_check_containers(policy, facts, read_key, verdict, err))
         return false;
-    /* A signature is what the store is asked for; then it has to be a store to believe. */
-    return policy->exists || facts->only_image || verdict->demand_count == 0 ||
-           policy_check_store(policy, facts, verdict, err);
+    if (policy->exists || facts->only_image)
+        return true;
+    /*
+     * The other file alone says nothing of stores and mounts. A signature is what the store is
+     * asked for, so then it has to be one to believe.
+     */
+    return check_guarded(policy, facts, verdict, err) &&
+           (verdict->demand_count == 0 || policy_check_store(policy, facts, verdict, err));
 }
 
 bool policy_check_image(const struct policy *policy, const struct reference *reference,

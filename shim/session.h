@@ -57,7 +57,8 @@ struct session {
     bool knows_reference;  /* it is what a policy judges */
     char *lock_file;       /* of --lock or --locked, resolved, or NULL */
     char *lock_entry;      /* that decided what the reference is, or NULL */
-    char *locked_tag;      /* of the entry, when the digest of the reference is only the lock's */
+    char *locked_tag;      /* of the entry, or NULL */
+    bool asks_digest;      /* the digest of the reference is not only the lock's */
     char *locked_manifest; /* the digest that it has for the platform, or NULL */
     struct platform platform;
     char platform_text[PLATFORM_TEXT_MAX];
@@ -249,10 +250,11 @@ bool session_read_policy(struct session *session, struct err *err);
 bool session_resolve_image(struct session *session, struct err *err);
 
 /*
- * Where there is a policy, the store of the options is by its real path what the step uses, and one
- * that may be believed: before anything is read there.
+ * Where there is a policy, the store and the token's file of the options are by their real paths
+ * what the step uses. The one has to be a store to believe, before anything is read there, the
+ * other may be sent to whoever listens, a cell say, before the step is judged.
  */
-bool session_settle_store(struct session *session, struct err *err);
+bool session_settle(struct session *session, struct err *err);
 
 /* The same for who has no session: the store's path, owned by the caller. */
 char *session_believed_store(const char *store_option, struct err *err);

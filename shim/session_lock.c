@@ -57,10 +57,12 @@ static bool take_entry(struct session *session, const char *name, json_t *entry,
     autoreference locked = {0};
 
     session->lock_entry = strdup(name);
-    if (!text || !session->lock_entry)
+    session->locked_tag = strdup(json_text(entry, "tag"));
+    if (!text || !session->lock_entry || !session->locked_tag)
         return no_memory(err);
     session->result.lock = session->lock_entry;
-    if (session->reference.digest)
+    session->asks_digest = session->reference.digest;
+    if (session->asks_digest)
         return take_digest(session, entry, manifest, err);
     if (!manifest && (session->options.engine == ENGINE_NATIVE || session->options.platform))
         return no_platform(session, name, entry, err);
@@ -70,9 +72,8 @@ static bool take_entry(struct session *session, const char *name, json_t *entry,
         session->locked_manifest = strdup(manifest);
     reference_release(&session->reference);
     session->reference = locked;
-    session->locked_tag = strdup(json_text(entry, "tag"));
     locked = (struct reference){0};
-    return (session->locked_tag && (!manifest || session->locked_manifest)) || no_memory(err);
+    return !manifest || session->locked_manifest || no_memory(err);
 }
 
 bool session_apply_lock(struct session *session, struct err *err)

@@ -2,12 +2,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/caller.h"
 #include "base/path.h"
 #include "shim/audit.h"
 #include "shim/session.h"
-
-#define HOST_PASSWD "/etc/passwd"
 
 /* What the facts borrow. */
 struct room {
@@ -90,7 +88,7 @@ static bool find_sources(const struct session *session, struct room *room, struc
     const struct run_options *options = &session->options;
     const struct strv *env_files = &session->env_places, *secret_files = &session->secrets.places;
     size_t max = session->plan.count + options->mount_count + options->secret_files.count +
-                 options->env_files.count + secret_files->count + env_files->count + 2;
+                 options->env_files.count + secret_files->count + env_files->count + 3;
 
     room->sources = calloc(max, sizeof(*room->sources));
     if (!room->sources)
@@ -112,22 +110,8 @@ static bool find_sources(const struct session *session, struct room *room, struc
         if (file && !add_file(room, file + 1, err))
             return false;
     }
-    return true;
-}
-
-/* Of the caller, and not of the caller's environment. */
-static char *find_home(void)
-{
-    autobuf passwd = BUF_INIT(PASSWD_MAX);
-    autocelluser user = {0};
-    char uid[24];
-    struct err ignored;
-
-    snprintf(uid, sizeof(uid), "%u", geteuid());
-    if (!file_read(AT_FDCWD, HOST_PASSWD, &passwd, ERR_USER_UNKNOWN, &ignored) ||
-        !user_resolve(uid, passwd.data, "", &user, &ignored) || !user.home)
-        return NULL;
-    return realpath(user.home, NULL);
+    /* The receiver of what it holds may be a cell. */
+    return !options->events_token_file || add_file(room, options->events_token_file, err);
 }
 
 /* Where the store is, or is going to be. */
@@ -146,10 +130,11 @@ static bool find_facts(const struct session *session, struct room *room, struct 
                        struct err *err)
 {
     const struct run_options *options = &session->options;
+    bool guards = policy_decides(&session->policy);
 
     room->image = policy_image_name(&session->reference);
-    /* Without a policy of stepcell's own, only a store has to be known, and root's is. */
-    room->home = session->policy.exists || geteuid() != 0 ? find_home() : NULL;
+    /* Where nothing is guarded, only a store has to be known, and root's is. */
+    room->home = guards || geteuid() != 0 ? caller_home() : NULL;
     room->seccomp = options->seccomp ? realpath(options->seccomp, NULL) : NULL;
     if (!room->image)
         return no_memory(err);
@@ -158,6 +143,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .image = room->image,
         .lock_file = session->lock_entry ? session->lock_file : NULL,
         .locked_tag = session->locked_tag,
+        .asks_digest = session->asks_digest,
         .clears_entrypoint = options->entrypoint == ENTRYPOINT_CLEAR,
         .store = find_store(session, room, err),
         .home = room->home,
@@ -178,7 +164,7 @@ static bool find_facts(const struct session *session, struct room *room, struct 
     };
     if (!facts->store)
         return false;
-    if (session->policy.exists &&
+    if (guards &&
         (!find_sources(session, room, err) ||
          !policy_guarded_places(&session->policy, facts->store, room->home, &room->guarded, err)))
         return false;
@@ -250,7 +236,7 @@ static char *believed_store(const struct policy *policy, const char *option,
     resolved = path_resolve(path, NULL);
     if (!resolved)
         return no_memory(err), NULL;
-    home = find_home();
+    home = caller_home();
     return policy_check_store(
                policy, &(struct policy_facts){.store = resolved, .home = home, .caller = geteuid()},
                verdict, err)
@@ -258,7 +244,21 @@ static char *believed_store(const struct policy *policy, const char *option,
                : NULL;
 }
 
-bool session_settle_store(struct session *session, struct err *err)
+static bool settle_token(struct session *session, struct err *err)
+{
+    char **file = &session->options.events_token_file;
+    char *resolved = *file ? path_resolve(*file, NULL) : NULL;
+    const struct policy_source source = {.path = resolved};
+    const struct policy_facts facts = {.sources = &source, .source_count = 1};
+
+    if (!resolved)
+        return !*file || no_memory(err);
+    free(*file);
+    *file = resolved;
+    return policy_check_mounts(&session->policy, &facts, &session->verdict, err);
+}
+
+bool session_settle(struct session *session, struct err *err)
 {
     char *store = NULL;
 
@@ -269,7 +269,7 @@ bool session_settle_store(struct session *session, struct err *err)
         return false;
     free(session->options.store);
     session->options.store = store;
-    return true;
+    return settle_token(session, err);
 }
 
 char *session_believed_store(const char *store_option, struct err *err)
@@ -291,10 +291,10 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 {
     autofree char *store = NULL, *home = NULL;
 
-    if (!policy->exists)
+    if (!policy_decides(policy))
         return true;
     store = store_path(store_option, err);
-    home = find_home();
+    home = caller_home();
     return store && policy_guarded_places(policy, store, home, &outlets->guarded, err);
 }
 

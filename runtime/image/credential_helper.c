@@ -8,9 +8,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/caller.h"
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/program.h"
+#include "runtime/image/registry_users.h"
 
 #define NOT_FOUND "credentials not found" /* how all helpers begin to say it */
 
@@ -44,7 +47,7 @@ static void helper_end(struct helper *helper)
     helper->pid = 0;
 }
 
-static int spawn(const char *program, int in, int out, pid_t *pid)
+static int spawn(const char *program, char *const *environment, int in, int out, pid_t *pid)
 {
     char *arguments[] = {(char *)program, (char *)"get", NULL};
     posix_spawn_file_actions_t actions;
@@ -67,7 +70,7 @@ static int spawn(const char *program, int in, int out, pid_t *pid)
     if (!error)
         error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (!error)
-        error = posix_spawnp(pid, program, &actions, &attributes, arguments, environ);
+        error = posix_spawnp(pid, program, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return error;
@@ -75,6 +78,12 @@ static int spawn(const char *program, int in, int out, pid_t *pid)
 
 static bool helper_start(struct helper *helper, struct err *err)
 {
+    bool own = registry_users_configure();
+    autofree char *home = own ? NULL : caller_home();
+    autofree char *home_variable = home ? text_printf("HOME=%s", home) : NULL;
+    char *const fixed[] = {(char *)"PATH=" PROGRAM_SEARCH, home_variable, NULL};
+    char path[PROGRAM_PATH_MAX];
+    const char *program = own ? helper->program : program_find(helper->program, path);
     int to[2], from[2], error;
 
     if (pipe2(to, O_CLOEXEC) < 0)
@@ -84,7 +93,7 @@ static bool helper_start(struct helper *helper, struct err *err)
         close_fd(to[1]);
         return err_errno(err, ERR_ENGINE_FAILED, "cannot start '%s'", helper->program);
     }
-    error = spawn(helper->program, to[0], from[1], &helper->pid);
+    error = program ? spawn(program, own ? environ : fixed, to[0], from[1], &helper->pid) : ENOENT;
     close_fd(to[0]);
     close_fd(from[1]);
     helper->in = to[1];

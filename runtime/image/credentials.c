@@ -6,8 +6,10 @@
 
 #include "base/base64.h"
 #include "base/buf.h"
+#include "base/caller.h"
 #include "base/file.h"
 #include "runtime/image/credential_helper.h"
+#include "runtime/image/registry_users.h"
 
 #define HUB_HOST   "docker.io"
 #define HUB_SERVER "https://index.docker.io/v1/" /* what helpers know the Hub by */
@@ -35,17 +37,29 @@ static bool is_empty(const struct credentials *credentials)
 
 /* ---- where files are ---- */
 
+static const char *find_variable(const char *name)
+{
+    return registry_users_configure() ? getenv(name) : NULL;
+}
+
 /* $VARIABLE/FILE, or NULL. */
 static char *in_directory(const char *variable, const char *file)
 {
-    const char *dir = getenv(variable);
+    const char *dir = find_variable(variable);
 
     return dir && *dir == '/' ? text_printf("%s/%s", dir, file) : NULL;
 }
 
+static char *in_home(const char *file)
+{
+    autofree char *home = registry_users_configure() ? NULL : caller_home();
+
+    return home ? text_printf("%s/%s", home, file) : in_directory("HOME", file);
+}
+
 static char *given_file(void)
 {
-    const char *path = getenv("REGISTRY_AUTH_FILE");
+    const char *path = find_variable("REGISTRY_AUTH_FILE");
 
     return path && *path ? strdup(path) : NULL;
 }
@@ -54,7 +68,7 @@ static char *docker_file(void)
 {
     char *path = in_directory("DOCKER_CONFIG", "config.json");
 
-    return path ? path : in_directory("HOME", ".docker/config.json");
+    return path ? path : in_home(".docker/config.json");
 }
 
 static char *runtime_file(void)
@@ -66,7 +80,7 @@ static char *containers_file(void)
 {
     char *path = in_directory("XDG_CONFIG_HOME", "containers/auth.json");
 
-    return path ? path : in_directory("HOME", ".config/containers/auth.json");
+    return path ? path : in_home(".config/containers/auth.json");
 }
 
 /* ---- entries ---- */

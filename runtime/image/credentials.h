@@ -4,6 +4,7 @@
  *   $DOCKER_CONFIG/config.json, or ~/.docker/config.json
  *   ${XDG_RUNTIME_DIR}/containers/auth.json
  *   $XDG_CONFIG_HOME/containers/auth.json, or ~/.config/containers/auth.json
+ * Where users may not configure (registry_users.h) no variable counts, and ~ is the home of passwd.
  * In each the helper of `credHelpers` or `credsStore` is asked first, then `auths` is looked at.
  * They are never printed, and wiped from memory when they are released.
  */

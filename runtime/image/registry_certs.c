@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "runtime/image/registry_config.h"
+#include "runtime/image/registry_users.h"
 
 static char *config_home(void)
 {

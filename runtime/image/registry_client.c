@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "runtime/image/registry_certs.h"
+#include "runtime/image/registry_users.h"
 #include "runtime/net/fields.h"
 
 #define HUB_HOST     "docker.io"

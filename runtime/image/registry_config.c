@@ -1,6 +1,5 @@
 #include "runtime/image/registry_config.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +8,11 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "runtime/image/registry_users.h"
 #include "runtime/net/url.h"
 
 #define SYSTEM_FILE "/etc/stepcell/config.json"
-/* Read by shim/policy.h; here it counts that they are there, and that the second asks for more than
- * it does where nobody has changed it. */
-#define POLICY_FILE     "/etc/stepcell/policy.json"
-#define CONTAINERS_FILE "/etc/containers/policy.json"
-#define ACCEPTING       "insecureAcceptAnything"
-#define PATH_CHARS      "abcdefghijklmnopqrstuvwxyz0123456789._-/"
+#define PATH_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789._-/"
 
 /* ---- checking ---- */
 
@@ -169,49 +164,6 @@ static char *user_file(void)
     if (config && *config == '/')
         return text_printf("%s/stepcell/config.json", config);
     return home && *home == '/' ? text_printf("%s/.config/stepcell/config.json", home) : NULL;
-}
-
-static bool is_missing(const char *path)
-{
-    return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-}
-
-static bool accepts_all(json_t *requirements)
-{
-    json_t *item;
-    size_t i;
-
-    json_array_foreach (requirements, i, item) {
-        const char *type = json_text(item, "type");
-
-        if (!type || strcmp(type, ACCEPTING) != 0)
-            return false;
-    }
-    return json_array_size(requirements) > 0;
-}
-
-/* Of a file that is not understood nothing is run, whatever is said here. */
-static bool containers_accept_all(void)
-{
-    struct err ignored;
-    autojson *file = json_read_file(AT_FDCWD, CONTAINERS_FILE, REGISTRY_CONFIG_MAX,
-                                    ERR_CONFIG_INVALID, &ignored);
-    bool ok = file && accepts_all(json_object_get(file, "default"));
-    json_t *scopes, *requirements;
-    const char *key;
-
-    json_object_foreach (json_object_get(file, "transports"), key, scopes) {
-        const char *scope;
-
-        json_object_foreach (scopes, scope, requirements)
-            ok = ok && accepts_all(requirements);
-    }
-    return ok;
-}
-
-bool registry_users_configure(void)
-{
-    return is_missing(POLICY_FILE) && (is_missing(CONTAINERS_FILE) || containers_accept_all());
 }
 
 bool registry_config_load(struct registry_config *config, struct err *err)

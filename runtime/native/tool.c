@@ -45,8 +45,7 @@ static bool place_descriptors(const struct tool_start *start, int output)
 
 _Noreturn static void become_tool(const struct tool_start *start, int output, pid_t parent)
 {
-    static char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin",
-                                "LC_ALL=C", "NETAVARK_FW=iptables", NULL};
+    static char *const env[] = {"PATH=" PROGRAM_SEARCH, "LC_ALL=C", "NETAVARK_FW=iptables", NULL};
     sigset_t none;
 
     /*

@@ -107,7 +107,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "a lock file counts where the policy lists it, and nowhere else" {
     locked() {
-        local lock
+        local lock digest
         start_registry
         push "oci:$IMAGES/busybox:latest" locked:1
         IMAGE=$REGISTRY/locked:1 lock=$POLICY_DIR/stepcell.lock
@@ -133,6 +133,8 @@ allowed() { run -0 cell "$@" -- true; }
         policy "$(jq -nc --arg lock "$lock" '{locks: [$lock], images: [{match: "**", tags: ["1"], action: "deny"},
             {match: "**", action: "allow"}]}')"
         IMAGE=$REGISTRY/locked:line assert_denied image.denied 'images[0]' --lock "$lock"
+        digest=$(jq -r '.images[].digest' "$lock" | head -n 1)
+        IMAGE=$REGISTRY/locked@$digest assert_denied image.denied 'images[0]' --lock "$lock"
         stop_registry
     }
     CALLERS=root each_caller locked
@@ -176,7 +178,7 @@ allowed() { run -0 cell "$@" -- true; }
 
 @test "mounts: by the tree that they lead to, component by component, with what lies in it" {
     mounts() {
-        local base
+        local base receiver events
         base=$(realpath ..)
         as sh -c 'true'
         mkdir -p "$base/packages/one" "$base/packages/one/deep" "$base/packages-too" "$base/work/kept"
@@ -212,6 +214,22 @@ allowed() { run -0 cell "$@" -- true; }
         chmod 644 "$base/file" "$base/script.sh"
         assert_denied mount.denied "none of the mounts" --secret-file "name=$base/file"
         assert_denied mount.denied "none of the mounts" --env-file "$base/file"
+        # A token goes to who listens: nothing is sent before it is judged.
+        ln -s "$base/file" "$base/work/token"
+        mkdir "$base/receiver"
+        /usr/bin/python3 "$TESTS/lib/event_receiver.py" "$base/receiver" 3>&- &
+        receiver=$!
+        wait_for test -s "$base/receiver/port"
+        events=http://127.0.0.1:$(cat "$base/receiver/port")/
+        assert_denied mount.denied "none of the mounts" --events "$events" --events-token-file "$base/work/token"
+        run -125 stepcell start --id token --workdir "$WORK" --events "$events" --events-token-file "$base/file" "$IMAGE" -- true
+        run -125 stepcell policy test --events "$events" --events-token-file "$base/file" "$IMAGE"
+        [ ! -e "$base/receiver/requests" ]
+        echo open >"$base/packages/token"
+        allowed --events "$events" --events-token-file "$base/packages/token"
+        jq -se 'length > 0 and all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
+        kill "$receiver"
+        wait "$receiver" || true
         run --separate-stderr script_cell --script "$base/script.sh"
         assert_refused mount.denied
         run -0 as sh -c "echo true | '$STEPCELL' run --result '$RESULT' --workdir '$WORK' --script - '$IMAGE'"
@@ -278,6 +296,30 @@ allowed() { run -0 cell "$@" -- true; }
         rm "$POLICY" "$ETC/stepcell/config.json"
     }
     CALLERS=root each_caller linked
+}
+
+@test "with containers' policy.json alone nothing that decides is written to, unless that accepts everything" {
+    containers_alone() {
+        local place
+        containers_policy '{"default": [{"type": "reject"}], "transports": {"oci": {"": [{"type": "insecureAcceptAnything"}]}}}'
+        cp "$ETC/containers/policy.json" ../policy
+        for place in /etc /etc/containers "$TEST_DIR/store/$CALLER"; do
+            run --separate-stderr cell -v "$place:/x" -- true
+            assert_refused mount.denied
+            assert_match "$stderr" "*guarded places of '/etc/containers/policy.json'*"
+        done
+        RESULT=/etc/containers/policy.json run -125 --separate-stderr cell -- true
+        assert_match "$stderr" "*a policy guards*"
+        cmp "$ETC/containers/policy.json" ../policy
+        run -0 stepcell start --id alone --workdir "$WORK" "$IMAGE" -- true
+        run -125 stepcell wait --id alone --result /etc/containers/policy.json
+        run -0 stepcell forget --id alone
+        # Nothing else of a policy of stepcell's own is in force.
+        allowed -v /etc/hosts:/x:ro
+        containers_policy '{"default": [{"type": "insecureAcceptAnything"}]}'
+        allowed -v /etc/containers:/x
+    }
+    CALLERS="root plain" each_caller containers_alone
 }
 
 @test "of a store that the policy does not know nothing is believed, and nothing is written for it" {
@@ -467,6 +509,47 @@ allowed() { run -0 cell "$@" -- true; }
         stop_registry
     }
     CALLERS=plain each_caller mirrors
+}
+
+@test "credentials come out of the caller's home by passwd, and no helper of the caller's runs" {
+    credentials() {
+        local home name refused="stepcell: cannot start the credential helper 'docker-credential-evil'*"
+        htpasswd -Bbc "$POLICY_DIR/htpasswd" me word 2>/dev/null
+        start_registry "$POLICY_DIR/htpasswd"
+        skopeo copy -q --dest-tls-verify=false --dest-creds me:word "oci:$IMAGES/busybox:latest" "docker://$REGISTRY/tools:1"
+        printf '#!/bin/sh\ntouch "%s/ran"\necho "{\\"Username\\": \\"me\\", \\"Secret\\": \\"word\\"}"\n' "$WORK" >docker-credential-evil
+        chmod 755 docker-credential-evil
+        mkdir dc dc/containers
+        echo '{"credsStore": "evil"}' | tee dc/config.json >dc/containers/auth.json
+        IMAGE=$REGISTRY/tools:1
+        export PATH=$WORK:$PATH
+        for name in DOCKER_CONFIG XDG_RUNTIME_DIR XDG_CONFIG_HOME REGISTRY_AUTH_FILE; do
+            local -x "$name=$WORK/dc"
+            [ "$name" != REGISTRY_AUTH_FILE ] || REGISTRY_AUTH_FILE=$WORK/dc/config.json
+            no_policy
+            allowed
+            [ -e ran ]
+            rm ran
+            run -0 stepcell image remove "$IMAGE"
+            policy '{"images": [{"match": "**", "action": "allow"}]}'
+            run --separate-stderr cell -- true
+            assert_refused registry.auth
+            [ ! -e ran ]
+            unset "$name"
+        done
+        home=$TEST_DIR/home/$CALLER
+        mkdir "$home/.docker"
+        cp dc/config.json "$home/.docker/"
+        run --separate-stderr cell -- true
+        assert_refused registry.auth
+        assert_match "$stderr" "$refused"
+        [ ! -e ran ]
+        jq -n --arg host "$REGISTRY" '{auths: {($host): {auth: ("me:word" | @base64)}}}' >"$home/.docker/config.json"
+        DOCKER_CONFIG=$WORK/dc allowed
+        rm -r "$home/.docker"
+        stop_registry
+    }
+    CALLERS=plain each_caller credentials
 }
 
 @test "a file that is not root's alone, or cannot be read, refuses everything" {

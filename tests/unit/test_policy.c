@@ -238,6 +238,7 @@ static void bad_keys_are_refused(void **state)
 struct fact {
     const char *image; /* "debian:12" by default */
     const char *lock, *locked_tag;
+    bool asks_digest;
     const char *store; /* "/var/lib/stepcell" by default */
     uid_t caller;
     enum policy_engine engine;
@@ -253,6 +254,10 @@ struct fact {
 #define LOCKED(asked, tag)                                                                         \
     {                                                                                              \
         .image = "tool:" asked DIGEST, .lock = "/l", .locked_tag = tag                             \
+    }
+#define LOCKED_DIGEST(tag)                                                                         \
+    {                                                                                              \
+        .image = "tool" DIGEST, .lock = "/l", .locked_tag = tag, .asks_digest = true               \
     }
 #define TAGS(action, tag)                                                                          \
     "\"locks\": [\"/l\"], \"images\": [{\"match\": \"**\", \"tags\": [\"" tag                      \
@@ -360,6 +365,8 @@ static const struct {
     {TAGS("deny", "8"), LOCKED("7", "7.7.2"), ERR_NONE, "images[1]"},
     {TAGS("allow", "7.7.*"), LOCKED("7", "7.7.2"), ERR_NONE, "images[0]"},
     {TAGS("allow", "7"), LOCKED("7", "7.7.2"), ERR_NONE, "images[1]"},
+    {TAGS("deny", "7.7.*"), LOCKED_DIGEST("7.7.2"), ERR_IMAGE_DENIED, "images[0]"},
+    {TAGS("allow", "7.7.*"), LOCKED_DIGEST("7.7.2"), ERR_NONE, "images[1]"},
     {"\"images\": [{\"match\": \"**\", \"action\": \"allow\"}]",
      {.clears = true},
      ERR_POLICY_DENIED,
@@ -459,6 +466,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
     struct policy_facts facts = {
         .lock_file = fact->lock,
         .locked_tag = fact->locked_tag,
+        .asks_digest = fact->asks_digest,
         .clears_entrypoint = fact->clears,
         .store = fact->store ? fact->store : "/var/lib/stepcell",
         .home = "/home/u",
