@@ -75,6 +75,26 @@ static bool describe(struct source *source, const struct manifest_parts *parts,
            copy_annotations(child ? child->annotations : NULL, &image->annotations, err);
 }
 
+static bool check_whole(struct gather *gather, struct source *source,
+                        const struct manifest_parts *parts, struct err *err)
+{
+    const char *what = source->reference->given;
+
+    for (size_t i = 0; source->ops->has && i < parts->blob_count; i++) {
+        bool found;
+
+        if (gather->blobs++ == GATHER_BLOBS_MAX)
+            return err_set(err, ERR_IMAGE_CORRUPT, "the images of '%s' have more than %d layers",
+                           what, GATHER_BLOBS_MAX);
+        if (!source->ops->has(source, &parts->blobs[i], &found, err))
+            return false;
+        if (!found)
+            return err_set(err, ERR_IMAGE_NOT_FOUND, "the registry lacks '%s', a part of '%s'",
+                           parts->blobs[i].digest, what);
+    }
+    return true;
+}
+
 /* A manifest that is no index; `child` is what an index says of it, or NULL. */
 static bool add_image(struct gather *gather, struct source *source, const struct buf *text,
                       const struct manifest_parts *parts, const struct index_child *child,
@@ -97,7 +117,8 @@ static bool add_image(struct gather *gather, struct source *source, const struct
         .media_type = strdup(parts->media_type), .digest = strdup(digest), .size = text->len};
     if (!image.manifest.media_type || !image.manifest.digest)
         return no_memory(err);
-    return describe(source, parts, child, &image, err) && keep(gather, &image, err);
+    return (!gather->whole || check_whole(gather, source, parts, err)) &&
+           describe(source, parts, child, &image, err) && keep(gather, &image, err);
 }
 
 static bool add_attestation(struct gather *gather, struct source *source,
@@ -194,9 +215,11 @@ bool gather_add(struct gather *gather, const struct reference *reference, struct
                 struct err *err)
 {
     autotop text = SOURCE_TOP_INIT;
-    struct gather_top noted;
+    struct gather_top unused;
     struct source *source;
 
+    top = top ? top : &unused;
+    *top = (struct gather_top){0};
     if (gather->source_count == GATHER_SOURCES_MAX)
         return err_set(err, ERR_OPTION_INVALID, "there are more than %d sources",
                        GATHER_SOURCES_MAX);
@@ -204,15 +227,12 @@ bool gather_add(struct gather *gather, const struct reference *reference, struct
     if (!source)
         return false;
     gather->sources[gather->source_count++] = source;
+    source->strict = true;
     source->warn = note_warning;
     source->warn_data = gather;
-    if (!source_top_text(source, &text, noted.digest, err) ||
-        !note_top(&text, reference->given, &noted, err) ||
-        !add_text(gather, source, &text.text, text.media_type, NULL, 0, err))
-        return false;
-    if (top)
-        *top = noted;
-    return true;
+    return source_top_text(source, &text, top->digest, err) &&
+           note_top(&text, reference->given, top, err) &&
+           add_text(gather, source, &text.text, text.media_type, NULL, 0, err);
 }
 
 void gather_finish(struct gather *gather)
