@@ -19,13 +19,39 @@ void gather_release(struct gather *gather)
         cleanup_source(&gather->sources[--gather->source_count]);
 }
 
-static bool has_digest(const struct gather *gather, const char *digest)
+static struct index_image *find(const struct gather *gather, const char *digest)
 {
     for (size_t i = 0; i < gather->images.count; i++) {
         if (strcmp(gather->images.items[i].manifest.digest, digest) == 0)
-            return true;
+            return &gather->images.items[i];
     }
-    return false;
+    return NULL;
+}
+
+/* All that its entry would say beside the digest; NULL without memory. */
+static char *entry_text(const struct index_image *image)
+{
+    autojson *both = json_pack("[O, O?]", image->written, image->annotations);
+
+    return both ? json_dump_sorted(both) : NULL;
+}
+
+/* Indexes may say more or less of one image: the most counts, whichever came first. */
+static bool keep_richer(struct index_image *kept, struct index_image *image, struct err *err)
+{
+    autofree char *one = entry_text(kept), *other = entry_text(image);
+    struct index_image poorer = *kept;
+    size_t one_len, other_len;
+
+    if (!one || !other)
+        return no_memory(err);
+    one_len = strlen(one);
+    other_len = strlen(other);
+    if (other_len > one_len || (other_len == one_len && strcmp(other, one) > 0)) {
+        *kept = *image;
+        *image = poorer;
+    }
+    return true;
 }
 
 /* Annotations of an entry that hold for the image in any index. */
@@ -50,8 +76,15 @@ static bool copy_annotations(const json_t *annotations, json_t **copy, struct er
 static bool keep(struct gather *gather, struct index_image *image, struct err *err)
 {
     struct index_images *images = &gather->images;
-    struct index_image *items;
+    struct index_image *items = find(gather, image->manifest.digest);
 
+    if (items)
+        return keep_richer(items, image, err);
+    /* What is for no system is no image, whatever its configuration's type. */
+    if (!image->attests && strcmp(image->platform.os, "unknown") == 0) {
+        gather->left_out++;
+        return true;
+    }
     if (images->count == INDEX_ENTRIES_MAX)
         return err_set(err, ERR_IMAGE_CORRUPT, "there are more than %d images", INDEX_ENTRIES_MAX);
     items = reallocarray(images->items, images->count + 1, sizeof(*items));
@@ -111,8 +144,6 @@ static bool add_image(struct gather *gather, struct source *source, const struct
         return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is not an image but an artifact of type '%s'",
                        source->reference->given, parts->blobs[0].media_type);
     digest_of(text->data, text->len, digest);
-    if (has_digest(gather, digest))
-        return true;
     image.manifest = (struct descriptor){
         .media_type = strdup(parts->media_type), .digest = strdup(digest), .size = text->len};
     if (!image.manifest.media_type || !image.manifest.digest)
@@ -126,8 +157,6 @@ static bool add_attestation(struct gather *gather, struct source *source,
 {
     CLEANUP(index_image_release) struct index_image image = {.source = source};
 
-    if (has_digest(gather, child->manifest.digest))
-        return true;
     image.manifest = (struct descriptor){.media_type = strdup(child->manifest.media_type),
                                          .digest = strdup(child->manifest.digest),
                                          .size = child->manifest.size};
