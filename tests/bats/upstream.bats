@@ -410,6 +410,10 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     run -0 --separate-stderr maven_check --output github "${names[@]}"
     assert_match "$output" "yes: new-version: *"
     assert_equal github "$(cat "$GITHUB_OUTPUT")" $'before=1\nCURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
+    # Behind a line without an end.
+    printf before=2 >"$GITHUB_OUTPUT"
+    run -0 --separate-stderr maven_check --output github "${names[@]}" --at-least v7.9
+    assert_equal github "$(cat "$GITHUB_OUTPUT")" $'before=2\nCURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
     run -0 --separate-stderr maven_check --output gitlab "${names[@]}"
     assert_equal gitlab "$output" $'CURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
     run -0 --separate-stderr maven_check --output azure
@@ -453,7 +457,7 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     local bad
     for bad in "--feed nuget:http://x/" "--image $IMAGE:1.0" "--image oci:/x" "--tag latest" "--scheme natural" \
         "--constraint soon" "--at-least abc" "--platform linux" "--base oci:/x" "--output jenkins" "--name-version 1A" \
-        "--name-continue A=B" "--json --output gitlab" "--expression x" "--token-file /gone" "--feed tags:$IMAGE --token-file /dev/null" word; do
+        "--name-continue A=B" "--name-continue current_version" "--json --output gitlab" "--expression x" "--token-file /gone" "--feed tags:$IMAGE --token-file /dev/null" word; do
         # shellcheck disable=SC2086 # options
         run -125 --separate-stderr maven_check $bad
         assert_match "$stderr" "stepcell: *"
