@@ -137,9 +137,11 @@ static bool copy_at(struct push *push, struct source *source, const struct descr
     if (push->manifests++ == INDEX_ENTRIES_MAX)
         return err_set(err, ERR_IMAGE_CORRUPT, "there are more than %d manifests",
                        INDEX_ENTRIES_MAX);
-    return push_look(push, manifest->digest, &found, digest, err) &&
-           source_manifest_text(source, manifest, &text, err) &&
-           manifest_parts_parse(text.data, text.len, manifest->media_type, source->reference->given,
+    if (!push_look(push, manifest->digest, &found, digest, err))
+        return false;
+    if (!source_manifest_text(source, manifest, &text, err))
+        return err_context(err, "cannot copy the manifest '%s'", manifest->digest);
+    return manifest_parts_parse(text.data, text.len, manifest->media_type, source->reference->given,
                                 &parts, err) &&
            copy_parts(push, source, &parts, depth, err) &&
            (found || push_manifest(push, manifest->digest, &text, parts.media_type, err));

@@ -25,7 +25,9 @@
 #define FEED_INDEX_MAX    (128 << 20) /* the same of an index of packages */
 #define FEED_PAGES_MAX    200
 #define FEED_VERSIONS_MAX 100000
-#define FEED_RULE_MAX     1024 /* bytes of a pointer, an expression or a package's name */
+#define FEED_VALUES_MAX   1000000 /* of a JSON document, about */
+#define FEED_MATCH_MS     10000   /* that an expression may take for a document */
+#define FEED_RULE_MAX     1024    /* bytes of a pointer, an expression or a package's name */
 #define FEED_WINDOW       8192 /* bytes that an expression sees at once; half of it for a match */
 #define FEED_TRIES        3    /* of one request */
 

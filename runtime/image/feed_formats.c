@@ -3,6 +3,7 @@
 #include <regex.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "runtime/image/feed.h"
 #include "runtime/image/xml.h"
 
@@ -125,6 +126,14 @@ static bool end_stanza(const struct feed *feed, struct stanza *stanza, struct st
     return ok;
 }
 
+/* Also of a file with CRLF. */
+static bool is_blank(const char *line, size_t len)
+{
+    while (len > 0 && isspace((unsigned char)line[len - 1]))
+        len--;
+    return len == 0;
+}
+
 bool feed_read_apt(const struct feed *feed, const char *text, size_t len, struct strv *versions,
                    struct err *err)
 {
@@ -136,7 +145,7 @@ bool feed_read_apt(const struct feed *feed, const char *text, size_t len, struct
         const char *newline = memchr(text, '\n', (size_t)(end - text)), *value;
         size_t line = newline ? (size_t)(newline - text) : (size_t)(end - text), value_len;
 
-        if (line == 0 && !end_stanza(feed, &stanza, versions, err))
+        if (is_blank(text, line) && !end_stanza(feed, &stanza, versions, err))
             return false;
         if ((value = field(text, line, "Package", &value_len))) {
             stanza.package = value;
@@ -177,6 +186,7 @@ const char *feed_check_expression(const char *rule)
 /* What an expression looks at: a line, or a part of a long one. */
 struct window {
     const char *line, *at, *end; /* of the line, of what is left of it */
+    int64_t until;               /* by clock_now */
 };
 
 /*
@@ -185,7 +195,7 @@ struct window {
  */
 static bool next_match(const regex_t *expression, struct window *window, regmatch_t *group)
 {
-    while (window->at < window->end) {
+    while (window->at < window->end && clock_now() < window->until) {
         size_t rest = (size_t)(window->end - window->at);
         bool cut = rest > FEED_WINDOW;
         regmatch_t matches[2] = {{.rm_so = 0, .rm_eo = cut ? FEED_WINDOW : (regoff_t)rest}};
@@ -214,6 +224,7 @@ static bool next_match(const regex_t *expression, struct window *window, regmatc
 bool feed_read_text(const struct feed *feed, const char *text, size_t len, struct strv *versions,
                     struct err *err)
 {
+    const int64_t until = clock_now() + FEED_MATCH_MS * NS_PER_MS;
     const char *end = text + len;
     regex_t expression;
     bool ok = true;
@@ -224,11 +235,13 @@ bool feed_read_text(const struct feed *feed, const char *text, size_t len, struc
         return unreadable(feed, "its expression cannot be used", err);
     while (ok && text < end) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
-        struct window window = {text, text, newline ? newline : end};
+        struct window window = {text, text, newline ? newline : end, until};
         regmatch_t group;
 
         while (ok && next_match(&expression, &window, &group))
             ok = feed_add(versions, text + group.rm_so, (size_t)(group.rm_eo - group.rm_so), err);
+        if (ok && window.at < window.end)
+            ok = unreadable(feed, "its expression takes too long", err);
         text = newline ? newline + 1 : end;
     }
     regfree(&expression);

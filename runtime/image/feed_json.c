@@ -11,9 +11,25 @@ static bool unreadable(const struct feed *feed, const char *why, struct err *err
     return err_hint(err, "look at what the URL serves; it may be another document now");
 }
 
+/* Values take up to a hundred times the bytes of their text. */
+static bool has_too_many(const char *text, size_t len)
+{
+    size_t values = 0;
+
+    for (size_t i = 0; i < len; i++)
+        values += text[i] == ',' || text[i] == '{' || text[i] == '[' ? 1 : 0;
+    return values > FEED_VALUES_MAX;
+}
+
 static json_t *parse(const struct feed *feed, const char *text, size_t len, struct err *err)
 {
-    json_t *json = json_parse(text, len, feed->url, ERR_CONFIG_INVALID, err);
+    json_t *json;
+
+    if (has_too_many(text, len)) {
+        unreadable(feed, "it has too many values", err);
+        return NULL;
+    }
+    json = json_parse(text, len, feed->url, ERR_CONFIG_INVALID, err);
 
     if (!json)
         err_hint(err, "look at what the URL serves; it may be another document now");
@@ -56,6 +72,12 @@ bool feed_read_github(const struct feed *feed, const char *text, size_t len, str
 
 /* ---- npm ---- */
 
+/* A reason, or true; an empty one takes it back. */
+static bool is_deprecated(const json_t *value)
+{
+    return json_is_true(value) || json_string_length(value) > 0;
+}
+
 bool feed_read_npm(const struct feed *feed, const char *text, size_t len, struct strv *versions,
                    struct err *err)
 {
@@ -71,12 +93,10 @@ bool feed_read_npm(const struct feed *feed, const char *text, size_t len, struct
     if (latest && (!version_is_valid(&semver, latest) || !json_object_get(list, latest)))
         return unreadable(feed, "its latest version is none of its versions", err);
     json_object_foreach (list, version, value) {
-        const json_t *deprecated = json_object_get(value, "deprecated");
         bool above = latest && !feed->prereleases && version_is_valid(&semver, version) &&
                      version_compare(&semver, version, latest) > 0;
 
-        if (above || (deprecated && !json_is_false(deprecated) && !json_is_null(deprecated) &&
-                      json_string_length(deprecated) > 0))
+        if (above || is_deprecated(json_object_get(value, "deprecated")))
             continue;
         if (!feed_add(versions, version, strlen(version), err))
             return false;
@@ -135,11 +155,11 @@ static const char *version_in(const char *name, size_t *len)
     return dash + 1;
 }
 
-/* Simple (PEP 691 and 700): a list of versions, and one of all files. A version of which all files
- * that can be told apart are yanked is left out. */
+/* Simple (PEP 691 and 700): a list of versions, and one of all files, by whose names it is known
+ * which versions have one that is not yanked. */
 static bool read_simple(const json_t *json, struct strv *versions, struct err *err)
 {
-    autojson *live = json_object(), *yanked = json_object();
+    autojson *live = json_object();
     const json_t *entry;
     size_t i, len;
 
@@ -147,16 +167,14 @@ static bool read_simple(const json_t *json, struct strv *versions, struct err *e
         const char *name = json_text(entry, "filename");
         const char *version = name ? version_in(name, &len) : NULL;
 
-        if (version &&
-            json_object_setn_new(is_yanked(entry) ? yanked : live, version, len, json_true()) < 0)
+        if (version && !is_yanked(entry) &&
+            json_object_setn_new(live, version, len, json_true()) < 0)
             return err_errno(err, ERR_ENGINE_FAILED, "cannot keep what a feed says");
     }
     json_array_foreach (json_object_get(json, "versions"), i, entry) {
         const char *version = json_string_value(entry);
 
-        if (!version || (json_object_get(yanked, version) && !json_object_get(live, version)))
-            continue;
-        if (!add_text(versions, entry, err))
+        if (version && json_object_get(live, version) && !add_text(versions, entry, err))
             return false;
     }
     return true;

@@ -19,13 +19,39 @@ void gather_release(struct gather *gather)
         cleanup_source(&gather->sources[--gather->source_count]);
 }
 
-static bool has_digest(const struct gather *gather, const char *digest)
+static struct index_image *find(const struct gather *gather, const char *digest)
 {
     for (size_t i = 0; i < gather->images.count; i++) {
         if (strcmp(gather->images.items[i].manifest.digest, digest) == 0)
-            return true;
+            return &gather->images.items[i];
     }
-    return false;
+    return NULL;
+}
+
+/* All that its entry would say beside the digest; NULL without memory. */
+static char *entry_text(const struct index_image *image)
+{
+    autojson *both = json_pack("[O, O?]", image->written, image->annotations);
+
+    return both ? json_dump_sorted(both) : NULL;
+}
+
+/* Indexes may say more or less of one image: the most counts, whichever came first. */
+static bool keep_richer(struct index_image *kept, struct index_image *image, struct err *err)
+{
+    autofree char *one = entry_text(kept), *other = entry_text(image);
+    struct index_image poorer = *kept;
+    size_t one_len, other_len;
+
+    if (!one || !other)
+        return no_memory(err);
+    one_len = strlen(one);
+    other_len = strlen(other);
+    if (other_len > one_len || (other_len == one_len && strcmp(other, one) > 0)) {
+        *kept = *image;
+        *image = poorer;
+    }
+    return true;
 }
 
 /* Annotations of an entry that hold for the image in any index. */
@@ -50,8 +76,15 @@ static bool copy_annotations(const json_t *annotations, json_t **copy, struct er
 static bool keep(struct gather *gather, struct index_image *image, struct err *err)
 {
     struct index_images *images = &gather->images;
-    struct index_image *items;
+    struct index_image *items = find(gather, image->manifest.digest);
 
+    if (items)
+        return keep_richer(items, image, err);
+    /* What is for no system is no image, whatever its configuration's type. */
+    if (!image->attests && strcmp(image->platform.os, "unknown") == 0) {
+        gather->left_out++;
+        return true;
+    }
     if (images->count == INDEX_ENTRIES_MAX)
         return err_set(err, ERR_IMAGE_CORRUPT, "there are more than %d images", INDEX_ENTRIES_MAX);
     items = reallocarray(images->items, images->count + 1, sizeof(*items));
@@ -75,6 +108,26 @@ static bool describe(struct source *source, const struct manifest_parts *parts,
            copy_annotations(child ? child->annotations : NULL, &image->annotations, err);
 }
 
+static bool check_whole(struct gather *gather, struct source *source,
+                        const struct manifest_parts *parts, struct err *err)
+{
+    const char *what = source->reference->given;
+
+    for (size_t i = 0; source->ops->has && i < parts->blob_count; i++) {
+        bool found;
+
+        if (gather->blobs++ == GATHER_BLOBS_MAX)
+            return err_set(err, ERR_IMAGE_CORRUPT, "the images of '%s' have more than %d layers",
+                           what, GATHER_BLOBS_MAX);
+        if (!source->ops->has(source, &parts->blobs[i], &found, err))
+            return false;
+        if (!found)
+            return err_set(err, ERR_IMAGE_NOT_FOUND, "the registry lacks '%s', a part of '%s'",
+                           parts->blobs[i].digest, what);
+    }
+    return true;
+}
+
 /* A manifest that is no index; `child` is what an index says of it, or NULL. */
 static bool add_image(struct gather *gather, struct source *source, const struct buf *text,
                       const struct manifest_parts *parts, const struct index_child *child,
@@ -91,13 +144,12 @@ static bool add_image(struct gather *gather, struct source *source, const struct
         return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is not an image but an artifact of type '%s'",
                        source->reference->given, parts->blobs[0].media_type);
     digest_of(text->data, text->len, digest);
-    if (has_digest(gather, digest))
-        return true;
     image.manifest = (struct descriptor){
         .media_type = strdup(parts->media_type), .digest = strdup(digest), .size = text->len};
     if (!image.manifest.media_type || !image.manifest.digest)
         return no_memory(err);
-    return describe(source, parts, child, &image, err) && keep(gather, &image, err);
+    return (!gather->whole || check_whole(gather, source, parts, err)) &&
+           describe(source, parts, child, &image, err) && keep(gather, &image, err);
 }
 
 static bool add_attestation(struct gather *gather, struct source *source,
@@ -105,8 +157,6 @@ static bool add_attestation(struct gather *gather, struct source *source,
 {
     CLEANUP(index_image_release) struct index_image image = {.source = source};
 
-    if (has_digest(gather, child->manifest.digest))
-        return true;
     image.manifest = (struct descriptor){.media_type = strdup(child->manifest.media_type),
                                          .digest = strdup(child->manifest.digest),
                                          .size = child->manifest.size};
@@ -194,9 +244,11 @@ bool gather_add(struct gather *gather, const struct reference *reference, struct
                 struct err *err)
 {
     autotop text = SOURCE_TOP_INIT;
-    struct gather_top noted;
+    struct gather_top unused;
     struct source *source;
 
+    top = top ? top : &unused;
+    *top = (struct gather_top){0};
     if (gather->source_count == GATHER_SOURCES_MAX)
         return err_set(err, ERR_OPTION_INVALID, "there are more than %d sources",
                        GATHER_SOURCES_MAX);
@@ -204,15 +256,12 @@ bool gather_add(struct gather *gather, const struct reference *reference, struct
     if (!source)
         return false;
     gather->sources[gather->source_count++] = source;
+    source->strict = true;
     source->warn = note_warning;
     source->warn_data = gather;
-    if (!source_top_text(source, &text, noted.digest, err) ||
-        !note_top(&text, reference->given, &noted, err) ||
-        !add_text(gather, source, &text.text, text.media_type, NULL, 0, err))
-        return false;
-    if (top)
-        *top = noted;
-    return true;
+    return source_top_text(source, &text, top->digest, err) &&
+           note_top(&text, reference->given, top, err) &&
+           add_text(gather, source, &text.text, text.media_type, NULL, 0, err);
 }
 
 void gather_finish(struct gather *gather)

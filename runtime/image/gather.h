@@ -9,10 +9,13 @@
 
 #define GATHER_SOURCES_MAX  64
 #define GATHER_WARNINGS_MAX 8
+#define GATHER_BLOBS_MAX    16384
 
 struct gather {
+    /* Set before: every blob of an image has to be there, and it is image.not-found otherwise. */
+    bool whole;
     struct index_images images; /* none twice */
-    size_t manifests;           /* that were asked for below the references */
+    size_t manifests, blobs;    /* that were asked for below the references */
     size_t left_out;            /* entries of indexes that are neither an image nor about one */
     struct source *sources[GATHER_SOURCES_MAX];
     size_t source_count;
@@ -28,7 +31,8 @@ struct gather_top {
 
 /*
  * Adds what a reference names; it is borrowed, and its source stays open as long as the images.
- * `top` may be NULL. A local source must name one image, or one index.
+ * `top` may be NULL; after an error it has a digest when the reference itself is there. A local
+ * source must name one image, or one index.
  */
 bool gather_add(struct gather *gather, const struct reference *reference, struct gather_top *top,
                 struct err *err);

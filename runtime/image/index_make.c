@@ -179,12 +179,22 @@ bool index_image_lacks_version(const struct index_image *image)
 
 /* ---- do they fit together ---- */
 
+/* What hosts choose by: a version only of Windows. */
+static void choice_text(const struct index_image *image, char text[INDEX_PLATFORM_TEXT_MAX])
+{
+    struct index_image chosen = *image;
+
+    if (strcmp(chosen.platform.os, "windows") != 0)
+        chosen.platform.os_version[0] = '\0';
+    index_image_text(&chosen, text);
+}
+
 static bool is_same_platform(const struct index_image *a, const struct index_image *b)
 {
     char one[INDEX_PLATFORM_TEXT_MAX], two[INDEX_PLATFORM_TEXT_MAX];
 
-    index_image_text(a, one);
-    index_image_text(b, two);
+    choice_text(a, one);
+    choice_text(b, two);
     return strcmp(one, two) == 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "runtime/image/push_answers.h"
 #include "runtime/image/registry_client.h"
 #include "runtime/image/source.h"
 #include "runtime/net/fields.h"
@@ -27,9 +28,9 @@ static bool no_memory(struct err *err)
 }
 
 /* Whether an endpoint is to be asked; by tag only those that may say what a tag is. */
-static bool is_asked(const struct endpoint *endpoint, bool by_digest)
+static bool is_asked(const struct source *source, const struct endpoint *endpoint, bool by_digest)
 {
-    return (by_digest || endpoint->resolve) &&
+    return (by_digest || (endpoint->resolve && !(source->strict && endpoint->mirror))) &&
            !__atomic_load_n(&endpoint->broken, __ATOMIC_RELAXED);
 }
 
@@ -81,6 +82,25 @@ static void hand_on_warnings(const struct source *source, const struct endpoint 
     }
 }
 
+/* Any web server answers 404. */
+static void doubt_missing(const struct source *source, const struct endpoint *endpoint,
+                          const struct http_response *response, struct err *err)
+{
+    static const char *const codes[] = {"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"};
+    char code[PUSH_CODE_MAX];
+
+    if (!source->strict || err->code != ERR_IMAGE_NOT_FOUND)
+        return;
+    push_error_code(response->body.data ? response->body.data : "", response->body.len, code);
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+        if (strcmp(code, codes[i]) == 0)
+            return;
+    }
+    err_set(err, ERR_REGISTRY_UNREACHABLE, "'%s' answers 404 for '%s', and not as a registry does",
+            endpoint->host, source->reference->name);
+    err_hint(err, "check that it is a registry, and what stands between");
+}
+
 /* Docker-Content-Digest is not looked at: what counts is the digest of the bytes. */
 static bool get_manifest(struct source *source, const char *tag, const char *digest,
                          struct buf *text, char **media_type, struct err *err)
@@ -94,7 +114,7 @@ static bool get_manifest(struct source *source, const char *tag, const char *dig
             .url = url, .accept = ACCEPT_TYPES, .body_max = MANIFEST_MAX};
         autoresponse response = {0};
 
-        if (!is_asked(endpoint, digest))
+        if (!is_asked(source, endpoint, digest))
             continue;
         if (!url)
             return no_memory(err);
@@ -103,6 +123,7 @@ static bool get_manifest(struct source *source, const char *tag, const char *dig
             hand_on_warnings(source, endpoint, &response);
             return true;
         }
+        doubt_missing(source, endpoint, &response, err);
         mark_broken(endpoint, err);
     }
     return false; /* the registry itself is always asked, and its error stands */
@@ -279,7 +300,7 @@ static bool registry_blob(struct source *source, const struct descriptor *blob,
         uint64_t before = transfer.delivered;
         bool complete;
 
-        if (!is_asked(endpoint, true))
+        if (!is_asked(source, endpoint, true))
             continue;
         complete = transfer_from(client, endpoint, &transfer, err);
         if (guard.failed || transfer.delivered > before)
@@ -291,6 +312,21 @@ static bool registry_blob(struct source *source, const struct descriptor *blob,
         mark_broken(endpoint, err);
     }
     return false;
+}
+
+static bool registry_has(struct source *source, const struct descriptor *blob, bool *found,
+                         struct err *err)
+{
+    struct registry_client *client = &((struct registry *)source)->client;
+    struct endpoint *endpoint = registry_primary(client);
+    autofree char *url = text_printf("%s/blobs/%s", endpoint->base, blob->digest);
+    struct http_request request = {.url = url, .method = "HEAD", .body_max = MANIFEST_MAX};
+    autoresponse response = {0};
+
+    if (!url)
+        return no_memory(err);
+    *found = registry_get(client, endpoint, &request, &response, err);
+    return *found || err->code == ERR_IMAGE_NOT_FOUND;
 }
 
 /* Of several mirrors that gave parts of a blob any may be the wrong one. */
@@ -336,6 +372,7 @@ static const struct source_ops registry_ops = {
     .top = registry_top,
     .manifest = registry_manifest,
     .blob = registry_blob,
+    .has = registry_has,
     .elsewhere = registry_elsewhere,
     .copied = registry_copied,
     .heed = registry_heed,

@@ -52,6 +52,8 @@ struct source_ops {
      * has no such files.
      */
     int (*open)(struct source *source, const struct descriptor *blob, struct err *err);
+    /* Whether a blob is there, without its bytes. NULL: only `blob` can say. */
+    bool (*has)(struct source *source, const struct descriptor *blob, bool *found, struct err *err);
     /*
      * Says that the bytes which `blob` gave last are not what their digest names. True when there
      * is another place for them, which the next call asks; NULL when a source has one place only.
@@ -79,6 +81,11 @@ struct source {
     /* Told what a registry warns of, by the thread that asks for a manifest; or NULL. */
     void (*warn)(void *data, const char *host, const char *text);
     void *warn_data;
+    /*
+     * For what decides about builds and pushes: the registry itself says what a tag is, no mirror,
+     * and that something is not there is believed only in a registry's own words.
+     */
+    bool strict;
 };
 
 /* Each opens a source of its kind: NULL on error. */

@@ -260,6 +260,7 @@ static bool look_at_tags(const struct upstream *upstream, struct upstream_answer
     if (!name || !reference_parse(name, "/", &reference, err) ||
         (!tags_list(&reference, &tags, err) && err->code != ERR_IMAGE_NOT_FOUND))
         return give_up(answer, UPSTREAM_REGISTRY_FAILED);
+    answer->is_listed = strv_contains(&tags, answer->tag);
     return upstream_compare(upstream, &tags, answer);
 }
 

@@ -55,6 +55,7 @@ struct upstream_answer {
     enum upstream_reason reason;
     char version[VERSION_MAX + 1]; /* "" while that is unknown; so are the others */
     char tag[REFERENCE_TAG_MAX + 1];
+    bool is_listed;                 /* the tag is one of those that the registry lists */
     char previous[VERSION_MAX + 1]; /* the newest version that has an image */
     struct err err;                 /* message and, where the fix is known, hint */
 };

@@ -1,53 +1,36 @@
 /* What is behind a tag: its platforms, its Windows, its base. */
 #include <string.h>
 
-#include "base/json.h"
+#include "runtime/image/gather.h"
 #include "runtime/image/lock_resolve.h"
-#include "runtime/image/store.h"
 #include "runtime/image/upstream.h"
-
-/* An image for one platform. */
-struct variant {
-    struct platform platform;
-    const char *digest; /* of its manifest; borrowed */
-};
 
 /* What a reference stands for. */
 struct offer {
     const struct reference *reference;
-    json_t *pin;
-    struct variant *variants;
-    size_t count;
+    struct gather gather;
+    struct gather_top top;
 };
 
 static void offer_release(struct offer *offer)
 {
-    json_decref(offer->pin);
-    free(offer->variants);
+    gather_release(&offer->gather);
 }
 #define autooffer CLEANUP(offer_release) struct offer
 
+/* Every image is read, since an index may say what is not so; attestations come behind images. */
 static bool load(const struct reference *reference, struct offer *offer, struct err *err)
 {
-    const char *text;
-    json_t *platforms, *entry;
+    struct index_images *images = &offer->gather.images;
 
     offer->reference = reference;
-    offer->pin = lock_resolve(reference, err);
-    if (!offer->pin)
+    if (!gather_add(&offer->gather, reference, &offer->top, err))
         return false;
-    platforms = json_object_get(offer->pin, "platforms");
-    offer->variants = calloc(json_object_size(platforms), sizeof(*offer->variants));
-    if (!offer->variants)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
-    json_object_foreach (platforms, text, entry) {
-        struct variant *variant = &offer->variants[offer->count++];
-
-        if (!platform_parse(text, &variant->platform, err))
-            return false;
-        variant->digest = json_text(entry, "digest");
-    }
-    return true;
+    index_sort(images);
+    while (images->count > 0 && images->items[images->count - 1].attests)
+        index_image_release(&images->items[--images->count]);
+    return images->count > 0 ||
+           err_set(err, ERR_IMAGE_PLATFORM, "'%s' has an image for no platform", reference->given);
 }
 
 static bool same_processor(const struct platform *a, const struct platform *b)
@@ -86,8 +69,8 @@ static bool is_older(const struct platform *a, const struct platform *b)
 /* A build that is wanted is one, whatever its revision. */
 static bool has_platform(const struct offer *image, const struct platform *wanted)
 {
-    for (size_t i = 0; i < image->count; i++) {
-        const struct platform *offered = &image->variants[i].platform;
+    for (size_t i = 0; i < image->gather.images.count; i++) {
+        const struct platform *offered = &image->gather.images.items[i].platform;
 
         if (same_processor(offered, wanted) &&
             (!*wanted->os_version || same_build(offered, wanted)))
@@ -114,12 +97,13 @@ static bool look_at_platforms(const struct upstream *upstream, const struct offe
 /* ---- bases ---- */
 
 /* Where the base has several Windows, that of the image's build, or else the newest. */
-static const struct variant *find_base(const struct offer *base, const struct platform *platform)
+static const struct index_image *find_base(const struct offer *base,
+                                           const struct platform *platform)
 {
-    const struct variant *found = NULL;
+    const struct index_image *found = NULL;
 
-    for (size_t i = 0; i < base->count; i++) {
-        const struct variant *variant = &base->variants[i];
+    for (size_t i = 0; i < base->gather.images.count; i++) {
+        const struct index_image *variant = &base->gather.images.items[i];
 
         if (!same_processor(&variant->platform, platform))
             continue;
@@ -131,11 +115,11 @@ static const struct variant *find_base(const struct offer *base, const struct pl
     return found;
 }
 
-static bool load_image(const struct offer *offer, const struct variant *variant,
+static bool load_image(const struct offer *offer, const struct index_image *variant,
                        struct image *image, struct err *err)
 {
-    autofree char *name =
-        text_printf("%s/%s@%s", offer->reference->host, offer->reference->path, variant->digest);
+    autofree char *name = text_printf("%s/%s@%s", offer->reference->host, offer->reference->path,
+                                      variant->manifest.digest);
     autoreference reference = {0};
 
     if (!name)
@@ -156,8 +140,8 @@ static bool begins_with(const struct strv *layers, const struct strv *base)
 }
 
 /* Whether the image is of the base's Windows, and on its layers. */
-static bool look_at_pair(const struct offer *image, const struct variant *own,
-                         const struct offer *base, const struct variant *below,
+static bool look_at_pair(const struct offer *image, const struct index_image *own,
+                         const struct offer *base, const struct index_image *below,
                          struct upstream_answer *answer)
 {
     autoimage whole = IMAGE_INIT, start = IMAGE_INIT;
@@ -192,8 +176,9 @@ static bool look_at_base(const struct offer *image, const struct reference *refe
     answer->reason = UPSTREAM_BASE_FAILED;
     if (!load(reference, &base, &answer->err))
         return false;
-    for (size_t i = 0; i < image->count; i++) {
-        const struct variant *own = &image->variants[i], *below = find_base(&base, &own->platform);
+    for (size_t i = 0; i < image->gather.images.count; i++) {
+        const struct index_image *own = &image->gather.images.items[i],
+                                 *below = find_base(&base, &own->platform);
 
         if (!below)
             continue;
@@ -211,44 +196,55 @@ static bool look_at_base(const struct offer *image, const struct reference *refe
 
 /* ---- the tag ---- */
 
+/* Only a registry that does not list a tag either says that it is not there. */
+static void look_at_missing(struct upstream_answer *answer)
+{
+    if (!answer->is_listed) {
+        answer->reason = UPSTREAM_NEW_VERSION;
+        err_set(&answer->err, ERR_NONE, "there is no '%s'", answer->tag);
+        return;
+    }
+    err_set(&answer->err, ERR_IMAGE_NOT_FOUND, "the registry lists the tag '%s', and has none",
+            answer->tag);
+    err_hint(&answer->err, "push the image again, or delete the tag");
+}
+
 /* What a manifest or an index names has to be there, or nobody can pull it. */
-static bool load_tag(const struct upstream *upstream, struct reference *pinned, struct offer *image,
+static bool load_tag(const struct reference *reference, struct offer *image,
                      struct upstream_answer *answer)
 {
-    autofree char *name = text_printf("%s:%s", upstream->image, answer->tag), *by_digest = NULL;
-    autofree char *digest = NULL;
-    autoreference reference = {0};
     struct err *err = &answer->err;
 
     answer->reason = UPSTREAM_REGISTRY_FAILED;
-    if (!name)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
-    if (!reference_parse(name, "/", &reference, err))
-        return false;
-    digest = lock_resolve_digest(&reference, err);
-    if (!digest && err->code == ERR_IMAGE_NOT_FOUND) {
-        answer->reason = UPSTREAM_NEW_VERSION;
-        err_set(err, ERR_NONE, "there is no '%s'", reference.name);
-    }
-    by_digest = digest ? text_printf("%s@%s", upstream->image, digest) : NULL;
-    if (!by_digest || !reference_parse(by_digest, "/", pinned, err))
-        return false;
-    if (load(pinned, image, err))
+    image->gather.whole = true;
+    if (load(reference, image, err))
         return true;
-    if (err->code != ERR_IMAGE_NOT_FOUND && err->code != ERR_IMAGE_PLATFORM)
-        return false;
-    answer->reason = UPSTREAM_PLATFORM_MISSING;
-    return err_set(err, ERR_NONE, "'%s' is not whole: the registry lacks what it names",
-                   answer->tag);
+    if (err->code == ERR_IMAGE_NOT_FOUND && !*image->top.digest) {
+        look_at_missing(answer);
+    } else if (err->code == ERR_IMAGE_NOT_FOUND) {
+        answer->reason = UPSTREAM_PLATFORM_MISSING;
+        err_set(err, ERR_NONE, "'%s' is not whole: the registry lacks what it names", answer->tag);
+    } else if (err->code == ERR_IMAGE_PLATFORM) {
+        answer->reason = UPSTREAM_PLATFORM_MISSING;
+        err->code = ERR_NONE;
+        err_context(err, "'%s' is not whole", answer->tag);
+    }
+    return false;
 }
 
 void upstream_look(const struct upstream *upstream, struct upstream_answer *answer)
 {
+    autofree char *name = text_printf("%s:%s", upstream->image, answer->tag);
+    autoreference reference = {0};
     autooffer image = {0};
-    autoreference pinned = {0};
 
-    if (!load_tag(upstream, &pinned, &image, answer) ||
-        !look_at_platforms(upstream, &image, answer))
+    answer->reason = UPSTREAM_REGISTRY_FAILED;
+    if (!name) {
+        err_errno(&answer->err, ERR_ENGINE_FAILED, "cannot compare images");
+        return;
+    }
+    if (!reference_parse(name, "/", &reference, &answer->err) ||
+        !load_tag(&reference, &image, answer) || !look_at_platforms(upstream, &image, answer))
         return;
     for (size_t i = 0; i < upstream->base_count; i++) {
         if (!look_at_base(&image, &upstream->bases[i], answer))

@@ -99,6 +99,10 @@ static bool take_rules(struct call *call, struct err *err)
     wrong = version_rules_check(&upstream->rules);
     if (wrong)
         return err_set(err, ERR_OPTION_INVALID, "%s", wrong);
+    /* As in a feed. */
+    if (call->at_least && (*call->at_least == 'v' || *call->at_least == 'V') &&
+        isdigit((unsigned char)call->at_least[1]))
+        call->at_least++;
     if (call->at_least && (!feed_version_is_valid(call->at_least) ||
                            !version_is_valid(&upstream->rules, call->at_least)))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no version of the scheme '%s'",
@@ -150,6 +154,10 @@ static bool take_output(struct call *call, struct err *err)
         err_set(err, ERR_OPTION_INVALID, "'%s' is no name of a variable", names[i]);
         return err_hint(err, "letters, digits and '_', the first no digit; 128 at the most");
     }
+    /* Azure, and variables on Windows, know no case. */
+    if (strcasecmp(call->name_version, call->name_continue) == 0)
+        return err_set(err, ERR_OPTION_INVALID, "the version and the decision have one name, '%s'",
+                       call->name_continue);
     if (call->output && strcmp(call->output, "json") == 0) {
         call->json = true;
         return true;

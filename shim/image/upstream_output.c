@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/base64.h"
 #include "base/file.h"
@@ -64,9 +65,21 @@ bool upstream_name_is_valid(const char *name)
     return len > 0 && len <= UPSTREAM_NAME_MAX && !name[len] && !isdigit((unsigned char)*name);
 }
 
-/* In one write behind what is there: other commands of the step may have written, too. */
-static bool append_to_file(const struct buf *text, struct err *err)
+/* Whether the last line of a file has no end: what is appended would be a part of it. */
+static bool is_cut(const char *path)
 {
+    autofd fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    char last;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+           pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
+/* In one write behind what is there: other commands of the step may have written, too. */
+static bool append_to_file(const struct buf *variables, struct err *err)
+{
+    autobuf text = BUF_INIT(OUTPUT_MAX + 1);
     const char *path = getenv(FILE_NAME);
     autofd fd = -1;
 
@@ -74,8 +87,10 @@ static bool append_to_file(const struct buf *text, struct err *err)
         err_set(err, ERR_OPTION_INVALID, "$%s names no file", FILE_NAME);
         return err_hint(err, "it is set in the steps of GitHub's workflows");
     }
+    if (!buf_printf(&text, "%s%s", is_cut(path) ? "\n" : "", variables->data))
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot write the output");
     fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0 || !file_write_all(fd, text->data, text->len))
+    if (fd < 0 || !file_write_all(fd, text.data, text.len))
         return err_errno(err, ERR_ENGINE_FAILED, "cannot write to '%s'", path);
     return true;
 }

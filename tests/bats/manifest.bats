@@ -153,11 +153,16 @@ windows amd64 10.0.20348.2227"
     }
     kept=$(attest "$linux" linux)
     stray=$(attest '{"digest":"sha256:'"$(printf '0%.0s' {1..64})"'"}' stray)
-    inner=$(put_index "$layout" "$kept" "$linux")
+    # One that names no system is none.
+    nothing=$(put_image "$layout" '{"os":"unknown","architecture":"unknown"}' "$PARTS/small.tar")
+    inner=$(put_index "$layout" "$kept" "$linux" "$nothing")
     put_index "$layout" "$inner" "$arm" "$stray" | name_image "$layout" outer
+    # The same image, once alone and once with an annotation of an index.
+    put_index "$layout" "$(jq -c '.annotations.note = "arm"' <<<"$arm")" | name_image "$layout" noted
+    jq -c 'del(.platform)' <<<"$arm" | name_image "$layout" plain
     listed() {
         run -0 --separate-stderr create "$REGISTRY/team/flat:1" "oci:$layout:outer"
-        assert_equal stderr "$stderr" "stepcell: entries that are no images, left out: 1"
+        assert_equal stderr "$stderr" "stepcell: entries that are no images, left out: 2"
         assert_equal entries "$(entries team/flat/manifests/1)" "linux amd64 -
 linux arm64 -
 unknown unknown -"
@@ -166,6 +171,12 @@ unknown unknown -"
         run -0 stepcell manifest inspect "$REGISTRY/team/flat:1" --json
         assert_equal attestations "$(jq -c '[.manifests[].attestations]' <<<"$output")" \
             "[[$(jq -c .digest <<<"$kept")],[]]"
+        for order in "noted plain" "plain noted"; do
+            read -ra order <<<"$order"
+            run -0 create "$REGISTRY/team/both:${order[0]}" "${order[@]/#/oci:$layout:}"
+            assert_equal annotation "$(fetched "team/both/manifests/${order[0]}" | jq -r '.manifests[].annotations.note')" arm
+        done
+        assert_equal "order" "$(digest_there team/both/manifests/noted)" "$(digest_there team/both/manifests/plain)"
         # To another repository of that registry: nothing is sent.
         run -0 create "$REGISTRY/copies/flat:1" "$REGISTRY/team/flat:1" --json
         assert_equal blobs "$(jq -c .blobs.sent <<<"$output")" 0
@@ -193,6 +204,8 @@ unknown unknown -"
 @test "platforms that are missing, surplus, double or contradictory are refused before anything is pushed" {
     three_images
     image team/tools:other-arm '{"architecture":"arm64","config":{"Env":["A=1"]}}'
+    image team/tools:os-1 '{"os.version":"1"}'
+    image team/tools:os-2 '{"os.version":"2"}'
     image team/tools:windows-2019 '{"os":"windows","architecture":"amd64","os.version":"10.0.17763.1"}'
     refused() { # CODE WORDS... : what `create` says
         local pattern=$1
@@ -220,6 +233,8 @@ unknown unknown -"
         assert_match "$stderr" "*is not a place in a registry*"
         run -125 --separate-stderr create "$REGISTRY/team/tools@$(digest_there team/tools/manifests/1.0-arm)" "${all[@]}"
         assert_match "$stderr" "*names a digest*"
+        refused "'$REGISTRY/team/tools:os-2' and '$REGISTRY/team/tools:os-1' both have an image for linux(1)/amd64*" \
+            "$REGISTRY/team/tools:os-"{2,1}
         # What is right: two builds of Windows, and one image by two names.
         run -0 create "$REGISTRY/team/tools:new" "${all[@]}" "$REGISTRY/team/tools:windows-2019" "${all[@]}" \
             --expect 'windows(10.0.17763)/amd64,windows(10.0.20348)/amd64,linux/arm64/v8,linux/x86_64'

@@ -138,6 +138,33 @@ answers() {
     assert_match "$(jq -r .message <<<"$output")" "*lacks what it names"
 }
 
+@test "what an index says of an image is compared with it, and every part of it has to be there" {
+    local layout=$MADE/layout lie config layer
+    maven 1.0
+    # tagged DESCRIPTOR: what the tag 1.0 is from now on
+    tagged() {
+        echo "$EMPTY_LAYOUT" >"$layout/index.json"
+        put_index "$layout" "$1" | name_image "$layout" image
+        push "oci:$layout:image" team/tool:1.0
+    }
+    lie=$(made "base tool" linux/arm64 | jq -c '.platform.architecture = "amd64"')
+    tagged "$lie"
+    answers yes platform-missing 1.0 maven_check --platform linux/amd64
+    # The index names a newer Windows than the image's own configuration, or none.
+    image latest team/base "base" windows:10.0.20348.9
+    tagged "$(made "base tool" windows:10.0.20348.5 | jq -c '.platform["os.version"] = "10.0.20348.9"')"
+    answers yes windows-behind 1.0 maven_check --base "$REGISTRY/team/base:latest"
+    tagged "$(made "base tool" windows:10.0.20348.9 | jq -c 'del(.platform["os.version"])')"
+    answers no up-to-date 1.0 maven_check --base "$REGISTRY/team/base:latest" --platform 'windows(10.0.20348)/amd64'
+    for part in .config.digest '.layers[1].digest'; do
+        image 1.0 team/tool "base tool" linux/amd64
+        answers no up-to-date 1.0 maven_check
+        part=$(made "base tool" linux/amd64 | blob_path "$layout" | xargs jq -r "$part")
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/tool/blobs/$part"
+        answers yes platform-missing 1.0 maven_check
+    done
+}
+
 @test "a base that moved, and Windows that was patched" {
     local windows=windows:10.0.20348
     maven 1.0
@@ -172,13 +199,14 @@ answers() {
     IMAGE=$(at front)/team/tool
     IMAGE=${IMAGE#http://}
     answers yes new-version 1.0 maven_check
-    for status in 401 403 long:429 400 405; do
+    # 404 is what any web server says: here without a registry's words.
+    for status in 401 403 404 long:429 400 405; do
         no_faults front
         fault front "/manifests/1.0 $status"
         answers unknown registry-failed 1.0 maven_check
         no_faults front
         fault front "/tags/list $status"
-        answers unknown registry-failed 1.0 maven_check
+        [ "$status" = 404 ] || answers unknown registry-failed 1.0 maven_check
     done
     no_faults front
     fault front "/manifests/1.0 once:503"
@@ -186,11 +214,34 @@ answers() {
     no_faults front
     image 1.0 team/tool "base tool" linux/amd64
     fault front "/blobs/ 403"
-    answers unknown registry-failed 1.0 maven_check --base "$REGISTRY/team/tool:0.9"
-    answers unknown base-failed 1.0 maven_check --base "$IMAGE:0.9"
+    answers unknown registry-failed 1.0 maven_check
+    FRONT=$IMAGE IMAGE=$REGISTRY/team/tool
+    answers unknown base-failed 1.0 maven_check --base "$FRONT:0.9"
+    # A tag that is listed, and is not there.
+    rm -r "$REGISTRY_DIR/data/docker/registry/v2/repositories/team/tool/_manifests/revisions"
+    answers unknown registry-failed 1.0 maven_check
+    assert_match "$(jq -r .message <<<"$output")" "*lists the tag '1.0', and has none"
+    # No registry at all.
+    IMAGE=$(at feed)/team/tool
+    IMAGE=${IMAGE#http://}
+    answers unknown registry-failed 1.0 maven_check
     stop_registry
     IMAGE=127.0.0.1:$(free_port)/team/tool
     answers unknown registry-failed 1.0 maven_check
+}
+
+@test "a mirror does not say what a tag is, even one that may for a pull" {
+    local config=$FEED_DIR/config
+    maven 1.0
+    image 0.9 team/tool "base tool" linux/amd64
+    image 1.0 mirrored/team/tool "base tool" linux/amd64
+    mkdir -p "$config/stepcell"
+    echo "{\"registries\": {\"$REGISTRY\": {\"mirrors\": [{\"location\": \"$REGISTRY/mirrored\", \"resolve\": true}]}}}" \
+        >"$config/stepcell/config.json"
+    export XDG_CONFIG_HOME=$config
+    run -0 stepcell image pull -q --store "$FEED_DIR/store" "$IMAGE:1.0"
+    answers yes new-version 1.0 maven_check
+    run -125 stepcell manifest create "$IMAGE:all" "$IMAGE:1.0"
 }
 
 @test "the tag is asked for, however many pages of tags there are" {
@@ -359,6 +410,10 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     run -0 --separate-stderr maven_check --output github "${names[@]}"
     assert_match "$output" "yes: new-version: *"
     assert_equal github "$(cat "$GITHUB_OUTPUT")" $'before=1\nCURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
+    # Behind a line without an end.
+    printf before=2 >"$GITHUB_OUTPUT"
+    run -0 --separate-stderr maven_check --output github "${names[@]}" --at-least v7.9
+    assert_equal github "$(cat "$GITHUB_OUTPUT")" $'before=2\nCURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
     run -0 --separate-stderr maven_check --output gitlab "${names[@]}"
     assert_equal gitlab "$output" $'CURRENT_FLYWAY_VERSION=7.10.0\nContinue=Yes'
     run -0 --separate-stderr maven_check --output azure
@@ -402,7 +457,7 @@ requests_of_pages() { jq -r 'select(.path | contains("/tags/list")).path' "$FAUL
     local bad
     for bad in "--feed nuget:http://x/" "--image $IMAGE:1.0" "--image oci:/x" "--tag latest" "--scheme natural" \
         "--constraint soon" "--at-least abc" "--platform linux" "--base oci:/x" "--output jenkins" "--name-version 1A" \
-        "--name-continue A=B" "--json --output gitlab" "--expression x" "--token-file /gone" "--feed tags:$IMAGE --token-file /dev/null" word; do
+        "--name-continue A=B" "--name-continue current_version" "--json --output gitlab" "--expression x" "--token-file /gone" "--feed tags:$IMAGE --token-file /dev/null" word; do
         # shellcheck disable=SC2086 # options
         run -125 --separate-stderr maven_check $bad
         assert_match "$stderr" "stepcell: *"

@@ -56,7 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not any(name.lower() in ("content_length", "transfer_encoding") for name in headers):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body if self.command != "HEAD" else b"")
 
     def cut(self, reset):
         """Ends the connection, or breaks it so that bytes on their way are lost."""
@@ -170,6 +170,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return fault(count)
         self.normal()
 
+    do_HEAD = do_GET
+
     def hand_on(self, count):
         faults = open(directory + "/faults").read().split()
         is_blob = "/blobs/" in self.path
@@ -185,7 +187,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(429, Retry_After="30")
         passed = {name: self.headers[name] for name in ("Accept", "Range") if name in self.headers}
         try:
-            with urllib.request.urlopen(urllib.request.Request(upstream + self.path, headers=passed)) as answer:
+            with urllib.request.urlopen(urllib.request.Request(upstream + self.path, headers=passed, method=self.command)) as answer:
                 status, body, given = answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             return self.answer(error.code, error.read())

@@ -29,7 +29,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body if self.command != "HEAD" else b"")
 
     def content(self):
         if not upstream:
@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return (200, open(path, "rb").read(), {}) if os.path.isfile(path) else (404, b"", {})
         passed = {"Accept": self.headers.get("Accept", "*/*")}
         try:
-            answer = urllib.request.urlopen(urllib.request.Request(upstream + self.path, headers=passed))
+            answer = urllib.request.urlopen(urllib.request.Request(upstream + self.path, headers=passed, method=self.command))
         except urllib.error.HTTPError as error:
             answer = error
         kind = {"Content_Type": answer.headers.get("Content-Type", "text/plain")}
@@ -70,6 +70,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status, body, more = self.content()
         self.answer(status, body[:len(body) // 2] if cut else body, len(body), **headers, **more)
         self.close_connection = self.close_connection or cut
+
+    do_HEAD = do_GET
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

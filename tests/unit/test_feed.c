@@ -63,8 +63,9 @@ static const struct {
     /* npm */
     {"npm:file:///f",
      "{\"dist-tags\":{\"latest\":\"1.9.0\",\"next\":\"2.0.0\"},\"versions\":{\"1.9.0\":{},"
-     "\"2.0.0\":{},\"1.8.0\":{\"deprecated\":\"bad\"},\"1.7.0\":{\"deprecated\":false}}}",
-     "1.9.0,1.7.0"},
+     "\"2.0.0\":{},\"1.8.0\":{\"deprecated\":\"bad\"},\"1.7.0\":{\"deprecated\":false},"
+     "\"1.6.0\":{\"deprecated\":true},\"1.5.0\":{\"deprecated\":\"\"}}}",
+     "1.9.0,1.7.0,1.5.0"},
     {"npm:file:///f", "{\"versions\":{\"1.0.0\":{},\"1.1.0\":{}}}", "1.0.0,1.1.0"},
     {"npm:file:///f", "{\"dist-tags\":{\"latest\":\"3.0.0\"},\"versions\":{\"1.0.0\":{}}}", NULL},
     {"npm:file:///f", "{\"error\":\"not_found\"}", NULL},
@@ -75,7 +76,7 @@ static const struct {
      "\"1.2\":[{\"yanked\":true}],\"1.3\":[{\"yanked\":true},{\"yanked\":false}]}}",
      "1.0,1.3"},
     {"pypi:file:///f",
-     "{\"versions\":[\"1.0\",\"1.1\",\"1.2\"],\"files\":["
+     "{\"versions\":[\"1.0\",\"1.1\",\"1.2\",\"2.0\"],\"files\":["
      "{\"filename\":\"a_b-1.0-py3-none-any.whl\",\"yanked\":false},"
      "{\"filename\":\"a-b-1.1.tar.gz\",\"yanked\":\"a reason\"},"
      "{\"filename\":\"a-b-1.2.tar.gz\",\"yanked\":true},"
@@ -90,6 +91,8 @@ static const struct {
      "2.88.0-1~noble,1:2.9-1"},
     {"apt:file:///f#a-b", "Package: a-b\nDescription: x\n Version: 9\n\n", ""},
     {"apt:file:///f#a-b", "Package: other\nVersion: 1\n", ""},
+    {"apt:file:///f#a-b", "Package: a-b\r\nVersion: 1\r\n\r\nPackage: c\r\nVersion: 2\r\n", "1"},
+    {"apt:file:///f#a-b", "Package: a-b\nVersion: 1\n \t\nPackage: c\nVersion: 2\n", "1"},
     {"apt:file:///f#a-b", "<html>Version: 1\n</html>", NULL},
     {"apt:file:///f#a-b", "", NULL},
     /* json */
@@ -143,6 +146,24 @@ static void test_documents(void **state)
         if (strcmp(text, documents[i].versions) != 0)
             fail_msg("%s: %s: '%s'", documents[i].feed, documents[i].text, text);
     }
+}
+
+/* Values of JSON take much more room than their text. */
+static void test_values(void **state)
+{
+    autofeed feed = {0};
+    autostrv versions = {0};
+    autobuf text = BUF_INIT(2 * FEED_VALUES_MAX);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(feed_parse("json:file:///f#/0", &feed, &err));
+    assert_true(buf_append_text(&text, "[\"1\""));
+    for (size_t i = 0; i < FEED_VALUES_MAX / 2; i++)
+        assert_true(buf_append_text(&text, ",[]"));
+    assert_true(buf_append_text(&text, "]"));
+    assert_false(feed_read(&feed, text.data, text.len, &versions, &err));
+    assert_non_null(strstr(err.message, "too many values"));
 }
 
 /* A line of any length, with a version on every border of what an expression sees at once. */
@@ -373,9 +394,10 @@ static void test_xml_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_documents), cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_xml),       cmocka_unit_test(test_xml_limits),
+        cmocka_unit_test(test_documents),  cmocka_unit_test(test_values),
+        cmocka_unit_test(test_windows),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_versions),   cmocka_unit_test(test_xml),
+        cmocka_unit_test(test_xml_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
