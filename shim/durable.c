@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -178,10 +179,24 @@ static bool start_supervisor(struct session *session, struct err *err)
     return true;
 }
 
+/* Whoever only attaches to a step need not give its script again; a step that begins needs it. */
+static bool check_stdin(const struct session *session, struct err *err)
+{
+    const char *script = session->options.script;
+    struct stat st;
+
+    /* It is a file by now: contents_take. */
+    if (!script || strcmp(script, "-") != 0 || fstat(STDIN_FILENO, &st) < 0 || st.st_size > 0)
+        return true;
+    err_set(err, ERR_SCRIPT_MISSING, "stdin holds no script");
+    return err_hint(err, "what should have written it may have failed; call again with the script");
+}
+
 /* What the caller has to give is looked at before anything is promised. */
 static bool gather(struct session *session, struct err *err)
 {
-    if (!session_open_target(session, err) || (!session->gathered && !session_begin(session, err)))
+    if (!check_stdin(session, err) || !session_open_target(session, err) ||
+        (!session->gathered && !session_begin(session, err)))
         return false;
     session->gathered = true;
     if (session->violations.count)

@@ -27,6 +27,7 @@
 #define HOSTNAME_SIZE 65
 
 #define OVERLAY_NAME_SIZE 40
+#define COPY_CHUNK        65536
 
 static bool failed(struct err *err, const char *what)
 {
@@ -67,22 +68,21 @@ static bool copy_program(const struct cell *cell, const char *binary, const char
 {
     autofree char *path = libexec_path(binary, err);
     autofd from = -1, to = -1;
-    struct stat st;
-    off_t at = 0;
+    char chunk[COPY_CHUNK];
+    ssize_t n;
 
     if (!path)
         return false;
     from = open(path, O_RDONLY | O_CLOEXEC);
     to = make_file(cell->place, name, O_WRONLY, 0555);
-    if (from < 0 || to < 0 || fstat(from, &st) < 0)
+    if (from < 0 || to < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
-    while (at < st.st_size) {
-        ssize_t n = copy_file_range(from, &at, to, NULL, (size_t)(st.st_size - at), 0);
-
-        if (n <= 0)
-            return failed(err, "prepare the scratch directory of the cell");
+    /* The two may lie in file systems between which the kernel copies nothing. */
+    while ((n = read(from, chunk, sizeof(chunk))) > 0) {
+        if (!file_write_all(to, chunk, (size_t)n))
+            break;
     }
-    return true;
+    return n == 0 || failed(err, "prepare the scratch directory of the cell");
 }
 
 static bool listen_in_place(struct cell *cell, struct err *err)

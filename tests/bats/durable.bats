@@ -546,6 +546,16 @@ killed_after() {
     from_stdin() { stepcell run --result "$RESULT" --id "$ID" --workdir "$WORK" --script - "$IMAGE"; }
     script() {
         new_id
+        # What should have written the script has failed before its first byte.
+        run --separate-stderr from_stdin </dev/null
+        assert_refused script.missing
+        run -125 stepcell status --id "$ID"
+        # Nor does one begin that was accepted with a script, when its caller was killed.
+        kill_at fsync 5 "$STEPCELL" run --id "$ID" --workdir "$WORK" --script - "$IMAGE" <<<'echo lost' >/dev/null 2>&1 || true
+        assert_equal status "$(stepcell status --id "$ID")" accepted
+        run --separate-stderr from_stdin </dev/null
+        assert_refused script.missing
+        new_id
         assert_equal output "$(echo 'echo from stdin' | from_stdin)" "from stdin"
         assert_equal again "$(echo 'echo from stdin' | from_stdin)" "from stdin"
         assert_equal "without it" "$(from_stdin </dev/null)" "from stdin"

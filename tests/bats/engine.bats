@@ -330,6 +330,18 @@ is_unavailable() {
     as_caller copied
 }
 
+# bats test_tags=root
+@test "a store may lie in another file system than the programs" {
+    apart() {
+        mkdir ../apart
+        mount -t tmpfs -o mode=0700 apart ../apart
+        run -0 --separate-stderr stepcell run --store "$PWD/../apart" --workdir "$WORK" "$IMAGE" -- echo there
+        umount ../apart
+        assert_equal output "$output" there
+    }
+    as_caller apart
+}
+
 @test "a volume of an image is mounted over nothing of the host's" {
     with_volumes() {
         local name

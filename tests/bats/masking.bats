@@ -111,6 +111,22 @@ nowhere() {
     each_caller passes
 }
 
+@test "a step that reads its own output back deceives neither the mask nor the digest" {
+    # While nobody reads, what has been looked at is taken back, and the secret put in its place.
+    reads_back() {
+        local -x TOKEN=$SECRET
+        cell --secret-env TOKEN --events file:../events -- sh -c 'exec 3</proc/self/fd/1
+            yes x | head -c 8000000 &
+            sleep 0.3; cat <&3 >/dev/null & taker=$!
+            sleep 0.2; kill $taker
+            yes "$TOKEN" | head -n 20000; wait' 2>../err | { head -c 1500000; sleep 0.7; cat; } >../out
+        nowhere hunter2
+        grep -q -F "$STARS" ../out
+        assert_equal digest "$(result_field .output.stdout.sha256)" "$(sha256sum <../out | cut -d " " -f 1)"
+    }
+    each_caller reads_back
+}
+
 @test "a secret is in no output, no event, no message, no result, whoever says it" {
     everywhere() {
         secret_cell -- sh -c 'printf "A=%s\n%s=b\n" "$TOKEN" "$TOKEN" >"$STEPCELL_OUTPUT"
