@@ -140,8 +140,10 @@ static int same_as_stream(const struct stat *st)
     return -1;
 }
 
-/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. A FIFO
- * is only found here, so that it keeps nobody waiting for its reader. */
+/*
+ * What is no regular file is written to as it is, through a link as well: /dev/stdout is one. A
+ * FIFO is only found here, so that it keeps nobody waiting for its reader.
+ */
 static int open_stream(int dir, const char *name, const struct stat *seen)
 {
     int stream = same_as_stream(seen);
