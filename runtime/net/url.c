@@ -162,6 +162,14 @@ bool host_is_loopback(const char *text)
     return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned int bits)
+{
+    unsigned int bytes = bits / 8, mask = 0xff00 >> bits % 8;
+
+    return memcmp(a, b, bytes) == 0 &&
+           (bits % 8 == 0 || ((a[bytes] ^ b[bytes]) & mask & 0xff) == 0);
+}
+
 bool host_is_private(const char *text)
 {
     static const struct {
@@ -174,7 +182,15 @@ bool host_is_private(const char *text)
         {0xac100000, 0xfff00000}, /* 172.16.0.0/12 */
         {0xc0a80000, 0xffff0000}, /* 192.168.0.0/16 */
     };
-    static const uint8_t nat64[] = {0x00, 0x64, 0xff, 0x9b}; /* a gateway leads to any of them */
+    static const struct {
+        uint8_t bytes[12], bits;
+    } networks6[] = {
+        {{0x00}, 96},                   /* ::/96: IPv4 in another form, the loopback address too */
+        {{0x00, 0x64, 0xff, 0x9b}, 32}, /* 64:ff9b::/32: a gateway leads to any of them */
+        {{0x20, 0x02}, 16},             /* 2002::/16: and so does one of 6to4 */
+        {{0xfc}, 7},                    /* fc00::/7 */
+        {{0xfe, 0x80}, 9},              /* fe80::/10 and fec0::/10 */
+    };
     char host[HOST_MAX];
     struct in6_addr v6;
     uint32_t v4;
@@ -189,9 +205,13 @@ bool host_is_private(const char *text)
         }
         return false;
     }
-    return inet_pton(AF_INET6, host, &v6) == 1 &&
-           (IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) ||
-            (v6.s6_addr[0] & 0xfe) == 0xfc || memcmp(v6.s6_addr, nat64, sizeof(nat64)) == 0);
+    if (inet_pton(AF_INET6, host, &v6) != 1)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(networks6); i++) {
+        if (same_bits(v6.s6_addr, networks6[i].bytes, networks6[i].bits))
+            return true;
+    }
+    return false;
 }
 
 char *url_escape(const char *value)

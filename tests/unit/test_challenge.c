@@ -79,9 +79,12 @@ static void test_hosts(void **state)
         "172.31.255.255",    "169.254.169.254",  "[fe80::1]:1",
         "[fd00::1]",         "0.0.0.0",          "[::]",
         "[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::a00:1]",
+        "[2002:a00:1::1]",   "[::10.0.0.1]",     "[fec0::1]",
+        "[feff::1]",
     };
     static const char *const public[] = {
-        "docker.io", "172.32.0.1", "8.8.8.8", "[2001:db8::1]", "localhost.example", "127.example",
+        "docker.io", "172.32.0.1", "8.8.8.8",           "[2001:db8::1]",
+        "[2003::1]", "[ff02::1]",  "localhost.example", "127.example",
     };
 
     (void)state;
