@@ -10,8 +10,8 @@
 
 struct verify {
     bool json;
-    const char *store; /* path */
-    json_t *findings;
+    const char *store;    /* path */
+    json_t *findings;     /* borrowed */
     struct mapped mapped; /* what map_for handed out last */
 };
 
@@ -56,7 +56,7 @@ static bool map_for(void *data, const char *key, struct layer_map *map)
 static int print_result(const struct verify *verify, const struct store_check *check)
 {
     if (verify->json)
-        (void)!command_print_json(json_pack("{s:s, s:i, s:i, s:o}", "schema", "stepcell.verify/1",
+        (void)!command_print_json(json_pack("{s:s, s:i, s:i, s:O}", "schema", "stepcell.verify/1",
                                             "blobs", (int)check->blobs, "layers",
                                             (int)check->layers, "findings", verify->findings));
     else
@@ -85,6 +85,7 @@ int command_verify(int argc, char **argv)
             "and what makes the store an OCI layout. Ends with 2 when something was wrong.",
         .options = options,
     };
+    autojson *findings = json_array();
     autostore store = STORE_INIT;
     struct err err;
     size_t words;
@@ -92,7 +93,7 @@ int command_verify(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    verify.findings = json_array();
+    verify.findings = findings;
     if (!command_open_store(store_option, &store, &err))
         return command_failed(&err);
     verify.store = store.path;
