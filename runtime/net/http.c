@@ -350,6 +350,8 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
     if (code == CURLE_ABORTED_BY_CALLBACK)
         err_set(err, ERR_REGISTRY_UNREACHABLE, "no byte came for %g s",
                 http->settings.stall_ms / 1000.0);
+    else if (code == CURLE_SEND_FAIL_REWIND) /* what libcurl says is of its own insides */
+        err_set(err, ERR_REGISTRY_UNREACHABLE, "the connection broke while a blob was sent");
     else
         err_set(err, ERR_REGISTRY_UNREACHABLE, "%s",
                 http->error[0] ? http->error : curl_easy_strerror(code));
