@@ -312,7 +312,8 @@ const struct index_entry *manifest_choose(const struct manifest *index,
         const struct index_entry *entry = &index->entries[i];
         int rank = entry->has_platform ? platform_rank(wanted, &entry->platform) : -1;
 
-        if (rank >= 0 && (best_rank < 0 || rank < best_rank)) {
+        if (rank >= 0 &&
+            (!best || rank < best_rank || (rank == best_rank && best->fault && !entry->fault))) {
             best = entry;
             best_rank = rank;
         }

@@ -76,9 +76,9 @@ void manifest_release(struct manifest *manifest);
 bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci, struct err *err);
 
 /*
- * The entry that serves `wanted` best, the first of equals; an entry that names no platform comes
- * last. With none the error is image.platform, and lists what there is; with one that has a fault
- * it is image.corrupt.
+ * The entry that serves `wanted` best, of equals the first without a fault; an entry that names no
+ * platform comes last. With none the error is image.platform, and lists what there is; with one
+ * that has a fault it is image.corrupt.
  */
 const struct index_entry *manifest_choose(const struct manifest *index,
                                           const struct platform *wanted, const char *what,

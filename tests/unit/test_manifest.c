@@ -223,7 +223,9 @@ static void odd_entries_spoil_no_index(void **state)
         autofree char *alone = text_printf(INDEX("%s"), table[i].odd);
         autofree char *beside =
             text_printf(INDEX("%s,%s"), table[i].odd, ENTRY("linux", "arm64", ""));
-        automanifest one = {0}, two = {0};
+        autofree char *twice =
+            text_printf(INDEX("%s,%s"), table[i].odd, ENTRY("linux", "amd64", ""));
+        automanifest one = {0}, two = {0}, equal = {0};
         struct err err;
 
         assert_ok(parse(alone, NULL, &one, &err));
@@ -231,6 +233,8 @@ static void odd_entries_spoil_no_index(void **state)
             assert_non_null(manifest_choose(&one, &wanted, "it", &err));
         else
             assert_refused(manifest_choose(&one, &wanted, "it", &err), table[i].alone);
+        assert_ok(parse(twice, NULL, &equal, &err));
+        assert_non_null(manifest_choose(&equal, &wanted, "it", &err));
         assert_ok(parse(beside, NULL, &two, &err));
         if (!strstr(table[i].odd, "arm64"))
             assert_non_null(manifest_choose(&two, &arm, "it", &err));
