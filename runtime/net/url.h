@@ -37,8 +37,10 @@ bool url_is_proxy(const char *text);
 /* "localhost", names below it, 127.0.0.0/8 and ::1, with or without ":PORT". */
 bool host_is_loopback(const char *host);
 
-/* A loopback name, or an address that is unspecified, private, local to a link or a site, or an IPv4
- * address in a form of IPv6 that a gateway may translate. */
+/*
+ * A loopback name, or an address that is unspecified, private, local to a link or a site, or IPv4
+ * in a form of IPv6 that a gateway may translate.
+ */
 bool host_is_private(const char *host);
 
 /* Percent-encodes a query value (owned by the caller). NULL without memory. */
