@@ -37,8 +37,8 @@ bool step_key_read(const struct step_dir *step, struct step_key *key);
 
 /*
  * Makes the directory of step `id` whole, or finds that it is there already (*exists). `accepted`
- * has the members of its first record; NULL makes no ledger. `key` may be NULL. It is on the disk when this
- * returns.
+ * has the members of its first record; NULL makes no ledger. `key` may be NULL. It is on the disk
+ * when this returns.
  */
 bool step_dir_make(const char *store, const char *id, const json_t *accepted,
                    const struct step_key *key, struct step_dir *step, bool *exists,
