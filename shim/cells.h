@@ -16,8 +16,8 @@ void found_cell_release(struct found_cell *cell);
 #define autocell CLEANUP(found_cell_release) struct found_cell
 
 /*
- * Calls `each` for every cell, those that do not answer as well, whose `cell` it may take over, until one call gives false. False
- * when the store cannot be read.
+ * Calls `each` for every cell, those that do not answer as well, until one call gives false; it may
+ * take `cell` over. False when the store cannot be read.
  */
 bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *cell), void *data,
                 struct err *err);

@@ -5,10 +5,15 @@
 /* False when the search was ended; what is wrong with the step is in its violations. */
 static bool resolve(struct session *session, bool *looked, struct err *err)
 {
+    struct err ignored;
     bool ok;
 
     *looked = false;
-    if (!session_begin(session, err) || !session_open_mask(session, err))
+    /* One that is not understood is told of with the image. */
+    session_read_policy(session, &ignored);
+    if (!session_passes(session, session_open_result(session, err), err) ||
+        !session_begin(session, err) || !session_open_mask(session, err) ||
+        !session_passes(session, session_open_target(session, err), err))
         return false;
     ok = session_resolve(session, err);
     if (!ok && (session->violations.count == 0 || err->code == ERR_ENGINE_FAILED))

@@ -15,15 +15,14 @@ static bool prepare(int argc, char **argv, struct session *session, struct err *
     struct run_options *options = &session->options;
     struct err second;
     bool ok = session_make_id(session->id, err) && options_parse(argc, argv, options, err);
-    autooutlets outlets = {0};
 
     if (options->help)
         return ok;
     if (!session_read_policy(session, ok ? err : &second))
         ok = false;
-    if (options->result &&
-        (!session_find_outlets(session, &outlets, ok ? err : &second) ||
-         !result_open(options->result, &outlets, &session->result_place, ok ? err : &second)))
+    /* Where the step is not another one's already, the rest of it is looked at as well. */
+    if (!session_open_result(session, ok ? err : &second) &&
+        (!ok || options->id || !session_passes(session, false, err)))
         ok = false;
     if (ok && options->id)
         strcpy(session->id, options->id);
@@ -69,11 +68,12 @@ static int run(int argc, char **argv, struct session *session, const char *comma
     ready = prepare(argc, argv, session, &err);
     if (ready && session->options.help)
         return print_help(session, command);
-    if (ready && run_elsewhere(session, &status, &err)) {
+    if (ready && !session->violations.count && run_elsewhere(session, &status, &err)) {
         session_close(session);
         return status;
     }
-    ready = ready && err.code == ERR_NONE && session_begin(session, &err);
+    ready = ready && (err.code == ERR_NONE || session->violations.count) &&
+            session_begin(session, &err);
     session_perform(session, ready, &err);
     status = session->result.exit_code;
     session_close(session);

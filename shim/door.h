@@ -44,8 +44,8 @@ bool door_open(struct door *door, int place, struct loop *loop, const struct doo
                struct err *err);
 void door_close(struct door *door);
 
-/* Connects to the door in the directory `place`; -1 with errno when nobody is behind it, EAGAIN when
- * somebody is, who does not open. */
+/* Connects to the door in the directory `place`; -1 with errno when nobody is behind it, EAGAIN
+ * when somebody is, who does not open. */
 int door_knock(int place);
 
 /* Asks what is behind it; NULL with errno, EAGAIN when there is no answer in time. */

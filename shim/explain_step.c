@@ -127,10 +127,8 @@ static bool is_asked(const struct session *session, size_t i)
     return origin == ENV_PROXY || origin == ENV_FILE || origin == ENV_OPTION;
 }
 
-/*
- * As it was given: what cannot be known is left to whoever runs the step. Without all secrets
- * nobody can tell which value holds one.
- */
+/* As it was given: what cannot be known is left to whoever runs the step. Without all secrets
+ * nobody can tell which value holds one. */
 static bool keep_env(const struct session *session, json_t *step)
 {
     const struct strv *env = &session->options.env;

@@ -140,10 +140,8 @@ static int same_as_stream(const struct stat *st)
     return -1;
 }
 
-/*
- * What is no regular file is written to as it is, through a link as well: /dev/stdout is one. A
- * FIFO is only found here, so that it keeps nobody waiting for its reader.
- */
+/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. Of a
+ * FIFO only the place is taken, so that it keeps nobody waiting for its reader. */
 static int open_stream(int dir, const char *name, const struct stat *seen)
 {
     int stream = same_as_stream(seen);
@@ -152,7 +150,7 @@ static int open_stream(int dir, const char *name, const struct stat *seen)
         stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : openat(dir, name, flags);
     struct stat opened;
 
-    if (flags & O_PATH && faccessat(dir, name, W_OK, AT_EACCESS) < 0)
+    if (stream < 0 && flags & O_PATH && faccessat(dir, name, W_OK, AT_EACCESS) < 0)
         return -1;
     if (stream >= 0 || fd < 0 || fstat(fd, &opened) < 0)
         return TAKE_FD(fd);

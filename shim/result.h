@@ -69,9 +69,9 @@ json_t *result_json(const struct result *result);
 
 /*
  * Where the result goes, settled before the step: afterwards its path may lead to wherever the step
- * wants. What is no regular file (a pipe, a terminal) is opened at once and written to as it is,
- * and a FIFO needs its reader only then; a link to one, or to nothing, is replaced, as an older
- * result is. Where it may not lie, `outlets` say.
+ * wants. What is no regular file (a pipe, a terminal) is opened at once and written to as it is; a
+ * FIFO needs its reader only then; a link to one, or to nothing, is replaced, as an older result
+ * is. Where it may not lie, `outlets` say.
  */
 struct result_place {
     int dir;    /* the directory, or -1 */

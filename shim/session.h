@@ -262,6 +262,9 @@ char *session_believed_store(const char *store_option, struct err *err);
 /* Where --result and --events may not lie, by the options and the policy, as far as it is known. */
 bool session_find_outlets(const struct session *session, struct outlets *outlets, struct err *err);
 
+/* Finds the place of the result, where one was asked for. */
+bool session_open_result(struct session *session, struct err *err);
+
 /* The policy's part of it, for who has no session but the store's option. */
 bool session_guard_outlets(const struct policy *policy, const char *store_option,
                            struct outlets *outlets, struct err *err);

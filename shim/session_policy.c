@@ -286,6 +286,15 @@ bool session_find_outlets(const struct session *session, struct outlets *outlets
            session_guard_outlets(&session->policy, session->options.store, outlets, err);
 }
 
+bool session_open_result(struct session *session, struct err *err)
+{
+    const char *path = session->options.result;
+    autooutlets outlets = {0};
+
+    return !path || (session_find_outlets(session, &outlets, err) &&
+                     result_open(path, &outlets, &session->result_place, err));
+}
+
 bool session_guard_outlets(const struct policy *policy, const char *store_option,
                            struct outlets *outlets, struct err *err)
 {

@@ -372,8 +372,11 @@ bool session_open_target(struct session *session, struct err *err)
         return true;
     if (sink_is_http(options->events))
         return deliver_check(options->events, options->events_token_file, err);
-    return session_find_outlets(session, &outlets, err) &&
-           sink_open(options->events, &outlets, &session->target, err);
+    if (!session_find_outlets(session, &outlets, err))
+        return false;
+    if (options->explains)
+        return sink_try(options->events, &outlets, err);
+    return sink_open(options->events, &outlets, &session->target, err);
 }
 
 bool session_open_relay(struct session *session, struct err *err)
@@ -381,7 +384,7 @@ bool session_open_relay(struct session *session, struct err *err)
     session->events.step = session->id;
     session->observer = (struct filter_observer){on_message, on_malformed, session};
     /* Whoever is attached to a step sends the events on. */
-    if (!session->followed && !session_open_target(session, err))
+    if (!session->followed && !session_passes(session, session_open_target(session, err), err))
         return false;
     if (session->target.fd >= 0)
         session->events.target = &session->target;

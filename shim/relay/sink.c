@@ -64,6 +64,17 @@ static bool open_descriptor(const char *text, const char *number, const struct o
     return sink_open_fd((int)fd, sink, err);
 }
 
+static bool cannot_use_file(const char *text, struct err *err)
+{
+    cannot_use(text, err);
+    return errno == ELOOP
+               ? err_hint(err, "no link is followed, since a step may have made it: name "
+                               "the file itself, or a descriptor (fd:N)")
+               : err_hint(err, "give a file in a directory that exists and is writable; "
+                               "no link is followed where steps write, and no file "
+                               "written that a policy guards");
+}
+
 static bool open_file(const char *text, const char *path, const struct outlets *outlets,
                       struct sink *sink, struct err *err)
 {
@@ -73,15 +84,26 @@ static bool open_file(const char *text, const char *path, const struct outlets *
     autofd dir = outlet_open_parent(outlets, path, &name);
 
     sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
-    if (sink->fd >= 0)
-        return true;
-    cannot_use(text, err);
-    return errno == ELOOP
-               ? err_hint(err, "no link is followed, since a step may have made it: name "
-                               "the file itself, or a descriptor (fd:N)")
-               : err_hint(err, "give a file in a directory that exists and is writable; "
-                               "no link is followed where steps write, and no file "
-                               "written that a policy guards");
+    return sink->fd >= 0 || cannot_use_file(text, err);
+}
+
+static bool try_file(const char *text, const char *path, const struct outlets *outlets,
+                     struct sink *sink, struct err *err)
+{
+    autofree char *name = NULL;
+    autofd dir = outlet_open_parent(outlets, path, &name);
+    struct stat st;
+    bool ok = false;
+
+    (void)sink;
+    if (dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = S_ISLNK(st.st_mode) ? ELOOP : EISDIR;
+        ok = !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode) &&
+             faccessat(dir, name, W_OK, AT_EACCESS) == 0;
+    } else if (dir >= 0 && errno == ENOENT) {
+        ok = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
+    }
+    return ok || cannot_use_file(text, err);
 }
 
 static bool open_socket(const char *text, const char *path, const struct outlets *outlets,
@@ -100,36 +122,59 @@ static bool open_socket(const char *text, const char *path, const struct outlets
     return true;
 }
 
+static bool try_socket(const char *text, const char *path, const struct outlets *outlets,
+                       struct sink *sink, struct err *err)
+{
+    (void)outlets, (void)sink;
+    return access(path, W_OK) == 0 || cannot_use(text, err);
+}
+
 bool sink_is_http(const char *target)
 {
     return strncmp(target, "http://", 7) == 0 || strncmp(target, "https://", 8) == 0;
 }
 
-bool sink_open(const char *target, const struct outlets *outlets, struct sink *sink,
-               struct err *err)
+typedef bool open_fn(const char *text, const char *rest, const struct outlets *outlets,
+                     struct sink *sink, struct err *err);
+
+static bool open_or_try(const char *target, bool tries, const struct outlets *outlets,
+                        struct sink *sink, struct err *err)
 {
     static const struct {
         const char *scheme;
-        bool (*open)(const char *text, const char *rest, const struct outlets *outlets,
-                     struct sink *sink, struct err *err);
-    } kinds[] = {{"fd:", open_descriptor}, {"file:", open_file}, {"unix:", open_socket}};
+        open_fn *open, *try;
+    } kinds[] = {{"fd:", open_descriptor, open_descriptor},
+                 {"file:", open_file, try_file},
+                 {"unix:", open_socket, try_socket}};
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         struct sink made = SINK_INIT;
         size_t len = strlen(kinds[i].scheme);
+        bool ok;
 
         if (strncmp(target, kinds[i].scheme, len) != 0 || !target[len])
             continue;
         made.queue.max = SINK_QUEUE_MAX;
-        if (!kinds[i].open(target, target + len, outlets, &made, err)) {
+        ok = (tries ? kinds[i].try : kinds[i].open)(target, target + len, outlets, &made, err);
+        if (ok && !tries)
+            *sink = made;
+        else
             close_fd(made.fd);
-            return false;
-        }
-        *sink = made;
-        return true;
+        return ok;
     }
     err_set(err, ERR_OPTION_INVALID, "'%s' is no target for events", target);
     return err_hint(err, "give fd:N, file:PATH, unix:PATH, http://… or https://…");
+}
+
+bool sink_open(const char *target, const struct outlets *outlets, struct sink *sink,
+               struct err *err)
+{
+    return open_or_try(target, false, outlets, sink, err);
+}
+
+bool sink_try(const char *target, const struct outlets *outlets, struct err *err)
+{
+    return open_or_try(target, true, outlets, NULL, err);
 }
 
 static void stop_watching(struct sink *sink)

@@ -46,6 +46,9 @@ bool sink_is_http(const char *target);
 bool sink_open(const char *target, const struct outlets *outlets, struct sink *sink,
                struct err *err);
 
+/* Whether that would do, as far as can be told so: nothing is made, emptied or connected to. */
+bool sink_try(const char *target, const struct outlets *outlets, struct err *err);
+
 /* A sink for a descriptor of the caller's, which stays open. */
 bool sink_open_fd(int fd, struct sink *sink, struct err *err);
 

@@ -134,6 +134,17 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal violations "$(violations)" "$expected"
         assert_equal fixes "$(grep -c '^stepcell: hint: ' <<<"$stderr")" 7
         assert_equal first "$(jq -c '.error == .violations[0]' "$RESULT")" true
+        # Where result and events go, too; nothing is made there.
+        RESULT=/nonexist/x run --separate-stderr cell --package gone --user nobody-knows -- true
+        assert_match "$stderr" "*cannot write '/nonexist/x'*gone*nobody-knows*"
+        run --separate-stderr cell --events file:/nonexist/e --package gone -- true
+        assert_equal violations "$(violations)" "option.invalid mount.source-missing image.entrypoint"
+        run explain --result /nonexist/x --events file:/nonexist/e --package gone
+        assert_equal codes "$(codes)" "option.invalid option.invalid mount.source-missing image.entrypoint"
+        explain --entrypoint clear --result new.json --events file:new.ndjson
+        assert_equal codes "$(codes)" ""
+        [ ! -e new.json ]
+        [ ! -e new.ndjson ]
         # What only a cell shows comes with the rest, where a cell can be made.
         run --separate-stderr script_cell --package gone --script script --shell "env -S nosh"
         assert_equal violations "$(violations)" "mount.source-missing image.entrypoint image.shell-missing"
