@@ -226,15 +226,14 @@ static void await_delivery(const struct session *session)
     }
 }
 
-/* A step that was not started, whyever; one that was has its line. */
+/* A step that was not started, whyever, also by being canceled; one that was has its line. */
 static void audit_refusal(struct session *session)
 {
-    struct result *result = &session->result;
-    struct err err;
+    struct err cause = session->result.error, err;
 
-    if (result->error.code == ERR_NONE || session_audit(session, &result->error, &err))
-        return;
-    session_print_err(session, &err);
+    if ((cause.code != ERR_NONE || session_is_canceled(session, &cause)) &&
+        !session_audit(session, &cause, &err))
+        session_print_err(session, &err);
 }
 
 static void fail_late(struct session *session, const struct err *err)

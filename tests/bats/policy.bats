@@ -748,3 +748,25 @@ allowed() { run -0 cell "$@" -- true; }
     }
     each_caller audited
 }
+
+@test "a step that is canceled before its start has its line in the audit log" {
+    canceled() {
+        local log=$POLICY_DIR/canceled.jsonl step
+        install -m 600 -o "$(caller_name)" /dev/null "$log"
+        allow ".audit = \"$log\""
+        mkfifo ../pipe
+        exec 8<>../pipe
+        stepcell run --workdir "$WORK" --secret-file s=/dev/fd/7 "$IMAGE" -- true 7<&8 &
+        step=$!
+        wait_for takes_signals
+        kill -TERM "$(reader)"
+        wait "$step" || true
+        exec 8>&-
+        assert_equal error "$(jq -r '.decision + " " + .error.code + " " + .error.message' "$log")" \
+            "refused engine.failed canceled by signal 15"
+    }
+    # It waits for the secret by then, or is about to.
+    reader() { pgrep -f "^$STEPCELL run --workdir $WORK --secret-file"; }
+    takes_signals() { ((0x$(awk '/^SigBlk/ { print $2 }' "/proc/$(reader)/status" 2>/dev/null || echo 0) & 0x4000)); }
+    CALLERS=root each_caller canceled
+}
