@@ -33,6 +33,7 @@ enum mount_role {
     MOUNT_DEVICE,  /* a device node, below /dev */
     MOUNT_SECRETS, /* MOUNT_OWN: a directory */
     MOUNT_OUTPUT,  /* MOUNT_OWN: a file */
+    MOUNT_COVER,   /* MOUNT_TMPFS: empty, over what a mount would show and no step is to have */
 };
 
 #define MOUNT_PATH_MAX 4096 /* bytes of a source or target */

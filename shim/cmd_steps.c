@@ -227,7 +227,7 @@ int cmd_logs(int argc, char **argv)
                                   .data = &request};
     autojson *result = NULL;
     struct err err;
-    uint64_t lost;
+    struct follow_lost lost;
     int status;
 
     if (!begin(argc, argv, &request, &command, &status))
@@ -241,10 +241,12 @@ int cmd_logs(int argc, char **argv)
     what.to_the_end = request.follow;
     if (!follow(&request.step, &what, &result, &lost, &err))
         return command_failed(&err);
-    if (lost == 0)
+    /* A reader that went away has what it wanted; a file that is full has not. */
+    if (lost.bytes == 0 || lost.unread)
         return 0;
-    err_set(&err, ERR_ENGINE_FAILED,
-            "%" PRIu64 " bytes of the logs were not taken by who reads them", lost);
+    err_set(&err, ERR_ENGINE_FAILED, "%" PRIu64 " bytes of the logs could not be written",
+            lost.bytes);
+    err_hint(&err, "make room where they are written to");
     return command_failed(&err);
 }
 
@@ -281,7 +283,7 @@ int cmd_wait(int argc, char **argv)
         .to_the_end = true, .look_after = look_after, .on_signal = stop_looking, .data = &request};
     autojson *result = NULL;
     struct err err;
-    uint64_t lost;
+    struct follow_lost lost;
     int status;
 
     if (!begin(argc, argv, &request, &command, &status))

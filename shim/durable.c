@@ -425,15 +425,15 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
         .on_signal = on_signal,
         .data = &attached,
     };
-    uint64_t lost = 0;
+    struct follow_lost lost = {0};
     bool ok;
 
     session->attached = true;
     ok = attached.store && follow(&session->dir, &request, result, &lost, err);
     free(attached.store);
-    if (ok && lost > 0)
+    if (ok && lost.bytes > 0)
         print_note(session->options.verbosity,
-                   "%" PRIu64 " bytes of the output were not taken by who reads it", lost);
+                   "%" PRIu64 " bytes of the output were not taken by who reads it", lost.bytes);
     return ok;
 }
 

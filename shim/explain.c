@@ -180,7 +180,7 @@ static json_t *mounts_json(const struct session *session)
     static const char *const roles[] = {
         [MOUNT_WORKDIR] = "workdir", [MOUNT_PACKAGE] = "package", [MOUNT_VOLUME] = "volume",
         [MOUNT_SCRIPT] = "script",   [MOUNT_DEVICE] = "device",   [MOUNT_SECRETS] = "secrets",
-        [MOUNT_OUTPUT] = "output"};
+        [MOUNT_OUTPUT] = "output",   [MOUNT_COVER] = "cover"};
     json_t *list = json_array();
 
     if (mounts_home(session))

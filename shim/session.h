@@ -31,6 +31,8 @@
 
 #define SESSION_ID_LEN     12
 #define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
+#define SESSION_SPECS(given)                                                                       \
+    (2 * (given) + SESSION_SPECS_MADE) /* with what covers the store in each that is given */
 
 /* What session_look_inside says of the command. */
 enum command_state { COMMAND_UNKNOWN, COMMAND_FOUND, COMMAND_MISSING };
@@ -81,7 +83,8 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_spec *specs; /* options.mounts, the working directory, SESSION_SPECS_MADE others */
+    struct mount_spec
+        *specs; /* options.mounts, the working directory, and others up to SESSION_SPECS */
     struct mount_source *sources; /* of each */
     char *cwd;
     char *workdir;

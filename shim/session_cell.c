@@ -490,10 +490,10 @@ void session_close(struct session *session)
     errs_release(&session->violations);
     errs_release(&session->result.violations);
     mount_plan_release(&session->plan);
-    for (size_t i = 0; session->sources && i < made + SESSION_SPECS_MADE; i++)
+    for (size_t i = 0; session->sources && i < SESSION_SPECS(made); i++)
         mount_source_release(&session->sources[i]);
     /* The others' strings belong to the options. */
-    for (size_t i = made; session->specs && i < made + SESSION_SPECS_MADE; i++)
+    for (size_t i = made; session->specs && i < SESSION_SPECS(made); i++)
         mount_spec_release(&session->specs[i]);
     free(session->specs);
     free(session->sources);

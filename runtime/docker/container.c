@@ -112,16 +112,19 @@ static bool add_tmpfs(const struct body *body, const char *target, const char *o
     return set == 0 || no_memory(err);
 }
 
-static bool add_plain_tmpfs(const struct body *body, const struct mount *mount, struct err *err)
+static bool add_plain_tmpfs(const struct body *body, const char *target, const struct mount *mount,
+                            struct err *err)
 {
     char size[32] = "", options[128];
 
     if (mount->tmpfs_size)
         snprintf(size, sizeof(size), ",size=%" PRIu64, mount->tmpfs_size);
-    snprintf(options, sizeof(options), "%s,%s,nosuid,nodev,mode=%o%s",
+    /* Podman copies what lies there, unless it is told not to. */
+    snprintf(options, sizeof(options), "%s,%s,nosuid,nodev,mode=%o%s%s",
              mount->readonly ? "ro" : "rw", mount->tmpfs_noexec ? "noexec" : "exec",
-             mount->tmpfs_mode, size);
-    return add_tmpfs(body, mount->target, options, err);
+             mount->tmpfs_mode, size,
+             body->podman && mount->role == MOUNT_COVER ? ",notmpcopyup" : "");
+    return add_tmpfs(body, target, options, err);
 }
 
 /*
@@ -245,12 +248,14 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
 
         if (below->alias_of || !path_is_below(below->target, alias->alias_of))
             continue;
-        if (below->kind != MOUNT_BIND)
+        if (below->kind != MOUNT_BIND && below->role != MOUNT_COVER)
             return cannot(body, err, "give such a mount a second name", below->target);
         target = text_printf("%s%s", alias->target, below->target + len);
         if (!target)
             return no_memory(err);
-        if (!add_bind(body, below->source.resolved, target, below->readonly, err))
+        if (below->kind == MOUNT_BIND
+                ? !add_bind(body, below->source.resolved, target, below->readonly, err)
+                : !add_plain_tmpfs(body, target, below, err))
             return false;
     }
     return true;
@@ -302,7 +307,7 @@ static bool add_mounts(const struct body *body, struct err *err)
         else if (mount->kind == MOUNT_BIND)
             ok = add_bind(body, mount->source.resolved, mount->target, mount->readonly, err);
         else if (mount->kind == MOUNT_TMPFS)
-            ok = add_plain_tmpfs(body, mount, err);
+            ok = add_plain_tmpfs(body, mount->target, mount, err);
         else if (mount->kind == MOUNT_OWN)
             ok = add_own(body, mount, err);
         else

@@ -224,8 +224,10 @@ static size_t write_now(struct sink *sink, const char *bytes, size_t len)
             done += (size_t)n;
         else if (errno == EAGAIN)
             break;
-        else if (errno != EINTR)
+        else if (errno != EINTR) {
             sink->gone = true;
+            sink->error = errno;
+        }
     }
     return done;
 }

@@ -23,6 +23,7 @@ struct sink {
     int fd; /* -1: none; what is written to it vanishes */
     bool is_socket;
     bool gone;
+    int error;     /* why: EPIPE or another; 0 when it was abandoned */
     uint64_t lost; /* bytes that a receiver that is gone did not get */
     struct buf queue;
     size_t sent; /* bytes of the queue that are written */

@@ -291,8 +291,13 @@ static bool run(struct follower *follower, struct err *err)
            loop_run(&follower->loop, err);
 }
 
+static bool is_unread(const struct sink *sink)
+{
+    return sink->lost == 0 || sink->error == 0 || sink->error == EPIPE || sink->error == ECONNRESET;
+}
+
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            uint64_t *lost, struct err *err)
+            struct follow_lost *lost, struct err *err)
 {
     struct follower follower = {
         .request = request,
@@ -306,7 +311,8 @@ bool follow(const struct step_dir *step, const struct follow_request *request, j
     };
     bool ok = open_follower(&follower, step, err) && run(&follower, err);
 
-    *lost = follower.out.lost + follower.err.lost;
+    *lost = (struct follow_lost){.bytes = follower.out.lost + follower.err.lost,
+                                 .unread = is_unread(&follower.out) && is_unread(&follower.err)};
     close_follower(&follower);
     if (!ok) {
         json_decref(follower.result);

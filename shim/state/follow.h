@@ -31,13 +31,18 @@ struct follow_request {
     void *data;
 };
 
+struct follow_lost {
+    uint64_t bytes;
+    bool unread; /* only because a reader went away, or was waited for no longer */
+};
+
 /*
  * Follows. *result is the result of the step, owned by the caller; NULL when the log goes on
  * (without to_the_end, or with the timeout over). A log that cannot be understood, or that lacks
  * its end, is an error for who wants something out of it; the result is known all the same. *lost
- * is how many bytes the readers of stdout and stderr did not take.
+ * is what stdout and stderr did not take.
  */
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,
-            uint64_t *lost, struct err *err);
+            struct follow_lost *lost, struct err *err);
 
 #endif

@@ -85,17 +85,17 @@ bool step_dir_make(const char *store, const char *id, const json_t *accepted,
 {
     autofree char *path = steps_path(store, err), *temporary = NULL;
     autofd steps = -1, dir = -1;
+    unsigned int random;
     bool found;
 
     if (!path)
         return false;
-    steps = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    temporary = text_printf(".new-%d-%s", (int)getpid(), id);
-    if (steps < 0 || !temporary)
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return failed(id, err);
-    /* One of the same name was left by a process that had our number and was killed. */
-    file_remove_tree(steps, temporary);
-    if (mkdirat(steps, temporary, 0700) < 0)
+    steps = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Not by a number of the process: who shares the store may be in another pid namespace. */
+    temporary = text_printf(".new-%08x-%s", random, id);
+    if (steps < 0 || !temporary || mkdirat(steps, temporary, 0700) < 0)
         return failed(id, err);
     dir = openat(steps, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)

@@ -542,6 +542,17 @@ killed_after() {
     each_caller forget
 }
 
+@test "logs end quietly when their reader goes away" {
+    goes_away() {
+        new_id
+        durable seq 200000 >/dev/null
+        run -0 --separate-stderr bash -o pipefail -c '"$0" logs --store "$1" --id "$2" | head -c 10' "$STEPCELL" "$TEST_DIR/store/$CALLER" "$ID"
+        assert_equal "said" "$stderr" ''
+        run -125 as sh -c '"$0" logs --id "$1" >/dev/full' "$STEPCELL" "$ID"
+    }
+    CALLERS=root each_caller goes_away
+}
+
 @test "a script from standard input, and a timeout, belong to the step" {
     from_stdin() { stepcell run --result "$RESULT" --id "$ID" --workdir "$WORK" --script - "$IMAGE"; }
     script() {

@@ -253,3 +253,28 @@ package() {
     }
     each_caller private
 }
+
+@test "where a mount holds the store, the cell has an empty directory in its place" {
+    covered() {
+        local store=$WORK/deep/store other=${WORK%/*}/other seen=/seen
+        as mkdir -p ../link deep
+        as ln -s "$WORK" "$other"
+        show() { run -0 --separate-stderr stepcell run --verbose --store "$store" "$@"; }
+        # At each name, and whoever the step is; what lies beside it is there.
+        show -w "$WORK" -v "$WORK:$seen" "$IMAGE" -- sh -c \
+            'touch deep/mine; ls -A deep/store '"$seen"'/deep/store; ls deep; (: >deep/store/x) 2>/dev/null || echo refused'
+        assert_equal shown "$output" "$seen/deep/store:"$'\n\n'"deep/store:"$'\nmine\nstore\nrefused'
+
+        show -w "$other" "$IMAGE" -- sh -c 'pwd; ls -A deep/store'
+        assert_equal "by a link" "$output" "$other"
+        # Another mount is already there.
+        show -w "$WORK" -v "$WORK/../link:$WORK/deep" "$IMAGE" -- ls -A deep
+        assert_equal "another" "$output" ''
+        # In the store itself there is nothing for a step to write to.
+        run --separate-stderr stepcell run --store "$store" --result "$RESULT" -w "$store" "$IMAGE" -- true
+        assert_refused mount.denied
+        show -w "$WORK/../link" -v "$store:$seen:ro" "$IMAGE" -- sh -c 'ls "$1" | wc -l' sh "$seen"
+        [ "$output" -gt 0 ]
+    }
+    each_caller covered
+}

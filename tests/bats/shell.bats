@@ -322,7 +322,7 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         cell -q --keep always -- true
         local id
         id=$(result_field .id)
-        run -0 cell -q -v "$STEPCELL_RELEASE:/stepcell" -v "$TEST_DIR/store/$CALLER:/store" -- sh -c \
+        run -0 cell -q -v "$STEPCELL_RELEASE:/stepcell" -v "$TEST_DIR/store/$CALLER:/store:ro" -- sh -c \
             '/stepcell ps --json --store /store; ! /stepcell exec --store /store '"$id"' true'
         assert_match "$output" '*"cells": ??*'"no cell has the id '$id'"*
         assert_equal outside "$(the_id)" "$id"
