@@ -275,7 +275,7 @@ static json_t *limits_json(const struct session *session)
 }
 
 /* Masked word by word, so that no quoting hides a secret from the mask. */
-static char *line_text(const struct session *session, const struct strv *words)
+static char *line_text(const struct session *session, const struct strv *words, bool *masked)
 {
     autobuf line = BUF_INIT(LINE_MAX_BYTES);
 
@@ -284,6 +284,7 @@ static char *line_text(const struct session *session, const struct strv *words)
 
         if (!word || (i && !buf_append_text(&line, " ")) || !quote_shell(&line, word))
             return NULL;
+        *masked = *masked || strcmp(word, words->items[i]) != 0;
     }
     return buf_take(&line);
 }
@@ -306,6 +307,7 @@ static json_t *docker_json(const struct session *session, const char *origins)
     };
     autostrv words = {0}, differs = {0};
     autofree char *line = NULL;
+    bool masked = false;
 
     /* Without a plan there is nothing to say. */
     if (!step.image || !session->knows_user || !session->knows_environment || !session->plan.mounts)
@@ -314,7 +316,9 @@ static json_t *docker_json(const struct session *session, const char *origins)
         (local && !strv_add(&differs, "the image has to be loaded first: 'stepcell image export "
                                       "IMAGE oci-archive:FILE', then 'docker load -i FILE'")))
         return NULL;
-    line = line_text(session, &words);
+    line = line_text(session, &words, &masked);
+    if (masked && !strv_add(&differs, "where there was a secret is " MASK_TEXT ": put it back"))
+        return NULL;
     return line ? json_pack("{s:o, s:o}", "line", explain_string(line), "differs",
                             list_json(&differs))
                 : NULL;

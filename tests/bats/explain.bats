@@ -289,6 +289,7 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal masked "$(plan .explain.masked)" false
         as "$STEPCELL" explain --json --secret-env TOKEN --workdir "$WORK" "$IMAGE" echo "--token=$TOKEN" >../masked
         assert_equal words "$(jq -c '[.command[1], .explain.masked]' ../masked)" '["--token=********",true]'
+        jq -e '.explain.docker.differs | any(startswith("where there was a secret is ********"))' ../masked
         run -125 --separate-stderr stepcell run --step ../masked
         mkdir '../say "hi"'
         export TOKEN='say "hi"'
