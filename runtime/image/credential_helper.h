@@ -18,10 +18,10 @@ bool helper_name_is_valid(const char *name);
 
 /*
  * Asks the helper for the server. True with the answer's text, or with an empty one when the helper
- * has no credentials. It is looked for along $PATH and has the caller's environment; where users may
- * not configure (registry_users.h), in fixed folders, with a fixed $PATH and the home of passwd
- * alone: variables make many programs run others. A helper that is missing, fails, says too much or does not end is
- * registry.auth.
+ * has no credentials. One that is missing, fails, says too much or does not end is registry.auth.
+ * It is looked for along $PATH and has the caller's environment; where users may not configure
+ * (registry_users.h), in fixed folders, with a fixed $PATH and the home of passwd alone: variables
+ * make many programs run others.
  */
 bool helper_get(const char *name, const char *server, struct buf *answer, struct err *err);
 

@@ -68,6 +68,12 @@ static bool parse_bound(const struct version_rules *rules, struct span word, str
     return bound->count > 0;
 }
 
+/* The end of a range: "1.4" and "1.4.x" are the same there. */
+static bool can_end_range(const struct bound *bound)
+{
+    return bound->comparison == EQUAL || bound->comparison == WITHIN;
+}
+
 /* "1.2 - 1.4" is both, and what begins with 1.4 as well. */
 static bool parse_constraint(const struct version_rules *rules, struct constraint *constraint)
 {
@@ -95,7 +101,7 @@ static bool parse_constraint(const struct version_rules *rules, struct constrain
         if (constraint->count == BOUNDS_MAX)
             return false;
         bound = &constraint->bounds[constraint->count++];
-        if (!parse_bound(rules, word, bound) || (to && bound->comparison != EQUAL))
+        if (!parse_bound(rules, word, bound) || (to && !can_end_range(bound)))
             return false;
         if (to)
             bound->comparison = AT_MOST;
