@@ -84,7 +84,7 @@ static bool add_programs(struct strv *places, struct err *err)
 static bool add_stores(struct strv *places, const struct policy *policy, const char *home,
                        struct err *err)
 {
-    autofree char *of_home = home ? text_printf("%s%s", home, POLICY_HOME_STORE + 1) : NULL;
+    autofree char *of_home = home ? text_printf("%s%s", home, &POLICY_HOME_STORE[1]) : NULL;
 
     if (policy->parts & PART_STORES)
         return add_patterns(places, &policy->stores, home, err);
