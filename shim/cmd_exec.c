@@ -357,6 +357,7 @@ int cmd_exec(int argc, char **argv)
     struct visit visit = {.loop = LOOP_INIT, .socket = -1, .streams = {-1, -1, -1}};
     autocell cell = FOUND_CELL_INIT;
     struct err err = ERR_INIT;
+    bool out, error;
     int status;
 
     if (!begin(argc, argv, &visit, &status))
@@ -366,7 +367,7 @@ int cmd_exec(int argc, char **argv)
         !knock(&visit, &cell, &err) || !follow_visit(&visit, &err))
         return command_failed(&err);
     status = status_of(&visit.record);
-    if ((!is_delivered(&visit.out) | !is_delivered(&visit.err)) && status == 0)
-        status = STATUS_FAILED;
-    return status;
+    out = is_delivered(&visit.out);
+    error = is_delivered(&visit.err);
+    return status == 0 && !(out && error) ? STATUS_FAILED : status;
 }
