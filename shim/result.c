@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -12,6 +13,9 @@
 #include "base/path.h"
 #include "shim/command.h"
 #include "shim/helper_report.h"
+
+#define FIFO_TRIES    50 /* a second in all */
+#define FIFO_PAUSE_NS 20000000L
 
 static const char *const outcomes[] = {
     [OUTCOME_EXITED] = "exited",       [OUTCOME_SIGNALED] = "signaled",
@@ -190,14 +194,26 @@ void result_close(struct result_place *place)
     *place = RESULT_PLACE_INIT;
 }
 
-/* By now it has to have a reader: without one what is written would be lost. */
+/*
+ * By now it has to have a reader, or to get one that is on its way: without one what is written
+ * would be lost.
+ */
 static int open_fifo(int found)
 {
+    const struct timespec pause = {.tv_nsec = FIFO_PAUSE_NS};
     char path[32];
     autofd fd = -1;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
-    fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    for (int i = 0; fd < 0 && i < FIFO_TRIES; i++) {
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0 && errno != ENXIO)
+            return -1;
+    }
+    if (fd < 0)
+        errno = ENXIO;
     return fd < 0 || fcntl(fd, F_SETFL, 0) < 0 ? -1 : TAKE_FD(fd);
 }
 
