@@ -181,7 +181,7 @@ EOF
         as sh -c 'mkfifo ../pipe; echo mine >../other/file; ln -s file ../other/link'
         run -125 --separate-stderr stepcell report --html ../pipe "$ID"
         assert_match "$stderr" "*cannot write '../pipe': nobody reads from it*hint:*"
-        cat ../pipe >../read &
+        cat ../pipe >../read 3>&- &
         stepcell report --html ../pipe "$ID"
         wait $!
         [ -p ../pipe ]
