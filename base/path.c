@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <linux/openat2.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -271,4 +270,26 @@ int path_make_dirs_in(int rootfd, const char *path, mode_t mode)
         dir = next;
     }
     return TAKE_FD(dir);
+}
+
+bool path_is_within(int dir, int ancestor, uint64_t steps)
+{
+    autofd at = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat above, here, below = {0};
+
+    if (fstat(ancestor, &above) < 0)
+        return false;
+    /* What is above the top of a tree is the top. */
+    while (at >= 0 && fstat(at, &here) == 0 &&
+           (here.st_dev != below.st_dev || here.st_ino != below.st_ino)) {
+        int up;
+
+        if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
+            return true;
+        below = here;
+        up = steps-- ? openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        close_fd(at);
+        at = up;
+    }
+    return false;
 }

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -52,6 +53,9 @@ struct strv;
  * write there, and may have made it. -1 with errno set.
  */
 int path_open_parent(const char *path, const struct strv *shared, char **name);
+
+/* Whether at most `steps` steps up lead from the directory `dir` to `ancestor`, itself included. */
+bool path_is_within(int dir, int ancestor, uint64_t steps);
 
 /*
  * Where an absolute path leads, as far as it is there: the rest, also of a link that leads nowhere,

@@ -277,26 +277,6 @@ static bool count_implied(struct layer_writer *writer, const char *path, struct 
     return true;
 }
 
-/* Whether at most `steps` steps up lead from `directory` to the root. */
-static bool is_within(const struct layer_writer *writer, int directory, uint64_t steps)
-{
-    autofd at = openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct stat root, here;
-
-    if (fstat(writer->root, &root) < 0)
-        return false;
-    while (at >= 0 && fstat(at, &here) == 0) {
-        int up;
-
-        if (here.st_dev == root.st_dev && here.st_ino == root.st_ino)
-            return true;
-        up = steps-- ? openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-        close_fd(at);
-        at = up;
-    }
-    return false;
-}
-
 /*
  * A parent that is missing, or behind symbolic links. Such a path can lead deeper than it has
  * names, by a chain of links to any depth.
@@ -313,7 +293,7 @@ static bool open_hidden_parent(struct layer_writer *writer, const char *path, st
         return refuse(path, "it is a link to nothing, or leads through one", err);
     if (writer->parent < 0)
         return failed(path, err);
-    if (is_within(writer, writer->parent, writer->depth_max - 1))
+    if (path_is_within(writer->parent, writer->root, writer->depth_max - 1))
         return true;
     writer->parent = close_fd(writer->parent);
     errno = EMLINK;

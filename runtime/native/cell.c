@@ -38,6 +38,7 @@
 #include "runtime/native/network.h"
 #include "runtime/native/own_mounts.h"
 #include "runtime/native/scratch.h"
+#include "runtime/pty.h"
 
 #define LAYERS_MAX 512
 
@@ -581,23 +582,16 @@ static bool enter_cgroup(const struct cell_setup *setup, struct err *err)
            err_errno(err, ERR_ENGINE_UNAVAILABLE, "cannot make the cgroup namespace of the cell");
 }
 
-/*
- * In the cell's own devpts, where no step can put anything else; its other end is found without a
- * path (CVE-2025-52565). Whatever the user, it is made here: see become_effective_root.
- */
+/* Whatever the user, it is made here: see become_effective_root. */
 static bool make_terminal(struct cell_setup *setup, int *master, struct err *err)
 {
     const struct winsize size = {.ws_row = setup->spec->rows, .ws_col = setup->spec->columns};
-    int other, no = 0;
+    int other;
 
-    *master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (*master < 0 || ioctl(*master, TIOCSPTLCK, &no) < 0)
+    if (!pty_open(&size, master, &other) || fchown(other, setup->spec->uid, (gid_t)-1) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make the terminal of the command");
-    other = ioctl(*master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     setup->in = setup->out = setup->err = other;
-    return (other >= 0 && ioctl(other, TIOCSWINSZ, &size) == 0 &&
-            fchown(other, setup->spec->uid, (gid_t)-1) == 0) ||
-           err_errno(err, ERR_ENGINE_FAILED, "cannot make the terminal of the command");
+    return true;
 }
 
 /* Everything that the cell sends with a descriptor. */

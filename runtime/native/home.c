@@ -39,27 +39,6 @@ static bool is_writable_by(const struct run_spec *spec, int root, int dir)
     return (bits & 03) == 03;
 }
 
-/* Whether a way up leads from `dir` to `place`, which is another one. */
-static bool is_below(int dir, int place, int root)
-{
-    autofd at = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct stat above;
-
-    if (fstat(place, &above) < 0 || is_same(&above, dir))
-        return false;
-    while (at >= 0 && !is_same(&above, at)) {
-        struct stat here;
-        int up;
-
-        if (fstat(at, &here) < 0 || is_same(&here, root))
-            return false;
-        up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        close_fd(at);
-        at = up;
-    }
-    return at >= 0;
-}
-
 /*
  * In a root that becomes read-only a home is where homes are: else an image would make its /etc or
  * its /usr writable, by a name or by a link.
@@ -75,7 +54,8 @@ static bool is_usual(int root, int dir)
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         autofd place = path_open_in_nofollow(root, places[i], O_PATH | O_DIRECTORY, 0);
 
-        if (place >= 0 && is_below(dir, place, root))
+        if (place >= 0 && fstat(place, &st) == 0 && !is_same(&st, dir) &&
+            path_is_within(dir, place, PATH_MAX / 2))
             return true;
     }
     return false;

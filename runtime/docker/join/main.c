@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -19,11 +18,7 @@
 
 #include "runtime/docker/join_setup.h"
 #include "runtime/native/handshake.h"
-
-/* Since Linux 4.13; asm/ioctls.h collides with the library's own. */
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
+#include "runtime/pty.h"
 
 #define SECRETS_DIR  "/run/secrets"
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -277,19 +272,13 @@ static void enter_workdir(const struct join *join)
                strerror(errno));
 }
 
-/*
- * In the container's own devpts; its other end is found without a path (CVE-2025-52565).
- */
 static void make_terminal(struct join *join)
 {
     const struct terminal_size *asked = &join->setup->size;
     const struct winsize size = {.ws_row = asked->rows, .ws_col = asked->columns};
-    int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), no = 0;
-    int other = master < 0 || ioctl(master, TIOCSPTLCK, &no) < 0
-                    ? -1
-                    : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int master, other;
 
-    if (other < 0 || ioctl(other, TIOCSWINSZ, &size) < 0 ||
+    if (!pty_open(&size, &master, &other) ||
         !handshake_send(join->control, MESSAGE_STREAMS, 0, master))
         broken(join, "make the terminal of the command");
     close(master);

@@ -12,11 +12,7 @@
 
 #include "runtime/confine/caps.h"
 #include "runtime/confine/seccomp_install.h"
-
-/* Since Linux 4.13; asm/ioctls.h collides with the library's own. */
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
+#include "runtime/pty.h"
 
 _Noreturn static void give_up(volatile struct failure *failure, enum message_kind kind)
 {
@@ -76,19 +72,12 @@ static bool make_pipes(const struct command *command)
            place(in[0], out[1], err[1]);
 }
 
-/*
- * In the cell's own devpts, where no step can put anything else; its other end is found without a
- * path (CVE-2025-52565).
- */
 static bool make_terminal(const struct command *command)
 {
     const struct winsize size = {.ws_row = command->size.rows, .ws_col = command->size.columns};
-    int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), other, no = 0;
+    int master, other;
 
-    if (master < 0 || ioctl(master, TIOCSPTLCK, &no) < 0)
-        return false;
-    other = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    return other >= 0 && ioctl(other, TIOCSWINSZ, &size) == 0 && ioctl(other, TIOCSCTTY, 0) == 0 &&
+    return pty_open(&size, &master, &other) && ioctl(other, TIOCSCTTY, 0) == 0 &&
            handshake_send(command->socket, MESSAGE_STREAMS, 0, master) &&
            place(other, other, other);
 }
