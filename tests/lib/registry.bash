@@ -43,8 +43,9 @@ registry_settles() { registry_answers || ! kill -0 "$REGISTRY_PID" 2>/dev/null; 
 registry_answers() {
     kill -0 "$REGISTRY_PID" 2>/dev/null || return
     if [ -n "${REGISTRY_TLS:-}" ]; then
-        # One that wants a client's certificate is there when it says so.
-        curl -sk -o /dev/null --noproxy '*' "https://$REGISTRY/v2/" || [ $? = 56 ]
+        # One that wants a client's certificate is there when it refuses: with an alert or by a reset, in the handshake or
+        # after it.
+        curl -sk -o /dev/null --noproxy '*' "https://$REGISTRY/v2/" || [[ $? = @(35|55|56) ]]
     else
         curl -s -o /dev/null --noproxy '*' "http://$REGISTRY/v2/"
     fi
