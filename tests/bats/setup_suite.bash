@@ -30,6 +30,11 @@ setup_suite() {
         make_images
     ) >&2
     . "$root/tests/lib/engine.bash"
+    . "$root/tests/lib/kubernetes.bash"
+    if [ "${ENGINE:-native}" = kubernetes ]; then
+        start_cluster >&2
+        return
+    fi
     # What it has started would keep bats waiting.
     start_engine >&2 || {
         stop_engine
@@ -52,6 +57,8 @@ make_users() {
 
 teardown_suite() {
     . "$BATS_TEST_DIRNAME/../lib/engine.bash"
+    . "$BATS_TEST_DIRNAME/../lib/kubernetes.bash"
+    stop_cluster
     stop_engine
     userdel stepcell-ranges 2>/dev/null || true
     userdel stepcell-plain 2>/dev/null || true
