@@ -143,6 +143,11 @@ static const char *access_text(const struct mount *mount)
                                     : "read-write";
 }
 
+static json_t *ids_json(uid_t uid, gid_t gid)
+{
+    return json_pack("[I, I]", (json_int_t)uid, (json_int_t)gid);
+}
+
 /*
  * Whose the files are: on the host, and in the cell. What the step makes belongs to the same on the
  * host.
@@ -154,11 +159,11 @@ static json_t *owner_json(const struct session *session, const struct mount_sour
     if (!source->resolved || !session->knows_user)
         return NULL;
     if (session->options.engine != ENGINE_NATIVE)
-        return json_pack("{s:[i, i], s:[i, i]}", "host", (int)source->uid, (int)source->gid, "cell",
-                         (int)source->uid, (int)source->gid);
-    return json_pack("{s:[i, i], s:[i, i]}", "host", (int)(root ? source->uid : geteuid()),
-                     (int)(root ? source->gid : getegid()), "cell", (int)session->user.uid,
-                     (int)session->user.gid);
+        return json_pack("{s:o, s:o}", "host", ids_json(source->uid, source->gid), "cell",
+                         ids_json(source->uid, source->gid));
+    return json_pack("{s:o, s:o}", "host",
+                     ids_json(root ? source->uid : geteuid(), root ? source->gid : getegid()),
+                     "cell", ids_json(session->user.uid, session->user.gid));
 }
 
 /* In a root that is read-only the home is a mount of its own: see home.h. */

@@ -52,6 +52,13 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         assert_equal owner "$(plan '.explain.mounts[] | select(.role == "workdir") | .owner.host | join(":")')" \
             "$(stat -c %u:%g .)"
         assert_equal env "$(plan '.explain.environment[] | select(.name == "A") | "\(.value) \(.from)"')" "b env"
+        # Ids go on behind 2^31.
+        if [ "$CALLER" = root ]; then
+            chown 3000000000:3000000001 ../package
+            explain --package ../package
+            assert_equal "large ids" "$(plan '.explain.mounts[] | select(.role == "package") | .owner.host | join(":")')" \
+                3000000000:3000000001
+        fi
         explain --read-only
         assert_equal home "$(plan '.explain.mounts[0] | "\(.target) \(.role) \(.access)"')" "/root home read-write"
         assert_match "$(plan '.explain.docker.differs | join("\n")')" "*'/root' can be written to in the cell*"
