@@ -74,19 +74,23 @@ static bool begin(int argc, char **argv, struct visit *visit, int *status)
         .options_first = true,
         .options = options,
     };
-    size_t words;
+    size_t words, first;
+    struct err err;
 
     if (!command_begin(argc, argv, &command, &words, status))
         return false;
+    first = strcmp(argv[1], "--") == 0 ? 2 : 1;
+    if (words == first) {
+        err_set(&err, ERR_OPTION_INVALID, "%s", command.missing);
+        err_hint(&err, "name the command behind '--'");
+        *status = command_failed(&err);
+        return false;
+    }
     visit->interactive = visit->interactive || both;
     visit->terminal = visit->terminal || both;
     visit->id = argv[0];
-    visit->words = argv + 1;
-    visit->word_count = words - 1;
-    if (words > 2 && strcmp(argv[1], "--") == 0) {
-        visit->words++;
-        visit->word_count--;
-    }
+    visit->words = argv + first;
+    visit->word_count = words - first;
     return true;
 }
 
