@@ -130,8 +130,8 @@ static const char *or_none(const char *text)
     return text ? text : "-";
 }
 
-/* What came from elsewhere as it is in JSON, without its quotes: no control characters. */
-static char *harmless(const json_t *command)
+/* The words as they are in JSON, without its quotes. */
+static char *words_text(const json_t *command)
 {
     autobuf text = BUF_INIT(65536);
     size_t i;
@@ -150,11 +150,11 @@ static void print_cell(const json_t *cell)
 {
     autofree char *age = span(json_text(cell, "started")), *left = span(json_text(cell, "until"));
     autofree char *disk = size(json_integer_value(json_object_get(cell, "disk_bytes")));
-    autofree char *command = harmless(json_object_get(cell, "command"));
+    autofree char *command = words_text(json_object_get(cell, "command"));
 
-    print_out("%-14s %-8s %8s %8s %9s  %s  %s\n", or_none(json_text(cell, "id")),
-              or_none(json_text(cell, "state")), or_none(age), or_none(left), or_none(disk),
-              or_none(json_text(cell, "image")), or_none(command));
+    print_fact("%-14s %-8s %8s %8s %9s  %s  %s", or_none(json_text(cell, "id")),
+               or_none(json_text(cell, "state")), or_none(age), or_none(left), or_none(disk),
+               or_none(json_text(cell, "image")), or_none(command));
 }
 
 int cmd_ps(int argc, char **argv)

@@ -175,8 +175,8 @@ int cmd_status(int argc, char **argv)
     outcome = json_text(json_object_get(status, "result"), "outcome");
     until = json_text(status, "kept_until");
     if (outcome)
-        print_out(
-            "%s %s %" JSON_INTEGER_FORMAT "%s%s\n", state_text(&request), outcome,
+        print_fact(
+            "%s %s %" JSON_INTEGER_FORMAT "%s%s", state_text(&request), outcome,
             json_integer_value(json_object_get(json_object_get(status, "result"), "exit_code")),
             until ? ", its cell is kept until " : "", until ? until : "");
     else

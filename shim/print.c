@@ -7,7 +7,8 @@
 #include "base/file.h"
 #include "base/utf8.h"
 
-#define LINE_MAX_LEN 16384 /* bytes of a message */
+#define LINE_MAX_LEN 16384     /* bytes of a message */
+#define FACT_MAX     (4 << 20) /* bytes of a fact */
 
 bool print_escape(struct buf *buf, const char *text)
 {
@@ -88,4 +89,19 @@ void print_out(const char *format, ...)
     va_start(args, format);
     vprintf(format, args);
     va_end(args);
+}
+
+void print_fact(const char *format, ...)
+{
+    autobuf line = BUF_INIT(FACT_MAX);
+    autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text)
+        (void)!print_escape(&line, text);
+    print_out("%s\n", line.data ? line.data : "");
 }

@@ -28,6 +28,9 @@ void print_detail(enum verbosity verbosity, const char *format, ...)
 /* Appends a text as messages show it; false when it does not fit. */
 bool print_escape(struct buf *buf, const char *text);
 
+/* A line of facts for stdout, of which words came from elsewhere: shown as in messages. */
+void print_fact(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Facts for stdout, as they are. */
 void print_out(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -25,7 +25,7 @@ static const char *const remedies[] = {
 static void found(void *data, const struct finding *finding)
 {
     struct verify *verify = data;
-    autofree char *what = command_escape(finding->what), *by_root = NULL;
+    autofree char *by_root = NULL;
     const char *remedy = remedies[finding->remedy];
 
     /* Not by gc, which would need the ids for it. */
@@ -35,12 +35,12 @@ static void found(void *data, const struct finding *finding)
     }
     if (verify->json)
         json_array_append_new(verify->findings,
-                              json_pack("{s:s, s:s, s:o, s:s}", "part", finding->part, "name",
-                                        finding->name, "message",
+                              json_pack("{s:s, s:o, s:o, s:s}", "part", finding->part, "name",
+                                        json_bytes(finding->name, strlen(finding->name)), "message",
                                         json_bytes(finding->what, strlen(finding->what)), "remedy",
                                         remedy));
     else
-        print_out("%s %s: %s; %s\n", finding->part, finding->name, what ? what : "", remedy);
+        print_fact("%s %s: %s; %s", finding->part, finding->name, finding->what, remedy);
 }
 
 static bool map_for(void *data, const char *key, struct layer_map *map)

@@ -176,6 +176,8 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; cat /proc/self/uid_map /p
         run -127 stepcell exec "$id" nothing-of-that-name
         assert_match "$output" "stepcell: command 'nothing-of-that-name' is not in the image*hint: install it in the image*"
         run -126 stepcell exec "$id" /etc/passwd
+        run -125 stepcell exec "$id" --
+        assert_match "$output" "stepcell: a cell and a command are needed"$'\n'*hint:*
         run -0 stepcell exec "$id" -- sh -c 'seq 200000 | md5sum; seq 200000'
         assert_equal all "$(md5sum <<<"${output#*$'\n'}")" "${output%%$'\n'*}"
         run -0 stepcell exec "$id" -- printf '%s|' -it -- --store
@@ -373,6 +375,19 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
         run -0 cell -- true # which removes what is left
     }
     each_caller lost
+}
+
+@test "ps shows nothing that drives a terminal" {
+    drive() {
+        local names=$'../i\e]0;owned\a\u009b31m'
+        cp -r "$IMAGES/busybox" "$names"
+        IMAGE=oci:$PWD/$names:latest cell -q --keep always -- sh -c $': \u009b31m\e[1m'
+        run -0 stepcell ps
+        [[ $output != *[$'\e\a\u009b']* ]]
+        assert_match "$output" '*/i?x1b?0;owned?x07?xc2?x9b31m:latest *sh -c : ?xc2?x9b31m?u001B?1m'
+        stepcell cancel "$(result_field .id)"
+    }
+    CALLER=plain as_caller drive
 }
 
 @test "what is kept: failures and timeouts, or whatever has ended; never what was canceled" {
