@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/errs.h"
 #include "base/json.h"
 #include "mounts/mount_spec.h"
 #include "runtime/image/reference.h"
@@ -179,6 +180,11 @@ struct policy_verdict {
     size_t demand_count;
     struct signature_demand own[SIGNATURE_DEMANDS_MAX]; /* made for this image */
     size_t own_count;
+    struct errs refusals; /* all of them; the rule is that of the first */
+    bool denies_image;    /* one is of the image or of where it comes from: it is not looked at */
+    /* While there are further checks: what the first refusal was by. */
+    const char *refusing_file;
+    char refusing_rule[POLICY_RULE_MAX];
 };
 
 void policy_verdict_release(struct policy_verdict *verdict);
@@ -190,8 +196,9 @@ json_t *policy_verdict_json(const struct policy_verdict *verdict);
 
 /*
  * Judges a step by everything that is known of it: policy.denied, image.denied, image.unpinned or
- * mount.denied when it may not run, and *verdict names the rule in both cases. The demands of the
- * verdict are still to be met. Pure, but that keys of the other file are read by `read_key`.
+ * mount.denied when it may not run, and *verdict names the rule in both cases. One refusal does not
+ * keep another from being found: `err` is the first of them. The demands of the verdict are still
+ * to be met. Pure, but that keys of the other file are read by `read_key`.
  */
 bool policy_check(const struct policy *policy, const struct policy_facts *facts,
                   policy_read_key *read_key, struct policy_verdict *verdict, struct err *err);

@@ -19,6 +19,7 @@ void policy_verdict_release(struct policy_verdict *verdict)
 {
     for (size_t i = 0; i < verdict->own_count; i++)
         signature_demand_release(&verdict->own[i]);
+    errs_release(&verdict->refusals);
     *verdict = (struct policy_verdict){0};
 }
 
@@ -52,6 +53,16 @@ static bool refuse(const struct policy_verdict *verdict, struct err *err)
     snprintf(err->message + used, sizeof(err->message) - used, ": %s of '%s'", verdict->rule,
              verdict->file);
     return false;
+}
+
+/* Takes what a check found, so that the next one can look; false where none can any more. */
+static bool passes(struct policy_verdict *verdict, bool ok, const struct err *err)
+{
+    if (!ok && verdict->refusals.count == 0) {
+        verdict->refusing_file = verdict->file;
+        memcpy(verdict->refusing_rule, verdict->rule, sizeof(verdict->refusing_rule));
+    }
+    return errs_pass(&verdict->refusals, ok, err);
 }
 
 static bool ask_administrator(struct err *err)
@@ -354,6 +365,7 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
                               /* A kept cell still takes commands. */
                               [POLICY_TIMEOUT] =
                                   facts->timeout_ms ? facts->timeout_ms + facts->keep_ms : 0};
+    bool ok = true;
 
     for (size_t i = 0; i < POLICY_LIMITS; i++) {
         const struct policy_limit *limit = &policy->limits[i];
@@ -368,10 +380,12 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
                 missing ? "the policy asks for %s" : "%s is more than the policy allows",
                 options[i]);
         refuse(verdict, err);
-        return err_hint(err, missing ? "give the step a limit with %s" : "give less with %s",
-                        options[i]);
+        err_hint(err, missing ? "give the step a limit with %s" : "give less with %s", options[i]);
+        ok = false;
+        if (!passes(verdict, false, err))
+            return false;
     }
-    return true;
+    return ok;
 }
 
 /* ---- mounts ---- */
@@ -380,6 +394,8 @@ static bool check_limits(const struct policy *policy, const struct policy_facts 
 static bool check_guarded(const struct policy *policy, const struct policy_facts *facts,
                           struct policy_verdict *verdict, struct err *err)
 {
+    bool ok = true;
+
     for (size_t i = 0; i < facts->source_count; i++) {
         const struct policy_source *source = &facts->sources[i];
         const char *place =
@@ -394,10 +410,13 @@ static bool check_guarded(const struct policy *policy, const struct policy_facts
                 "the policy does not allow a step to write to '%s', which holds or lies in '%s'",
                 source->path, place);
         refuse(verdict, err);
-        return err_hint(err, "mount it read-only, or another directory: nothing that decides what "
-                             "may run is written to by steps");
+        err_hint(err, "mount it read-only, or another directory: nothing that decides what may run "
+                      "is written to by steps");
+        ok = false;
+        if (!passes(verdict, false, err))
+            return false;
     }
-    return true;
+    return ok;
 }
 
 /* The rule of the longest tree that holds the path, as the tree is written. */
@@ -446,32 +465,42 @@ static const struct policy_mount_rule *find_denial(const struct policy *policy,
     return NULL;
 }
 
+static bool check_mount(const struct policy *policy, const struct policy_source *source,
+                        struct policy_verdict *verdict, struct err *err)
+{
+    bool inside, known = find_mount_rule(policy, source->path);
+    const struct policy_mount_rule *rule = find_denial(policy, source, &inside);
+
+    if (known && !rule)
+        return true;
+    if (rule)
+        decide_line(verdict, "mounts", (size_t)(rule - policy->mounts), rule->line);
+    else
+        decide(verdict, "none of the mounts");
+    err_set(err, ERR_MOUNT_DENIED, "the policy does not allow a step to %s '%s'%s%s%s",
+            source->writable ? "write to" : "read", source->path, inside ? ", which holds '" : "",
+            inside ? rule->tree : "", inside ? "'" : "");
+    refuse(verdict, err);
+    if (inside)
+        return err_hint(err, "mount less of '%s'", source->path);
+    if (rule && rule->access == POLICY_READ)
+        return err_hint(err, "it may be read: give it read-only");
+    return ask_administrator(err);
+}
+
 bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
-    for (size_t i = 0; policy->parts & PART_MOUNTS && i < facts->source_count; i++) {
-        const struct policy_source *source = &facts->sources[i];
-        const struct policy_mount_rule *rule;
-        bool inside, known = find_mount_rule(policy, source->path);
+    bool ok = true;
 
-        rule = find_denial(policy, source, &inside);
-        if (known && !rule)
-            continue;
-        if (rule)
-            decide_line(verdict, "mounts", (size_t)(rule - policy->mounts), rule->line);
-        else
-            decide(verdict, "none of the mounts");
-        err_set(err, ERR_MOUNT_DENIED, "the policy does not allow a step to %s '%s'%s%s%s",
-                source->writable ? "write to" : "read", source->path,
-                inside ? ", which holds '" : "", inside ? rule->tree : "", inside ? "'" : "");
-        refuse(verdict, err);
-        if (inside)
-            return err_hint(err, "mount less of '%s'", source->path);
-        if (rule && rule->access == POLICY_READ)
-            return err_hint(err, "it may be read: give it read-only");
-        return ask_administrator(err);
+    for (size_t i = 0; policy->parts & PART_MOUNTS && i < facts->source_count; i++) {
+        bool allowed = check_mount(policy, &facts->sources[i], verdict, err);
+
+        ok = ok && allowed;
+        if (!passes(verdict, allowed, err))
+            return false;
     }
-    return true;
+    return ok;
 }
 
 /* ---- users ---- */
@@ -498,33 +527,41 @@ static bool deny_id(const char *what, const char *part, uint32_t id, struct poli
 static bool check_user(const struct policy *policy, const struct policy_facts *facts,
                        struct policy_verdict *verdict, struct err *err)
 {
+    bool allowed, ok;
+
     if (!facts->knows_user)
         return true;
-    if (policy->parts & PART_USERS && !is_in(&policy->users, facts->uid))
-        return deny_id("user", "users", facts->uid, verdict, err);
-    if (!(policy->parts & PART_GROUPS))
-        return true;
-    if (!is_in(&policy->groups, facts->gid))
-        return deny_id("group", "groups", facts->gid, verdict, err);
-    for (size_t i = 0; i < facts->group_count; i++) {
-        if (!is_in(&policy->groups, facts->groups[i]))
-            return deny_id("group", "groups", facts->groups[i], verdict, err);
+    allowed = !(policy->parts & PART_USERS) || is_in(&policy->users, facts->uid) ||
+              deny_id("user", "users", facts->uid, verdict, err);
+    ok = allowed;
+    for (size_t i = 0; policy->parts & PART_GROUPS && i <= facts->group_count; i++) {
+        gid_t group = i ? facts->groups[i - 1] : facts->gid;
+
+        if (!passes(verdict, allowed, err))
+            return false;
+        allowed = is_in(&policy->groups, group) || deny_id("group", "groups", group, verdict, err);
+        ok = ok && allowed;
     }
-    return true;
+    return ok;
 }
 
 /* ---- the whole ---- */
+
+/* What is denied keeps the image from being looked at, unless it is the cell alone. */
+enum about { ABOUT_IMAGE, ABOUT_SOURCE, ABOUT_CELL };
 
 /* The rule for the image is what a verdict names when no other refuses. */
 static const struct {
     bool (*check)(const struct policy *policy, const struct policy_facts *facts,
                   struct policy_verdict *verdict, struct err *err);
-    bool of_image;
+    enum about about;
 } checks[] = {
-    {check_lock, false},          {check_image, true},    {policy_check_store, false},
-    {check_engine, false},        {check_network, false}, {check_capabilities, false},
-    {check_seccomp, false},       {check_limits, false},  {check_guarded, false},
-    {policy_check_mounts, false}, {check_user, false},
+    {check_lock, ABOUT_SOURCE},         {check_image, ABOUT_IMAGE},
+    {policy_check_store, ABOUT_SOURCE}, {check_engine, ABOUT_SOURCE},
+    {check_network, ABOUT_CELL},        {check_capabilities, ABOUT_CELL},
+    {check_seccomp, ABOUT_CELL},        {check_limits, ABOUT_CELL},
+    {check_guarded, ABOUT_CELL},        {policy_check_mounts, ABOUT_CELL},
+    {check_user, ABOUT_CELL},
 };
 
 bool policy_decides(const struct policy *policy)
@@ -533,16 +570,22 @@ bool policy_decides(const struct policy *policy)
            (policy->containers && !registry_policy_accepts_all(policy->containers));
 }
 
-bool policy_check(const struct policy *policy, const struct policy_facts *facts,
-                  policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
+static bool take(struct policy_verdict *verdict, bool ok, enum about about, const struct err *err)
 {
-    *verdict = (struct policy_verdict){0};
+    verdict->denies_image = verdict->denies_image || (!ok && about != ABOUT_CELL);
+    return passes(verdict, ok, err);
+}
+
+static bool check_all(const struct policy *policy, const struct policy_facts *facts,
+                      policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
+{
     for (size_t i = 0; policy->exists && i < ARRAY_SIZE(checks); i++) {
-        if ((checks[i].of_image || !facts->only_image) &&
-            !checks[i].check(policy, facts, verdict, err))
+        if ((checks[i].about == ABOUT_IMAGE || !facts->only_image) &&
+            !take(verdict, checks[i].check(policy, facts, verdict, err), checks[i].about, err))
             return false;
     }
-    if (!policy_check_containers(policy, facts, read_key, verdict, err))
+    if (!take(verdict, policy_check_containers(policy, facts, read_key, verdict, err), ABOUT_IMAGE,
+              err))
         return false;
     if (policy->exists || facts->only_image)
         return true;
@@ -550,8 +593,26 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
      * The other file alone says nothing of stores and mounts. A signature is what the store is
      * asked for, so then it has to be one to believe.
      */
-    return check_guarded(policy, facts, verdict, err) &&
-           (verdict->demand_count == 0 || policy_check_store(policy, facts, verdict, err));
+    return take(verdict, check_guarded(policy, facts, verdict, err), ABOUT_CELL, err) &&
+           take(verdict,
+                verdict->demand_count == 0 || policy_check_store(policy, facts, verdict, err),
+                ABOUT_SOURCE, err);
+}
+
+bool policy_check(const struct policy *policy, const struct policy_facts *facts,
+                  policy_read_key *read_key, struct policy_verdict *verdict, struct err *err)
+{
+    *verdict = (struct policy_verdict){0};
+    if (!check_all(policy, facts, read_key, verdict, err)) {
+        verdict->denies_image = true;
+        return false;
+    }
+    if (verdict->refusals.count == 0)
+        return true;
+    verdict->file = verdict->refusing_file;
+    memcpy(verdict->rule, verdict->refusing_rule, sizeof(verdict->rule));
+    *err = verdict->refusals.items[0];
+    return false;
 }
 
 bool policy_check_image(const struct policy *policy, const struct reference *reference,

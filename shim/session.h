@@ -275,11 +275,15 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 /*
  * The policy's word on the step (docs/design/policy.md): session_allow before anything is fetched,
  * by what is known then, session_judge when all is known, and session_admit right before the cell
- * is made, with the line in the audit log. session->verdict names the rule, whatever the word is.
+ * is made, with the line in the audit log. session->verdict names the rule, whatever the word is;
+ * all that they refuse is among the violations, and err is the first of it.
  */
 bool session_allow(struct session *session, struct err *err);
 bool session_judge(struct session *session, struct err *err);
 bool session_admit(struct session *session, struct err *err);
+
+/* Whether what was not allowed leaves the image to be looked at, for what else is wrong. */
+bool session_may_look(const struct session *session);
 
 /*
  * Whether the image that was found in the store is known to be signed as the policy asks; else the

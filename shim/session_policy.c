@@ -177,12 +177,15 @@ static bool find_facts(const struct session *session, struct room *room, struct 
 static bool check(struct session *session, struct err *err)
 {
     CLEANUP(room_release) struct room room = {0};
+    const struct errs *refusals = &session->verdict.refusals;
     struct policy_facts facts;
 
     policy_verdict_release(&session->verdict);
     if (find_facts(session, &room, &facts, err) &&
         policy_check(&session->policy, &facts, policy_read_key_file, &session->verdict, err))
         return true;
+    for (size_t i = 0; i < refusals->count; i++)
+        session_passes(session, false, &refusals->items[i]);
     if (session->denial.code == ERR_NONE)
         session->denial = *err;
     return false;
@@ -310,6 +313,11 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 bool session_allow(struct session *session, struct err *err)
 {
     return !has_policy(session) || (choose_host(session, err) && check(session, err));
+}
+
+bool session_may_look(const struct session *session)
+{
+    return session->verdict.refusals.count && !session->verdict.denies_image;
 }
 
 /* ---- signatures ---- */

@@ -311,8 +311,8 @@ bool session_prepare(struct session *session, struct err *err)
     if (!session_name_image(session, err))
         return false;
     path = store_path(options->store, err);
-    if (!path || !session_allow(session, err) || !store_open(path, &session->store, err) ||
-        !prepare_image(session, err))
+    if (!path || (!session_allow(session, err) && !session_may_look(session)) ||
+        !store_open(path, &session->store, err) || !prepare_image(session, err))
         return false;
     if (!session->has_image)
         return true;

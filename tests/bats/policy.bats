@@ -176,6 +176,31 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=ranges each_caller rest
 }
 
+@test "all that a policy refuses is said at once, and what is wrong with the image as well" {
+    at_once() {
+        local words=(--progress none --workdir "$WORK" --package gone -v "$TEST_DIR/store:/s"
+            --shell nosh --script script "oci:$IMAGES/busybox:entrypoint") denied
+        as sh -c 'echo true >script'
+        allow '.networks = ["none"] | .limits = {memory: {required: true, max: "100m"}, pids: {max: "10"}}
+            | .users = ["1000-1999"] | .groups = ["7"]'
+        run -125 --separate-stderr as "$STEPCELL" explain --json "${words[@]}"
+        denied=$(jq -r '.explain.violations[] | "\(.code) \(.message | sub(".*: "; "") | sub(" .line.*| of .*"; ""))"' <<<"$output")
+        assert_equal denied "$(grep denied <<<"$denied")" "$(printf '%s\n' 'policy.denied networks' 'policy.denied limits.memory' \
+            'policy.denied limits.pids' 'mount.denied guarded places' 'policy.denied users' 'policy.denied groups')"
+        assert_match "$denied" "mount.source-missing *image.entrypoint *"
+        assert_equal rule "$(jq -r .explain.policy.rule <<<"$output")" networks
+        run -125 --separate-stderr as "$STEPCELL" run --result "$RESULT" "${words[@]}"
+        assert_equal violations "$(result_field '.violations | length')" 8
+        assert_equal rule "$(result_field .policy.rule)" networks
+        # Of an image that is denied nothing is said.
+        policy '{"images": [], "networks": ["none"]}'
+        run -125 --separate-stderr as "$STEPCELL" run --result "$RESULT" "${words[@]}"
+        assert_equal codes "$(result_field '.violations | map(.code) | join(" ")')" \
+            "mount.source-missing image.denied policy.denied mount.denied"
+    }
+    CALLERS="root plain" each_caller at_once
+}
+
 @test "mounts: by the tree that they lead to, component by component, with what lies in it" {
     mounts() {
         local base receiver events
