@@ -38,6 +38,22 @@ static int print(struct session *session, bool looked)
     return session->violations.count ? STATUS_FAILED : 0;
 }
 
+/* Options that cannot be understood are no step: there is nothing else to tell of. */
+static int refuse(const struct run_options *options, const struct err *err)
+{
+    const struct errs *wrong = &options->wrong;
+
+    if (wrong->count == 0 || err->code == ERR_ENGINE_FAILED)
+        return command_failed(err);
+    if (options->json)
+        (void)!command_print_json(json_pack("{s:s, s:{s:s, s:b, s:o}}", "schema", STEP_SCHEMA,
+                                            "explain", "schema", EXPLAIN_SCHEMA, "can_start", 0,
+                                            "violations", result_violations_json(wrong)));
+    for (size_t i = 0; !options->json && i < wrong->count; i++)
+        print_err(&wrong->items[i]);
+    return STATUS_FAILED;
+}
+
 static int fail(const struct session *session, struct err *err)
 {
     session_print_err(session, err);
@@ -55,7 +71,7 @@ int cmd_explain(int argc, char **argv)
 
     session.options.explains = true;
     if (!session_make_id(session.id, &err) || !options_parse(argc, argv, &session.options, &err)) {
-        status = command_failed(&err);
+        status = refuse(&session.options, &err);
     } else if (session.options.help) {
         autofree char *help = options_help("explain");
 

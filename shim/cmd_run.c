@@ -16,6 +16,8 @@ static bool prepare(int argc, char **argv, struct session *session, struct err *
     struct err second;
     bool ok = session_make_id(session->id, err) && options_parse(argc, argv, options, err);
 
+    session->violations = options->wrong;
+    options->wrong = (struct errs){0};
     if (options->help)
         return ok;
     if (!session_read_policy(session, ok ? err : &second))

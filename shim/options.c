@@ -92,29 +92,30 @@ static bool take_letters(int argc, char **argv, int *i, struct tokens *tokens, s
     return true;
 }
 
-/* Goes through all options even after a bad one, and gives the first error. */
-static bool tokenise(int argc, char **argv, struct tokens *tokens, struct err *err)
+/* What is wrong with one option keeps no other from being read; false without memory. */
+static bool passes(struct run_options *options, bool ok, const struct err *err)
 {
-    bool ok = true;
+    return errs_pass(&options->wrong, ok, err);
+}
+
+static bool tokenise(int argc, char **argv, struct run_options *options, struct tokens *tokens,
+                     struct err *err)
+{
     int i;
 
     for (i = 0; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-        struct err one;
-        bool taken;
-
         if (strcmp(argv[i], "--") == 0) {
             i++;
             break;
         }
-        taken = argv[i][1] == '-' ? take_long(argc, argv, &i, tokens, &one)
-                                  : take_letters(argc, argv, &i, tokens, &one);
-        if (!taken && ok) {
-            *err = one;
-            ok = false;
-        }
+        if (!passes(options,
+                    argv[i][1] == '-' ? take_long(argc, argv, &i, tokens, err)
+                                      : take_letters(argc, argv, &i, tokens, err),
+                    err))
+            return false;
     }
     tokens->rest = i;
-    return ok;
+    return true;
 }
 
 /* "NAME=VALUE" as "NAME=********": whoever compares values has a digest of them. */
@@ -186,7 +187,7 @@ static bool apply(struct run_options *options, const struct tokens *tokens, stru
     for (size_t i = 0; i < tokens->count; i++) {
         const struct token *token = &tokens->items[i];
 
-        if (!take(options, token->option, token->value, err))
+        if (!passes(options, take(options, token->option, token->value, err), err))
             return false;
     }
     return true;
@@ -198,7 +199,7 @@ static bool apply_words(struct run_options *options, int argc, char **argv, stru
 
     if (i < argc) {
         note_origin(options, WORD_IMAGE);
-        if (!options_set_text(&options->image, "image", argv[i++], err))
+        if (!passes(options, options_set_text(&options->image, "image", argv[i++], err), err))
             return false;
     }
     if (i < argc && strcmp(argv[i], "--") == 0)
@@ -269,8 +270,10 @@ static bool step_object(struct run_options *options, const struct option *option
                               json_string_value(item) ? json_string_value(item) : "");
         if (!json_is_null(item) && !json_is_string(item))
             return step_type(option->name, "a list or object of strings", err);
-        if (!text || !take(options, option, text, err))
-            return text ? false : options_no_memory(err);
+        if (!text)
+            return options_no_memory(err);
+        if (!passes(options, take(options, option, text, err), err))
+            return false;
     }
     return true;
 }
@@ -306,7 +309,7 @@ static bool step_option(struct run_options *options, const char *key, json_t *va
     if (!json_is_array(value) || !option->repeatable)
         return step_value(options, option, value, err);
     json_array_foreach (value, i, item) {
-        if (!step_value(options, option, item, err))
+        if (!passes(options, step_value(options, option, item, err), err))
             return false;
     }
     return true;
@@ -346,7 +349,7 @@ static bool apply_json(struct run_options *options, json_t *step, struct err *er
             ok = step_words(options, key, value, err);
         else
             ok = step_option(options, key, value, err);
-        if (!ok)
+        if (!passes(options, ok, err))
             return false;
     }
     return true;
@@ -434,10 +437,11 @@ static bool note_words(struct run_options *options)
 static bool parse(int argc, char **argv, struct run_options *options, struct tokens *tokens,
                   struct err *err)
 {
-    bool ok = tokenise(argc, argv, tokens, err);
     const char *step = NULL;
     struct err ignored;
 
+    if (!tokenise(argc, argv, options, tokens, err))
+        return false;
     for (size_t i = 0; i < tokens->count; i++) {
         const struct token *token = &tokens->items[i];
 
@@ -447,20 +451,25 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
             options->help = true;
         if (option_is(token->option, "json"))
             options->json = true;
-        if (ok && options->json && !options->explains)
-            ok = unknown("--json", err);
         if (option_is(token->option, "step"))
             step = token->value;
     }
-    if (!ok)
+    if (options->json && !options->explains && !passes(options, unknown("--json", err), err))
         return false;
-    if (options->help)
+    if (options->help && !options->wrong.count)
         return true;
-    if (step && !apply_step(options, step, err))
+    if ((step && !passes(options, apply_step(options, step, err), err)) ||
+        !apply(options, tokens, err) ||
+        !apply_words(options, argc - tokens->rest, argv + tokens->rest, err))
         return false;
-    return apply(options, tokens, err) &&
-           apply_words(options, argc - tokens->rest, argv + tokens->rest, err) &&
-           check(options, err) && (note_words(options) || options_no_memory(err));
+    /* What could not be understood may be what the rest lacks. */
+    if (!options->wrong.count && !passes(options, check(options, err), err))
+        return false;
+    if (options->wrong.count) {
+        *err = options->wrong.items[0];
+        return false;
+    }
+    return note_words(options) || options_no_memory(err);
 }
 
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err)
@@ -493,6 +502,7 @@ void options_release(struct run_options *options)
         mount_spec_release(&options->mounts[i]);
     free(options->mounts);
     json_decref(options->asked);
+    errs_release(&options->wrong);
     free(options->id);
     free(options->engine_host);
     free(options->events);

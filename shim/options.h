@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/errs.h"
 #include "base/json.h"
 #include "mounts/mount_spec.h"
 #include "runtime/run_spec.h"
@@ -27,6 +28,7 @@ enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 #define STEP_FILE_MAX    (16 << 20) /* bytes */
 
 struct run_options {
+    struct errs wrong;             /* what could not be understood: see options_parse */
     char *id;                      /* of a durable step; NULL: it is none */
     uint64_t since;                /* the first event of a durable step that is to be replayed */
     json_t *asked;                 /* the step as asked for: see options_parse */
@@ -86,7 +88,9 @@ struct run_options {
 
 /*
  * Reads the words behind `run`. On failure `options` still holds --result, if it was given, and
- * must be released all the same.
+ * must be released all the same. `wrong` has then everything that could not be understood, and
+ * `err` is the first of it; whether the options fit each other is looked at when all of them are
+ * understood.
  *
  * `asked` says what the step is, for who compares two of them: an object with "image", "command"
  * and every option under its key in a JSON step, without those that only concern the caller, and

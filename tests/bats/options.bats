@@ -31,6 +31,25 @@ refused() {
     done
 }
 
+@test "all that cannot be understood is told at once, by run and by explain" {
+    at_once() {
+        local messages
+        echo '{"colour": "red", "memory": "much", "env": ["=x"]}' >../step
+        messages=$(printf '%s\n' "unknown option '--no-such-option'" "unknown key 'colour' in the step" \
+            "'much' is no value for --memory" "'=x' is no value for --env" "'many' is no value for --cpus")
+        run --separate-stderr cell --step ../step --cpus many --no-such-option -- touch started
+        assert_refused option.invalid
+        assert_equal run "$(result_field '.violations[].message')" "$messages"
+        assert_equal printed "$(grep -v hint: <<<"$stderr")" "$(sed 's/^/stepcell: /' <<<"$messages")"
+        [ ! -e started ]
+        run -125 --separate-stderr as "$STEPCELL" explain --json --step ../step --cpus many --no-such-option "$IMAGE" true
+        assert_equal explain "$(jq -r '.explain.violations[].message' <<<"$output")" "$messages"
+        assert_equal start "$(jq .explain.can_start <<<"$output")" false
+        assert_equal stderr "$stderr" ""
+    }
+    CALLER=plain as_caller at_once
+}
+
 @test "how long a cell is kept is asked for with when" {
     never() {
         run --separate-stderr cell --keep-for 1h -- touch started

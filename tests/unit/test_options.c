@@ -46,6 +46,36 @@ static void a_command_line_is_read(void **state)
     assert_string_equal(options.command.items[1], "-x");
 }
 
+static void everything_that_is_wrong_is_told(void **state)
+{
+    static const char *const expected[] = {
+        "unknown option '--bogus'",
+        "option '--pull' needs a value",
+        "unknown key 'colour' in the step",
+        "'abc' is no value for --memory",
+        "'env' in the step is not a list of strings",
+        "'x' is no value for --cpus",
+    };
+    const char *words[] = {"--bogus",  "--step", NULL,     "--cpus", "x",
+                           "--memory", "1g",     "--pull", NULL};
+    autooptions options = RUN_OPTIONS_INIT;
+    char step[] = "/tmp/options.XXXXXX";
+    int fd = mkstemp(step);
+    struct err err;
+
+    (void)state;
+    assert_int_not_equal(
+        dprintf(fd, "{\"colour\": 1, \"memory\": \"abc\", \"env\": [1, \"A=b\", []]}"), -1);
+    words[2] = step;
+    assert_refused(parse(&options, &err, words), ERR_OPTION_INVALID);
+    unlink(step);
+    close(fd);
+    for (size_t i = 0; i < options.wrong.count && i < COUNT(expected); i++)
+        assert_string_equal(options.wrong.items[i].message, expected[i]);
+    assert_int_equal(options.wrong.count, COUNT(expected));
+    assert_string_equal(err.message, expected[0]);
+}
+
 static void bad_command_lines_are_refused(void **state)
 {
     static const char *const table[][6] = {
@@ -287,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_line_is_read),
+        cmocka_unit_test(everything_that_is_wrong_is_told),
         cmocka_unit_test(bad_command_lines_are_refused),
         cmocka_unit_test(a_cell_can_be_kept_and_opened),
         cmocka_unit_test(the_result_is_known_whatever_is_wrong),
