@@ -25,16 +25,18 @@ static bool resolve(struct session *session, bool *looked, struct err *err)
 static int print(struct session *session, bool looked)
 {
     autojson *json = explain_json(session, looked);
-    autofree char *text = NULL;
+    autofree char *text = json && !session->options.json ? explain_text(json) : NULL;
     struct err err;
 
-    if (json)
-        text = session->options.json ? json_dump_page(json) : explain_text(json);
-    if (!text) {
+    if (session->options.json) {
+        if (command_print_json(json_incref(json)) != 0)
+            return STATUS_FAILED;
+    } else if (text) {
+        print_out("%s", text);
+    } else {
         err_set(&err, ERR_ENGINE_FAILED, "not enough memory to explain the step");
         return command_failed(&err);
     }
-    print_out("%s", text);
     return session->violations.count ? STATUS_FAILED : 0;
 }
 

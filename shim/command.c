@@ -205,7 +205,8 @@ int command_end(int status)
 
 int command_print_json(json_t *json)
 {
-    autofree char *text = json ? json_dump_page(json) : NULL;
+    autofree char *page = json ? json_dump_page(json) : NULL;
+    autofree char *text = page ? print_json_text(page) : NULL;
     struct err err;
 
     json_decref(json);

@@ -9,6 +9,15 @@
 
 #define LINE_MAX_LEN 16384     /* bytes of a message */
 #define FACT_MAX     (4 << 20) /* bytes of a fact */
+#define ESCAPED_MAX  6         /* bytes that may stand for one */
+
+/* The length of what may be shown as it is at the beginning, or 0. */
+static size_t showable(const char *text, size_t len)
+{
+    /* "##octopus[", "##teamcity[" and "##vso[" are orders to the orchestrator that reads this: a
+     * step may give them, but not the text of an image or a registry in a message. */
+    return text[0] == '#' && text[1] == '#' ? 0 : utf8_harmless(text, len);
+}
 
 bool print_escape(struct buf *buf, const char *text)
 {
@@ -16,9 +25,7 @@ bool print_escape(struct buf *buf, const char *text)
     bool ok = true;
 
     for (size_t i = 0; ok && i < len;) {
-        /* "##octopus[", "##teamcity[" and "##vso[" are orders to the orchestrator that reads this:
-         * a step may give them, but not the text of an image or a registry in a message. */
-        size_t n = text[i] == '#' && text[i + 1] == '#' ? 0 : utf8_harmless(text + i, len - i);
+        size_t n = showable(text + i, len - i);
 
         ok = n ? buf_append(buf, text + i, n) : buf_printf(buf, "\\x%02x", (unsigned char)text[i]);
         i += n ? n : 1;
@@ -104,4 +111,36 @@ void print_fact(const char *format, ...)
     if (text)
         (void)!print_escape(&line, text);
     print_out("%s\n", line.data ? line.data : "");
+}
+
+/* Such characters have three bytes at the most. */
+static unsigned int code_point(const char *bytes, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+
+    return len == 1   ? p[0]
+           : len == 2 ? (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU)
+                      : (p[0] & 0xfU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU);
+}
+
+char *print_json_text(const char *json)
+{
+    size_t len = strlen(json), n;
+    struct buf text = BUF_INIT(len * ESCAPED_MAX + 1);
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < len; i += n) {
+        n = json[i] == '\n' ? 1 : showable(json + i, len - i);
+        if (n) {
+            ok = buf_append(&text, json + i, n);
+            continue;
+        }
+        n = utf8_length(json + i, len - i);
+        n = n ? n : 1;
+        ok = buf_printf(&text, "\\u%04x", code_point(json + i, n));
+    }
+    if (ok)
+        return buf_take(&text);
+    buf_release(&text);
+    return NULL;
 }

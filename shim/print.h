@@ -31,6 +31,12 @@ bool print_escape(struct buf *buf, const char *text);
 /* A line of facts for stdout, of which words came from elsewhere: shown as in messages. */
 void print_fact(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * The same JSON, in which what messages do not show as it is has the form \uXXXX. Owned by the
+ * caller; NULL without memory.
+ */
+char *print_json_text(const char *json);
+
 /* Facts for stdout, as they are. */
 void print_out(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -47,23 +47,12 @@ void check_report_platform(const struct check_report *report, const struct check
 
 /* ---- text ---- */
 
-/* "##octopus[…" and the like are orders to the orchestrator that reads the output. */
-static void print_unordered(const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if ((p[0] == '#' && p[1] == '#') || *p == 0x7f)
-            print_out("\\u%04x", (unsigned int)*p);
-        else
-            print_out("%c", *p);
-    }
-}
-
 /* A text of an image: in one line, and nothing in it that drives a terminal. */
 static void print_escaped(const char *text)
 {
     autofree char *escaped = command_escape(text);
 
-    print_unordered(escaped ? escaped : "");
+    print_out("%s", escaped ? escaped : "");
 }
 
 static void print_finding(const struct check_report *report, const struct check_finding *finding)
@@ -161,48 +150,28 @@ static bool write_text(const struct check_report *report)
 
 /* ---- the others ---- */
 
-static bool print_page(const char *text, void (*print)(const char *text))
-{
-    struct err err;
-
-    if (text) {
-        print(text);
-        return true;
-    }
-    err_set(&err, ERR_ENGINE_FAILED, "there is not enough memory");
-    print_err(&err);
-    return false;
-}
-
-/* Outside of strings JSON has no '#'. */
-static bool print_json(json_t *json)
-{
-    autofree char *text = json ? json_dump_page(json) : NULL;
-
-    json_decref(json);
-    return print_page(text, print_unordered);
-}
-
 static bool write_json(const struct check_report *report)
 {
-    return print_json(check_report_json(report));
+    return command_print_json(check_report_json(report)) == 0;
 }
 
 static bool write_sarif(const struct check_report *report)
 {
-    return print_json(check_report_sarif(report));
-}
-
-static void print_plain(const char *text)
-{
-    print_out("%s", text);
+    return command_print_json(check_report_sarif(report)) == 0;
 }
 
 static bool write_junit(const struct check_report *report)
 {
     autofree char *text = check_report_junit(report);
+    struct err err;
 
-    return print_page(text, print_plain);
+    if (text) {
+        print_out("%s", text);
+        return true;
+    }
+    err_set(&err, ERR_ENGINE_FAILED, "there is not enough memory");
+    print_err(&err);
+    return false;
 }
 
 check_writer *check_report_writer(const char *format)

@@ -8,8 +8,9 @@ char *command_escape(const char *text)
 {
     autojson *json = json_bytes(text, strlen(text));
     autofree char *quoted = json ? json_dumps(json, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
+    autofree char *shown = quoted ? print_json_text(quoted) : NULL;
 
-    return quoted ? strndup(quoted + 1, strlen(quoted) - 2) : NULL;
+    return shown ? strndup(shown + 1, strlen(shown) - 2) : NULL;
 }
 
 bool command_open_store(const char *path, struct store *store, struct err *err)

@@ -94,7 +94,8 @@ static json_t *facts_json(const struct facts *facts)
  */
 static void print_value(const char *name, json_t *value)
 {
-    autofree char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    autofree char *json = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    autofree char *text = json ? print_json_text(json) : NULL;
 
     json_decref(value);
     print_out("%-16s %s\n", name, text ? text : "");

@@ -339,10 +339,13 @@ passwd_image() {
             for command in pull inspect list remove; do
                 [ $command = list ] && set -- list || set -- "$command" "$IMAGE"
                 run --separate-stderr stepcell image "$@"
-                # What is printed to stdout is JSON text, where the orders may stand in quotes.
-                output=${output//##/}
+                clean
+                [[ $command != @(list|inspect) ]] || run --separate-stderr stepcell image "$@" --json
                 clean
             done
+            run -125 --separate-stderr stepcell explain --json --workdir "$WORK" "$IMAGE" true
+            clean
+            jq -e .explain.violations <<<"$output" >/dev/null
         done
     }
     each_caller messages
