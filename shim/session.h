@@ -115,7 +115,7 @@ struct session {
     json_t *outputs;
     size_t output_bytes; /* of them */
     size_t complaints;   /* about service messages */
-    bool outputs_full, looks;
+    bool outputs_full;
     size_t short_secrets;   /* of the caller's, which are not masked */
     char *masked_reference; /* of the image, for the result */
     char *masked_lock;      /* the same of the entry of the lock file */

@@ -416,15 +416,12 @@ bool session_emit_started(struct session *session, struct err *err)
 
 bool session_open_filters(struct session *session, struct err *err)
 {
-    bool wanted = events_are_wanted(&session->events);
-    bool counts = wanted || !mask_is_empty(session->mask);
+    bool counts = events_are_wanted(&session->events) || !mask_is_empty(session->mask);
 
-    session->looks = counts || session->options.result || session->followed;
-    return !session->looks ||
-           (filter_open(&session->filters[EVENT_STDOUT], EVENT_STDOUT, session->mask,
-                        &session->events, &session->observer, counts, err) &&
-            filter_open(&session->filters[EVENT_STDERR], EVENT_STDERR, session->mask,
-                        &session->events, &session->observer, counts, err));
+    return filter_open(&session->filters[EVENT_STDOUT], EVENT_STDOUT, session->mask,
+                       &session->events, &session->observer, counts, err) &&
+           filter_open(&session->filters[EVENT_STDERR], EVENT_STDERR, session->mask,
+                       &session->events, &session->observer, counts, err);
 }
 
 static struct stream_count count_of(struct session *session, enum event_stream stream)
@@ -432,7 +429,7 @@ static struct stream_count count_of(struct session *session, enum event_stream s
     const struct pump *pump = stream == EVENT_STDOUT ? &session->out : &session->err;
     struct stream_count count = {.bytes = pump->bytes, .lost = pump->lost};
 
-    count.counted = session->looks && filter_count(&session->filters[stream], &count.counts);
+    count.counted = filter_count(&session->filters[stream], &count.counts);
     return count;
 }
 
