@@ -362,6 +362,9 @@ void session_mask_result(struct session *session);
 
 /* The last event, with the result. */
 bool session_emit_finished(struct session *session, struct err *err);
+
+/* Says what the receiver of the events, which is no longer waited for, did not get, if anything. */
+void session_tell_lost_events(const struct session *session);
 void session_close_relay(struct session *session);
 
 /* Tells the caller and whoever gets the events something about the step. */

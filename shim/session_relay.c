@@ -488,9 +488,18 @@ void session_mask_result(struct session *session)
         json_object_clear(session->outputs);
 }
 
-bool session_emit_finished(struct session *session, struct err *err)
+void session_tell_lost_events(const struct session *session)
 {
     autofree char *name = session_masked(session, session->options.events);
+
+    if (session->target.lost > 0)
+        print_note(session->options.verbosity,
+                   "%" PRIu64 " bytes of events were not delivered to '%s'", session->target.lost,
+                   name ? name : "");
+}
+
+bool session_emit_finished(struct session *session, struct err *err)
+{
     json_t *result;
 
     if (!events_are_wanted(&session->events))
@@ -501,10 +510,7 @@ bool session_emit_finished(struct session *session, struct err *err)
     if (!events_emit(&session->events, "step.finished", json_pack("{s:o}", "result", result), err))
         return false;
     sink_flush(&session->target, LAST_EVENTS_MS);
-    if (session->target.lost > 0)
-        print_note(session->options.verbosity,
-                   "%" PRIu64 " bytes of events were not delivered to '%s'", session->target.lost,
-                   name ? name : "");
+    session_tell_lost_events(session);
     return true;
 }
 

@@ -131,12 +131,14 @@ assert_unknown() {
     each_caller none
 }
 
-@test "what the reader of a durable step does not take is said" {
+@test "what the reader of a durable step does not take, or who gets its events, is said" {
     untaken() {
         new_id
         cell --id "$ID" -- sh -c 'yes | head -c 300000' 2>../err | head -c 10 >/dev/null || true
         assert_match "$(cat ../err)" "stepcell: * bytes of the output were not taken by who reads it"
         assert_equal logged "$(result_field .output.stdout.bytes)" 300000
+        run -0 --separate-stderr cell --id "$ID" --events file:/dev/full -- sh -c 'yes | head -c 300000'
+        assert_match "$stderr" "*stepcell: * bytes of events were not delivered to 'file:/dev/full'*"
     }
     each_caller untaken
 }
