@@ -551,6 +551,10 @@ killed_after() {
         run -0 --separate-stderr bash -o pipefail -c '"$0" logs --store "$1" --id "$2" | head -c 10' "$STEPCELL" "$TEST_DIR/store/$CALLER" "$ID"
         assert_equal "said" "$stderr" ''
         run -125 as sh -c '"$0" logs --id "$1" >/dev/full' "$STEPCELL" "$ID"
+        # A signal ends the wait for a reader, and what it did not get is missing.
+        as mkfifo ../fifo
+        run -125 as sh -c 'timeout --preserve-status 1 "$0" logs --id "$1" 1<>../fifo' "$STEPCELL" "$ID"
+        assert_match "$output" "*bytes of the logs could not be written*"
     }
     CALLERS=root each_caller goes_away
 }
