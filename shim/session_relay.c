@@ -433,8 +433,18 @@ static struct stream_count count_of(struct session *session, enum event_stream s
     return count;
 }
 
+/* The command does not learn of it, and goes on. */
+static void tell_lost_output(struct session *session, const struct pump *pump, const char *name)
+{
+    if (pump_was_cut(pump))
+        session_note(session, "%" PRIu64 " bytes of %s were not delivered: %s", pump->lost, name,
+                     strerror(pump->sink_errno));
+}
+
 void session_close_filters(struct session *session)
 {
+    tell_lost_output(session, &session->out, "stdout");
+    tell_lost_output(session, &session->err, "stderr");
     session->result.out = count_of(session, EVENT_STDOUT);
     session->result.err = count_of(session, EVENT_STDERR);
     filter_close(&session->filters[EVENT_STDOUT]);

@@ -464,6 +464,11 @@ bool pump_abandon(struct pump *pump, struct err *err)
     return copy_from_now(pump, err) && ready(pump, 0, err);
 }
 
+bool pump_was_cut(const struct pump *pump)
+{
+    return pump->sink_errno != 0 && pump->sink_errno != EPIPE && pump->sink_errno != ECONNRESET;
+}
+
 bool pump_resume(struct pump *pump, struct err *err)
 {
     return !pump->loop || pump->ended || ready(pump, 0, err);

@@ -92,6 +92,9 @@ bool pump_finish(struct pump *pump, struct err *err);
 /* Waits for the sink no longer: what is still to come is lost. */
 bool pump_abandon(struct pump *pump, struct err *err);
 
+/* Whether the sink took no more although nobody had gone: a disk was full, say. */
+bool pump_was_cut(const struct pump *pump);
+
 /* The filter is not full any more. */
 bool pump_resume(struct pump *pump, struct err *err);
 
