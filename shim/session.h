@@ -119,6 +119,7 @@ struct session {
     size_t short_secrets;   /* of the caller's, which are not masked */
     char *masked_reference; /* of the image, for the result */
     char *masked_lock;      /* the same of the entry of the lock file */
+    json_t *masked_labels;  /* the same of what --label gave */
     struct step_dir dir;    /* where the event log goes, if there is one */
     bool followed;          /* others read the log: it is what takes the output, and the events */
     bool durable;           /* there is a ledger */

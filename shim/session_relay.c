@@ -474,6 +474,17 @@ static bool mask_outputs(struct session *session, struct err *err)
     return true;
 }
 
+/* What cannot be masked is hidden. */
+static json_t *mask_texts(const struct session *session, const json_t *texts)
+{
+    json_t *masked = json_array(), *text;
+    size_t i;
+
+    json_array_foreach (texts, i, text)
+        json_array_append_new(masked, hidden_json(session, json_string_value(text)));
+    return masked;
+}
+
 void session_mask_result(struct session *session)
 {
     struct result *result = &session->result;
@@ -488,6 +499,9 @@ void session_mask_result(struct session *session)
     free(session->masked_lock);
     session->masked_lock = session_masked(session, session->lock_entry);
     result->lock = session->masked_lock;
+    json_decref(session->masked_labels);
+    session->masked_labels = mask_texts(session, result->labels);
+    result->labels = session->masked_labels;
     for (size_t i = 0; i < result->left.count; i++) {
         char *masked = session_masked(session, result->left.items[i]);
 
@@ -532,4 +546,5 @@ void session_close_relay(struct session *session)
     json_decref(session->outputs);
     free(session->masked_reference);
     free(session->masked_lock);
+    json_decref(session->masked_labels);
 }

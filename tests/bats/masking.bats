@@ -137,6 +137,9 @@ nowhere() {
             echo "malformed line with $TOKEN" >>"$STEPCELL_OUTPUT"'
         assert_equal outputs "$(result_field '.outputs | tojson')" "{\"A\":\"$STARS\",\"$STARS\":\"b\"}"
         nowhere hunter2
+        secret_cell --label "a=$SECRET" --label "$SECRET=b" -- true
+        assert_equal labels "$(result_field '.labels | tojson')" "{\"a\":\"$STARS\",\"$STARS\":\"b\"}"
+        nowhere hunter2
         # Names of a command, of a process that is left, of a directory, of an attribute.
         secret_cell -- "$SECRET"
         assert_equal code "$(result_field .error.code)" command.not-found
