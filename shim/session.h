@@ -116,6 +116,7 @@ struct session {
     size_t output_bytes; /* of them */
     size_t complaints;   /* about service messages */
     bool outputs_full;
+    bool unheard;           /* nobody takes what is said on stderr */
     size_t short_secrets;   /* of the caller's, which are not masked */
     char *masked_reference; /* of the image, for the result */
     char *masked_lock;      /* the same of the entry of the lock file */

@@ -104,7 +104,8 @@ void session_note(struct session *session, const char *format, ...)
     /* Behind the mask, so that no secret is cut in two. */
     if (strlen(masked) > NOTE_MAX)
         masked[NOTE_MAX] = '\0';
-    print_note(session->options.verbosity, "%s", masked);
+    if (!session->unheard)
+        session->unheard = !print_note(session->options.verbosity, "%s", masked);
     session_warn(session, masked);
 }
 

@@ -129,6 +129,17 @@ rows() {
         durable run TERM 143 canceled run"
 }
 
+@test "a stderr that nobody reads keeps nothing from its end" {
+    stuck() {
+        as mkfifo ../fifo
+        # It is full when stepcell has something to say.
+        run -124 as timeout -s KILL 30 "$STEPCELL" run --timeout 500ms --grace 500ms --result "$RESULT" --workdir "$WORK" \
+            "$IMAGE" sh -c 'yes >&2' 2<>../fifo
+        assert_equal outcome "$(result_field .outcome)" timed-out
+    }
+    CALLERS=plain each_caller stuck
+}
+
 @test "who asks twice does not wait" {
     CALLERS=root each_caller rows "plain pull TERM-TERM 143 canceled pull
         plain unpack INT-INT 130 canceled pull
