@@ -347,7 +347,7 @@ static bool is_delivered(const struct pump *pump)
 {
     struct err err;
 
-    if (pump->sink_errno == 0 || pump->sink_errno == EPIPE)
+    if (!pump_was_cut(pump))
         return true;
     errno = pump->sink_errno;
     err_errno(&err, ERR_ENGINE_FAILED, "cannot write the output");

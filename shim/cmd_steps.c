@@ -241,12 +241,13 @@ int cmd_logs(int argc, char **argv)
     what.to_the_end = request.follow;
     if (!follow(&request.step, &what, &result, &lost, &err))
         return command_failed(&err);
-    /* A reader that went away has what it wanted; a file that is full has not. */
+    /* A reader that went away has what it wanted; one that is waited for no longer has not, nor a
+     * file that is full. */
     if (lost.bytes == 0 || lost.unread)
         return 0;
     err_set(&err, ERR_ENGINE_FAILED, "%" PRIu64 " bytes of the logs could not be written",
             lost.bytes);
-    err_hint(&err, "make room where they are written to");
+    err_hint(&err, "make room where they are written to, and let who reads them go on");
     return command_failed(&err);
 }
 

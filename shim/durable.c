@@ -434,6 +434,7 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
     if (ok && lost.bytes > 0)
         print_note(session->options.verbosity,
                    "%" PRIu64 " bytes of the output were not taken by who reads it", lost.bytes);
+    session_tell_lost_events(session);
     return ok;
 }
 

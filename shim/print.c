@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/stream.h"
 #include "base/utf8.h"
 
 #define LINE_MAX_LEN 16384     /* bytes of a message */
 #define FACT_MAX     (4 << 20) /* bytes of a fact */
 #define ESCAPED_MAX  6         /* bytes that may stand for one */
+#define READER_MS    5000      /* a reader that takes nothing for so long does not get it */
 
 /* The length of what may be shown as it is at the beginning, or 0. */
 static size_t showable(const char *text, size_t len)
@@ -33,7 +34,7 @@ bool print_escape(struct buf *buf, const char *text)
     return ok;
 }
 
-static void print_line(const char *prefix, const char *text)
+static bool print_line(const char *prefix, const char *text)
 {
     autobuf line = BUF_INIT(LINE_MAX_LEN);
 
@@ -41,7 +42,7 @@ static void print_line(const char *prefix, const char *text)
     buf_append(&line, "\n", 1);
     /* In one write, so that lines of several processes do not mix. A stderr that is gone stays
      * gone. */
-    (void)!file_write_all(STDERR_FILENO, line.data, line.len);
+    return stream_write(STDERR_FILENO, line.data, line.len, READER_MS);
 }
 
 void print_err(const struct err *err)
@@ -59,23 +60,25 @@ void print_err_detail(enum verbosity verbosity, const struct err *err)
         print_line("stepcell: said: ", err->detail);
 }
 
-__attribute__((format(printf, 1, 0))) static void print_format(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static bool print_format(const char *format, va_list args)
 {
     char text[LINE_MAX_LEN / 4];
 
     vsnprintf(text, sizeof(text), format, args);
-    print_line("stepcell: ", text);
+    return print_line("stepcell: ", text);
 }
 
-void print_note(enum verbosity verbosity, const char *format, ...)
+bool print_note(enum verbosity verbosity, const char *format, ...)
 {
     va_list args;
+    bool printed;
 
     if (verbosity < PRINT_NORMAL)
-        return;
+        return true;
     va_start(args, format);
-    print_format(format, args);
+    printed = print_format(format, args);
     va_end(args);
+    return printed;
 }
 
 void print_detail(enum verbosity verbosity, const char *format, ...)

@@ -19,8 +19,9 @@ void print_err(const struct err *err);
 /* Prints what another program said of it, only when verbose. */
 void print_err_detail(enum verbosity verbosity, const struct err *err);
 
-/* Prints a note unless quiet, a detail only when verbose. */
-void print_note(enum verbosity verbosity, const char *format, ...)
+/* Prints a note unless quiet, a detail only when verbose. False when nobody takes it: who has many
+ * notes then keeps them to himself, since each would wait for the reader. */
+bool print_note(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void print_detail(enum verbosity verbosity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

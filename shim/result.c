@@ -11,11 +11,13 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/stream.h"
 #include "shim/command.h"
 #include "shim/helper_report.h"
 
 #define FIFO_TRIES    50 /* a second in all */
 #define FIFO_PAUSE_NS 20000000L
+#define READER_MS     5000 /* a reader that takes nothing for so long gets no more */
 
 static const char *const outcomes[] = {
     [OUTCOME_EXITED] = "exited",       [OUTCOME_SIGNALED] = "signaled",
@@ -214,7 +216,7 @@ static int open_fifo(int found)
     }
     if (fd < 0)
         errno = ENXIO;
-    return fd < 0 || fcntl(fd, F_SETFL, 0) < 0 ? -1 : TAKE_FD(fd);
+    return TAKE_FD(fd);
 }
 
 static bool write_stream(int fd, const void *bytes, size_t len)
@@ -222,8 +224,15 @@ static bool write_stream(int fd, const void *bytes, size_t len)
     bool is_found = fcntl(fd, F_GETFL) & O_PATH;
     autofd fifo = is_found ? open_fifo(fd) : -1;
 
-    return is_found ? fifo >= 0 && file_write_all(fifo, bytes, len)
-                    : file_write_all(fd, bytes, len);
+    return is_found ? fifo >= 0 && stream_write(fifo, bytes, len, READER_MS)
+                    : stream_write(fd, bytes, len, READER_MS);
+}
+
+static const char *why_not_written(void)
+{
+    return errno == ENXIO       ? "nobody reads from it"
+           : errno == ETIMEDOUT ? "who reads from it takes nothing"
+                                : strerror(errno);
 }
 
 bool result_write_bytes(const void *bytes, size_t len, const struct result_place *place,
@@ -233,8 +242,7 @@ bool result_write_bytes(const void *bytes, size_t len, const struct result_place
             ? write_stream(place->fd, bytes, len)
             : file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err))
         return true;
-    err_set(err, ERR_ENGINE_FAILED, "cannot write '%s': %s", place->path,
-            errno == ENXIO ? "nobody reads from it" : strerror(errno));
+    err_set(err, ERR_ENGINE_FAILED, "cannot write '%s': %s", place->path, why_not_written());
     return err_hint(err, "make room there, or name another file; a FIFO needs a reader");
 }
 

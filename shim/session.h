@@ -115,10 +115,12 @@ struct session {
     json_t *outputs;
     size_t output_bytes; /* of them */
     size_t complaints;   /* about service messages */
-    bool outputs_full, looks;
+    bool outputs_full;
+    bool unheard;           /* nobody takes what is said on stderr */
     size_t short_secrets;   /* of the caller's, which are not masked */
     char *masked_reference; /* of the image, for the result */
     char *masked_lock;      /* the same of the entry of the lock file */
+    json_t *masked_labels;  /* the same of what --label gave */
     struct step_dir dir;    /* where the event log goes, if there is one */
     bool followed;          /* others read the log: it is what takes the output, and the events */
     bool durable;           /* there is a ledger */
@@ -366,6 +368,9 @@ void session_mask_result(struct session *session);
 
 /* The last event, with the result. */
 bool session_emit_finished(struct session *session, struct err *err);
+
+/* Says what the receiver of the events, which is no longer waited for, did not get, if anything. */
+void session_tell_lost_events(const struct session *session);
 void session_close_relay(struct session *session);
 
 /* Tells the caller and whoever gets the events something about the step. */

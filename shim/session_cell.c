@@ -199,7 +199,7 @@ static bool start_pump(struct session *session, struct pump *pump, int from, int
     const struct pump_ends ends = {
         .from = from,
         .to = session->followed ? -1 : to,
-        .filter = session->looks ? &session->filters[stream].pump : NULL,
+        .filter = &session->filters[stream].pump,
         .done = output_done,
         .data = session,
     };

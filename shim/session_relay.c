@@ -104,7 +104,8 @@ void session_note(struct session *session, const char *format, ...)
     /* Behind the mask, so that no secret is cut in two. */
     if (strlen(masked) > NOTE_MAX)
         masked[NOTE_MAX] = '\0';
-    print_note(session->options.verbosity, "%s", masked);
+    if (!session->unheard)
+        session->unheard = !print_note(session->options.verbosity, "%s", masked);
     session_warn(session, masked);
 }
 
@@ -416,15 +417,12 @@ bool session_emit_started(struct session *session, struct err *err)
 
 bool session_open_filters(struct session *session, struct err *err)
 {
-    bool wanted = events_are_wanted(&session->events);
-    bool counts = wanted || !mask_is_empty(session->mask);
+    bool counts = events_are_wanted(&session->events) || !mask_is_empty(session->mask);
 
-    session->looks = counts || session->options.result || session->followed;
-    return !session->looks ||
-           (filter_open(&session->filters[EVENT_STDOUT], EVENT_STDOUT, session->mask,
-                        &session->events, &session->observer, counts, err) &&
-            filter_open(&session->filters[EVENT_STDERR], EVENT_STDERR, session->mask,
-                        &session->events, &session->observer, counts, err));
+    return filter_open(&session->filters[EVENT_STDOUT], EVENT_STDOUT, session->mask,
+                       &session->events, &session->observer, counts, err) &&
+           filter_open(&session->filters[EVENT_STDERR], EVENT_STDERR, session->mask,
+                       &session->events, &session->observer, counts, err);
 }
 
 static struct stream_count count_of(struct session *session, enum event_stream stream)
@@ -432,12 +430,22 @@ static struct stream_count count_of(struct session *session, enum event_stream s
     const struct pump *pump = stream == EVENT_STDOUT ? &session->out : &session->err;
     struct stream_count count = {.bytes = pump->bytes, .lost = pump->lost};
 
-    count.counted = session->looks && filter_count(&session->filters[stream], &count.counts);
+    count.counted = filter_count(&session->filters[stream], &count.counts);
     return count;
+}
+
+/* The command does not learn of it, and goes on. */
+static void tell_lost_output(struct session *session, const struct pump *pump, const char *name)
+{
+    if (pump_was_cut(pump))
+        session_note(session, "%" PRIu64 " bytes of %s were not delivered: %s", pump->lost, name,
+                     strerror(pump->sink_errno));
 }
 
 void session_close_filters(struct session *session)
 {
+    tell_lost_output(session, &session->out, "stdout");
+    tell_lost_output(session, &session->err, "stderr");
     session->result.out = count_of(session, EVENT_STDOUT);
     session->result.err = count_of(session, EVENT_STDERR);
     filter_close(&session->filters[EVENT_STDOUT]);
@@ -467,6 +475,17 @@ static bool mask_outputs(struct session *session, struct err *err)
     return true;
 }
 
+/* What cannot be masked is hidden. */
+static json_t *mask_texts(const struct session *session, const json_t *texts)
+{
+    json_t *masked = json_array(), *text;
+    size_t i;
+
+    json_array_foreach (texts, i, text)
+        json_array_append_new(masked, hidden_json(session, json_string_value(text)));
+    return masked;
+}
+
 void session_mask_result(struct session *session)
 {
     struct result *result = &session->result;
@@ -481,6 +500,9 @@ void session_mask_result(struct session *session)
     free(session->masked_lock);
     session->masked_lock = session_masked(session, session->lock_entry);
     result->lock = session->masked_lock;
+    json_decref(session->masked_labels);
+    session->masked_labels = mask_texts(session, result->labels);
+    result->labels = session->masked_labels;
     for (size_t i = 0; i < result->left.count; i++) {
         char *masked = session_masked(session, result->left.items[i]);
 
@@ -491,9 +513,18 @@ void session_mask_result(struct session *session)
         json_object_clear(session->outputs);
 }
 
-bool session_emit_finished(struct session *session, struct err *err)
+void session_tell_lost_events(const struct session *session)
 {
     autofree char *name = session_masked(session, session->options.events);
+
+    if (session->target.lost > 0)
+        print_note(session->options.verbosity,
+                   "%" PRIu64 " bytes of events were not delivered to '%s'", session->target.lost,
+                   name ? name : "");
+}
+
+bool session_emit_finished(struct session *session, struct err *err)
+{
     json_t *result;
 
     if (!events_are_wanted(&session->events))
@@ -504,10 +535,7 @@ bool session_emit_finished(struct session *session, struct err *err)
     if (!events_emit(&session->events, "step.finished", json_pack("{s:o}", "result", result), err))
         return false;
     sink_flush(&session->target, LAST_EVENTS_MS);
-    if (session->target.lost > 0)
-        print_note(session->options.verbosity,
-                   "%" PRIu64 " bytes of events were not delivered to '%s'", session->target.lost,
-                   name ? name : "");
+    session_tell_lost_events(session);
     return true;
 }
 
@@ -519,4 +547,5 @@ void session_close_relay(struct session *session)
     json_decref(session->outputs);
     free(session->masked_reference);
     free(session->masked_lock);
+    json_decref(session->masked_labels);
 }

@@ -2,12 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +14,6 @@
 #define DROP_CHUNK     65536
 #define TURNS          8      /* moves before the other descriptors get their turn */
 #define TERMINAL_HOLDS 131072 /* bytes, at the most: twice what the kernel's tty_buffer.c has */
-#define TERMINAL_CHUNK 256    /* bytes: WAKEUP_CHARS of the kernel's n_tty.c */
 
 enum move {
     MOVED,
@@ -91,26 +87,10 @@ static enum move splice_some(struct pump *pump)
     return is_source_empty(pump) ? SOURCE_EMPTY : SINK_FULL;
 }
 
-static bool is_writable(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
-
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
 static enum move write_held(struct pump *pump)
 {
-    const char *bytes = pump->out + pump->sent;
-    size_t len = pump->held - pump->sent;
-    ssize_t n;
-
-    /* A terminal that polls as writable takes this much without blocking. */
-    if (pump->sink_may_block && !is_writable(pump->own_sink))
-        return SINK_FULL;
-    if (pump->sink_may_block && len > TERMINAL_CHUNK)
-        len = TERMINAL_CHUNK;
-    n = pump->sink_is_socket ? send(pump->own_sink, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                             : write(pump->own_sink, bytes, len);
+    ssize_t n = stream_write_some(pump->own_sink, &pump->sink_way, pump->out + pump->sent,
+                                  pump->held - pump->sent);
 
     if (n < 0)
         return sink_error(pump);
@@ -395,19 +375,18 @@ static bool ready(void *data, uint32_t events, struct err *err)
     return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
 }
 
-/*
- * A description of our own of a pipe or terminal can be non-blocking without changing the caller's,
- * which other processes share. Files never block, and a socket has a flag for each send.
- */
-static int open_sink(int to)
+/* A command's stdin is non-blocking already, or a socket. */
+static void open_sink(struct pump *pump, const struct pump_ends *ends)
 {
-    char path[32];
     struct stat st;
 
-    if (fstat(to, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
-        return -1;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    pump->own_sink = -1;
+    if (ends->to_is_input)
+        pump->sink_way.is_socket = fstat(ends->to, &st) == 0 && S_ISSOCK(st.st_mode);
+    else if (ends->to >= 0)
+        pump->own_sink = stream_open(ends->to, &pump->sink_way);
+    if (pump->own_sink < 0)
+        pump->own_sink = ends->to;
 }
 
 /* splice(2) knows no way not to block on a terminal, and on a socket only its owner's. */
@@ -422,15 +401,8 @@ static bool must_copy(const struct pump *pump)
 
 bool pump_start(struct pump *pump, struct loop *loop, const struct pump_ends *ends, struct err *err)
 {
-    struct stat st;
-
     *pump = (struct pump){.loop = loop, .ends = *ends, .copies = {-1, -1}};
-    pump->own_sink = ends->to_is_input || ends->to < 0 ? -1 : open_sink(ends->to);
-    /* A terminal of somebody else's (su, sudo) cannot be opened again. */
-    pump->sink_may_block = pump->own_sink < 0 && !ends->to_is_input && isatty(ends->to);
-    if (pump->own_sink < 0)
-        pump->own_sink = ends->to;
-    pump->sink_is_socket = fstat(ends->to, &st) == 0 && S_ISSOCK(st.st_mode);
+    open_sink(pump, ends);
     pump->can_splice = !must_copy(pump);
     /* A reader that is woken by a write runs sooner than one that is woken by a splice. */
     pump->copying = !pump->can_splice || !ends->to_is_input;
@@ -462,6 +434,11 @@ bool pump_abandon(struct pump *pump, struct err *err)
         return true;
     pump->sink_gone = true;
     return copy_from_now(pump, err) && ready(pump, 0, err);
+}
+
+bool pump_was_cut(const struct pump *pump)
+{
+    return pump->sink_errno != 0 && pump->sink_errno != EPIPE && pump->sink_errno != ECONNRESET;
 }
 
 bool pump_resume(struct pump *pump, struct err *err)

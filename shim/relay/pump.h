@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "base/stream.h"
 
 #define PUMP_CHUNK     262144    /* bytes of a read, and at most this much is held */
 #define PUMP_BUSY      (1 << 20) /* bytes after which a stream is busy */
@@ -64,8 +65,8 @@ struct pump {
     bool busy;
     int copies[2];  /* a pipe for what a filter sees that does not judge, or -1 */
     bool in_source; /* what is held is still in the source as well */
-    bool copying, can_splice, sink_gone, sink_may_block, source_unpollable, sink_unpollable,
-        sink_is_socket;
+    bool copying, can_splice, sink_gone, source_unpollable, sink_unpollable;
+    struct stream_way sink_way;
     char *buffer;    /* PUMP_CHUNK bytes, only while copying */
     const char *out; /* what is to be delivered: the buffer, or what the filter gave */
     size_t held, sent;
@@ -91,6 +92,9 @@ bool pump_finish(struct pump *pump, struct err *err);
 
 /* Waits for the sink no longer: what is still to come is lost. */
 bool pump_abandon(struct pump *pump, struct err *err);
+
+/* Whether the sink took no more although nobody had gone: a disk was full, say. */
+bool pump_was_cut(const struct pump *pump);
 
 /* The filter is not full any more. */
 bool pump_resume(struct pump *pump, struct err *err);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,26 +19,12 @@ static bool cannot_use(const char *text, struct err *err)
     return err_errno(err, ERR_OPTION_INVALID, "cannot send events to '%s'", text);
 }
 
-/* A description of our own can be non-blocking without changing the caller's. */
-static int reopen(int fd)
-{
-    char path[32];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-}
-
 bool sink_open_fd(int fd, struct sink *sink, struct err *err)
 {
     struct sink made = SINK_INIT;
-    struct stat st;
 
-    if (fstat(fd, &st) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot write to descriptor %d", fd);
     made.queue.max = SINK_QUEUE_MAX;
-    made.is_socket = S_ISSOCK(st.st_mode);
-    if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
-        made.fd = reopen(fd);
+    made.fd = stream_open(fd, &made.way);
     if (made.fd < 0)
         made.fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     *sink = made;
@@ -116,7 +101,7 @@ static bool open_socket(const char *text, const char *path, const struct outlets
         return err_set(err, ERR_OPTION_INVALID, "the path of the socket '%s' is too long", text);
     strcpy(address.sun_path, path);
     sink->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    sink->is_socket = true;
+    sink->way.is_socket = true;
     if (sink->fd < 0 || connect(sink->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return cannot_use(text, err);
     return true;
@@ -216,9 +201,7 @@ static size_t write_now(struct sink *sink, const char *bytes, size_t len)
     size_t done = 0;
 
     while (!sink->gone && done < len) {
-        ssize_t n = sink->is_socket
-                        ? send(sink->fd, bytes + done, len - done, MSG_DONTWAIT | MSG_NOSIGNAL)
-                        : write(sink->fd, bytes + done, len - done);
+        ssize_t n = stream_write_some(sink->fd, &sink->way, bytes + done, len - done);
 
         if (n >= 0)
             done += (size_t)n;

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "base/stream.h"
 #include "shim/outlet.h"
 
 #define SINK_QUEUE_MAX  (64 << 20) /* bytes: more than any event has */
@@ -21,7 +22,7 @@
 
 struct sink {
     int fd; /* -1: none; what is written to it vanishes */
-    bool is_socket;
+    struct stream_way way;
     bool gone;
     int error;     /* why: EPIPE or another; 0 when it was abandoned */
     uint64_t lost; /* bytes that a receiver that is gone did not get */

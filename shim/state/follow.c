@@ -293,7 +293,7 @@ static bool run(struct follower *follower, struct err *err)
 
 static bool is_unread(const struct sink *sink)
 {
-    return sink->lost == 0 || sink->error == 0 || sink->error == EPIPE || sink->error == ECONNRESET;
+    return sink->lost == 0 || sink->error == EPIPE || sink->error == ECONNRESET;
 }
 
 bool follow(const struct step_dir *step, const struct follow_request *request, json_t **result,

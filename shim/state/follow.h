@@ -33,7 +33,7 @@ struct follow_request {
 
 struct follow_lost {
     uint64_t bytes;
-    bool unread; /* only because a reader went away, or was waited for no longer */
+    bool unread; /* only because a reader went away */
 };
 
 /*

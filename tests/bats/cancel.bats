@@ -129,6 +129,32 @@ rows() {
         durable run TERM 143 canceled run"
 }
 
+@test "a stderr that nobody reads keeps nothing from its end" {
+    stuck() {
+        as mkfifo ../fifo
+        # It is full when stepcell has something to say.
+        run -124 as timeout -s KILL 30 "$STEPCELL" run --timeout 500ms --grace 500ms --result "$RESULT" --workdir "$WORK" \
+            "$IMAGE" sh -c 'yes >&2' 2<>../fifo
+        assert_equal outcome "$(result_field .outcome)" timed-out
+    }
+    CALLERS=plain each_caller stuck
+}
+
+@test "a pipe of another user's that nobody reads keeps no step from its end" {
+    # As with sudo and su: what is theirs cannot be opened again.
+    stuck() {
+        exec 7> >(exec sleep 60 >/dev/null 2>&1 3>&-)
+        local reader=$! status=0
+        as timeout -s KILL 20 "$STEPCELL" run --timeout 500ms --grace 500ms --result "$RESULT" --workdir "$WORK" "$IMAGE" \
+            yes >&7 7>&- || status=$?
+        exec 7>&-
+        kill "$reader"
+        assert_equal status "$status" 124
+        assert_equal outcome "$(result_field .outcome)" timed-out
+    }
+    CALLERS=plain each_caller stuck
+}
+
 @test "who asks twice does not wait" {
     CALLERS=root each_caller rows "plain pull TERM-TERM 143 canceled pull
         plain unpack INT-INT 130 canceled pull

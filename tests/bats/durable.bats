@@ -131,12 +131,14 @@ assert_unknown() {
     each_caller none
 }
 
-@test "what the reader of a durable step does not take is said" {
+@test "what the reader of a durable step does not take, or who gets its events, is said" {
     untaken() {
         new_id
         cell --id "$ID" -- sh -c 'yes | head -c 300000' 2>../err | head -c 10 >/dev/null || true
         assert_match "$(cat ../err)" "stepcell: * bytes of the output were not taken by who reads it"
         assert_equal logged "$(result_field .output.stdout.bytes)" 300000
+        run -0 --separate-stderr cell --id "$ID" --events file:/dev/full -- sh -c 'yes | head -c 300000'
+        assert_match "$stderr" "*stepcell: * bytes of events were not delivered to 'file:/dev/full'*"
     }
     each_caller untaken
 }
@@ -549,6 +551,10 @@ killed_after() {
         run -0 --separate-stderr bash -o pipefail -c '"$0" logs --store "$1" --id "$2" | head -c 10' "$STEPCELL" "$TEST_DIR/store/$CALLER" "$ID"
         assert_equal "said" "$stderr" ''
         run -125 as sh -c '"$0" logs --id "$1" >/dev/full' "$STEPCELL" "$ID"
+        # A signal ends the wait for a reader, and what it did not get is missing.
+        as mkfifo ../fifo
+        run -125 as sh -c 'timeout --preserve-status 1 "$0" logs --id "$1" 1<>../fifo' "$STEPCELL" "$ID"
+        assert_match "$output" "*bytes of the logs could not be written*"
     }
     CALLERS=root each_caller goes_away
 }

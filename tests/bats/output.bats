@@ -193,6 +193,17 @@ bytes() { result_field ".output.$1.bytes"; }
     each_caller file
 }
 
+@test "what a full disk does not take of the output is said, and the step goes on" {
+    full_disk() {
+        cell --events file:../events -- sh -c 'yes | head -c 3000000; touch finished' 2>../err >/dev/full
+        [ -e finished ]
+        assert_match "$(cat ../err)" "stepcell: 3000000 bytes of stdout were not delivered: No space left on device"
+        assert_equal warning "stepcell: $(jq -r 'select(.type == "warning").message' ../events)" "$(cat ../err)"
+        assert_equal lost "$(result_field .output.stdout.lost_bytes)" 3000000
+    }
+    CALLERS=plain each_caller full_disk
+}
+
 @test "many small writes into a file of the caller do not stop the relay" {
     small() {
         # shellcheck disable=SC2016 # the cell's shell

@@ -147,6 +147,18 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
     each_caller elsewhere
 }
 
+@test "a reader of the result that takes nothing is not waited for any longer" {
+    stuck() {
+        as mkfifo ../fifo
+        # More than a pipe holds.
+        run -125 --separate-stderr as timeout -s KILL 30 "$STEPCELL" run --result ../fifo --workdir "$WORK" "$IMAGE" sh -c '
+            head -c 100000 /dev/zero | tr "\0" x >value
+            { printf A=; cat value; } >"$STEPCELL_OUTPUT"' 7<>../fifo
+        assert_match "$stderr" "*cannot write '../fifo': who reads from it takes nothing*"
+    }
+    CALLERS=plain each_caller stuck
+}
+
 @test "what an earlier step has left leads neither result nor events elsewhere" {
     left() {
         local volume
