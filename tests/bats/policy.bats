@@ -228,6 +228,12 @@ allowed() { run -0 cell "$@" -- true; }
         echo open >"$base/packages/token"
         allowed --events "$events" --events-token-file "$base/packages/token"
         jq -se 'length > 0 and all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
+        # Nor is anything else once the step has led it there.
+        as sh -c "echo open >'$base/work/mine'"
+        run -0 cell --events "$events" --events-token-file "$base/work/mine" -- sh -c \
+            "rm mine && ln -s '$base/file' mine && echo led && sleep 1 && rm mine && echo open >mine"
+        grep -q step.finished "$base/receiver/received"
+        jq -se 'all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
         kill "$receiver"
         wait "$receiver" || true
         run --separate-stderr script_cell --script "$base/script.sh"
