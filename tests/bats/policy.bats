@@ -392,6 +392,31 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS=root each_caller exchanged
 }
 
+@test "a seccomp profile that is exchanged once it is read is judged as the one that was read" {
+    exchanged() {
+        local base
+        base=$(realpath ..)
+        echo '{"defaultAction": "SCMP_ACT_ALLOW"}' | tee "$base/wider.json" >"$base/listed.json"
+        allow ".seccomp = [\"$base/listed.json\"]"
+        allowed --seccomp "$base/listed.json"
+        ln -s wider.json "$base/link"
+        echo '{"schema": "stepcell.lock/1", "images": {}}' >"$base/empty.lock"
+        touch "$base/trace"
+        # The lock file is opened behind the profile, and late.
+        as strace -P "$base/link" -P "$base/empty.lock" -e inject=open,openat:delay_enter=500000 -o "$base/trace" \
+            "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --seccomp "$base/link" --lock "$base/empty.lock" \
+            "$IMAGE" -- true &
+        wait_for grep -q "$base/link.* = [0-9]" "$base/trace"
+        ln -sfn listed.json "$base/link"
+        local status=0
+        wait $! || status=$?
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" policy.denied
+        assert_match "$(result_field .error.message)" "*'$base/wider.json'*"
+    }
+    CALLERS=root each_caller exchanged
+}
+
 @test "engines and their daemons are the policy's to choose, whatever the environment says" {
     engines() {
         allow .
