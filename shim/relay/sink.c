@@ -82,9 +82,13 @@ static bool open_file(const char *text, const char *path, const struct outlets *
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     autofree char *name = NULL;
     autofd dir = outlet_open_parent(outlets, path, &name);
+    struct stat st;
 
     sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
-    return sink->fd >= 0 || cannot_use_file(text, err);
+    if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
+        return cannot_use_file(text, err);
+    errno = ENOTSUP;
+    return !S_ISBLK(st.st_mode) || cannot_use_file(text, err);
 }
 
 static bool try_file(const char *text, const char *path, const struct outlets *outlets,
@@ -97,8 +101,8 @@ static bool try_file(const char *text, const char *path, const struct outlets *o
 
     (void)sink;
     if (dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        errno = S_ISLNK(st.st_mode) ? ELOOP : EISDIR;
-        ok = !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode) &&
+        errno = S_ISLNK(st.st_mode) ? ELOOP : S_ISBLK(st.st_mode) ? ENOTSUP : EISDIR;
+        ok = !S_ISLNK(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISDIR(st.st_mode) &&
              faccessat(dir, name, W_OK, AT_EACCESS) == 0;
     } else if (dir >= 0 && errno == ENOENT) {
         ok = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
