@@ -127,9 +127,9 @@ json_t *result_json(const struct result *result)
         error_json(&result->error), "violations", result_violations_json(&result->violations));
 }
 
-static bool cannot_open(const char *path, struct err *err)
+static bool cannot_open(const struct outlets *outlets, const char *path, struct err *err)
 {
-    err_errno(err, ERR_OPTION_INVALID, "cannot write '%s'", path);
+    outlet_failed(outlets, "cannot write", path, err);
     return err_hint(err, "name a file in a directory that exists and is writable; no link is "
                          "followed where steps write, and no file written that a policy guards");
 }
@@ -198,13 +198,13 @@ bool result_open(const char *path, const struct outlets *outlets, struct result_
     struct stat st;
 
     if (dir < 0)
-        return cannot_open(path, err);
+        return cannot_open(outlets, path, err);
     if (is_stream(dir, name, &st))
         made.fd = open_stream(dir, name, &st);
     else if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0)
         made.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (made.fd < 0 && made.dir < 0)
-        return cannot_open(path, err);
+        return cannot_open(outlets, path, err);
     made.path = strdup(path);
     made.name = TAKE_PTR(name);
     *place = made;

@@ -306,6 +306,7 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 
     if (!policy_decides(policy))
         return true;
+    outlets->policy = policy->exists ? POLICY_FILE : POLICY_CONTAINERS_FILE;
     store = store_path(store_option, err);
     home = caller_home();
     return store && policy_guarded_places(policy, store, home, &outlets->guarded, err);

@@ -15,9 +15,11 @@
 #include "base/num.h"
 #include "base/path.h"
 
+#define CANNOT_USE "cannot send events to"
+
 static bool cannot_use(const char *text, struct err *err)
 {
-    return err_errno(err, ERR_OPTION_INVALID, "cannot send events to '%s'", text);
+    return err_errno(err, ERR_OPTION_INVALID, CANNOT_USE " '%s'", text);
 }
 
 /* A description of our own can be non-blocking without changing the caller's. */
@@ -64,9 +66,9 @@ static bool open_descriptor(const char *text, const char *number, const struct o
     return sink_open_fd((int)fd, sink, err);
 }
 
-static bool cannot_use_file(const char *text, struct err *err)
+static bool cannot_use_file(const struct outlets *outlets, const char *text, struct err *err)
 {
-    cannot_use(text, err);
+    outlet_failed(outlets, CANNOT_USE, text, err);
     return errno == ELOOP
                ? err_hint(err, "no link is followed, since a step may have made it: name "
                                "the file itself, or a descriptor (fd:N)")
@@ -86,9 +88,9 @@ static bool open_file(const char *text, const char *path, const struct outlets *
 
     sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
     if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
-        return cannot_use_file(text, err);
+        return cannot_use_file(outlets, text, err);
     errno = ENOTSUP;
-    return !S_ISBLK(st.st_mode) || cannot_use_file(text, err);
+    return !S_ISBLK(st.st_mode) || cannot_use_file(outlets, text, err);
 }
 
 static bool try_file(const char *text, const char *path, const struct outlets *outlets,
@@ -107,7 +109,7 @@ static bool try_file(const char *text, const char *path, const struct outlets *o
     } else if (dir >= 0 && errno == ENOENT) {
         ok = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
     }
-    return ok || cannot_use_file(text, err);
+    return ok || cannot_use_file(outlets, text, err);
 }
 
 static bool open_socket(const char *text, const char *path, const struct outlets *outlets,
