@@ -222,6 +222,7 @@ allowed() { run -0 cell "$@" -- true; }
         wait_for test -s "$base/receiver/port"
         events=http://127.0.0.1:$(cat "$base/receiver/port")/
         assert_denied mount.denied "none of the mounts" --events "$events" --events-token-file "$base/work/token"
+        assert_equal reference "$(result_field .image.reference)" "$IMAGE"
         run -125 stepcell start --id token --workdir "$WORK" --events "$events" --events-token-file "$base/file" "$IMAGE" -- true
         run -125 stepcell policy test --events "$events" --events-token-file "$base/file" "$IMAGE"
         [ ! -e "$base/receiver/requests" ]
@@ -263,8 +264,11 @@ allowed() { run -0 cell "$@" -- true; }
         cp "$log" ../log
         for place in /etc/stepcell/policy.json /etc/containers/policy.json "$log" "$base/logs/log.jsonl"; do
             RESULT=$place run -125 --separate-stderr cell -- true
-            assert_match "$stderr" "*cannot write*a policy guards*"
+            assert_match "$stderr" "*cannot write*guarded places of '/etc/stepcell/policy.json'*a policy guards*"
             run -125 --separate-stderr cell --events "file:$place" -- true
+            assert_match "$stderr" "*cannot send events*guarded places of '/etc/stepcell/policy.json'*"
+            run -125 stepcell policy test --result "$place" "$IMAGE"
+            run -125 stepcell policy test --events "file:$place" "$IMAGE"
             run -125 stepcell start --id guarded --events "file:$place" --workdir "$WORK" "$IMAGE" -- true
         done
         run -0 stepcell start --id guarded --workdir "$WORK" "$IMAGE" -- true
