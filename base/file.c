@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 
 #define READ_CHUNK   65536
 #define TEMPORARY    ".tmp" /* and eight hexadecimal digits behind a name */
@@ -36,9 +37,10 @@ bool file_read_fd(int fd, const char *what, struct buf *buf, enum err_code code,
     return buf_append(buf, "", 0);
 }
 
-int file_open(int dirfd, const char *path, enum err_code code, struct err *err)
+/* What was opened, or -1 with errno, unless it is no regular file. */
+static int take_regular(int opened, const char *path, enum err_code code, struct err *err)
 {
-    autofd fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    autofd fd = opened;
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -48,6 +50,20 @@ int file_open(int dirfd, const char *path, enum err_code code, struct err *err)
     else
         return TAKE_FD(fd);
     return -1;
+}
+
+int file_open(int dirfd, const char *path, enum err_code code, struct err *err)
+{
+    return take_regular(openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), path,
+                        code, err);
+}
+
+int file_open_real(const char *path, enum err_code code, struct err *err)
+{
+    autofd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = root < 0 ? -1 : path_open_in_nofollow(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+
+    return take_regular(fd, path, code, err);
 }
 
 int file_open_own(int dirfd, const char *name, int mode)

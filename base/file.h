@@ -15,6 +15,9 @@
 /* Opens a regular file for reading; -1 with an error. A FIFO or device is refused unasked. */
 int file_open(int dirfd, const char *path, enum err_code code, struct err *err);
 
+/* The same for an absolute path that leads through no link; one that does by now is an error. */
+int file_open_real(const char *path, enum err_code code, struct err *err);
+
 /*
  * Opens a regular file of the calling user's own (O_RDONLY or O_WRONLY), through no link: in a
  * directory that others may write to, theirs is none. -1 with errno, which is ENOENT when there is

@@ -82,15 +82,16 @@ bool deliver_check(const char *url, const char *token_file, struct err *err)
                    token_file);
 }
 
-bool deliver_write_target(int dirfd, const char *url, const char *token_file, struct err *err)
+bool deliver_write_target(int dirfd, const char *url, const char *token_file, bool no_links,
+                          struct err *err)
 {
     autojson *json = NULL;
     autofree char *text = NULL;
 
     if (!deliver_check(url, token_file, err))
         return false;
-    json = json_pack("{s:s, s:s, s:s?}", "schema", "stepcell.target/1", "url", url, "token_file",
-                     token_file);
+    json = json_pack("{s:s, s:s, s:s?, s:b}", "schema", "stepcell.target/1", "url", url,
+                     "token_file", token_file, "no_links", no_links);
     if (!json)
         return err_set(err, ERR_OPTION_INVALID, "the path of the token file is not UTF-8");
     text = json_dump_line(json);

@@ -20,8 +20,12 @@
  */
 bool deliver_check(const char *url, const char *token_file, struct err *err);
 
-/* Writes target.json, of what passes deliver_check. */
-bool deliver_write_target(int dirfd, const char *url, const char *token_file, struct err *err);
+/*
+ * Writes target.json, of what passes deliver_check. With `no_links` a token file is read through no
+ * link, whatever comes into its place: somebody has judged where it lies.
+ */
+bool deliver_write_target(int dirfd, const char *url, const char *token_file, bool no_links,
+                          struct err *err);
 
 /*
  * Starts `stepcell-events` for the directory `dir`: in a session of its own, at /, with nothing

@@ -237,8 +237,8 @@ static bool name_receiver(const struct session *session, struct err *err)
                 session->id);
         return err_hint(err, "they go to '%s'; leave --events out, or name a file", url);
     }
-    return url ||
-           deliver_write_target(session->dir.fd, options->events, options->events_token_file, err);
+    return url || deliver_write_target(session->dir.fd, options->events, options->events_token_file,
+                                       session->policy.exists, err);
 }
 
 /* What the step may write to, where it is now; what JSON has no place for by what it lies in. */

@@ -1,7 +1,5 @@
 #include "shim/outlet.h"
 
-#include <errno.h>
-
 #include "base/path.h"
 #include "shim/policy.h"
 
@@ -24,11 +22,20 @@ int outlet_open_parent(const struct outlets *outlets, const char *path, char **n
     autofd dir = path_open_parent(path, &outlets->shared, &found);
 
     if (dir >= 0 && is_guarded(outlets, dir, found)) {
-        errno = EPERM;
+        errno = OUTLET_GUARDED;
         return -1;
     }
     *name = dir < 0 ? NULL : TAKE_PTR(found);
     return TAKE_FD(dir);
+}
+
+bool outlet_failed(const struct outlets *outlets, const char *what, const char *subject,
+                   struct err *err)
+{
+    return errno == OUTLET_GUARDED
+               ? err_set(err, ERR_OPTION_INVALID, "%s '%s': it lies in the guarded places of '%s'",
+                         what, subject, outlets->policy)
+               : err_errno(err, ERR_OPTION_INVALID, "%s '%s'", what, subject);
 }
 
 void outlets_release(struct outlets *outlets)

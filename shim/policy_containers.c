@@ -209,17 +209,18 @@ static bool choose(json_t *scopes, const char *transport, const char *scope, str
     return choice->requirements;
 }
 
-/* HOST/PATH:TAG or @DIGEST, HOST/PATH, each parent of it, HOST, *.DOMAIN of it. */
+/* HOST/PATH:TAG or @DIGEST, HOST/PATH, each parent of it, HOST, *.DOMAIN of it without a port. */
 static bool choose_name(json_t *scopes, const char *host, const struct reference *reference,
                         struct choice *choice)
 {
     autofree char *name = text_printf("%s/%s", host, reference->path);
+    autofree char *domains = strndup(host, strcspn(host, ":"));
     autofree char *full =
         text_printf("%s/%s%s%s", host, reference->path, reference->digest ? "@" : ":",
                     reference->digest ? reference->digest : reference->tag);
     char *slash;
 
-    if (!name || !full)
+    if (!name || !domains || !full)
         return false;
     if (choose(scopes, "docker", full, choice))
         return true;
@@ -230,7 +231,7 @@ static bool choose_name(json_t *scopes, const char *host, const struct reference
         if (slash)
             *slash = '\0';
     } while (slash);
-    for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.')) {
+    for (const char *dot = strchr(domains, '.'); dot; dot = strchr(dot + 1, '.')) {
         autofree char *domain = text_printf("*%s", dot);
 
         if (!domain || choose(scopes, "docker", domain, choice))

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,9 +129,9 @@ json_t *result_json(const struct result *result)
         error_json(&result->error), "violations", result_violations_json(&result->violations));
 }
 
-static bool cannot_open(const char *path, struct err *err)
+static bool cannot_open(const struct outlets *outlets, const char *path, struct err *err)
 {
-    err_errno(err, ERR_OPTION_INVALID, "cannot write '%s'", path);
+    outlet_failed(outlets, "cannot write", path, err);
     return err_hint(err, "name a file in a directory that exists and is writable; no link is "
                          "followed where steps write, and no file written that a policy guards");
 }
@@ -146,12 +148,36 @@ static int same_as_stream(const struct stat *st)
     return -1;
 }
 
-/* What is no regular file is written to as it is, through a link as well: /dev/stdout is one. Of a
- * FIFO only the place is taken, so that it keeps nobody waiting for its reader. */
+/* Where links are the kernel's own, to open files: /dev/fd/3 is one. */
+static bool is_proc(int dir)
+{
+    struct statfs system;
+
+    return fstatfs(dir, &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
+}
+
+/*
+ * Whether what is there is written to as it is: what is no regular file. Through a link, which a
+ * step may have made, that is our own stdout or stderr alone: /dev/stdout is one.
+ */
+static bool is_stream(int dir, const char *name, struct stat *st)
+{
+    bool is_link;
+
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    is_link = S_ISLNK(st->st_mode);
+    if (is_link && fstatat(dir, name, st, 0) < 0)
+        return false;
+    return same_as_stream(st) >= 0 || (!S_ISREG(st->st_mode) && (!is_link || is_proc(dir)));
+}
+
+/* Of a FIFO only the place is taken, so that it keeps nobody waiting for its reader. */
 static int open_stream(int dir, const char *name, const struct stat *seen)
 {
     int stream = same_as_stream(seen);
-    int flags = (S_ISFIFO(seen->st_mode) ? O_PATH : O_WRONLY) | O_CLOEXEC | O_NOCTTY;
+    int flags = (S_ISFIFO(seen->st_mode) ? O_PATH : O_WRONLY) | (is_proc(dir) ? 0 : O_NOFOLLOW) |
+                O_CLOEXEC | O_NOCTTY;
     autofd fd =
         stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : openat(dir, name, flags);
     struct stat opened;
@@ -160,9 +186,9 @@ static int open_stream(int dir, const char *name, const struct stat *seen)
         return -1;
     if (stream >= 0 || fd < 0 || fstat(fd, &opened) < 0)
         return TAKE_FD(fd);
-    /* The link has been led to a file meanwhile. */
-    errno = ELOOP;
-    return S_ISREG(opened.st_mode) ? -1 : TAKE_FD(fd);
+    /* A file or link has come into its place; or it is a whole disk. */
+    errno = S_ISBLK(opened.st_mode) ? ENOTSUP : ELOOP;
+    return S_ISFIFO(opened.st_mode) || S_ISCHR(opened.st_mode) ? TAKE_FD(fd) : -1;
 }
 
 bool result_open(const char *path, const struct outlets *outlets, struct result_place *place,
@@ -174,13 +200,13 @@ bool result_open(const char *path, const struct outlets *outlets, struct result_
     struct stat st;
 
     if (dir < 0)
-        return cannot_open(path, err);
-    if (fstatat(dir, name, &st, 0) == 0 && (!S_ISREG(st.st_mode) || same_as_stream(&st) >= 0))
+        return cannot_open(outlets, path, err);
+    if (is_stream(dir, name, &st))
         made.fd = open_stream(dir, name, &st);
     else if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0)
         made.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (made.fd < 0 && made.dir < 0)
-        return cannot_open(path, err);
+        return cannot_open(outlets, path, err);
     made.path = strdup(path);
     made.name = TAKE_PTR(name);
     *place = made;

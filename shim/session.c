@@ -46,7 +46,7 @@ static bool start_delivery(struct session *session, struct err *err)
     pid_t deliverer;
 
     return deliver_write_target(session->dir.fd, options->events, options->events_token_file,
-                                err) &&
+                                session->policy.exists, err) &&
            deliver_start(session->dir.path, &deliverer, err);
 }
 

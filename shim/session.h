@@ -80,6 +80,7 @@ struct session {
     pid_t helper;
 
     struct seccomp_filter seccomp; /* of --seccomp */
+    char *seccomp_place;           /* of the file that was read for it, resolved */
 
     /* plan */
     struct scratch scratch;

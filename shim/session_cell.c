@@ -502,6 +502,7 @@ void session_close(struct session *session)
     free(session->script_path);
     interpreter_release(&session->interpreter);
     free((void *)session->seccomp.code);
+    free(session->seccomp_place);
     strv_release(&session->spec.argv);
     environment_wipe(&session->spec.env);
     buf_release(&session->env_origins);

@@ -196,14 +196,23 @@ uint64_t session_capabilities(const struct run_options *options)
 bool session_read_profile(struct session *session, struct err *err)
 {
     const char *path = session->options.seccomp;
+    autobuf text = BUF_INIT(SECCOMP_PROFILE_MAX);
     autojson *profile = NULL;
+    autofd fd = path ? file_open(AT_FDCWD, path, ERR_CONFIG_INVALID, err) : -1;
+    char place[PATH_MAX];
 
     if (!path)
         return true;
-    profile = json_read_file(AT_FDCWD, path, SECCOMP_PROFILE_MAX, ERR_CONFIG_INVALID, err);
+    if (fd >= 0 && file_read_fd(fd, path, &text, ERR_CONFIG_INVALID, err))
+        profile = json_parse(text.data, text.len, path, ERR_CONFIG_INVALID, err);
     if (!profile)
         return err_hint(err,
                         "--seccomp takes a file in the form of Docker's and Podman's profiles");
+    if (!path_of_open(fd, place))
+        return err_set(err, ERR_CONFIG_INVALID, "nobody can tell where '%s' lies", path);
+    session->seccomp_place = strdup(place);
+    if (!session->seccomp_place)
+        return no_memory(err);
     return seccomp_profile_compile(profile, path, session_capabilities(&session->options), true,
                                    &session->seccomp, err);
 }

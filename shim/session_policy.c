@@ -135,7 +135,9 @@ static bool find_facts(const struct session *session, struct room *room, struct 
     room->image = policy_image_name(&session->reference);
     /* Where nothing is guarded, only a store has to be known, and root's is. */
     room->home = guards || geteuid() != 0 ? caller_home() : NULL;
-    room->seccomp = options->seccomp ? realpath(options->seccomp, NULL) : NULL;
+    /* The one that was read is what confines the step, wherever its name leads by now. */
+    if (!session->seccomp_place && options->seccomp)
+        room->seccomp = realpath(options->seccomp, NULL);
     if (!room->image)
         return no_memory(err);
     *facts = (struct policy_facts){
@@ -152,7 +154,9 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .engine_host = options->engine_host,
         .network = options->network,
         .capabilities = session_capabilities(options),
-        .seccomp = room->seccomp ? room->seccomp : options->seccomp,
+        .seccomp = session->seccomp_place ? session->seccomp_place
+                   : room->seccomp        ? room->seccomp
+                                          : options->seccomp,
         .limits = options->limits,
         .timeout_ms = options->timeout_ms,
         .keep_ms = options->keep == KEEP_NEVER ? 0 : options->keep_for_ms,
@@ -305,6 +309,7 @@ bool session_guard_outlets(const struct policy *policy, const char *store_option
 
     if (!policy_decides(policy))
         return true;
+    outlets->policy = policy->exists ? POLICY_FILE : POLICY_CONTAINERS_FILE;
     store = store_path(store_option, err);
     home = caller_home();
     return store && policy_guarded_places(policy, store, home, &outlets->guarded, err);

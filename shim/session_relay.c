@@ -495,7 +495,9 @@ void session_mask_result(struct session *session)
     for (size_t i = 0; i < result->violations.count; i++)
         session_mask_err(session, &result->violations.items[i]);
     free(session->masked_reference);
-    session->masked_reference = session_masked(session, session->reference.name);
+    /* Who was refused before the image was looked at has named one. */
+    session->masked_reference = session_masked(
+        session, session->reference.name ? session->reference.name : session->options.image);
     result->reference = session->masked_reference;
     free(session->masked_lock);
     session->masked_lock = session_masked(session, session->lock_entry);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "runtime/image/expression.h"
 #include "runtime/image/feed.h"
 #include "runtime/image/xml.h"
 
@@ -164,18 +165,14 @@ bool feed_read_apt(const struct feed *feed, const char *text, size_t len, struct
 
 /* ---- text ---- */
 
-/* Neither back references nor counts: both take time or memory without bounds. */
 const char *feed_check_expression(const char *rule)
 {
+    const char *why = expression_refusal(rule);
     regex_t compiled;
     size_t groups;
 
-    for (const char *c = rule; *c; c++) {
-        if (*c == '{')
-            return "'{' is not allowed";
-        if (*c == '\\' && (!*++c || isalnum((unsigned char)*c)))
-            return "a letter or a digit behind '\\' is not allowed";
-    }
+    if (why)
+        return why;
     if (regcomp(&compiled, rule, REG_EXTENDED | REG_NEWLINE) != 0)
         return "it is no POSIX extended regular expression";
     groups = compiled.re_nsub;

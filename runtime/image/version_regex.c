@@ -6,11 +6,11 @@
  */
 #include "runtime/image/version_schemes.h"
 
-#include <ctype.h>
 #include <regex.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "runtime/image/expression.h"
 
 enum group { MAJOR, MINOR, PATCH, BUILD, REVISION, PRERELEASE, COMPATIBILITY, GROUPS };
 
@@ -47,14 +47,11 @@ static enum group take_name(const char **text)
 /* Copies "[…]" as it is; false when it has no end. */
 static bool copy_bracket(const char **text, struct buf *plain)
 {
-    const char *end = *text + 1;
+    const char *end = expression_bracket_end(*text);
 
-    end += *end == '^' ? 1 : 0;
-    end += *end == ']' ? 1 : 0;
-    end = strchr(end, ']');
-    if (!end || !buf_append(plain, *text, (size_t)(end + 1 - *text)))
+    if (!end || !buf_append(plain, *text, (size_t)(end - *text)))
         return false;
-    *text = end + 1;
+    *text = end;
     return true;
 }
 
@@ -86,8 +83,7 @@ static bool translate(const char *text, struct buf *plain, struct expression *ex
             ok = buf_append_text(plain, "[0-9]");
             text += 2;
         } else if (text[0] == '\\') {
-            /* No back references: they take time without bounds. */
-            ok = text[1] && !isalnum((unsigned char)text[1]) && buf_append(plain, text, 2);
+            ok = text[1] && buf_append(plain, text, 2);
             text += 2;
         } else if (text[0] == '[') {
             ok = copy_bracket(&text, plain);
@@ -109,13 +105,12 @@ static bool translate(const char *text, struct buf *plain, struct expression *ex
 
 static bool compile(const char *text, struct expression *expression)
 {
-    autobuf plain = BUF_INIT(PLAIN_MAX);
+    autobuf plain = BUF_INIT(PLAIN_MAX), whole = BUF_INIT(PLAIN_MAX);
 
     *expression = (struct expression){.places = {0}};
-    /* No counts either: a few of them are a gigabyte. */
-    return !strchr(text, '{') && buf_append_text(&plain, "^(") &&
-           translate(text, &plain, expression) && buf_append_text(&plain, ")$") &&
-           regcomp(&expression->compiled, plain.data, REG_EXTENDED) == 0;
+    return translate(text, &plain, expression) && !expression_refusal(plain.data) &&
+           buf_printf(&whole, "^(%s)$", plain.data) &&
+           regcomp(&expression->compiled, whole.data, REG_EXTENDED) == 0;
 }
 
 bool version_expression_is_valid(const char *text)

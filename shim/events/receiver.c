@@ -42,6 +42,7 @@ bool receiver_open(struct receiver *receiver, int dir, const char *step, struct 
     receiver->http = http_new(&settings);
     receiver->url = strdup(url);
     receiver->token_file = token_file ? strdup(token_file) : NULL;
+    receiver->no_links = json_is_true(json_object_get(json, "no_links"));
     receiver->step = text_printf("X-Stepcell-Step: %s", step);
     if (!receiver->http || !receiver->url || !receiver->step ||
         !receiver->token_file != !token_file)
@@ -59,12 +60,15 @@ void receiver_close(struct receiver *receiver)
 }
 
 /* The value of Authorization (owned by the caller), out of the token file of now; NULL with err. */
-static char *read_authorization(const char *path, struct err *err)
+static char *read_authorization(const struct receiver *receiver, struct err *err)
 {
+    const char *path = receiver->token_file;
+    autofd fd = receiver->no_links ? file_open_real(path, ERR_ENGINE_FAILED, err)
+                                   : file_open(AT_FDCWD, path, ERR_ENGINE_FAILED, err);
     autobuf token = BUF_INIT(TOKEN_MAX);
     char *value;
 
-    if (!file_read(AT_FDCWD, path, &token, ERR_ENGINE_FAILED, err))
+    if (fd < 0 || !file_read_fd(fd, path, &token, ERR_ENGINE_FAILED, err))
         return NULL;
     while (token.len && (token.data[token.len - 1] == '\n' || token.data[token.len - 1] == '\r'))
         token.data[--token.len] = '\0';
@@ -105,7 +109,7 @@ enum receiver_answer receiver_post(const struct receiver *receiver, const char *
 
     *asked_ms = 0;
     if (receiver->token_file) {
-        authorization = read_authorization(receiver->token_file, err);
+        authorization = read_authorization(receiver, err);
         if (!authorization)
             return RECEIVER_FAILED;
         request.authorization = authorization;

@@ -17,6 +17,7 @@ struct receiver {
     struct http *http;
     char *url;
     char *token_file; /* or NULL */
+    bool no_links;    /* it is read where it was judged, through no link */
     char *step;       /* the header that names the step */
 };
 

@@ -14,9 +14,11 @@
 #include "base/num.h"
 #include "base/path.h"
 
+#define CANNOT_USE "cannot send events to"
+
 static bool cannot_use(const char *text, struct err *err)
 {
-    return err_errno(err, ERR_OPTION_INVALID, "cannot send events to '%s'", text);
+    return err_errno(err, ERR_OPTION_INVALID, CANNOT_USE " '%s'", text);
 }
 
 bool sink_open_fd(int fd, struct sink *sink, struct err *err)
@@ -49,9 +51,9 @@ static bool open_descriptor(const char *text, const char *number, const struct o
     return sink_open_fd((int)fd, sink, err);
 }
 
-static bool cannot_use_file(const char *text, struct err *err)
+static bool cannot_use_file(const struct outlets *outlets, const char *text, struct err *err)
 {
-    cannot_use(text, err);
+    outlet_failed(outlets, CANNOT_USE, text, err);
     return errno == ELOOP
                ? err_hint(err, "no link is followed, since a step may have made it: name "
                                "the file itself, or a descriptor (fd:N)")
@@ -67,9 +69,13 @@ static bool open_file(const char *text, const char *path, const struct outlets *
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     autofree char *name = NULL;
     autofd dir = outlet_open_parent(outlets, path, &name);
+    struct stat st;
 
     sink->fd = dir < 0 ? -1 : openat(dir, name, flags, 0644);
-    return sink->fd >= 0 || cannot_use_file(text, err);
+    if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
+        return cannot_use_file(outlets, text, err);
+    errno = ENOTSUP;
+    return !S_ISBLK(st.st_mode) || cannot_use_file(outlets, text, err);
 }
 
 static bool try_file(const char *text, const char *path, const struct outlets *outlets,
@@ -82,13 +88,13 @@ static bool try_file(const char *text, const char *path, const struct outlets *o
 
     (void)sink;
     if (dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        errno = S_ISLNK(st.st_mode) ? ELOOP : EISDIR;
-        ok = !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode) &&
+        errno = S_ISLNK(st.st_mode) ? ELOOP : S_ISBLK(st.st_mode) ? ENOTSUP : EISDIR;
+        ok = !S_ISLNK(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISDIR(st.st_mode) &&
              faccessat(dir, name, W_OK, AT_EACCESS) == 0;
     } else if (dir >= 0 && errno == ENOENT) {
         ok = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
     }
-    return ok || cannot_use_file(text, err);
+    return ok || cannot_use_file(outlets, text, err);
 }
 
 static bool open_socket(const char *text, const char *path, const struct outlets *outlets,

@@ -247,12 +247,19 @@ allowed() { run -0 cell "$@" -- true; }
         wait_for test -s "$base/receiver/port"
         events=http://127.0.0.1:$(cat "$base/receiver/port")/
         assert_denied mount.denied "none of the mounts" --events "$events" --events-token-file "$base/work/token"
+        assert_equal reference "$(result_field .image.reference)" "$IMAGE"
         run -125 stepcell start --id token --workdir "$WORK" --events "$events" --events-token-file "$base/file" "$IMAGE" -- true
         run -125 stepcell policy test --events "$events" --events-token-file "$base/file" "$IMAGE"
         [ ! -e "$base/receiver/requests" ]
         echo open >"$base/packages/token"
         allowed --events "$events" --events-token-file "$base/packages/token"
         jq -se 'length > 0 and all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
+        # Nor is anything else once the step has led it there.
+        as sh -c "echo open >'$base/work/mine'"
+        run -0 cell --events "$events" --events-token-file "$base/work/mine" -- sh -c \
+            "rm mine && ln -s '$base/file' mine && echo led && sleep 1 && rm mine && echo open >mine"
+        grep -q step.finished "$base/receiver/received"
+        jq -se 'all(.[]; .authorization == "Bearer open")' "$base/receiver/requests"
         kill "$receiver"
         wait "$receiver" || true
         run --separate-stderr script_cell --script "$base/script.sh"
@@ -282,8 +289,11 @@ allowed() { run -0 cell "$@" -- true; }
         cp "$log" ../log
         for place in /etc/stepcell/policy.json /etc/containers/policy.json "$log" "$base/logs/log.jsonl"; do
             RESULT=$place run -125 --separate-stderr cell -- true
-            assert_match "$stderr" "*cannot write*a policy guards*"
+            assert_match "$stderr" "*cannot write*guarded places of '/etc/stepcell/policy.json'*a policy guards*"
             run -125 --separate-stderr cell --events "file:$place" -- true
+            assert_match "$stderr" "*cannot send events*guarded places of '/etc/stepcell/policy.json'*"
+            run -125 stepcell policy test --result "$place" "$IMAGE"
+            run -125 stepcell policy test --events "file:$place" "$IMAGE"
             run -125 stepcell start --id guarded --events "file:$place" --workdir "$WORK" "$IMAGE" -- true
         done
         run -0 stepcell start --id guarded --workdir "$WORK" "$IMAGE" -- true
@@ -407,6 +417,31 @@ allowed() { run -0 cell "$@" -- true; }
         assert_equal status "$status" 125
         assert_equal code "$(result_field .error.code)" mount.denied
         assert_match "$(result_field .error.message)" "*'$base/forbidden'*"
+    }
+    CALLERS=root each_caller exchanged
+}
+
+@test "a seccomp profile that is exchanged once it is read is judged as the one that was read" {
+    exchanged() {
+        local base
+        base=$(realpath ..)
+        echo '{"defaultAction": "SCMP_ACT_ALLOW"}' | tee "$base/wider.json" >"$base/listed.json"
+        allow ".seccomp = [\"$base/listed.json\"]"
+        allowed --seccomp "$base/listed.json"
+        ln -s wider.json "$base/link"
+        echo '{"schema": "stepcell.lock/1", "images": {}}' >"$base/empty.lock"
+        touch "$base/trace"
+        # The lock file is opened behind the profile, and late.
+        as strace -P "$base/link" -P "$base/empty.lock" -e inject=open,openat:delay_enter=500000 -o "$base/trace" \
+            "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --seccomp "$base/link" --lock "$base/empty.lock" \
+            "$IMAGE" -- true &
+        wait_for grep -q "$base/link.* = [0-9]" "$base/trace"
+        ln -sfn listed.json "$base/link"
+        local status=0
+        wait $! || status=$?
+        assert_equal status "$status" 125
+        assert_equal code "$(result_field .error.code)" policy.denied
+        assert_match "$(result_field .error.message)" "*'$base/wider.json'*"
     }
     CALLERS=root each_caller exchanged
 }

@@ -90,10 +90,11 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
 }
 
 # An earlier step may have made the link: what it leads to is not for it to choose.
-@test "a link to a file is replaced by the result, one to a pipe is followed, and a directory is refused before the step" {
+@test "a link is replaced by the result, unless it is an open file of the caller's, and a directory is refused before the step" {
     link() {
-        as sh -c 'echo mine >../real.json; ln -s ../real.json link.json; ln -s ../new.json broken.json'
-        for RESULT in link.json broken.json; do
+        as sh -c 'echo mine >../real.json; ln -s ../real.json link.json; ln -s ../new.json broken.json
+            mkfifo ../pipe; ln -s ../pipe pipe.json'
+        for RESULT in link.json broken.json pipe.json; do
             run -0 cell -- true
             [ ! -L "$RESULT" ]
             shaped
@@ -105,6 +106,12 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         run -0 cell -- true
         [ -L stream.json ]
         assert_match "$output" '*"stepcell.result/1"*'
+        # A pipe of root's is open to others by its descriptor alone.
+        if [ "$CALLER" = root ]; then
+            RESULT=/dev/fd/9 cell -- true 9> >(cat >../copy)
+            wait $!
+            RESULT=../copy shaped
+        fi
         run -125 stepcell run --result "$WORK" -w "$WORK" "$IMAGE" touch started
         [ ! -e started ]
     }

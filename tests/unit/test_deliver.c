@@ -43,7 +43,7 @@ static void test_good_targets(void **state)
         const char *token = i % 2 ? "/run/a token\n" : NULL;
         autojson *json = NULL;
 
-        assert_ok(deliver_write_target(scratch.fd, good[i], token, &err));
+        assert_ok(deliver_write_target(scratch.fd, good[i], token, token, &err));
         json = json_read_file(scratch.fd, "target.json", 65536, ERR_ENGINE_FAILED, &err);
         assert_non_null(json);
         assert_string_equal(json_text(json, "schema"), "stepcell.target/1");
@@ -52,6 +52,7 @@ static void test_good_targets(void **state)
             assert_string_equal(json_text(json, "token_file"), token);
         else
             assert_true(json_is_null(json_object_get(json, "token_file")));
+        assert_true(json_is_true(json_object_get(json, "no_links")) == !!token);
     }
     scratch_remove(&scratch);
 }
@@ -86,11 +87,14 @@ static void test_bad_targets(void **state)
     (void)state;
     scratch_make(&scratch);
     for (size_t i = 0; i < COUNT(bad); i++)
-        assert_refused(deliver_write_target(scratch.fd, bad[i], NULL, &err), ERR_OPTION_INVALID);
-    assert_refused(deliver_write_target(scratch.fd, longer, NULL, &err), ERR_OPTION_INVALID);
-    assert_refused(deliver_write_target(scratch.fd, "http://a", "token", &err), ERR_OPTION_INVALID);
-    assert_refused(deliver_write_target(scratch.fd, "http://a", "/\xff", &err), ERR_OPTION_INVALID);
-    assert_refused(deliver_write_target(scratch.fd, "http://u:pass@a/", NULL, &err),
+        assert_refused(deliver_write_target(scratch.fd, bad[i], NULL, false, &err),
+                       ERR_OPTION_INVALID);
+    assert_refused(deliver_write_target(scratch.fd, longer, NULL, false, &err), ERR_OPTION_INVALID);
+    assert_refused(deliver_write_target(scratch.fd, "http://a", "token", false, &err),
+                   ERR_OPTION_INVALID);
+    assert_refused(deliver_write_target(scratch.fd, "http://a", "/\xff", false, &err),
+                   ERR_OPTION_INVALID);
+    assert_refused(deliver_write_target(scratch.fd, "http://u:pass@a/", NULL, false, &err),
                    ERR_OPTION_INVALID);
     assert_null(strstr(err.message, "pass"));
     assert_non_null(strstr(err.hint, "file"));
@@ -257,7 +261,7 @@ static void test_start(void **state)
     scratch_make(&scratch);
     put(&scratch, "events.ndjson", "{\"seq\": 0, \"type\": \"step.finished\"}\n");
     /* Nobody listens there. */
-    assert_ok(deliver_write_target(scratch.fd, "http://127.0.0.1:1/", NULL, &err));
+    assert_ok(deliver_write_target(scratch.fd, "http://127.0.0.1:1/", NULL, false, &err));
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     caller = fork();
     if (caller == 0)

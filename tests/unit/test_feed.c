@@ -233,6 +233,9 @@ static void test_names(void **state)
         "text:https://example.org/#([0-9]+)\\1",
         "text:https://example.org/#([0-9]{3})",
         "text:https://example.org/#([0-9]+",
+        "text:https://example.org/#([0-9]+))",
+        "text:https://example.org/#([0-9]*)+",
+        "text:https://example.org/#([0-9]++++++++++)",
     };
 
     (void)state;

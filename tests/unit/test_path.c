@@ -82,6 +82,34 @@ static void nothing_escapes_a_root(void **state)
     assert_true(file_remove_tree(AT_FDCWD, dir));
 }
 
+static void a_real_file_is_opened_through_no_link(void **state)
+{
+    static const char *const bad[] = {"root/link", "way/file", "root", "root/pipe", "none"};
+    char dir[] = "/tmp/stepcell-unit-XXXXXX";
+    autofree char *file = NULL;
+    autofd top = -1, fd = -1;
+    struct err err;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    top = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(mkdirat(top, "root", 0755), 0);
+    assert_ok(file_replace(top, "root/file", "x", 1, 0600, ERR_ENGINE_FAILED, &err));
+    assert_int_equal(symlinkat("file", top, "root/link"), 0);
+    assert_int_equal(symlinkat("root", top, "way"), 0);
+    assert_int_equal(mkfifoat(top, "root/pipe", 0600), 0);
+    file = text_printf("%s/root/file", dir);
+    fd = file_open_real(file, ERR_ENGINE_FAILED, &err);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        autofree char *path = text_printf("%s/%s", dir, bad[i]);
+
+        assert_int_equal(file_open_real(path, ERR_CONFIG_INVALID, &err), -1);
+        assert_int_equal(err.code, ERR_CONFIG_INVALID);
+    }
+    assert_true(file_remove_tree(AT_FDCWD, dir));
+}
+
 static void open_files_have_a_path_below_their_root(void **state)
 {
     static const struct {
@@ -178,6 +206,7 @@ int main(void)
         cmocka_unit_test(paths_are_cleaned),
         cmocka_unit_test(paths_compare_by_component),
         cmocka_unit_test(nothing_escapes_a_root),
+        cmocka_unit_test(a_real_file_is_opened_through_no_link),
         cmocka_unit_test(open_files_have_a_path_below_their_root),
         cmocka_unit_test(helpers_get_no_variable_of_the_loader),
     };

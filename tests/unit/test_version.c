@@ -333,6 +333,16 @@ static void expressions_are_read(void **state)
                                       "(?<compatibility>.*)",
                                       "(?<major>\\d+){1,255}",
                                       "(?<major>[",
+                                      "(?<major>[\\d])",
+                                      "(?<major>\\d)|x)",
+                                      "(?<major>\\d))|(x",
+                                      "(?<major>\\d+++++++++++++++++++++)",
+                                      "(?<major>\\d+[[:digit:][]++++++++++)",
+                                      "((((((((((?<major>\\d)+)+)+)+)+)+)+)+)+)+",
+                                      "(?<major>\\d)(a?)*(b|)+",
+                                      "(?<major>\\d)(^|a)*",
+                                      "(?<major>\\d)(a*)*",
+                                      "(?<major>\\d)a**",
                                       "(?<major>\\",
                                       "(?<"};
     const struct version_rules rules = {.scheme = VERSION_REGEX, .expression = OCTOPUS};
