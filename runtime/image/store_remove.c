@@ -192,15 +192,15 @@ static bool is_named_by_others(const struct stored_names *names, const char *ref
 static bool claim(struct removal *removal, const char *reference, const char *digest,
                   struct err *err)
 {
-    autofree char *path = text_printf("images/%s/image.json", digest_hex(digest));
-    autofd fd = path ? openat(removal->store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    bool busy;
+    autofd fd = store_claim_image(removal->store, digest, &busy);
 
-    if (fd < 0)
-        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", digest);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (busy) {
         err_set(err, ERR_STORE_BUSY, "the image '%s' is in use by a running cell", reference);
         return err_hint(err, "wait for its steps to end, or cancel them");
     }
+    if (fd < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", digest);
     if (removal->lock_count == PLATFORMS_MAX)
         return err_set(err, ERR_STORE_BUSY, "'%s' names too many images", reference);
     removal->locks[removal->lock_count++] = TAKE_FD(fd);
@@ -212,8 +212,7 @@ static bool find_victims(struct removal *removal, const struct reference *refere
 {
     for (size_t i = 0; i < names->count; i++) {
         const struct stored_name *name = &names->items[i];
-        bool found = false;
-        autoimage image = IMAGE_INIT;
+        bool known;
 
         if (strcmp(name->reference, reference->name) != 0)
             continue;
@@ -221,11 +220,9 @@ static bool find_victims(struct removal *removal, const struct reference *refere
         if (strv_contains(&removal->victims, name->manifest_digest) ||
             is_named_by_others(names, reference->name, name->manifest_digest))
             continue;
-        if (!store_load_image(removal->store, name->manifest_digest, &found, &image, err))
+        if (!store_add_needs(removal->store, name->manifest_digest, &known, &removal->candidates,
+                             err))
             return false;
-        if (found && !store_add_needs(removal->store, &image, &removal->candidates, err))
-            return false;
-        image_release(&image); /* and its lock */
         if (!claim(removal, reference->given, name->manifest_digest, err))
             return false;
         if (!strv_add(&removal->victims, name->manifest_digest))
@@ -234,21 +231,30 @@ static bool find_victims(struct removal *removal, const struct reference *refere
     return true;
 }
 
-static bool keep_image(void *data, const char *dir, const char *name, struct err *err)
+static bool keep_image(struct removal *removal, const char *digest, struct err *err)
 {
-    struct removal *removal = data;
-    autofree char *digest = text_printf("sha256:%s", name);
-    autoimage image = IMAGE_INIT;
-    bool found;
+    return strv_contains(&removal->victims, digest) ||
+           store_keep_image(removal->store, digest, &removal->kept, err);
+}
+
+static bool keep_recorded(void *data, const char *dir, const char *hex, struct err *err)
+{
+    autofree char *digest = text_printf("sha256:%s", hex);
 
     (void)dir;
     if (!digest)
         return no_memory(err);
-    if (!digest_is_valid(digest))
-        return true;
-    if (!store_load_image(removal->store, digest, &found, &image, err))
-        return false;
-    return !found || store_add_needs(removal->store, &image, &removal->kept, err);
+    return !digest_is_valid(digest) || keep_image(data, digest, err);
+}
+
+/* Whatever there is but the victims: named, or only run. */
+static bool find_kept(struct removal *removal, const struct stored_names *names, struct err *err)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (!keep_image(removal, names->items[i].manifest_digest, err))
+            return false;
+    }
+    return store_each(removal->store, "images", keep_recorded, removal, err);
 }
 
 static bool remove_blobs(struct removal *removal, struct err *err)
@@ -297,7 +303,7 @@ static bool carry_out(struct removal *removal, const struct reference *reference
         if (!store_remove_record(store, removal->victims.items[i], err))
             return false;
     }
-    return store_each(store, "images", keep_image, removal, err) && remove_blobs(removal, err) &&
+    return remove_blobs(removal, err) &&
            store_each(store, "layers", remove_layers_of_map, removal, err);
 }
 
@@ -310,7 +316,7 @@ bool store_remove(const struct store *store, const struct reference *reference,
     const char *file = NULL;
 
     if (lock < 0 || !store_list(store, &names, err) ||
-        !find_victims(&removal, reference, &names, &file, err))
+        !find_victims(&removal, reference, &names, &file, err) || !find_kept(&removal, &names, err))
         return false;
     if (!file) {
         err_set(err, ERR_IMAGE_NOT_FOUND, "there is no image '%s' in the store", reference->given);

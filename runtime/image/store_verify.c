@@ -171,10 +171,11 @@ static bool replace_layer(struct verification *verification, struct layer_part *
     size_t held = 0;
 
     for (; ok && held < users->count; held++) {
-        autofree char *path = text_printf("images/%s/image.json", digest_hex(users->items[held]));
+        bool busy;
 
-        locks[held] = path ? openat(verification->store->fd, path, O_RDONLY | O_CLOEXEC) : -1;
-        ok = locks[held] >= 0 && flock(locks[held], LOCK_EX | LOCK_NB) == 0;
+        locks[held] = store_claim_image(verification->store, users->items[held], &busy);
+        /* Without a record there is no cell. */
+        ok = !busy && (locks[held] >= 0 || errno == ENOENT);
     }
     ok = ok && layer_part_replace(part, err);
     for (size_t i = 0; locks && i < held; i++)
@@ -202,7 +203,8 @@ static bool add_user(void *data, const char *dir, const char *name, struct err *
         return true;
     if (!store_load_image(users->store, digest, &found, &image, err))
         return false;
-    return !found || !strv_contains(&image.diff_ids, users->diff_id) ||
+    /* One that cannot be read may have any layer. */
+    return (found && !strv_contains(&image.diff_ids, users->diff_id)) ||
            strv_add(&users->digests, digest) || no_memory(err);
 }
 

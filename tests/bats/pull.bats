@@ -409,6 +409,51 @@ liar() {
     each_caller half_written
 }
 
+@test "an image whose record is damaged loses nothing to remove and gc, and runs on" {
+    damaged_record() {
+        local pid
+        fresh_store
+        stepcell image import -q "oci:$IMAGES/layers:sibling" example.test/sibling:1
+        # Its layers are the other's, and one more.
+        as cp -r "$STORE/images" ../sibling
+        stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        mkfifo "$WORK/go"
+        IMAGE=example.test/sibling:1
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go; /bin/busybox test -e /other && echo all' >"$WORK/out" 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        flip "$(echo "$STORE/images/$(ls ../sibling)/image.json")" 5
+        run -0 stepcell image remove example.test/layers:1
+        run -0 stepcell image gc
+        echo >"$WORK/go"
+        wait "$pid"
+        assert_equal "what the cell sees" "$(<"$WORK/out")" all
+        # No registry has it.
+        for _ in record directory; do
+            run -0 stepcell image gc
+            run -0 --separate-stderr cell -- /bin/busybox test -e /other
+            run -0 stepcell image verify
+            rm -r "$STORE/images/$(ls ../sibling)"
+        done
+        # Nobody knows any more what it needs.
+        run -0 --separate-stderr cell -- /bin/busybox test -e /other
+        stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        rm "$WORK/started"
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go' 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        flip "$(echo "$STORE/images/$(ls ../sibling)/image.json")" 5
+        rm "$STORE/blobs/sha256/$(ls ../sibling)"
+        run -125 stepcell image remove example.test/layers:1
+        assert_match "$output" "*a cell runs the image 'sha256:$(ls ../sibling)', whose record cannot be read*"
+        assert_equal images "$(stepcell image list | wc -l)" 2
+        echo >"$WORK/go"
+        wait "$pid"
+        rm -r ../sibling
+    }
+    each_caller damaged_record
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
