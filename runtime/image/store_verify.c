@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "base/file.h"
-#include "runtime/image/image_config.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_gc.h"
 #include "runtime/image/store_needs.h"
@@ -109,23 +108,14 @@ static bool is_as_written(const struct store *store, const struct image *image)
 static const char *check_record(const struct store *store, const struct image *image,
                                 struct manifest *manifest)
 {
-    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
     autoimage fresh = IMAGE_INIT;
     autojson *ours = NULL, *theirs = NULL;
-    struct err err;
+    struct err ignored;
 
-    if (!store_read_blob(store, image->manifest_digest, &text, &err) ||
-        !manifest_parse(text.data, text.len, NULL, image->manifest_digest, manifest, &err) ||
-        manifest->is_index)
-        return "its manifest is missing";
-    if (!store_read_blob(store, image->config_digest, &config, &err) ||
-        !image_config_parse(config.data, config.len, image->manifest_digest, manifest->layer_count,
-                            &fresh, &err))
-        return "its configuration is missing";
-    fresh.manifest_digest = strdup(image->manifest_digest);
-    fresh.config_digest = strdup(manifest->config.digest);
+    if (!store_read_image(store, image->manifest_digest, manifest, &fresh, &ignored))
+        return "its manifest or its configuration is missing";
     ours = store_image_json(image);
-    theirs = fresh.manifest_digest && fresh.config_digest ? store_image_json(&fresh) : NULL;
+    theirs = store_image_json(&fresh);
     if (!ours || !theirs || !json_equal(ours, theirs))
         return changed;
     if (!is_as_written(store, image))

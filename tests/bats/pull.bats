@@ -161,6 +161,12 @@ flip_behind() {
         assert_match "$output" "record sha256:*pull the image again*1 findings"
         run -0 stepcell image pull -q "$IMAGE"
         run -0 stepcell image verify
+        # And those that mean something else.
+        sed -i '/config_digest/s/sha256:../sha256:00/' "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "record sha256:*pull the image again*1 findings"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
         run -0 --separate-stderr cell --user app -- id -u
         assert_equal output "$output" 1000
     }
