@@ -654,6 +654,33 @@ liar() {
     each_caller round_trip
 }
 
+@test "an export into a layout keeps what it says, whoever adds to it meanwhile" {
+    local i text pids=()
+    CALLER=root
+    others_stay() {
+        fresh_store
+        stepcell image import -q "$IMAGE" example.test/tools:1
+        umoci init --layout made
+        jq -c '.annotations = {made: "by hand"}' made/index.json >index && cp index made/index.json
+        for i in {1..6}; do
+            stepcell image export example.test/tools:1 "oci:made:t$i" 3>&- &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        run -0 stepcell image export example.test/tools:1 oci:made:t1
+        assert_equal tags "$(jq -c '[.manifests[].annotations[]] | sort' made/index.json)" '["t1","t2","t3","t4","t5","t6"]'
+        assert_equal annotations "$(jq -c .annotations made/index.json)" '{"made":"by hand"}'
+        for text in '#' '[]' '{"manifests": {}}'; do
+            echo "$text" >made/index.json
+            run -125 stepcell image export example.test/tools:1 oci:made:t7
+            assert_match "$output" "*the layout '*made': 'index.json' is *hint: mend it, or name another directory*"
+            assert_equal index "$(<made/index.json)" "$text"
+        done
+        rm -r made index
+    }
+    as_caller others_stay
+}
+
 @test "an export follows no link, waits for no reader, and says what is in its way" {
     local hex
     CALLER=root
