@@ -69,14 +69,32 @@ flip_behind() {
 @test "a pull of what is there asks one question" {
     start_logging_registry
     push "oci:$IMAGES/platforms:latest" multi:1
+    nest multi:1 multi:nested
     again() {
+        local tag
         fresh_store
-        stepcell image pull -q "$REGISTRY/multi:1"
-        requests . >/dev/null
-        run -0 stepcell image pull -q "$REGISTRY/multi:1"
-        assert_equal requests "$(requests .)" 1
+        for tag in 1 nested; do
+            stepcell image pull -q "$REGISTRY/multi:$tag"
+            requests . >/dev/null
+            run -0 stepcell image pull -q "$REGISTRY/multi:$tag"
+            assert_equal "requests for $tag" "$(requests .)" 1
+        done
+        # What the name leads to is damaged.
+        flip "$STORE/blobs/sha256/${output#sha256:}" 9
+        run -0 stepcell image pull -q "$REGISTRY/multi:nested"
+        run -0 stepcell image verify
     }
     each_caller again
+}
+
+# nest REPOSITORY:TAG REPOSITORY:NEW: an index with that index in it
+nest() {
+    local type=application/vnd.oci.image.index.v1+json text=$TEST_DIR/index
+    curl -sf --noproxy '*' -H "Accept: $type" "http://$REGISTRY/v2/${1/://manifests/}" >"$text"
+    jq -nc --arg t $type --arg d "sha256:$(sha256sum "$text" | cut -d' ' -f1)" --argjson s "$(stat -c %s "$text")" \
+        '{schemaVersion: 2, mediaType: $t, manifests: [{mediaType: $t, digest: $d, size: $s}]}' |
+        curl -sf --noproxy '*' -X PUT -H "Content-Type: $type" --data-binary @- "http://$REGISTRY/v2/${2/://manifests/}"
+    rm "$text"
 }
 
 @test "a pull without a terminal says what it does in lines, and nothing when quiet" {
