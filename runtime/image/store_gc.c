@@ -446,7 +446,7 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
 
     *result = (struct gc_result){0};
     if (lock < 0 || (!options->dry_run && !store_sweep(store, remover, err)) ||
-        !store_list(store, &gc.names, err))
+        !store_list(store, &gc.names, err) || !stored_names_are_all(&gc.names, err))
         return false;
     gc.gone = calloc(gc.names.count + 1, sizeof(bool));
     gc.busy = calloc(gc.names.count + 1, sizeof(bool));

@@ -82,15 +82,29 @@ struct listing {
     struct stored_names *names;
 };
 
+static bool note_damage(struct stored_names *names, const char *path)
+{
+    err_set(&names->damage, ERR_IMAGE_CORRUPT, "'%s' in the store is not what was written", path);
+    err_hint(&names->damage, "run 'stepcell image verify'");
+    return true;
+}
+
 static bool list_file(void *data, const char *path, const char *file, struct err *err)
 {
     struct listing *listing = data;
-    autojson *record = json_read_file(listing->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
-    const char *schema = json_text(record, "schema"), *reference = json_text(record, "reference");
-    const char *platform;
+    autojson *record = NULL;
+    const char *schema, *reference, *platform;
     json_t *entry;
 
     (void)file;
+    errno = 0;
+    record = json_read_file(listing->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
+    if (!record && errno == ENOENT)
+        return true;
+    if (!store_name_is_right(record))
+        return note_damage(listing->names, path);
+    schema = json_text(record, "schema");
+    reference = json_text(record, "reference");
     if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !reference)
         return true;
     json_object_foreach (json_object_get(record, "platforms"), platform, entry) {
@@ -126,6 +140,14 @@ bool store_each_reference(const struct store *store,
     struct lister lister = {.store = store, .visit = visit, .data = data};
 
     return store_each(store, "references", list_entry, &lister, err);
+}
+
+bool stored_names_are_all(const struct stored_names *names, struct err *err)
+{
+    if (names->damage.code == ERR_NONE)
+        return true;
+    *err = names->damage;
+    return false;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -315,7 +337,7 @@ bool store_remove(const struct store *store, const struct reference *reference,
     autonames names = {0};
     const char *file = NULL;
 
-    if (lock < 0 || !store_list(store, &names, err) ||
+    if (lock < 0 || !store_list(store, &names, err) || !stored_names_are_all(&names, err) ||
         !find_victims(&removal, reference, &names, &file, err) || !find_kept(&removal, &names, err))
         return false;
     if (!file) {

@@ -220,6 +220,36 @@ nest() {
     each_caller in_names
 }
 
+@test "an imported image whose reference is damaged is lost to nobody, and verify writes the name anew" {
+    damaged_reference() {
+        local name change digest
+        fresh_store
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        for IMAGE in "oci:$IMAGES/busybox:latest" "docker-archive:$IMAGES/busybox.docker.tar"; do
+            digest=$(stepcell image import -q "$IMAGE" example.test/tools:1)
+            name=$(find "$STORE/references" -name '*tools*')
+            for change in 's/"/x/' '/manifest_digest/s/sha256:../sha256:00/'; do
+                sed -i "$change" "$name"
+                run -125 --separate-stderr stepcell image list --json
+                assert_match "$stderr" "*'references/*tools:1.json' in the store is not what was written*image verify*"
+                assert_equal images "$(jq '.images | length' <<<"$output")" 1
+                run -125 stepcell image gc
+                assert_match "$output" "*tools:1.json' in the store is not what was written*"
+                run -125 stepcell image remove "oci:$IMAGES/layers:latest"
+                run -2 stepcell image verify
+                assert_match "$output" "reference *tools:1.json: it is not what was written; repaired*1 findings"
+                run -0 stepcell image verify
+                run -0 stepcell image gc
+                IMAGE=example.test/tools:1 run -0 --separate-stderr cell --pull never -- echo there
+                assert_equal output "$output" there
+                assert_equal digest "$(result_field .image.manifest_digest)" "$digest"
+            done
+            run -0 stepcell image remove example.test/tools:1
+        done
+    }
+    each_caller damaged_reference
+}
+
 @test "index.json names nothing that no reference stands behind" {
     names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
     unnamed_entries() {
@@ -736,6 +766,10 @@ liar() {
             rm -r "$WORK/copy"
         done
         run -0 umoci stat --image "$STORE:$image"
+        flip "$(find "$STORE/references" -name '*docker-types*')" 3
+        run -2 stepcell image verify
+        assert_match "$output" "reference *: it is not what was written; repaired*1 findings"
+        assert_equal named "$(stepcell image list | cut -f3)" "$digest"
         run -0 stepcell image verify
         assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
         run -0 stepcell image remove "$image"
