@@ -135,7 +135,6 @@ struct gc {
     const char *map;           /* that is looked at */
     const struct needs *needs; /* of its layers */
     int map_fd;
-    struct err left; /* why a layer could not be removed, or ERR_NONE */
 };
 
 static void gc_release(struct gc *gc)
@@ -334,7 +333,7 @@ static bool collect_layer(void *data, const char *dir, const char *hex, struct e
     }
     /* Where one has to stay, the others go all the same. */
     if (gc->options->dry_run ||
-        store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, &gc->left))
+        store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, &gc->result->left))
         tell(gc, "layer", name);
     else
         gc->result->after += bytes;
@@ -429,14 +428,6 @@ bool store_drop_unnamed_layers(const struct store *store, const struct tree_remo
            (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
-static bool says_left(const struct gc *gc, struct err *err)
-{
-    if (gc->left.code == ERR_NONE)
-        return true;
-    *err = gc->left;
-    return err_context(err, "everything else is removed");
-}
-
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err)
 {
@@ -457,5 +448,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
            store_each(store, "images", collect_record, &gc, err) &&
            store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
            store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
-           (options->dry_run || store_prune_index(store, err)) && says_left(&gc, err);
+           (options->dry_run || store_prune_index(store, err));
 }

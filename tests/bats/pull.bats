@@ -621,8 +621,9 @@ liar() {
         [ "$(find "$STORE/blobs/sha256" "$map" -mindepth 1 -maxdepth 1 | wc -l)" -eq 6 ]
         run -0 stepcell image pull -q "$IMAGE"
         run -0 stepcell image gc
-        run -125 stepcell image gc --unused-for 0s
-        assert_match "$output" "*everything else is removed: *as root: rm -r '$lost'/*.part*"
+        run -125 --separate-stderr stepcell image gc --json --unused-for 0s
+        assert_match "$stderr" "*everything else is removed: *as root: rm -r '$lost'/*.part*"
+        jq -e '.removed | map(.kind) | contains(["image", "blob", "layer"])' <<<"$output"
         assert_equal left "$(find "$STORE"/{blobs/sha256,images} "$map" -mindepth 1)" ""
         run -0 stepcell image gc
         rm -r "$lost"
