@@ -189,10 +189,5 @@ bool store_remove_layer(const struct store *store, const struct tree_remover *re
     if (renameat(map_fd, hex, map_fd, part) < 0)
         return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", hex);
     remove_lock(store, "layer", name);
-    if (remover->remove(remover->data, map_fd, part, err))
-        return true;
-    return err_hint(
-        err,
-        "if its ids are not the caller's any more, as root: rm -r '%s/layers/%s'/*" PART_SUFFIX,
-        store->path, map);
+    return layer_part_remove(store, remover, map_fd, map, part, err);
 }

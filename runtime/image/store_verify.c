@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_gc.h"
 #include "runtime/image/store_needs.h"
@@ -276,8 +277,8 @@ static bool verify_layer(struct image_check *image, const struct layer_map *map,
         return strv_add(&verification->layers, pair) || no_memory(err);
     }
     lock = store_lock(verification->store, lock_name, LOCK_EX, err);
-    if (lock < 0 || !layer_part_begin(&part, verification->check->remover, map, map_fd,
-                                      digest_hex(diff_id), err))
+    if (lock < 0 || !layer_part_begin(&part, verification->store, verification->check->remover, map,
+                                      map_fd, digest_hex(diff_id), err))
         return false;
     unpack.input = input;
     unpack.target = part.fd;
@@ -384,6 +385,30 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     return (what != changed && what != rewritten) || drop_changed(verification->store, path, err);
 }
 
+/* ---- what is left unfinished ---- */
+
+/* Nobody works on it, and nobody could remove it: it is in the way of this layer. */
+static bool report_part(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct verification *verification = data;
+    const char *suffix = strchr(name, '.');
+    autofree char *part = text_printf("%s/%s", path_name(dir), name);
+
+    if (!part)
+        return no_memory(err);
+    if (suffix && strcmp(suffix, PART_SUFFIX) == 0)
+        report(verification, "layer", part, "it is unfinished, and cannot be removed", REMEDY_ROOT);
+    return true;
+}
+
+static bool report_parts(void *data, const char *dir, const char *map, struct err *err)
+{
+    struct verification *verification = data;
+    autofree char *path = text_printf("%s/%s", dir, map);
+
+    return path ? store_each(verification->store, path, report_part, data, err) : no_memory(err);
+}
+
 bool store_verify(const struct store *store, struct store_check *check, struct err *err)
 {
     CLEANUP(verification_release)
@@ -398,5 +423,7 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
     lock = close_fd(lock);
     lock = store_lock(store, "store", LOCK_EX, err);
     return lock >= 0 && store_verify_names(store, check, err) &&
-           store_drop_unnamed_layers(store, check->remover, err);
+           store_drop_unnamed_layers(store, check->remover, err) &&
+           store_sweep(store, check->remover, err) &&
+           store_each(store, "layers", report_parts, &verification, err);
 }

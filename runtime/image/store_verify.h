@@ -13,7 +13,7 @@
 
 #include "runtime/image/fetch.h"
 
-enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN, REMEDY_COLLECT };
+enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN, REMEDY_COLLECT, REMEDY_ROOT };
 
 struct finding {
     const char *part; /* "blob", "record", "layer", "reference" or "layout" */

@@ -632,6 +632,28 @@ liar() {
     as_caller lost_ids
 }
 
+@test "what cannot be removed of a layer is named by verify and by the pull that it stops" {
+    CALLER=ranges
+    in_the_way() {
+        local tree
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        tree=$(echo "$STORE"/layers/*/*)
+        mkdir "$tree/roots"
+        touch "$tree/roots/file"
+        run -125 stepcell image remove "$IMAGE"
+        run -0 stepcell image gc
+        run -2 stepcell image verify
+        assert_match "$output" "layer *.part: *as root: rm -r '$tree.part'*1 findings"
+        run -125 stepcell image pull -q "$IMAGE"
+        assert_match "$output" "*hint: *as root: rm -r '${tree%/*}'/*.part"
+        rm -r "$tree.part"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+    }
+    as_caller in_the_way
+}
+
 @test "gc takes nothing from cells that are about to start" {
     # Faster than a sanitizer lets them be, so that they meet.
     STEPCELL=$STEPCELL_RELEASE
