@@ -659,6 +659,12 @@ liar() {
     STEPCELL=$STEPCELL_RELEASE
     starting() {
         fresh_store
+        stepcell image pull -q "$IMAGE"
+        # As it holds them while it looks whether a cell has the image.
+        flock "$STORE/locks/store" flock "$STORE"/images/*/image.json sh -c 'echo >held; sleep 1' 3>&- &
+        wait_for test -s held
+        run -0 --separate-stderr cell --pull never -- echo here
+        assert_equal output "$output" here
         while :; do stepcell image gc --unused-for 0s --max-size 0; done >/dev/null 3>&- &
         LOOP=$!
         for _ in {1..20}; do
