@@ -102,12 +102,13 @@ static bool find_image(struct session *session, struct err *err)
     session->has_image = found && session_is_signed(session);
     if (session->has_image)
         return true;
-    if (!found && policy == PULL_NEVER)
+    if (!found && policy == PULL_NEVER && !session->name.reference)
         return not_found(session, err);
     if (session_saves_pull(session))
         return true;
     found = false;
-    /* 'image verify' holds a record for a moment when it replaces a layer. */
+    /* 'image verify' holds a record for a moment when it replaces a layer, and 'image gc' when it
+     * looks whether a cell has it: who asks with the store's lock waits for them. */
     for (int try = 0; try < ENSURE_TRIES && !found; try++) {
         if (!obtain(session, policy, &found, err))
             return false;

@@ -180,25 +180,33 @@ static bool look_up_name(struct fetch *fetch, struct err *err)
            no_memory(err);
 }
 
-/* Looks for the manifest in the store alone; what is damaged there counts as missing. */
-static bool resolve_in_store(struct fetch *fetch, struct err *err)
+/*
+ * Loads the manifest that the store's name leads to; a name that leads to another digest than
+ * `wanted`, if any, or to nothing, is none. What is damaged counts as missing.
+ */
+static void take_manifest(struct fetch *fetch, const char *wanted)
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
     char digest[DIGEST_TEXT_MAX];
     struct err ignored;
 
-    if (!look_up_name(fetch, err))
-        return false;
-    if (fetch->has_name &&
+    if (fetch->has_name && (!wanted || strcmp(fetch->name.digest, wanted) == 0) &&
         store_read_blob(fetch->store, fetch->name.manifest_digest, &text, &ignored) &&
         check_text(fetch, &text, fetch->name.manifest_digest, NULL, digest, &ignored) &&
         manifest_parse(text.data, text.len, NULL, fetch->reference->given, &fetch->manifest,
                        &ignored) &&
         !fetch->manifest.is_index)
-        return true;
+        return;
     fetch->has_name = false;
     image_name_release(&fetch->name);
     manifest_release(&fetch->manifest);
+}
+
+static bool resolve_in_store(struct fetch *fetch, struct err *err)
+{
+    if (!look_up_name(fetch, err))
+        return false;
+    take_manifest(fetch, NULL);
     return true;
 }
 
@@ -252,16 +260,14 @@ static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIG
                    INDEX_DEPTH_MAX);
 }
 
-/* Whether the store says the same already: then nothing has to be written. */
-static bool check_known(struct fetch *fetch, struct err *err)
+/* Whether the store knows what the name leads to: then nobody has to be asked on the way there, and
+ * nothing has to be written. */
+static bool resolve_known(struct fetch *fetch, const char *top_digest, struct err *err)
 {
-    autoname known = {0};
-    bool found;
-
-    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &found, &known, err))
+    if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
+                      &fetch->name, err))
         return false;
-    fetch->has_name = found && strcmp(known.digest, fetch->name.digest) == 0 &&
-                      strcmp(known.manifest_digest, fetch->name.manifest_digest) == 0;
+    take_manifest(fetch, top_digest);
     return true;
 }
 
@@ -271,8 +277,11 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     char top_digest[DIGEST_TEXT_MAX], digest[DIGEST_TEXT_MAX];
 
     if (!fetch_source(fetch, err) || !fetch->source->ops->top(fetch->source, &top, err) ||
-        !check_text(fetch, &top.text, top.digest, NULL, top_digest, err))
+        !check_text(fetch, &top.text, top.digest, NULL, top_digest, err) ||
+        !resolve_known(fetch, top_digest, err))
         return false;
+    if (fetch->has_name)
+        return true;
     memcpy(digest, top_digest, sizeof(digest));
     if (!descend(fetch, &top, digest, err) ||
         !store_put_blob(fetch->store, digest, top.text.data, top.text.len, err))
@@ -282,9 +291,8 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
         .digest = strdup(top_digest),
         .manifest_digest = strdup(digest),
     };
-    if (!fetch->name.reference || !fetch->name.digest || !fetch->name.manifest_digest)
-        return no_memory(err);
-    return check_known(fetch, err);
+    return (fetch->name.reference && fetch->name.digest && fetch->name.manifest_digest) ||
+           no_memory(err);
 }
 
 static bool is_same_image(const struct image *image, const struct image *other)

@@ -293,8 +293,8 @@ static bool make_layer(struct crew *crew, size_t i, struct err *err)
         return false;
     if (present && unpacking.only_check && is_compared(crew, i))
         return true;
-    if (!layer_part_begin(&part, crew->fetch->remover, crew->map, crew->map_fd, digest_hex(diff_id),
-                          err))
+    if (!layer_part_begin(&part, crew->fetch->store, crew->fetch->remover, crew->map, crew->map_fd,
+                          digest_hex(diff_id), err))
         return false;
     unpacking.target = part.fd;
     ok = present ? unpack_stored(crew, &unpacking, &layer->blob, err)

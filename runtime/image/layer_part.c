@@ -31,14 +31,26 @@ bool layer_unpack_run(const struct layer_unpack *unpacking, struct err *err)
     return map->run(map->data, &reach, unpack_here, (void *)unpacking, err);
 }
 
-bool layer_part_begin(struct layer_part *part, const struct tree_remover *remover,
-                      const struct layer_map *map, int map_fd, const char *hex, struct err *err)
+bool layer_part_remove(const struct store *store, const struct tree_remover *remover, int map_fd,
+                       const char *map, const char *name, struct err *err)
+{
+    if (remover->remove(remover->data, map_fd, name, err))
+        return true;
+    return err_hint(
+        err,
+        "if its ids are not the caller's any more, as root: rm -r '%s/layers/%s'/*" PART_SUFFIX,
+        store->path, map);
+}
+
+bool layer_part_begin(struct layer_part *part, const struct store *store,
+                      const struct tree_remover *remover, const struct layer_map *map, int map_fd,
+                      const char *hex, struct err *err)
 {
     part->remover = remover;
     part->map_fd = map_fd;
     part->hex = hex;
     snprintf(part->name, sizeof(part->name), "%s" PART_SUFFIX, hex);
-    if (!remover->remove(remover->data, map_fd, part->name, err))
+    if (!layer_part_remove(store, remover, map_fd, map->key, part->name, err))
         return false;
     if (mkdirat(map_fd, part->name, 0755) < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create the layer '%s'", hex);

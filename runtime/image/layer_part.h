@@ -20,8 +20,14 @@ struct layer_part {
 #define LAYER_PART_INIT ((struct layer_part){.fd = -1})
 
 /* What was left there is removed first. The strings and structures are borrowed. */
-bool layer_part_begin(struct layer_part *part, const struct tree_remover *remover,
-                      const struct layer_map *map, int map_fd, const char *hex, struct err *err);
+bool layer_part_begin(struct layer_part *part, const struct store *store,
+                      const struct tree_remover *remover, const struct layer_map *map, int map_fd,
+                      const char *hex, struct err *err);
+
+/* Removes the part with this name, if there is one; the hint says who can where the caller cannot.
+ */
+bool layer_part_remove(const struct store *store, const struct tree_remover *remover, int map_fd,
+                       const char *map, const char *name, struct err *err);
 
 /*
  * Flushes the tree, and with it the blob that `writer`, if any, has checked; both become visible.

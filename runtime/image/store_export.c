@@ -183,37 +183,61 @@ static bool add_blob(const struct exporter *exporter, const char *digest, struct
            (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
 }
 
-/* The images of a layout that is there, but the one of this tag. */
-static json_t *others(const struct exporter *exporter, const char *tag)
+/* The index of a layout that is there, whoever made it, or an empty one. */
+static json_t *read_index(const struct exporter *exporter, struct err *err)
 {
-    struct err ignored;
-    autojson *index = exporter->archive >= 0
-                          ? NULL
-                          : json_read_file(exporter->dir, "index.json", MANIFEST_MAX,
-                                           ERR_IMAGE_CORRUPT, &ignored);
-    json_t *kept = json_array(), *entry;
-    size_t i;
+    autojson *index = NULL;
+    json_t *entries;
 
-    json_array_foreach (json_object_get(index, "manifests"), i, entry) {
-        const char *ref = json_text(json_object_get(entry, "annotations"), ANNOTATION_REF_NAME);
-
-        if (!ref || strcmp(ref, tag) != 0)
-            json_array_append(kept, entry);
-    }
-    return kept;
+    errno = 0;
+    if (exporter->archive < 0)
+        index = json_read_file(exporter->dir, "index.json", MANIFEST_MAX, ERR_CONFIG_INVALID, err);
+    if (exporter->archive >= 0 || (!index && errno == ENOENT))
+        index = json_object();
+    entries = json_object_get(index, "manifests");
+    /* umoci writes null for none. */
+    if (index && (!entries || json_is_null(entries)))
+        json_object_set_new(index, "manifests", json_array());
+    if (json_is_array(json_object_get(index, "manifests")))
+        return TAKE_PTR(index);
+    if (index)
+        err_set(err, ERR_CONFIG_INVALID, "'index.json' is no index of images");
+    err_context(err, "the layout '%s'", exporter->target);
+    err_hint(err, "mend it, or name another directory");
+    return NULL;
 }
 
+static void drop_tag(json_t *entries, const char *tag)
+{
+    for (size_t i = json_array_size(entries); i-- > 0;) {
+        const json_t *annotations = json_object_get(json_array_get(entries, i), "annotations");
+        const char *ref = json_text(annotations, ANNOTATION_REF_NAME);
+
+        if (ref && strcmp(ref, tag) == 0)
+            json_array_remove(entries, i);
+    }
+}
+
+/* What else the index says is kept. No other export adds to it meanwhile. */
 static bool add_index(const struct exporter *exporter, json_t *entry, const char *tag,
                       struct err *err)
 {
-    json_t *entries = others(exporter, tag);
-    autojson *index = NULL;
+    autojson *added = entry, *index = NULL;
     autofree char *text = NULL;
+    json_t *entries;
 
-    json_array_append_new(entries, entry);
-    index = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_INDEX,
-                      "manifests", entries);
-    text = index ? json_dump_line(index) : NULL;
+    if (exporter->archive < 0 && flock(exporter->dir, LOCK_EX) < 0)
+        return failed(exporter, err);
+    index = read_index(exporter, err);
+    if (!index)
+        return false;
+    entries = json_object_get(index, "manifests");
+    drop_tag(entries, tag);
+    if (json_array_append(entries, added) < 0 ||
+        json_object_set_new(index, "schemaVersion", json_integer(2)) < 0 ||
+        json_object_set_new(index, "mediaType", json_string(MEDIA_OCI_INDEX)) < 0)
+        return failed(exporter, err);
+    text = json_dump_line(index);
     return text ? add_text(exporter, "index.json", text, err) : failed(exporter, err);
 }
 

@@ -108,23 +108,14 @@ static bool add_up(const struct store *store, const struct tree_remover *remover
     return true;
 }
 
-static bool needs_of(const struct store *store, const char *digest, struct needs *needs,
-                     struct err *err)
-{
-    autoimage image = IMAGE_INIT;
-    bool found;
-
-    return store_load_image(store, digest, &found, &image, err) &&
-           (!found || store_add_needs(store, &image, needs, err));
-}
-
 bool store_usage(const struct store *store, const struct tree_remover *remover, const char *digest,
                  struct image_usage *usage, struct err *err)
 {
     autoneeds needs = {0};
+    bool known;
 
     usage->last_used = last_use(store, digest);
-    return needs_of(store, digest, &needs, err) &&
+    return store_add_needs(store, digest, &known, &needs, err) &&
            add_up(store, remover, &needs, &usage->bytes, err);
 }
 
@@ -139,12 +130,11 @@ struct gc {
     bool *gone, *busy; /* by index of names */
     struct needs kept;
     struct needs running; /* of images that cells run */
-    bool unsure;          /* a record cannot be read: nobody knows what it needs */
+    bool unsure;          /* nobody knows what an image needs that has a record */
     uint64_t orphaned;
     const char *map;           /* that is looked at */
     const struct needs *needs; /* of its layers */
     int map_fd;
-    struct err left; /* why a layer could not be removed, or ERR_NONE */
 };
 
 static void gc_release(struct gc *gc)
@@ -161,23 +151,11 @@ static bool same_reference(const struct gc *gc, size_t a, size_t b)
     return strcmp(gc->names.items[a].reference, gc->names.items[b].reference) == 0;
 }
 
-/* The exclusive lock of an image's record; -1 when a cell has it, or there is none. */
-static int claim(const struct store *store, const char *hex, bool *busy)
-{
-    char path[ENTRY_PATH_MAX];
-    autofd fd = -1;
-
-    snprintf(path, sizeof(path), "images/%s/image.json", hex);
-    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
-    return *busy ? -1 : TAKE_FD(fd);
-}
-
 /* Whether an image is named by something else that stays. */
 static bool is_named(const struct gc *gc, size_t except, const char *digest)
 {
     for (size_t i = 0; i < gc->names.count; i++) {
-        if (!gc->gone[i] && (except == SIZE_MAX || !same_reference(gc, i, except)) &&
+        if (!gc->gone[i] && !same_reference(gc, i, except) &&
             strcmp(gc->names.items[i].manifest_digest, digest) == 0)
             return true;
     }
@@ -194,7 +172,7 @@ static bool drop_reference(struct gc *gc, size_t first, struct err *err)
         autofd held = -1;
 
         if (same_reference(gc, i, first) && !is_named(gc, first, names[i].manifest_digest))
-            held = claim(gc->store, digest_hex(names[i].manifest_digest), &busy);
+            held = store_claim_image(gc->store, names[i].manifest_digest, &busy);
     }
     for (size_t i = 0; i < gc->names.count; i++) {
         if (same_reference(gc, i, first))
@@ -232,39 +210,40 @@ static bool drop_old(struct gc *gc, struct err *err)
     return true;
 }
 
-/* Of an image that no reference leads to, only one that a cell runs stays. */
-static bool keep_used(void *data, const char *dir, const char *hex, struct err *err)
+/* Adds what images need that cells run, whether a name leads to them or not. */
+struct running {
+    const struct store *store;
+    struct needs *needs;
+};
+
+static bool add_running(void *data, const char *dir, const char *hex, struct err *err)
 {
-    struct gc *gc = data;
+    const struct running *running = data;
     autofree char *digest = text_printf("sha256:%s", hex);
-    autoimage image = IMAGE_INIT;
     autofd held = -1;
-    bool found, busy = false;
+    bool busy;
 
     (void)dir;
     if (!digest)
         return no_memory(err);
     if (!digest_is_valid(digest))
         return true;
-    if (!store_load_image(gc->store, digest, &found, &image, err))
-        return false;
-    if (!found || !is_named(gc, SIZE_MAX, digest)) {
-        image.lock = close_fd(image.lock);
-        held = claim(gc->store, hex, &busy);
-        if (!busy)
-            return true;
-    }
-    if (!found)
-        return err_set(err, ERR_STORE_BUSY,
-                       "a cell runs the image '%s', whose record cannot be read", digest);
-    return store_add_needs(gc->store, &image, &gc->kept, err);
+    held = store_claim_image(running->store, digest, &busy);
+    return !busy || store_keep_image(running->store, digest, running->needs, err);
 }
 
 static bool find_kept(struct gc *gc, struct err *err)
 {
+    struct running running = {gc->store, &gc->kept};
+
     needs_release(&gc->kept);
     gc->kept = (struct needs){0};
-    return store_each(gc->store, "images", keep_used, gc, err);
+    for (size_t i = 0; i < gc->names.count; i++) {
+        if (!gc->gone[i] &&
+            !store_keep_image(gc->store, gc->names.items[i].manifest_digest, &gc->kept, err))
+            return false;
+    }
+    return store_each(gc->store, "images", add_running, &running, err);
 }
 
 static bool drop_large(struct gc *gc, struct err *err)
@@ -309,7 +288,7 @@ static bool collect_record(void *data, const char *dir, const char *hex, struct 
         return no_memory(err);
     if (!digest_is_valid(digest) || strv_contains(&gc->kept.blobs, digest))
         return true;
-    held = claim(gc->store, hex, &busy);
+    held = store_claim_image(gc->store, digest, &busy);
     if (busy)
         return err_set(err, ERR_STORE_BUSY, "a cell has just started with the image '%s'", digest);
     tell(gc, "record", digest);
@@ -354,29 +333,11 @@ static bool collect_layer(void *data, const char *dir, const char *hex, struct e
     }
     /* Where one has to stay, the others go all the same. */
     if (gc->options->dry_run ||
-        store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, &gc->left))
+        store_remove_layer(gc->store, gc->remover, gc->map_fd, gc->map, hex, &gc->result->left))
         tell(gc, "layer", name);
     else
         gc->result->after += bytes;
     return true;
-}
-
-static bool add_running(void *data, const char *dir, const char *hex, struct err *err)
-{
-    struct gc *gc = data;
-    autofree char *digest = text_printf("sha256:%s", hex);
-    autoimage image = IMAGE_INIT;
-    autofd held = -1;
-    bool found, busy;
-
-    (void)dir;
-    if (!digest)
-        return no_memory(err);
-    held = claim(gc->store, hex, &busy);
-    if (!busy || !digest_is_valid(digest))
-        return true;
-    return store_load_image(gc->store, digest, &found, &image, err) &&
-           (!found || store_add_needs(gc->store, &image, &gc->running, err));
 }
 
 static bool collect_map(void *data, const char *dir, const char *map, struct err *err)
@@ -384,6 +345,7 @@ static bool collect_map(void *data, const char *dir, const char *map, struct err
     struct gc *gc = data;
     autofree char *path = text_printf("%s/%s", dir, map);
     autofd map_fd = path ? openat(gc->store->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct running running = {gc->store, &gc->running};
     bool orphan;
 
     if (map_fd < 0)
@@ -392,7 +354,7 @@ static bool collect_map(void *data, const char *dir, const char *map, struct err
     gc->map_fd = map_fd;
     orphan = gc->options->is_orphan(gc->options->data, map);
     gc->needs = orphan ? &gc->running : &gc->kept;
-    if ((orphan && !store_each(gc->store, "images", add_running, gc, err)) ||
+    if ((orphan && !store_each(gc->store, "images", add_running, &running, err)) ||
         !store_each(gc->store, path, collect_layer, gc, err))
         return false;
     /* Stays while there is something in it. */
@@ -431,18 +393,15 @@ static bool keep_recorded(void *data, const char *dir, const char *hex, struct e
     struct gc *gc = data;
     autofree char *digest = text_printf("sha256:%s", hex);
     autofree char *path = text_printf("%s/%s/image.json", dir, hex);
-    autoimage image = IMAGE_INIT;
-    bool found;
+    bool known;
 
     if (!digest || !path)
         return no_memory(err);
-    if (!digest_is_valid(digest))
+    if (!digest_is_valid(digest) || faccessat(gc->store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return true;
-    if (!store_load_image(gc->store, digest, &found, &image, err))
+    if (!store_add_needs(gc->store, digest, &known, &gc->kept, err))
         return false;
-    if (found)
-        return store_add_needs(gc->store, &image, &gc->kept, err);
-    gc->unsure = gc->unsure || faccessat(gc->store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    gc->unsure = gc->unsure || !known;
     return true;
 }
 
@@ -469,14 +428,6 @@ bool store_drop_unnamed_layers(const struct store *store, const struct tree_remo
            (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
-static bool says_left(const struct gc *gc, struct err *err)
-{
-    if (gc->left.code == ERR_NONE)
-        return true;
-    *err = gc->left;
-    return err_context(err, "everything else is removed");
-}
-
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err)
 {
@@ -486,7 +437,7 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
 
     *result = (struct gc_result){0};
     if (lock < 0 || (!options->dry_run && !store_sweep(store, remover, err)) ||
-        !store_list(store, &gc.names, err))
+        !store_list(store, &gc.names, err) || !stored_names_are_all(&gc.names, err))
         return false;
     gc.gone = calloc(gc.names.count + 1, sizeof(bool));
     gc.busy = calloc(gc.names.count + 1, sizeof(bool));
@@ -497,5 +448,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
            store_each(store, "images", collect_record, &gc, err) &&
            store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
            store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
-           (options->dry_run || store_prune_index(store, err)) && says_left(&gc, err);
+           (options->dry_run || store_prune_index(store, err));
 }

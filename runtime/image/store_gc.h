@@ -34,6 +34,7 @@ struct gc_options {
 struct gc_result {
     uint64_t before, after; /* bytes of blobs and layers */
     size_t busy;            /* references that would have gone, but cells run them */
+    struct err left;        /* why a layer could not be removed, or ERR_NONE */
 };
 
 bool store_usage(const struct store *store, const struct tree_remover *remover, const char *digest,
@@ -42,6 +43,7 @@ bool store_usage(const struct store *store, const struct tree_remover *remover, 
 /*
  * Takes away references by age and by size, and in any case what no reference leads to and what a
  * kill left of a record. Nothing that a cell runs, or holds because it is about to run, is touched.
+ * What stays because it cannot be removed is a result, and keeps nothing else.
  */
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err);

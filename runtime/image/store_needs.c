@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "runtime/image/image_config.h"
 #include "runtime/image/layer_part.h"
 
 #define LOCK_PATH_MAX 1024
@@ -46,9 +47,44 @@ static bool add_new(struct strv *strv, const char *item)
     return strv_contains(strv, item) || strv_add(strv, item);
 }
 
-/* Adds what an image needs; of one whose manifest is gone, what its record knows. */
-bool store_add_needs(const struct store *store, const struct image *image, struct needs *needs,
-                     struct err *err)
+static bool read_right(const struct store *store, const char *digest, struct buf *text,
+                       struct err *err)
+{
+    char found[DIGEST_TEXT_MAX];
+
+    if (!store_read_blob(store, digest, text, err))
+        return false;
+    digest_of(text->data, text->len, found);
+    return strcmp(found, digest) == 0 ||
+           err_set(err, ERR_IMAGE_CORRUPT, "the blob '%s' in the store is damaged", digest);
+}
+
+bool store_read_image(const struct store *store, const char *digest, struct manifest *manifest,
+                      struct image *image, struct err *err)
+{
+    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
+    autoimage read = IMAGE_INIT;
+
+    if (!read_right(store, digest, &text, err) ||
+        !manifest_parse(text.data, text.len, NULL, digest, manifest, err))
+        return false;
+    if (manifest->is_index)
+        return err_set(err, ERR_IMAGE_CORRUPT, "'%s' is an index", digest);
+    if (!read_right(store, manifest->config.digest, &config, err) ||
+        !image_config_parse(config.data, config.len, digest, manifest->layer_count, &read, err))
+        return false;
+    read.manifest_digest = strdup(digest);
+    read.config_digest = strdup(manifest->config.digest);
+    if (!read.manifest_digest || !read.config_digest)
+        return no_memory(err);
+    *image = read;
+    read = IMAGE_INIT;
+    return true;
+}
+
+/* Of an image whose manifest is gone, what its record knows. */
+static bool add_needs(const struct store *store, const struct image *image, struct needs *needs,
+                      struct err *err)
 {
     autobuf text = BUF_INIT(MANIFEST_MAX);
     automanifest manifest = {0};
@@ -70,6 +106,45 @@ bool store_add_needs(const struct store *store, const struct image *image, struc
         }
     }
     return ok || no_memory(err);
+}
+
+bool store_add_needs(const struct store *store, const char *digest, bool *known,
+                     struct needs *needs, struct err *err)
+{
+    automanifest manifest = {0};
+    autoimage image = IMAGE_INIT;
+    struct err ignored;
+
+    if (!store_load_image(store, digest, known, &image, err))
+        return false;
+    if (!*known)
+        *known = store_read_image(store, digest, &manifest, &image, &ignored);
+    return !*known || add_needs(store, &image, needs, err);
+}
+
+bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,
+                      struct err *err)
+{
+    bool known, busy = false;
+    autofd held = -1;
+
+    if (!store_add_needs(store, digest, &known, needs, err))
+        return false;
+    if (!known)
+        held = store_claim_image(store, digest, &busy);
+    return !busy || err_set(err, ERR_STORE_BUSY,
+                            "a cell runs the image '%s', whose record cannot be read", digest);
+}
+
+int store_claim_image(const struct store *store, const char *digest, bool *busy)
+{
+    char path[LOCK_PATH_MAX];
+    autofd fd = -1;
+
+    snprintf(path, sizeof(path), "images/%s/image.json", digest_hex(digest));
+    fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+    return *busy ? -1 : TAKE_FD(fd);
 }
 
 bool store_remove_record(const struct store *store, const char *digest, struct err *err)
@@ -114,10 +189,5 @@ bool store_remove_layer(const struct store *store, const struct tree_remover *re
     if (renameat(map_fd, hex, map_fd, part) < 0)
         return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", hex);
     remove_lock(store, "layer", name);
-    if (remover->remove(remover->data, map_fd, part, err))
-        return true;
-    return err_hint(
-        err,
-        "if its ids are not the caller's any more, as root: rm -r '%s/layers/%s'/*" PART_SUFFIX,
-        store->path, map);
+    return layer_part_remove(store, remover, map_fd, map, part, err);
 }

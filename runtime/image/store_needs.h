@@ -26,9 +26,29 @@ struct needs {
 void needs_release(struct needs *needs);
 #define autoneeds CLEANUP(needs_release) struct needs
 
-/* Adds what an image needs; of one whose manifest is gone, what its record knows. */
-bool store_add_needs(const struct store *store, const struct image *image, struct needs *needs,
-                     struct err *err);
+/*
+ * What the blobs say of an image: its manifest, and the members of `image` that do not need its
+ * layers. Both blobs are compared with their digests; false when one is missing or damaged.
+ */
+bool store_read_image(const struct store *store, const char *digest, struct manifest *manifest,
+                      struct image *image, struct err *err);
+
+/*
+ * Adds what the image of this manifest needs, out of its record and its manifest; where its record
+ * cannot be read, out of its blobs. *known is false when those cannot be read either.
+ */
+bool store_add_needs(const struct store *store, const char *digest, bool *known,
+                     struct needs *needs, struct err *err);
+
+/*
+ * The same for who is about to remove what is not needed: an image of which nobody knows what it
+ * needs is store.busy while a cell runs it. Otherwise it needs nothing.
+ */
+bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,
+                      struct err *err);
+
+/* The exclusive lock of an image's record; -1 when a cell has it (*busy), or with errno. */
+int store_claim_image(const struct store *store, const char *digest, bool *busy);
 
 /* Removes images/HEX: no cell finds the image any more. */
 bool store_remove_record(const struct store *store, const char *digest, struct err *err);

@@ -82,15 +82,29 @@ struct listing {
     struct stored_names *names;
 };
 
+static bool note_damage(struct stored_names *names, const char *path)
+{
+    err_set(&names->damage, ERR_IMAGE_CORRUPT, "'%s' in the store is not what was written", path);
+    err_hint(&names->damage, "run 'stepcell image verify'");
+    return true;
+}
+
 static bool list_file(void *data, const char *path, const char *file, struct err *err)
 {
     struct listing *listing = data;
-    autojson *record = json_read_file(listing->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
-    const char *schema = json_text(record, "schema"), *reference = json_text(record, "reference");
-    const char *platform;
+    autojson *record = NULL;
+    const char *schema, *reference, *platform;
     json_t *entry;
 
     (void)file;
+    errno = 0;
+    record = json_read_file(listing->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, err);
+    if (!record && errno == ENOENT)
+        return true;
+    if (!store_name_is_right(record))
+        return note_damage(listing->names, path);
+    schema = json_text(record, "schema");
+    reference = json_text(record, "reference");
     if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !reference)
         return true;
     json_object_foreach (json_object_get(record, "platforms"), platform, entry) {
@@ -126,6 +140,14 @@ bool store_each_reference(const struct store *store,
     struct lister lister = {.store = store, .visit = visit, .data = data};
 
     return store_each(store, "references", list_entry, &lister, err);
+}
+
+bool stored_names_are_all(const struct stored_names *names, struct err *err)
+{
+    if (names->damage.code == ERR_NONE)
+        return true;
+    *err = names->damage;
+    return false;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -192,15 +214,15 @@ static bool is_named_by_others(const struct stored_names *names, const char *ref
 static bool claim(struct removal *removal, const char *reference, const char *digest,
                   struct err *err)
 {
-    autofree char *path = text_printf("images/%s/image.json", digest_hex(digest));
-    autofd fd = path ? openat(removal->store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    bool busy;
+    autofd fd = store_claim_image(removal->store, digest, &busy);
 
-    if (fd < 0)
-        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", digest);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (busy) {
         err_set(err, ERR_STORE_BUSY, "the image '%s' is in use by a running cell", reference);
         return err_hint(err, "wait for its steps to end, or cancel them");
     }
+    if (fd < 0)
+        return errno == ENOENT || err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", digest);
     if (removal->lock_count == PLATFORMS_MAX)
         return err_set(err, ERR_STORE_BUSY, "'%s' names too many images", reference);
     removal->locks[removal->lock_count++] = TAKE_FD(fd);
@@ -212,8 +234,7 @@ static bool find_victims(struct removal *removal, const struct reference *refere
 {
     for (size_t i = 0; i < names->count; i++) {
         const struct stored_name *name = &names->items[i];
-        bool found = false;
-        autoimage image = IMAGE_INIT;
+        bool known;
 
         if (strcmp(name->reference, reference->name) != 0)
             continue;
@@ -221,11 +242,9 @@ static bool find_victims(struct removal *removal, const struct reference *refere
         if (strv_contains(&removal->victims, name->manifest_digest) ||
             is_named_by_others(names, reference->name, name->manifest_digest))
             continue;
-        if (!store_load_image(removal->store, name->manifest_digest, &found, &image, err))
+        if (!store_add_needs(removal->store, name->manifest_digest, &known, &removal->candidates,
+                             err))
             return false;
-        if (found && !store_add_needs(removal->store, &image, &removal->candidates, err))
-            return false;
-        image_release(&image); /* and its lock */
         if (!claim(removal, reference->given, name->manifest_digest, err))
             return false;
         if (!strv_add(&removal->victims, name->manifest_digest))
@@ -234,21 +253,30 @@ static bool find_victims(struct removal *removal, const struct reference *refere
     return true;
 }
 
-static bool keep_image(void *data, const char *dir, const char *name, struct err *err)
+static bool keep_image(struct removal *removal, const char *digest, struct err *err)
 {
-    struct removal *removal = data;
-    autofree char *digest = text_printf("sha256:%s", name);
-    autoimage image = IMAGE_INIT;
-    bool found;
+    return strv_contains(&removal->victims, digest) ||
+           store_keep_image(removal->store, digest, &removal->kept, err);
+}
+
+static bool keep_recorded(void *data, const char *dir, const char *hex, struct err *err)
+{
+    autofree char *digest = text_printf("sha256:%s", hex);
 
     (void)dir;
     if (!digest)
         return no_memory(err);
-    if (!digest_is_valid(digest))
-        return true;
-    if (!store_load_image(removal->store, digest, &found, &image, err))
-        return false;
-    return !found || store_add_needs(removal->store, &image, &removal->kept, err);
+    return !digest_is_valid(digest) || keep_image(data, digest, err);
+}
+
+/* Whatever there is but the victims: named, or only run. */
+static bool find_kept(struct removal *removal, const struct stored_names *names, struct err *err)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (!keep_image(removal, names->items[i].manifest_digest, err))
+            return false;
+    }
+    return store_each(removal->store, "images", keep_recorded, removal, err);
 }
 
 static bool remove_blobs(struct removal *removal, struct err *err)
@@ -297,7 +325,7 @@ static bool carry_out(struct removal *removal, const struct reference *reference
         if (!store_remove_record(store, removal->victims.items[i], err))
             return false;
     }
-    return store_each(store, "images", keep_image, removal, err) && remove_blobs(removal, err) &&
+    return remove_blobs(removal, err) &&
            store_each(store, "layers", remove_layers_of_map, removal, err);
 }
 
@@ -309,8 +337,8 @@ bool store_remove(const struct store *store, const struct reference *reference,
     autonames names = {0};
     const char *file = NULL;
 
-    if (lock < 0 || !store_list(store, &names, err) ||
-        !find_victims(&removal, reference, &names, &file, err))
+    if (lock < 0 || !store_list(store, &names, err) || !stored_names_are_all(&names, err) ||
+        !find_victims(&removal, reference, &names, &file, err) || !find_kept(&removal, &names, err))
         return false;
     if (!file) {
         err_set(err, ERR_IMAGE_NOT_FOUND, "there is no image '%s' in the store", reference->given);

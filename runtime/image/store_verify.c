@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/file.h"
-#include "runtime/image/image_config.h"
+#include "base/path.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_gc.h"
 #include "runtime/image/store_needs.h"
@@ -109,23 +109,14 @@ static bool is_as_written(const struct store *store, const struct image *image)
 static const char *check_record(const struct store *store, const struct image *image,
                                 struct manifest *manifest)
 {
-    autobuf text = BUF_INIT(MANIFEST_MAX), config = BUF_INIT(CONFIG_MAX);
     autoimage fresh = IMAGE_INIT;
     autojson *ours = NULL, *theirs = NULL;
-    struct err err;
+    struct err ignored;
 
-    if (!store_read_blob(store, image->manifest_digest, &text, &err) ||
-        !manifest_parse(text.data, text.len, NULL, image->manifest_digest, manifest, &err) ||
-        manifest->is_index)
-        return "its manifest is missing";
-    if (!store_read_blob(store, image->config_digest, &config, &err) ||
-        !image_config_parse(config.data, config.len, image->manifest_digest, manifest->layer_count,
-                            &fresh, &err))
-        return "its configuration is missing";
-    fresh.manifest_digest = strdup(image->manifest_digest);
-    fresh.config_digest = strdup(manifest->config.digest);
+    if (!store_read_image(store, image->manifest_digest, manifest, &fresh, &ignored))
+        return "its manifest or its configuration is missing";
     ours = store_image_json(image);
-    theirs = fresh.manifest_digest && fresh.config_digest ? store_image_json(&fresh) : NULL;
+    theirs = store_image_json(&fresh);
     if (!ours || !theirs || !json_equal(ours, theirs))
         return changed;
     if (!is_as_written(store, image))
@@ -171,10 +162,11 @@ static bool replace_layer(struct verification *verification, struct layer_part *
     size_t held = 0;
 
     for (; ok && held < users->count; held++) {
-        autofree char *path = text_printf("images/%s/image.json", digest_hex(users->items[held]));
+        bool busy;
 
-        locks[held] = path ? openat(verification->store->fd, path, O_RDONLY | O_CLOEXEC) : -1;
-        ok = locks[held] >= 0 && flock(locks[held], LOCK_EX | LOCK_NB) == 0;
+        locks[held] = store_claim_image(verification->store, users->items[held], &busy);
+        /* Without a record there is no cell. */
+        ok = !busy && (locks[held] >= 0 || errno == ENOENT);
     }
     ok = ok && layer_part_replace(part, err);
     for (size_t i = 0; locks && i < held; i++)
@@ -202,7 +194,8 @@ static bool add_user(void *data, const char *dir, const char *name, struct err *
         return true;
     if (!store_load_image(users->store, digest, &found, &image, err))
         return false;
-    return !found || !strv_contains(&image.diff_ids, users->diff_id) ||
+    /* One that cannot be read may have any layer. */
+    return (found && !strv_contains(&image.diff_ids, users->diff_id)) ||
            strv_add(&users->digests, digest) || no_memory(err);
 }
 
@@ -284,8 +277,8 @@ static bool verify_layer(struct image_check *image, const struct layer_map *map,
         return strv_add(&verification->layers, pair) || no_memory(err);
     }
     lock = store_lock(verification->store, lock_name, LOCK_EX, err);
-    if (lock < 0 || !layer_part_begin(&part, verification->check->remover, map, map_fd,
-                                      digest_hex(diff_id), err))
+    if (lock < 0 || !layer_part_begin(&part, verification->store, verification->check->remover, map,
+                                      map_fd, digest_hex(diff_id), err))
         return false;
     unpack.input = input;
     unpack.target = part.fd;
@@ -392,6 +385,30 @@ static bool verify_image(void *data, const char *dir, const char *name, struct e
     return (what != changed && what != rewritten) || drop_changed(verification->store, path, err);
 }
 
+/* ---- what is left unfinished ---- */
+
+/* Nobody works on it, and nobody could remove it: it is in the way of this layer. */
+static bool report_part(void *data, const char *dir, const char *name, struct err *err)
+{
+    struct verification *verification = data;
+    const char *suffix = strchr(name, '.');
+    autofree char *part = text_printf("%s/%s", path_name(dir), name);
+
+    if (!part)
+        return no_memory(err);
+    if (suffix && strcmp(suffix, PART_SUFFIX) == 0)
+        report(verification, "layer", part, "it is unfinished, and cannot be removed", REMEDY_ROOT);
+    return true;
+}
+
+static bool report_parts(void *data, const char *dir, const char *map, struct err *err)
+{
+    struct verification *verification = data;
+    autofree char *path = text_printf("%s/%s", dir, map);
+
+    return path ? store_each(verification->store, path, report_part, data, err) : no_memory(err);
+}
+
 bool store_verify(const struct store *store, struct store_check *check, struct err *err)
 {
     CLEANUP(verification_release)
@@ -406,5 +423,7 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
     lock = close_fd(lock);
     lock = store_lock(store, "store", LOCK_EX, err);
     return lock >= 0 && store_verify_names(store, check, err) &&
-           store_drop_unnamed_layers(store, check->remover, err);
+           store_drop_unnamed_layers(store, check->remover, err) &&
+           store_sweep(store, check->remover, err) &&
+           store_each(store, "layers", report_parts, &verification, err);
 }

@@ -2,17 +2,18 @@
  * Verifies everything in the store, against the digests that name it: blobs, records, unpacked
  * layers, references and the files of the OCI layout (docs/design/pull.md says what is compared).
  *
- * What is wrong is dealt with where that can be done: a damaged blob, record or reference is
- * removed, and the next pull brings it again; a damaged layer is replaced by one that is unpacked
- * anew, unless a cell uses it; oci-layout and index.json are written anew. A layer that no record
- * names, of a pull that was killed say, cannot be compared: it is removed, and is no finding.
+ * What is wrong is dealt with where that can be done: a damaged blob or record is removed, and the
+ * next pull brings it again, and so is a reference that index.json does not tell; a damaged layer
+ * is replaced by one that is unpacked anew, unless a cell uses it; oci-layout, index.json and the
+ * other references are written anew. A layer that no record names, of a pull that was killed say,
+ * cannot be compared: it is removed, and is no finding.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
 #define STEPCELL_RUNTIME_IMAGE_STORE_VERIFY_H
 
 #include "runtime/image/fetch.h"
 
-enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN, REMEDY_COLLECT };
+enum finding_remedy { REMEDY_PULL, REMEDY_DONE, REMEDY_AGAIN, REMEDY_COLLECT, REMEDY_ROOT };
 
 struct finding {
     const char *part; /* "blob", "record", "layer", "reference" or "layout" */

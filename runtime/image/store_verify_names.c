@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -27,38 +28,6 @@ static void report(struct store_check *check, const char *part, const char *name
     check->found(check->data, &finding);
 }
 
-/* ---- references ---- */
-
-static bool is_as_written(const struct store *store, const char *path)
-{
-    struct err ignored;
-    autojson *record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
-    const char *text = json_text(record, NAME_CHECKSUM);
-    autofree char *written = text ? strdup(text) : NULL;
-    char found[DIGEST_TEXT_MAX];
-
-    return written && store_name_digest(record, found) && strcmp(written, found) == 0;
-}
-
-static bool verify_reference(void *data, const char *path, const char *name, struct err *err)
-{
-    struct name_check *names = data;
-
-    if (is_as_written(names->store, path))
-        return true;
-    report(names->check, "reference", name, "it is not what was written", REMEDY_PULL);
-    return unlinkat(names->store->fd, path, 0) == 0 || errno == ENOENT ||
-           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
-}
-
-static bool verify_references(struct name_check *names, struct err *err)
-{
-    /* A pull may be writing one of them. */
-    autofd lock = store_lock(names->store, "references", LOCK_EX, err);
-
-    return lock >= 0 && store_each_reference(names->store, verify_reference, names, err);
-}
-
 /* ---- oci-layout ---- */
 
 static bool verify_layout(struct name_check *names, struct err *err)
@@ -74,7 +43,7 @@ static bool verify_layout(struct name_check *names, struct err *err)
     return file_replace(names->store->fd, name, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
-/* ---- index.json ---- */
+/* ---- entries of index.json ---- */
 
 /* What index.json should say of a manifest in the store; NULL when that cannot be told. */
 static json_t *expected_entry(const struct store *store, const char *name, const char *digest)
@@ -116,6 +85,98 @@ static bool is_sound(const struct store *store, const json_t *entry)
     expected = expected_entry(store, name, digest);
     return expected ? json_equal(expected, entry) : has_record(store, digest);
 }
+
+/* ---- references ---- */
+
+/* The image of which this is the manifest, or its OCI form. */
+struct owner {
+    const struct store *store;
+    const char *manifest;
+    char digest[DIGEST_TEXT_MAX]; /* result, or "" */
+};
+
+static bool find_owner(void *data, const char *dir, const char *hex, struct err *err)
+{
+    struct owner *owner = data;
+    autofree char *digest = text_printf("sha256:%s", hex);
+    autoneeds needs = {0};
+    bool known;
+
+    (void)dir;
+    if (!digest)
+        return no_memory(err);
+    if (!digest_is_valid(digest))
+        return true;
+    if (!store_add_needs(owner->store, digest, &known, &needs, err))
+        return false;
+    if (strv_contains(&needs.blobs, owner->manifest))
+        snprintf(owner->digest, sizeof(owner->digest), "%s", digest);
+    return true;
+}
+
+static bool write_anew(const struct store *store, const struct reference *reference,
+                       const char *manifest_digest, struct err *err)
+{
+    struct owner owner = {.store = store, .manifest = manifest_digest};
+    const struct image_name name = {
+        .reference = reference->name,
+        .digest = reference->digest ? reference->digest : owner.digest,
+        .manifest_digest = owner.digest,
+    };
+    automanifest manifest = {0};
+    autoimage image = IMAGE_INIT;
+
+    return store_each(store, "images", find_owner, &owner, err) && owner.digest[0] &&
+           store_read_image(store, owner.digest, &manifest, &image, err) &&
+           store_save_name(store, reference, &image.platform, &name, NULL, err);
+}
+
+/*
+ * index.json has the name and the manifest too, though not the index that a registry's tag may
+ * stand for: the next pull tells that. A local source is there to be read again.
+ */
+static bool mend_reference(const struct store *store, const char *path)
+{
+    struct err ignored;
+    autojson *index =
+        json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach (json_object_get(index, "manifests"), i, entry) {
+        const char *name = name_of(entry);
+        autoreference reference = {0};
+        autofree char *file = NULL;
+
+        if (!name || !reference_parse(name, "/", &reference, &ignored) ||
+            reference.transport != TRANSPORT_REGISTRY)
+            continue;
+        file = store_reference_path(&reference);
+        if (file && strcmp(file, path) == 0)
+            return is_sound(store, entry) &&
+                   write_anew(store, &reference, json_text(entry, "digest"), &ignored);
+    }
+    return false;
+}
+
+static bool verify_reference(void *data, const char *path, const char *name, struct err *err)
+{
+    struct name_check *names = data;
+    struct err ignored;
+    autojson *record =
+        json_read_file(names->store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    bool mended;
+
+    if (store_name_is_right(record))
+        return true;
+    mended = mend_reference(names->store, path);
+    report(names->check, "reference", name, "it is not what was written",
+           mended ? REMEDY_DONE : REMEDY_PULL);
+    return mended || unlinkat(names->store->fd, path, 0) == 0 || errno == ENOENT ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+}
+
+/* ---- index.json ---- */
 
 static bool names_it(const json_t *entries, const char *reference)
 {
@@ -196,6 +257,6 @@ bool store_verify_names(const struct store *store, struct store_check *check, st
 {
     struct name_check names = {store, check};
 
-    return verify_references(&names, err) && verify_layout(&names, err) &&
-           verify_index(&names, err) && store_prune_index(store, err);
+    return store_each_reference(store, verify_reference, &names, err) &&
+           verify_layout(&names, err) && verify_index(&names, err) && store_prune_index(store, err);
 }

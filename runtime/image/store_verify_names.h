@@ -8,8 +8,9 @@
 #include "runtime/image/store_verify.h"
 
 /*
- * The store's lock is held exclusively, and images were verified. A damaged reference is removed,
- * and the next pull writes it again; oci-layout and index.json are written anew, index.json out of
+ * The store's lock is held exclusively, and images were verified. A damaged reference is written
+ * anew out of index.json, or where that cannot be it is removed, and the next pull writes it;
+ * oci-layout and index.json are written anew, index.json out of
  * what the references name.
  */
 bool store_verify_names(const struct store *store, struct store_check *check, struct err *err);

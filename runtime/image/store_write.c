@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/path.h"
 
+#define NAME_CHECKSUM   "checksum"
 #define BLOB_NAME_MAX   128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
 #define LAYER_NOTE_MAX  (DIGEST_TEXT_MAX + 16)
 #define HASH_CHUNK      (256 << 10)
@@ -397,6 +398,28 @@ static json_t *source_json(const struct store_fingerprint *fingerprint)
                      (json_int_t)fingerprint->ctime_ns);
 }
 
+/* The digest of a name's record without its checksum, which is that. */
+static bool name_digest(const json_t *record, char text[DIGEST_TEXT_MAX])
+{
+    autojson *copy = json_copy((json_t *)record);
+    autofree char *line = NULL;
+
+    if (copy)
+        json_object_del(copy, NAME_CHECKSUM);
+    line = copy ? json_dump_line(copy) : NULL;
+    if (line)
+        digest_of(line, strlen(line), text);
+    return line;
+}
+
+bool store_name_is_right(const json_t *record)
+{
+    const char *written = json_text(record, NAME_CHECKSUM);
+    char found[DIGEST_TEXT_MAX];
+
+    return written && name_digest(record, found) && strcmp(written, found) == 0;
+}
+
 /* What is known for other platforms: kept, unless it was read from another state of a local source.
  */
 static json_t *other_platforms(const struct store *store, const char *path, const json_t *source)
@@ -406,22 +429,11 @@ static json_t *other_platforms(const struct store *store, const char *path, cons
     const char *schema = json_text(old, "schema");
     json_t *platforms = json_object_get(old, "platforms");
 
-    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !json_is_object(platforms) ||
-        json_object_size(platforms) >= PLATFORMS_MAX ||
+    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !store_name_is_right(old) ||
+        !json_is_object(platforms) || json_object_size(platforms) >= PLATFORMS_MAX ||
         (source && !json_equal(source, json_object_get(old, "source"))))
         return json_object();
     return json_incref(platforms);
-}
-
-bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX])
-{
-    autofree char *line = NULL;
-
-    json_object_del(record, NAME_CHECKSUM);
-    line = json_dump_line(record);
-    if (line)
-        digest_of(line, strlen(line), text);
-    return line;
 }
 
 static bool make_parents(const struct store *store, const char *path, struct err *err)
@@ -459,7 +471,7 @@ bool store_save_name(const struct store *store, const struct reference *referenc
         json_pack("{s:s, s:s}", "digest", name->digest, "manifest_digest", name->manifest_digest));
     record = json_pack("{s:s, s:s, s:O*, s:o}", "schema", STORE_NAME_SCHEMA, "reference",
                        reference->name, "source", source, "platforms", platforms);
-    if (!record || !store_name_digest(record, checksum) ||
+    if (!record || !name_digest(record, checksum) ||
         json_object_set_new(record, NAME_CHECKSUM, json_string(checksum)) < 0)
         return no_memory(err);
     return write_json(store, path, record, err);
@@ -569,6 +581,10 @@ bool store_prune_index(const struct store *store, struct err *err)
 
     if (lock < 0 || !store_list(store, &pruning.names, err))
         return false;
+    if (!stored_names_are_all(&pruning.names, err)) {
+        stored_names_release(&pruning.names);
+        return false;
+    }
     kept = index_entries(store, is_stored, &pruning);
     stored_names_release(&pruning.names);
     return !pruning.dropped || store_write_index(store, TAKE_PTR(kept), err);

@@ -97,10 +97,8 @@ bool store_save_name(const struct store *store, const struct reference *referenc
                      const struct platform *platform, const struct image_name *name,
                      const struct store_fingerprint *fingerprint, struct err *err);
 
-/* The digest of a name's record, out of which NAME_CHECKSUM is taken, whose value it is. */
-bool store_name_digest(json_t *record, char text[DIGEST_TEXT_MAX]);
-
-#define NAME_CHECKSUM "checksum"
+/* Whether a name's record is what was written. */
+bool store_name_is_right(const json_t *record);
 
 /* Names the manifest in index.json, where other tools look; in OCI's form, since they know no other
  * in a layout. */
@@ -138,10 +136,13 @@ struct stored_name {
 struct stored_names {
     struct stored_name *items;
     size_t count;
+    struct err damage; /* why a reference could not be read, or ERR_NONE */
 };
 
-/* Every reference for every platform, sorted by reference. */
+/* Every reference for every platform, sorted by reference, but those that are damaged. */
 bool store_list(const struct store *store, struct stored_names *names, struct err *err);
+/* False with err when a reference is damaged: nobody knows what it names. */
+bool stored_names_are_all(const struct stored_names *names, struct err *err);
 void stored_names_release(struct stored_names *names);
 bool stored_names_have(const struct stored_names *names, const char *reference);
 

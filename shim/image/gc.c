@@ -123,5 +123,9 @@ int command_gc(int argc, char **argv)
     if (!parse(age, size, &gc, &err) || !command_open_store(store_option, &store, &err) ||
         !store_gc(&store, &mapped_remover, &gc, &result, &err))
         return command_failed(&err);
-    return print_result(&listing, &result);
+    status = print_result(&listing, &result);
+    if (result.left.code == ERR_NONE)
+        return status;
+    err_context(&result.left, "everything else is removed");
+    return command_failed(&result.left);
 }

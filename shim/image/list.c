@@ -42,21 +42,18 @@ static void print_name(const struct stored_name *name, const struct image_usage 
               units_size(usage->bytes, size), used);
 }
 
-static bool list(const struct store *store, json_t *images, struct err *err)
+static bool list(const struct store *store, const struct stored_names *names, json_t *images,
+                 struct err *err)
 {
-    autonames names = {0};
-
-    if (!store_list(store, &names, err))
-        return false;
-    for (size_t i = 0; i < names.count; i++) {
+    for (size_t i = 0; i < names->count; i++) {
         struct image_usage usage;
 
-        if (!store_usage(store, &mapped_remover, names.items[i].manifest_digest, &usage, err))
+        if (!store_usage(store, &mapped_remover, names->items[i].manifest_digest, &usage, err))
             return false;
         if (images)
-            json_array_append_new(images, name_json(&names.items[i], &usage));
+            json_array_append_new(images, name_json(&names->items[i], &usage));
         else
-            print_name(&names.items[i], &usage);
+            print_name(&names->items[i], &usage);
     }
     return true;
 }
@@ -79,6 +76,7 @@ int command_list(int argc, char **argv)
     };
     autostore store = STORE_INIT;
     autojson *images = NULL;
+    autonames names = {0};
     struct err err;
     size_t words;
     int status;
@@ -86,9 +84,12 @@ int command_list(int argc, char **argv)
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
     images = json ? json_array() : NULL;
-    if (!command_open_store(store_option, &store, &err) || !list(&store, images, &err))
+    if (!command_open_store(store_option, &store, &err) || !store_list(&store, &names, &err) ||
+        !list(&store, &names, images, &err))
         return command_failed(&err);
-    return json ? command_print_json(
-                      json_pack("{s:s, s:O}", "schema", "stepcell.images/1", "images", images))
-                : 0;
+    status = json ? command_print_json(
+                        json_pack("{s:s, s:O}", "schema", "stepcell.images/1", "images", images))
+                  : 0;
+    /* What is not listed is said, behind all that is. */
+    return stored_names_are_all(&names, &err) ? status : command_failed(&err);
 }

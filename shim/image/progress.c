@@ -129,7 +129,9 @@ static void bytes(void *data, uint64_t done, uint64_t size)
     int64_t now = clock_now();
     char text[UNITS_MAX], all[UNITS_MAX];
 
-    progress->done = done < size ? done : size;
+    /* A blob that turns out damaged was not counted among those that are missing. */
+    done = done < size ? done : size;
+    progress->done = done;
     report_now_and_then(progress);
     if (progress->mode == PROGRESS_BAR && now - progress->last >= REDRAW_NS) {
         progress->last = now;

@@ -19,6 +19,7 @@ static const char *const remedies[] = {
     [REMEDY_PULL] = "pull the image again",
     [REMEDY_DONE] = "repaired",
     [REMEDY_COLLECT] = "'stepcell image gc' removes it",
+    [REMEDY_ROOT] = "", /* has the name in it */
     [REMEDY_AGAIN] = "in use or out of reach: verify again when no cell uses it",
 };
 
@@ -29,7 +30,8 @@ static void found(void *data, const struct finding *finding)
     const char *remedy = remedies[finding->remedy];
 
     /* Not by gc, which would need the ids for it. */
-    if (finding->remedy == REMEDY_COLLECT && !mapped_is_orphan(finding->name)) {
+    if (finding->remedy == REMEDY_ROOT ||
+        (finding->remedy == REMEDY_COLLECT && !mapped_is_orphan(finding->name))) {
         by_root = text_printf("as root: rm -r '%s/layers/%s'", verify->store, finding->name);
         remedy = by_root ? by_root : "";
     }

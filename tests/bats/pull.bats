@@ -69,14 +69,32 @@ flip_behind() {
 @test "a pull of what is there asks one question" {
     start_logging_registry
     push "oci:$IMAGES/platforms:latest" multi:1
+    nest multi:1 multi:nested
     again() {
+        local tag
         fresh_store
-        stepcell image pull -q "$REGISTRY/multi:1"
-        requests . >/dev/null
-        run -0 stepcell image pull -q "$REGISTRY/multi:1"
-        assert_equal requests "$(requests .)" 1
+        for tag in 1 nested; do
+            stepcell image pull -q "$REGISTRY/multi:$tag"
+            requests . >/dev/null
+            run -0 stepcell image pull -q "$REGISTRY/multi:$tag"
+            assert_equal "requests for $tag" "$(requests .)" 1
+        done
+        # What the name leads to is damaged.
+        flip "$STORE/blobs/sha256/${output#sha256:}" 9
+        run -0 stepcell image pull -q "$REGISTRY/multi:nested"
+        run -0 stepcell image verify
     }
     each_caller again
+}
+
+# nest REPOSITORY:TAG REPOSITORY:NEW: an index with that index in it
+nest() {
+    local type=application/vnd.oci.image.index.v1+json text=$TEST_DIR/index
+    curl -sf --noproxy '*' -H "Accept: $type" "http://$REGISTRY/v2/${1/://manifests/}" >"$text"
+    jq -nc --arg t $type --arg d "sha256:$(sha256sum "$text" | cut -d' ' -f1)" --argjson s "$(stat -c %s "$text")" \
+        '{schemaVersion: 2, mediaType: $t, manifests: [{mediaType: $t, digest: $d, size: $s}]}' |
+        curl -sf --noproxy '*' -X PUT -H "Content-Type: $type" --data-binary @- "http://$REGISTRY/v2/${2/://manifests/}"
+    rm "$text"
 }
 
 @test "a pull without a terminal says what it does in lines, and nothing when quiet" {
@@ -161,6 +179,12 @@ flip_behind() {
         assert_match "$output" "record sha256:*pull the image again*1 findings"
         run -0 stepcell image pull -q "$IMAGE"
         run -0 stepcell image verify
+        # And those that mean something else.
+        sed -i '/config_digest/s/sha256:../sha256:00/' "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "record sha256:*pull the image again*1 findings"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
         run -0 --separate-stderr cell --user app -- id -u
         assert_equal output "$output" 1000
     }
@@ -194,6 +218,36 @@ flip_behind() {
         done
     }
     each_caller in_names
+}
+
+@test "an imported image whose reference is damaged is lost to nobody, and verify writes the name anew" {
+    damaged_reference() {
+        local name change digest
+        fresh_store
+        stepcell image pull -q "oci:$IMAGES/layers:latest"
+        for IMAGE in "oci:$IMAGES/busybox:latest" "docker-archive:$IMAGES/busybox.docker.tar"; do
+            digest=$(stepcell image import -q "$IMAGE" example.test/tools:1)
+            name=$(find "$STORE/references" -name '*tools*')
+            for change in 's/"/x/' '/manifest_digest/s/sha256:../sha256:00/'; do
+                sed -i "$change" "$name"
+                run -125 --separate-stderr stepcell image list --json
+                assert_match "$stderr" "*'references/*tools:1.json' in the store is not what was written*image verify*"
+                assert_equal images "$(jq '.images | length' <<<"$output")" 1
+                run -125 stepcell image gc
+                assert_match "$output" "*tools:1.json' in the store is not what was written*"
+                run -125 stepcell image remove "oci:$IMAGES/layers:latest"
+                run -2 stepcell image verify
+                assert_match "$output" "reference *tools:1.json: it is not what was written; repaired*1 findings"
+                run -0 stepcell image verify
+                run -0 stepcell image gc
+                IMAGE=example.test/tools:1 run -0 --separate-stderr cell --pull never -- echo there
+                assert_equal output "$output" there
+                assert_equal digest "$(result_field .image.manifest_digest)" "$digest"
+            done
+            run -0 stepcell image remove example.test/tools:1
+        done
+    }
+    each_caller damaged_reference
 }
 
 @test "index.json names nothing that no reference stands behind" {
@@ -409,6 +463,51 @@ liar() {
     each_caller half_written
 }
 
+@test "an image whose record is damaged loses nothing to remove and gc, and runs on" {
+    damaged_record() {
+        local pid
+        fresh_store
+        stepcell image import -q "oci:$IMAGES/layers:sibling" example.test/sibling:1
+        # Its layers are the other's, and one more.
+        as cp -r "$STORE/images" ../sibling
+        stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        mkfifo "$WORK/go"
+        IMAGE=example.test/sibling:1
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go; /bin/busybox test -e /other && echo all' >"$WORK/out" 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        flip "$(echo "$STORE/images/$(ls ../sibling)/image.json")" 5
+        run -0 stepcell image remove example.test/layers:1
+        run -0 stepcell image gc
+        echo >"$WORK/go"
+        wait "$pid"
+        assert_equal "what the cell sees" "$(<"$WORK/out")" all
+        # No registry has it.
+        for _ in record directory; do
+            run -0 stepcell image gc
+            run -0 --separate-stderr cell -- /bin/busybox test -e /other
+            run -0 stepcell image verify
+            rm -r "$STORE/images/$(ls ../sibling)"
+        done
+        # Nobody knows any more what it needs.
+        run -0 --separate-stderr cell -- /bin/busybox test -e /other
+        stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        rm "$WORK/started"
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go' 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        flip "$(echo "$STORE/images/$(ls ../sibling)/image.json")" 5
+        rm "$STORE/blobs/sha256/$(ls ../sibling)"
+        run -125 stepcell image remove example.test/layers:1
+        assert_match "$output" "*a cell runs the image 'sha256:$(ls ../sibling)', whose record cannot be read*"
+        assert_equal images "$(stepcell image list | wc -l)" 2
+        echo >"$WORK/go"
+        wait "$pid"
+        rm -r ../sibling
+    }
+    each_caller damaged_record
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
@@ -522,8 +621,9 @@ liar() {
         [ "$(find "$STORE/blobs/sha256" "$map" -mindepth 1 -maxdepth 1 | wc -l)" -eq 6 ]
         run -0 stepcell image pull -q "$IMAGE"
         run -0 stepcell image gc
-        run -125 stepcell image gc --unused-for 0s
-        assert_match "$output" "*everything else is removed: *as root: rm -r '$lost'/*.part*"
+        run -125 --separate-stderr stepcell image gc --json --unused-for 0s
+        assert_match "$stderr" "*everything else is removed: *as root: rm -r '$lost'/*.part*"
+        jq -e '.removed | map(.kind) | contains(["image", "blob", "layer"])' <<<"$output"
         assert_equal left "$(find "$STORE"/{blobs/sha256,images} "$map" -mindepth 1)" ""
         run -0 stepcell image gc
         rm -r "$lost"
@@ -532,11 +632,39 @@ liar() {
     as_caller lost_ids
 }
 
+@test "what cannot be removed of a layer is named by verify and by the pull that it stops" {
+    CALLER=ranges
+    in_the_way() {
+        local tree
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        tree=$(echo "$STORE"/layers/*/*)
+        mkdir "$tree/roots"
+        touch "$tree/roots/file"
+        run -125 stepcell image remove "$IMAGE"
+        run -0 stepcell image gc
+        run -2 stepcell image verify
+        assert_match "$output" "layer *.part: *as root: rm -r '$tree.part'*1 findings"
+        run -125 stepcell image pull -q "$IMAGE"
+        assert_match "$output" "*hint: *as root: rm -r '${tree%/*}'/*.part"
+        rm -r "$tree.part"
+        run -0 stepcell image pull -q "$IMAGE"
+        run -0 stepcell image verify
+    }
+    as_caller in_the_way
+}
+
 @test "gc takes nothing from cells that are about to start" {
     # Faster than a sanitizer lets them be, so that they meet.
     STEPCELL=$STEPCELL_RELEASE
     starting() {
         fresh_store
+        stepcell image pull -q "$IMAGE"
+        # As it holds them while it looks whether a cell has the image.
+        flock "$STORE/locks/store" flock "$STORE"/images/*/image.json sh -c 'echo >held; sleep 1' 3>&- &
+        wait_for test -s held
+        run -0 --separate-stderr cell --pull never -- echo here
+        assert_equal output "$output" here
         while :; do stepcell image gc --unused-for 0s --max-size 0; done >/dev/null 3>&- &
         LOOP=$!
         for _ in {1..20}; do
@@ -603,6 +731,33 @@ liar() {
     each_caller round_trip
 }
 
+@test "an export into a layout keeps what it says, whoever adds to it meanwhile" {
+    local i text pids=()
+    CALLER=root
+    others_stay() {
+        fresh_store
+        stepcell image import -q "$IMAGE" example.test/tools:1
+        umoci init --layout made
+        jq -c '.annotations = {made: "by hand"}' made/index.json >index && cp index made/index.json
+        for i in {1..6}; do
+            stepcell image export example.test/tools:1 "oci:made:t$i" 3>&- &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i"; done
+        run -0 stepcell image export example.test/tools:1 oci:made:t1
+        assert_equal tags "$(jq -c '[.manifests[].annotations[]] | sort' made/index.json)" '["t1","t2","t3","t4","t5","t6"]'
+        assert_equal annotations "$(jq -c .annotations made/index.json)" '{"made":"by hand"}'
+        for text in '#' '[]' '{"manifests": {}}'; do
+            echo "$text" >made/index.json
+            run -125 stepcell image export example.test/tools:1 oci:made:t7
+            assert_match "$output" "*the layout '*made': 'index.json' is *hint: mend it, or name another directory*"
+            assert_equal index "$(<made/index.json)" "$text"
+        done
+        rm -r made index
+    }
+    as_caller others_stay
+}
+
 @test "an export follows no link, waits for no reader, and says what is in its way" {
     local hex
     CALLER=root
@@ -640,6 +795,10 @@ liar() {
             rm -r "$WORK/copy"
         done
         run -0 umoci stat --image "$STORE:$image"
+        flip "$(find "$STORE/references" -name '*docker-types*')" 3
+        run -2 stepcell image verify
+        assert_match "$output" "reference *: it is not what was written; repaired*1 findings"
+        assert_equal named "$(stepcell image list | cut -f3)" "$digest"
         run -0 stepcell image verify
         assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
         run -0 stepcell image remove "$image"
