@@ -425,7 +425,7 @@ static bool plan_mounts(struct session *session, struct err *err)
 /* Who takes a place gives back what cells that are gone have left to others, sources among it. */
 static bool take_scratch(struct session *session, struct err *err)
 {
-    if (!scratch_take(session->store.path, &session->scratch, err))
+    if (!scratch_take(session->store.fd, session->store.path, &session->scratch, err))
         return false;
     for (size_t i = 0; i <= session->options.mount_count; i++)
         mount_source_look_again(&session->sources[i]);

@@ -87,6 +87,20 @@ static bool check_owner(const char *path, int fd, struct err *err)
     return true;
 }
 
+/* Whoever could put a link in its place, say, would choose what is written and removed. */
+static bool take_part(int fd, const char *name, struct err *err)
+{
+    if (file_is_own_dir(fd, name))
+        return true;
+    if (errno == ENOENT && mkdirat(fd, name, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", name);
+    if (file_is_own_dir(fd, name))
+        return true;
+    err_set(err, ERR_CONFIG_INVALID, "its '%s' is no directory that belongs to user %u alone", name,
+            geteuid());
+    return err_hint(err, "see what it is; --store or STEPCELL_STORE names another store");
+}
+
 static bool write_once(int fd, const char *name, const char *text, struct err *err)
 {
     if (faccessat(fd, name, F_OK, 0) == 0)
@@ -101,12 +115,12 @@ static bool create_contents(int fd, struct err *err)
         "blobs", "blobs/sha256", "layers", "images", "references", "cells", "tmp", "locks",
     };
 
-    if (faccessat(fd, "oci-layout", F_OK, 0) == 0)
-        return true;
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-        if (mkdirat(fd, dirs[i], 0700) < 0 && errno != EEXIST)
-            return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dirs[i]);
+        if (!take_part(fd, dirs[i], err))
+            return false;
     }
+    if (faccessat(fd, "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
     return write_once(fd, "index.json", INDEX_FILE, err) &&
            write_once(fd, "oci-layout", STORE_LAYOUT_FILE, err);
 }
