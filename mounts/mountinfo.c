@@ -96,6 +96,48 @@ bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
     return ok;
 }
 
+/* `path` without `prefix`, which it is below: "/" is the prefix of everything. */
+static const char *behind(const char *path, const char *prefix)
+{
+    return path + (strcmp(prefix, "/") != 0 ? strlen(prefix) : 0);
+}
+
+/* Where `path`, which is below `from`, lies when that is found at `to`. */
+static char *moved(const char *path, const char *from, const char *to)
+{
+    const char *rest = behind(path, from);
+
+    if (strcmp(rest, "/") == 0)
+        rest = "";
+    return text_printf("%s%s", *rest && strcmp(to, "/") == 0 ? "" : to, rest);
+}
+
+bool mountinfo_names(const char *text, uint64_t id, const char *path, struct strv *names)
+{
+    const char *line = text;
+    struct mountinfo_entry own = {0}, mount;
+    autofree char *inner = NULL;
+
+    while (*line && (!mountinfo_read(&line, &own) || own.id != id))
+        ;
+    if (own.id != id || !path_is_below(path, own.point))
+        return true;
+    inner = moved(path, own.point, own.root);
+    for (line = text; inner && *line;) {
+        char *name;
+
+        if (!mountinfo_read(&line, &mount) || mount.dev != own.dev ||
+            !path_is_below(inner, mount.root))
+            continue;
+        name = moved(inner, mount.root, mount.point);
+        if (name && strv_contains(names, name))
+            free(name);
+        else if (!name || !strv_take(names, name))
+            return false;
+    }
+    return inner;
+}
+
 /* Whether the mount point of a line, of whatever length, is below the path; true without one. */
 static bool is_mounted_below(const char *line, const char *path, bool itself)
 {

@@ -30,7 +30,7 @@ static bool no_memory(struct err *err)
 
 /* ---- where it is, and opening it ---- */
 
-static char *default_path(void)
+char *store_default_path(void)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 
@@ -50,7 +50,7 @@ char *store_path(const char *option, struct err *err)
     char *path;
 
     if (!given) {
-        path = default_path();
+        path = store_default_path();
         if (!path) {
             err_set(err, ERR_CONFIG_INVALID, "there is no place for the image store");
             err_hint(err, "set HOME, or name a directory with --store");
