@@ -1,6 +1,7 @@
 #include "mounts/mountinfo.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -87,12 +88,17 @@ static bool read_line(const char *line, struct mountinfo_entry *entry)
     return true;
 }
 
+static const char *next_line(const char *text)
+{
+    text += strcspn(text, "\n");
+    return text + (*text == '\n');
+}
+
 bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
 {
     bool ok = read_line(*text, entry);
 
-    *text += strcspn(*text, "\n");
-    *text += **text == '\n';
+    *text = next_line(*text);
     return ok;
 }
 
@@ -112,22 +118,40 @@ static char *moved(const char *path, const char *from, const char *to)
     return text_printf("%s%s", *rest && strcmp(to, "/") == 0 ? "" : to, rest);
 }
 
+/* The device of a line, and all that is behind it; "" when there is none. */
+static const char *device_of(const char *line)
+{
+    const char *device = line;
+
+    return skip_field(&device) && skip_field(&device) ? device : "";
+}
+
+/* The line of the mount with that id, or the end of the text. */
+static const char *find_line(const char *text, uint64_t id)
+{
+    while (*text && strtoull(text, NULL, 10) != id)
+        text = next_line(text);
+    return text;
+}
+
 bool mountinfo_names(const char *text, uint64_t id, const char *path, struct strv *names)
 {
-    const char *line = text;
-    struct mountinfo_entry own = {0}, mount;
+    const char *line = find_line(text, id), *device = device_of(line);
+    struct mountinfo_entry own, mount;
     autofree char *inner = NULL;
 
-    while (*line && (!mountinfo_read(&line, &own) || own.id != id))
-        ;
-    if (own.id != id || !path_is_below(path, own.point))
+    if (!*line || !mountinfo_read(&line, &own) || !path_is_below(path, own.point))
         return true;
     inner = moved(path, own.point, own.root);
-    for (line = text; inner && *line;) {
+    while (inner && *text) {
         char *name;
 
-        if (!mountinfo_read(&line, &mount) || mount.dev != own.dev ||
-            !path_is_below(inner, mount.root))
+        /* Hosts have many mounts, and most are of other file systems. */
+        if (strncmp(device_of(text), device, strcspn(device, " ") + 1) != 0) {
+            text = next_line(text);
+            continue;
+        }
+        if (!mountinfo_read(&text, &mount) || !path_is_below(inner, mount.root))
             continue;
         name = moved(inner, mount.root, mount.point);
         if (name && strv_contains(names, name))
@@ -162,8 +186,7 @@ static bool has_mount(const char *text, const char *path, bool itself)
     while (*text) {
         if (is_mounted_below(text, path, itself))
             return true;
-        text += strcspn(text, "\n");
-        text += *text == '\n';
+        text = next_line(text);
     }
     return false;
 }
