@@ -78,6 +78,23 @@ int file_open_own(int dirfd, const char *name, int mode)
     return -1;
 }
 
+bool file_is_own_dir(int dirfd, const char *name)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+        return false;
+    errno = S_ISDIR(st.st_mode) ? EPERM : ENOTDIR;
+    return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
+int file_open_own_dir(int dirfd, const char *name)
+{
+    autofd fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd >= 0 && file_is_own_dir(fd, "") ? TAKE_FD(fd) : -1;
+}
+
 bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err)
 {
     autofd fd = file_open(dirfd, path, code, err);

@@ -25,6 +25,15 @@ int file_open_real(const char *path, enum err_code code, struct err *err);
  */
 int file_open_own(int dirfd, const char *name, int mode);
 
+/*
+ * Whether `name` ("" for `dirfd` itself) is a directory of the calling user's own, and no link,
+ * that nobody else may write to; false with errno: ENOTDIR, or EPERM for one of others.
+ */
+bool file_is_own_dir(int dirfd, const char *name);
+
+/* Opens such a directory for reading; -1 with errno. */
+int file_open_own_dir(int dirfd, const char *name);
+
 /* Reads a regular file of at most buf->max bytes. A FIFO or device is refused without blocking. */
 bool file_read(int dirfd, const char *path, struct buf *buf, enum err_code code, struct err *err);
 

@@ -122,13 +122,38 @@ static bool check_place(const struct apply *apply, const struct mount *mount, in
            err_context(err, "the image has a symbolic link at '%s'", mount->target);
 }
 
+/* The same for what is covered, or lies above it: no other directory may be there by now. */
+static int open_covered(const struct apply *apply, const struct mount *mount, struct err *err)
+{
+    autofd target = path_open_in(apply->root, mount->target, O_PATH | O_DIRECTORY, 0);
+    struct stat st;
+
+    if (target < 0 && errno == EACCES) {
+        err_errno(err, ERR_MOUNT_DENIED,
+                  "a mount holds the store of stepcell, and the cell cannot cover '%s'",
+                  mount->target);
+        err_hint(err, "name a store outside of what is mounted with --store or STEPCELL_STORE");
+        return -1;
+    }
+    if (target < 0 || fstat(target, &st) < 0 || st.st_dev != mount->source.dev ||
+        st.st_ino != mount->source.ino) {
+        err_set(err, ERR_MOUNT_CONFLICT, "'%s' was replaced while the step was prepared",
+                mount->target);
+        return -1;
+    }
+    return check_place(apply, mount, target, err) ? TAKE_FD(target) : -1;
+}
+
 /* The descriptor on which the mount is attached, -1 with err. */
 static int open_target(struct apply *apply, const struct mount *mount, struct err *err)
 {
     bool directory = mount_is_dir(mount);
-    autofd target = path_open_in(apply->root, mount->target, O_PATH, 0);
+    autofd target = -1;
     struct stat st;
 
+    if (mount->role == MOUNT_COVER)
+        return open_covered(apply, mount, err);
+    target = path_open_in(apply->root, mount->target, O_PATH, 0);
     if (target < 0 && errno == ENOENT) {
         if (mount->in_bind) {
             target_missing(mount, err);
@@ -177,6 +202,18 @@ static bool attach_alias(struct apply *apply, const struct mount *mount, struct 
     if (tree < 0 || !tree_attach(tree, target))
         return target_failed(mount, err);
     return true;
+}
+
+/* With all that is mounted below, as the mount around it shows it. */
+static bool attach_pin(struct apply *apply, const struct mount *mount, struct err *err)
+{
+    autofd target = open_target(apply, mount, err), tree = -1;
+
+    if (target < 0)
+        return false;
+    tree =
+        open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+    return (tree >= 0 && tree_attach(tree, target)) || target_failed(mount, err);
 }
 
 static bool attach_tmpfs(struct apply *apply, const struct mount *mount, struct err *err)
@@ -255,6 +292,8 @@ static bool attach(struct apply *apply, size_t i, int tree, struct err *err)
         return attach_alias(apply, mount, err);
     if (mount->kind == MOUNT_TMPFS)
         return attach_tmpfs(apply, mount, err);
+    if (mount->kind == MOUNT_PIN)
+        return attach_pin(apply, mount, err);
     if (mount->kind == MOUNT_COW)
         return attach_cow(apply, mount, tree, err);
     target = open_target(apply, mount, err);
@@ -298,7 +337,7 @@ bool apply_prove(const struct mount_plan *plan, const int *trees, int root, stru
         autofd fd = -1;
         struct stat st, wanted;
 
-        if (mount->kind != MOUNT_BIND && mount->kind != MOUNT_OWN)
+        if (mount->kind != MOUNT_BIND && mount->kind != MOUNT_PIN && mount->kind != MOUNT_OWN)
             continue;
         fd = path_open_in(root, mount->target, O_PATH, 0);
         if (fd < 0 || fstat(fd, &st) < 0 || !expected(mount, trees[i], &wanted))

@@ -19,8 +19,6 @@ static const char *const hidden_in_proc[] = {
 static const char *const read_only_in_proc[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
 static const char *const hidden_in_sys[] = {"firmware", "devices/virtual/powercap"};
 
-#define MOUNTINFO_MAX (64 << 20)
-
 struct mask {
     int sys;
     int null;

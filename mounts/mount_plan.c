@@ -271,7 +271,7 @@ static bool lies_in_bind(const struct mount_plan *plan, size_t i)
             (!nearest || path_is_below(above->target, nearest->target)))
             nearest = above;
     }
-    return nearest && nearest->kind == MOUNT_BIND;
+    return nearest && (nearest->kind == MOUNT_BIND || nearest->kind == MOUNT_PIN);
 }
 
 /* What the engine makes holds nothing that could be mounted on. */

@@ -38,7 +38,8 @@ struct mount {
     enum mount_role role;
     char *target;               /* clean absolute path in the cell */
     char *alias_of;             /* the target that this name repeats, or NULL */
-    struct mount_source source; /* unset for tmpfs; of aliases and MOUNT_OWN the mode is set */
+    struct mount_source source; /* unset for tmpfs, but for what is covered: dev, ino; of aliases
+                                   and MOUNT_OWN the mode is set */
     bool readonly;
     bool in_bind; /* the target lies in a mounted host directory, so it must exist there */
     uint64_t tmpfs_size;
@@ -57,6 +58,12 @@ struct mount_plan {
 static inline bool mount_is_dir(const struct mount *mount)
 {
     return mount->kind == MOUNT_COW || mount->kind == MOUNT_TMPFS || S_ISDIR(mount->source.mode);
+}
+
+/* Whether it is a piece of the host's tree that is cloned for it. */
+static inline bool mount_is_cloned(const struct mount *mount)
+{
+    return mount->source.resolved && mount->kind != MOUNT_PIN;
 }
 
 /*

@@ -22,6 +22,7 @@ enum mount_kind {
     MOUNT_BIND,
     MOUNT_COW, /* writable in the cell, changes are thrown away */
     MOUNT_TMPFS,
+    MOUNT_PIN, /* a directory of the bind mount around it, on itself: it cannot be renamed */
     MOUNT_OWN, /* made by the engine for this cell: its role says what */
 };
 
@@ -33,7 +34,8 @@ enum mount_role {
     MOUNT_DEVICE,  /* a device node, below /dev */
     MOUNT_SECRETS, /* MOUNT_OWN: a directory */
     MOUNT_OUTPUT,  /* MOUNT_OWN: a file */
-    MOUNT_COVER,   /* MOUNT_TMPFS: empty, over what a mount would show and no step is to have */
+    MOUNT_COVER,   /* MOUNT_TMPFS: empty, over what a mount would show and no step is to have;
+                      MOUNT_PIN: above it */
 };
 
 #define MOUNT_PATH_MAX 4096 /* bytes of a source or target */

@@ -1,6 +1,7 @@
 #include "mounts/mountinfo.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -87,13 +88,78 @@ static bool read_line(const char *line, struct mountinfo_entry *entry)
     return true;
 }
 
+static const char *next_line(const char *text)
+{
+    text += strcspn(text, "\n");
+    return text + (*text == '\n');
+}
+
 bool mountinfo_read(const char **text, struct mountinfo_entry *entry)
 {
     bool ok = read_line(*text, entry);
 
-    *text += strcspn(*text, "\n");
-    *text += **text == '\n';
+    *text = next_line(*text);
     return ok;
+}
+
+/* `path` without `prefix`, which it is below: "/" is the prefix of everything. */
+static const char *behind(const char *path, const char *prefix)
+{
+    return path + (strcmp(prefix, "/") != 0 ? strlen(prefix) : 0);
+}
+
+/* Where `path`, which is below `from`, lies when that is found at `to`. */
+static char *moved(const char *path, const char *from, const char *to)
+{
+    const char *rest = behind(path, from);
+
+    if (strcmp(rest, "/") == 0)
+        rest = "";
+    return text_printf("%s%s", *rest && strcmp(to, "/") == 0 ? "" : to, rest);
+}
+
+/* The device of a line, and all that is behind it; "" when there is none. */
+static const char *device_of(const char *line)
+{
+    const char *device = line;
+
+    return skip_field(&device) && skip_field(&device) ? device : "";
+}
+
+/* The line of the mount with that id, or the end of the text. */
+static const char *find_line(const char *text, uint64_t id)
+{
+    while (*text && strtoull(text, NULL, 10) != id)
+        text = next_line(text);
+    return text;
+}
+
+bool mountinfo_names(const char *text, uint64_t id, const char *path, struct strv *names)
+{
+    const char *line = find_line(text, id), *device = device_of(line);
+    struct mountinfo_entry own, mount;
+    autofree char *inner = NULL;
+
+    if (!*line || !mountinfo_read(&line, &own) || !path_is_below(path, own.point))
+        return true;
+    inner = moved(path, own.point, own.root);
+    while (inner && *text) {
+        char *name;
+
+        /* Hosts have many mounts, and most are of other file systems. */
+        if (strncmp(device_of(text), device, strcspn(device, " ") + 1) != 0) {
+            text = next_line(text);
+            continue;
+        }
+        if (!mountinfo_read(&text, &mount) || !path_is_below(inner, mount.root))
+            continue;
+        name = moved(inner, mount.root, mount.point);
+        if (name && strv_contains(names, name))
+            free(name);
+        else if (!name || !strv_take(names, name))
+            return false;
+    }
+    return inner;
 }
 
 /* Whether the mount point of a line, of whatever length, is below the path; true without one. */
@@ -120,8 +186,7 @@ static bool has_mount(const char *text, const char *path, bool itself)
     while (*text) {
         if (is_mounted_below(text, path, itself))
             return true;
-        text += strcspn(text, "\n");
-        text += *text == '\n';
+        text = next_line(text);
     }
     return false;
 }

@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "mounts/mount_spec.h"
 
+#define MOUNTINFO_MAX         (64 << 20) /* bytes of the file */
 #define MOUNTINFO_TYPE_MAX    64   /* bytes of the type of a file system; a longer one is cut */
 #define MOUNTINFO_OPTIONS_MAX 1024 /* bytes of the options of a superblock; longer ones are cut */
 
@@ -29,6 +31,12 @@ struct mountinfo_entry {
  * any user may mount what has a path of any length. Moves *text behind it in any case.
  */
 bool mountinfo_read(const char **text, struct mountinfo_entry *entry);
+
+/*
+ * Adds to `names` by what other paths the mounts of the text show a file of the mount `id`, whose
+ * path is `path`; something else may be mounted over one. False without memory.
+ */
+bool mountinfo_names(const char *text, uint64_t id, const char *path, struct strv *names);
 
 /*
  * Whether a server answers for its files, which may hang: FUSE, and the file systems of networks.

@@ -11,8 +11,6 @@
 #include "base/path.h"
 #include "mounts/mountinfo.h"
 
-#define MOUNTINFO_MAX (64 << 20)
-
 /* Whether the one mount at `path` cannot be idmapped. What is not there any more does no harm. */
 static bool is_unmappable(const char *path, int userns)
 {

@@ -57,7 +57,7 @@ static bool find_cell(struct request *request, struct err *err)
 /* Finds the step, and settles it when its supervisor is gone. */
 static bool find_step(struct request *request, struct err *err)
 {
-    bool found;
+    bool opened, found;
 
     request->store = session_believed_store(request->store_option, err);
     if (!request->store)
@@ -68,12 +68,15 @@ static bool find_step(struct request *request, struct err *err)
     }
     if (!step_id_is_good(request->id))
         return unknown_step(request, err);
-    if (!step_dir_open(request->store, request->id, &request->step, &found, err))
+    opened = step_dir_open(request->store, request->id, &request->step, &found, err);
+    /* Root may end cells of others, whose records it does not believe. */
+    if (!opened && !request->cells_too)
         return false;
-    if (!found || faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (!opened || !found ||
+        faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
         if (request->cells_too && !find_cell(request, err))
             return false;
-        return request->cell.door >= 0 || unknown_step(request, err);
+        return request->cell.door >= 0 || (opened && unknown_step(request, err));
     }
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||

@@ -133,6 +133,7 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
     const json_t *accepted = json_object_get(ledger_find(records, LEDGER_ACCEPTED), "step");
     const char *path = json_text(cell, "scratch"), *engine = json_text(cell, "engine");
     struct scratch scratch = SCRATCH_INIT;
+    autofd dir = -1;
     struct err err;
 
     result->cleanup_verified = await_cell(records, result);
@@ -148,7 +149,8 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
     }
     if (!path)
         return;
-    if (scratch_take(store, &scratch, &err))
+    dir = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0 && scratch_take(dir, store, &scratch, &err))
         scratch_release(&scratch);
     if (!scratch_is_clear(path, result->id)) {
         result->cleanup_verified = false;
@@ -402,9 +404,8 @@ static bool sweep_entry(void *data, int dirfd, const char *name)
 
 void durable_sweep(const char *store)
 {
-    autofree char *path = text_printf("%s/steps", store);
     struct sweep sweep = {.store = store, .now = time(NULL)};
-    autofd steps = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, swept = -1;
+    autofd steps = steps_open(store), swept = -1;
     struct stat st;
     bool new;
 

@@ -152,11 +152,12 @@ static json_t *ids_json(uid_t uid, gid_t gid)
  * Whose the files are: on the host, and in the cell. What the step makes belongs to the same on the
  * host.
  */
-static json_t *owner_json(const struct session *session, const struct mount_source *source)
+static json_t *owner_json(const struct session *session, const struct mount *mount)
 {
+    const struct mount_source *source = &mount->source;
     bool root = geteuid() == 0;
 
-    if (!source->resolved || !session->knows_user)
+    if (!mount_is_cloned(mount) || !session->knows_user)
         return NULL;
     if (session->options.engine != ENGINE_NATIVE)
         return json_pack("{s:o, s:o}", "host", ids_json(source->uid, source->gid), "cell",
@@ -180,8 +181,11 @@ static bool mounts_home(const struct session *session)
 
 static json_t *mounts_json(const struct session *session)
 {
-    static const char *const kinds[] = {
-        [MOUNT_BIND] = "bind", [MOUNT_COW] = "bind", [MOUNT_TMPFS] = "tmpfs", [MOUNT_OWN] = "own"};
+    static const char *const kinds[] = {[MOUNT_BIND] = "bind",
+                                        [MOUNT_COW] = "bind",
+                                        [MOUNT_TMPFS] = "tmpfs",
+                                        [MOUNT_PIN] = "bind",
+                                        [MOUNT_OWN] = "own"};
     static const char *const roles[] = {
         [MOUNT_WORKDIR] = "workdir", [MOUNT_PACKAGE] = "package", [MOUNT_VOLUME] = "volume",
         [MOUNT_SCRIPT] = "script",   [MOUNT_DEVICE] = "device",   [MOUNT_SECRETS] = "secrets",
@@ -201,7 +205,7 @@ static json_t *mounts_json(const struct session *session)
                             mount->alias_of ? "alias" : kinds[mount->kind], "access",
                             access_text(mount), "source", explain_string(mount->source.resolved),
                             "alias_of", mount->alias_of ? explain_string(mount->alias_of) : NULL,
-                            "owner", owner_json(session, &mount->source)));
+                            "owner", owner_json(session, mount)));
     }
     return list;
 }

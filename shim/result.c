@@ -261,13 +261,38 @@ static const char *why_not_written(void)
                                 : strerror(errno);
 }
 
+/* The step may have renamed a directory above, and left what it likes by the path of its result. */
+static bool is_in_place(const struct result_place *place)
+{
+    const struct strv nowhere = {0};
+    autofree char *name = NULL;
+    autofd dir = path_open_parent(place->path, &nowhere, &name);
+
+    return dir >= 0 && path_is_within(dir, place->dir, 0);
+}
+
+static bool write_file(const void *bytes, size_t len, const struct result_place *place,
+                       struct err *err)
+{
+    if (!file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err))
+        return false;
+    if (is_in_place(place))
+        return true;
+    errno = ESTALE;
+    return false;
+}
+
 bool result_write_bytes(const void *bytes, size_t len, const struct result_place *place,
                         struct err *err)
 {
-    if (place->fd >= 0
-            ? write_stream(place->fd, bytes, len)
-            : file_replace(place->dir, place->name, bytes, len, 0644, ERR_ENGINE_FAILED, err))
+    if (place->fd >= 0 ? write_stream(place->fd, bytes, len) : write_file(bytes, len, place, err))
         return true;
+    if (place->fd < 0 && errno == ESTALE) {
+        err_set(err, ERR_ENGINE_FAILED,
+                "what '%s' leads to is not what was written: a directory above it was moved away",
+                place->path);
+        return err_hint(err, "name a file in a directory that no step writes to");
+    }
     err_set(err, ERR_ENGINE_FAILED, "cannot write '%s': %s", place->path, why_not_written());
     return err_hint(err, "make room there, or name another file; a FIFO needs a reader");
 }

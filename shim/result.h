@@ -86,7 +86,10 @@ bool result_open(const char *path, const struct outlets *outlets, struct result_
                  struct err *err);
 void result_close(struct result_place *place);
 
-/* Writes the result, whole or not at all. */
+/*
+ * Writes the result, whole or not at all. False, too, when its path does not lead to what was
+ * written.
+ */
 bool result_write(const struct result *result, const struct result_place *place, struct err *err);
 
 /* The same for a result that is known as JSON, and for the page of a report. */

@@ -11,6 +11,7 @@
 #include "base/loop.h"
 #include "mounts/idmap.h"
 #include "mounts/mount_plan.h"
+#include "mounts/mountinfo.h"
 #include "runtime/confine/seccomp_profile.h"
 #include "runtime/engine.h"
 #include "runtime/image/store.h"
@@ -31,8 +32,6 @@
 
 #define SESSION_ID_LEN     12
 #define SESSION_SPECS_MADE 3 /* the output file; the script and the secrets, if there are any */
-#define SESSION_SPECS(given)                                                                       \
-    (2 * (given) + SESSION_SPECS_MADE) /* with what covers the store in each that is given */
 
 /* What session_look_inside says of the command. */
 enum command_state { COMMAND_UNKNOWN, COMMAND_FOUND, COMMAND_MISSING };
@@ -84,9 +83,10 @@ struct session {
 
     /* plan */
     struct scratch scratch;
-    struct mount_spec
-        *specs; /* options.mounts, the working directory, and others up to SESSION_SPECS */
+    struct mount_spec *specs;     /* options.mounts, the working directory, and others */
     struct mount_source *sources; /* of each */
+    size_t spec_room;             /* how many there may be */
+    struct buf mountinfo;         /* of the host, or nothing when it cannot be read */
     char *cwd;
     char *workdir;
     char *script_path;
@@ -162,6 +162,7 @@ struct session {
         .dir = STEP_DIR_INIT,                                                                      \
         .report_fd = -1,                                                                           \
         .env_origins = BUF_INIT(STRV_MAX),                                                         \
+        .mountinfo = BUF_INIT(MOUNTINFO_MAX),                                                      \
     })
 
 /* An id for a step that was given none. */
@@ -325,6 +326,13 @@ const char *session_progress_word(const struct session *session);
 
 /* The engine of --engine. */
 const struct engine *session_engine(const struct session *session);
+
+/*
+ * Adds to the specs, of which there are *count, what hides the stores of the caller's calls in the
+ * mounts that hold them, and keeps them where they are. For session_plan; refuses a mount that
+ * would let the step write to one (mount.denied).
+ */
+bool session_cover_stores(struct session *session, size_t *count, struct err *err);
 
 /* Makes the mount plan, the scratch and the run spec. */
 bool session_plan(struct session *session, struct err *err);

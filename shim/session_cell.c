@@ -490,11 +490,12 @@ void session_close(struct session *session)
     errs_release(&session->violations);
     errs_release(&session->result.violations);
     mount_plan_release(&session->plan);
-    for (size_t i = 0; session->sources && i < SESSION_SPECS(made); i++)
+    for (size_t i = 0; session->sources && i < session->spec_room; i++)
         mount_source_release(&session->sources[i]);
     /* The others' strings belong to the options. */
-    for (size_t i = made; session->specs && i < SESSION_SPECS(made); i++)
+    for (size_t i = made; session->specs && i < session->spec_room; i++)
         mount_spec_release(&session->specs[i]);
+    buf_release(&session->mountinfo);
     free(session->specs);
     free(session->sources);
     free(session->cwd);

@@ -130,7 +130,7 @@ bool session_check_mounts(struct session *session, struct err *err)
         const struct mount *mount = &session->plan.mounts[i];
 
         /* A device is for whom its own mode lets in, and nobody knows of the others. */
-        if (mount->source.resolved && mount->role != MOUNT_DEVICE &&
+        if (mount_is_cloned(mount) && mount->role != MOUNT_DEVICE &&
             !session_passes(session, check_use(session, mount, err), err))
             return false;
     }

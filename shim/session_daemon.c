@@ -12,8 +12,7 @@
 #include "runtime/docker/docker.h"
 #include "runtime/native/native.h"
 
-#define ENSURE_WORDS  32
-#define MOUNTINFO_MAX (64 << 20)
+#define ENSURE_WORDS 32
 
 static bool no_memory(struct err *err)
 {

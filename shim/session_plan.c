@@ -161,8 +161,9 @@ bool session_find_sources(struct session *session, struct err *err)
     session->cwd = getcwd(NULL, 0);
     if (!session->cwd)
         return err_errno(err, ERR_WORKDIR_MISSING, "cannot tell the current directory");
-    session->specs = calloc(SESSION_SPECS(count), sizeof(*session->specs));
-    session->sources = calloc(SESSION_SPECS(count), sizeof(*session->sources));
+    session->spec_room = count + SESSION_SPECS_MADE;
+    session->specs = calloc(session->spec_room, sizeof(*session->specs));
+    session->sources = calloc(session->spec_room, sizeof(*session->sources));
     if (!session->specs || !session->sources)
         return no_memory(err);
     for (size_t i = 0; i + 1 < count; i++)
@@ -334,77 +335,6 @@ static bool add_own(struct session *session, size_t *count, enum mount_role role
     return spec->target || no_memory(err);
 }
 
-static char *target_of(const struct session *session, size_t i)
-{
-    const char *target = session->specs[i].target, *source = session->sources[i].resolved;
-
-    return target ? path_clean("/", target) : source ? strdup(source) : NULL;
-}
-
-/* Whether a mount inside of the one that is `around` shows something else at `place`. */
-static bool is_covered(const struct session *session, size_t count, const char *around,
-                       const char *place)
-{
-    for (size_t i = 0; i < count; i++) {
-        autofree char *target = target_of(session, i);
-
-        if (target && strlen(target) > strlen(around) && path_is_below(place, target))
-            return true;
-    }
-    return false;
-}
-
-static bool cover(struct session *session, size_t i, const char *store, size_t *count,
-                  struct err *err)
-{
-    const char *source = session->sources[i].resolved;
-    autofree char *around = target_of(session, i), *place = NULL;
-
-    /* A target that is none is refused with the plan. */
-    if (!around)
-        return true;
-    place = text_printf("%s%s", around, store + (source[1] ? strlen(source) : 0));
-    if (!place)
-        return no_memory(err);
-    if (!is_covered(session, *count, around, place))
-        session->specs[(*count)++] = (struct mount_spec){.kind = MOUNT_TMPFS,
-                                                         .role = MOUNT_COVER,
-                                                         .target = TAKE_PTR(place),
-                                                         .readonly = true,
-                                                         .tmpfs_mode = 0555,
-                                                         .tmpfs_noexec = true};
-    return true;
-}
-
-/*
- * The records of durable steps lie in the store, and the keys of what they say: a step that could
- * write there would write its own end. Where a mount holds the store, the cell has an empty
- * directory in its place.
- */
-static bool cover_store(struct session *session, size_t *count, struct err *err)
-{
-    char store[PATH_MAX];
-
-    if (!path_of_open(session->store.fd, store))
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot tell where the store is");
-    for (size_t i = 0; i <= session->options.mount_count; i++) {
-        const struct mount_spec *spec = &session->specs[i];
-        const char *source = session->sources[i].resolved;
-
-        if (!source)
-            continue;
-        if (path_is_below(source, store) && spec->kind == MOUNT_BIND && !spec->readonly) {
-            err_set(err, ERR_MOUNT_DENIED, "'%s' lies in the store, which no step may write to",
-                    source);
-            return err_hint(err, "give the step a directory outside of '%s'", store);
-        }
-        if (!path_is_below(source, store) && path_is_below(store, source) &&
-            !cover(session, i, store, count, err))
-            return false;
-    }
-    return true;
-}
-
 static bool plan_mounts(struct session *session, struct err *err)
 {
     size_t count = session->options.mount_count + 1;
@@ -416,7 +346,7 @@ static bool plan_mounts(struct session *session, struct err *err)
     if (session->options.script && !unread &&
         !session_passes(session, add_script(session, session->specs, &count, err), err))
         return false;
-    if (!session_passes(session, cover_store(session, &count, err), err))
+    if (!session_passes(session, session_cover_stores(session, &count, err), err))
         return false;
     if (session->secrets.file_count && !add_own(session, &count, MOUNT_SECRETS, SECRETS_PATH, err))
         return false;
@@ -434,7 +364,7 @@ static bool plan_mounts(struct session *session, struct err *err)
 /* Who takes a place gives back what cells that are gone have left to others, sources among it. */
 static bool take_scratch(struct session *session, struct err *err)
 {
-    if (!scratch_take(session->store.path, &session->scratch, err))
+    if (!scratch_take(session->store.fd, session->store.path, &session->scratch, err))
         return false;
     for (size_t i = 0; i <= session->options.mount_count; i++)
         mount_source_look_again(&session->sources[i]);

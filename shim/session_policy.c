@@ -67,7 +67,7 @@ static bool add_mounts(const struct session *session, struct room *room, struct 
     for (size_t i = 0; i < session->plan.count; i++) {
         const struct mount *mount = &session->plan.mounts[i];
 
-        if (mount->source.resolved && !mount->alias_of &&
+        if (mount_is_cloned(mount) && !mount->alias_of &&
             !(mount->role == MOUNT_SCRIPT && script && strcmp(script, "-") == 0))
             add_source(room, mount->source.resolved, mount->kind == MOUNT_BIND && !mount->readonly);
     }

@@ -17,7 +17,6 @@
 #include "shim/session.h"
 
 #define ANSWER_LIMIT_MS 30000
-#define MOUNTINFO_MAX   (64 << 20)
 
 struct asking {
     struct session *session;
@@ -28,13 +27,13 @@ struct asking {
     const char *last; /* path that was asked for */
 };
 
-static bool has_servers(void)
+static bool has_servers(struct session *session)
 {
-    autobuf text = BUF_INIT(MOUNTINFO_MAX);
+    struct buf *text = &session->mountinfo;
     struct err ignored;
 
-    return !file_read(AT_FDCWD, "/proc/self/mountinfo", &text, ERR_ENGINE_FAILED, &ignored) ||
-           mountinfo_has_served(text.data);
+    return !file_read(AT_FDCWD, "/proc/self/mountinfo", text, ERR_ENGINE_FAILED, &ignored) ||
+           mountinfo_has_served(text->data);
 }
 
 /* Says which path it asks for, by its address in the memory of both, before it does. */
@@ -115,7 +114,7 @@ bool session_ask_sources(struct session *session, struct err *err)
     int pipes[2];
     pid_t child;
 
-    if (!has_servers())
+    if (!has_servers(session))
         return true;
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");

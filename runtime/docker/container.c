@@ -253,7 +253,7 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
         target = text_printf("%s%s", alias->target, below->target + len);
         if (!target)
             return no_memory(err);
-        if (below->kind == MOUNT_BIND
+        if (below->source.resolved
                 ? !add_bind(body, below->source.resolved, target, below->readonly, err)
                 : !add_plain_tmpfs(body, target, below, err))
             return false;
@@ -304,7 +304,7 @@ static bool add_mounts(const struct body *body, struct err *err)
             ok = add_device(body, mount, err);
         else if (mount->alias_of)
             ok = add_alias(body, mount, err);
-        else if (mount->kind == MOUNT_BIND)
+        else if (mount->kind == MOUNT_BIND || mount->kind == MOUNT_PIN)
             ok = add_bind(body, mount->source.resolved, mount->target, mount->readonly, err);
         else if (mount->kind == MOUNT_TMPFS)
             ok = add_plain_tmpfs(body, mount->target, mount, err);

@@ -261,7 +261,7 @@ static bool list_shown(struct cell *cell, struct err *err)
 
         if (mount->role == MOUNT_DEVICE)
             continue; /* a node of the container's own */
-        if (mount->kind == MOUNT_BIND)
+        if (mount->kind == MOUNT_BIND || mount->kind == MOUNT_PIN)
             *one = (struct shown){SHOWN_SAME, mount->target, mount->source.dev, mount->source.ino};
         else if (mount->kind == MOUNT_OWN && mount->role == MOUNT_OUTPUT)
             *one = (struct shown){SHOWN_SAME, mount->target, output.st_dev, output.st_ino};

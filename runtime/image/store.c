@@ -30,7 +30,7 @@ static bool no_memory(struct err *err)
 
 /* ---- where it is, and opening it ---- */
 
-static char *default_path(void)
+char *store_default_path(void)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 
@@ -50,7 +50,7 @@ char *store_path(const char *option, struct err *err)
     char *path;
 
     if (!given) {
-        path = default_path();
+        path = store_default_path();
         if (!path) {
             err_set(err, ERR_CONFIG_INVALID, "there is no place for the image store");
             err_hint(err, "set HOME, or name a directory with --store");
@@ -87,6 +87,20 @@ static bool check_owner(const char *path, int fd, struct err *err)
     return true;
 }
 
+/* Whoever could put a link in its place, say, would choose what is written and removed. */
+static bool take_part(int fd, const char *name, struct err *err)
+{
+    if (file_is_own_dir(fd, name))
+        return true;
+    if (errno == ENOENT && mkdirat(fd, name, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", name);
+    if (file_is_own_dir(fd, name))
+        return true;
+    err_set(err, ERR_CONFIG_INVALID, "its '%s' is no directory that belongs to user %u alone", name,
+            geteuid());
+    return err_hint(err, "see what it is; --store or STEPCELL_STORE names another store");
+}
+
 static bool write_once(int fd, const char *name, const char *text, struct err *err)
 {
     if (faccessat(fd, name, F_OK, 0) == 0)
@@ -101,12 +115,12 @@ static bool create_contents(int fd, struct err *err)
         "blobs", "blobs/sha256", "layers", "images", "references", "cells", "tmp", "locks",
     };
 
-    if (faccessat(fd, "oci-layout", F_OK, 0) == 0)
-        return true;
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-        if (mkdirat(fd, dirs[i], 0700) < 0 && errno != EEXIST)
-            return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dirs[i]);
+        if (!take_part(fd, dirs[i], err))
+            return false;
     }
+    if (faccessat(fd, "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
     return write_once(fd, "index.json", INDEX_FILE, err) &&
            write_once(fd, "oci-layout", STORE_LAYOUT_FILE, err);
 }

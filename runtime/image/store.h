@@ -82,7 +82,12 @@ struct store_fingerprint {
  */
 char *store_path(const char *option, struct err *err);
 
-/* Opens the store at `path`; creates what is missing. */
+/* The one of those who name none, NULL when there is no place for it. */
+char *store_default_path(void);
+
+/*
+ * Opens the store at `path`; creates what is missing, and refuses what others could have put there.
+ */
 bool store_open(const char *path, struct store *store, struct err *err);
 void store_close(struct store *store);
 

@@ -104,7 +104,7 @@ static bool clone_sources(const struct cell_setup *setup, struct err *err)
     const struct mount_plan *plan = setup->spec->plan;
 
     for (size_t i = 0; i < plan->count; i++) {
-        if (!plan->mounts[i].source.resolved)
+        if (!mount_is_cloned(&plan->mounts[i]))
             continue;
         setup->trees[i] = tree_clone_source(&plan->mounts[i], -1, err);
         if (setup->trees[i] < 0)

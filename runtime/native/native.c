@@ -26,8 +26,7 @@
 #define SYS_listmount 458
 #endif
 
-#define MOUNTINFO_MAX (64 << 20)
-#define STUCK_MAX     16 /* processes that are named */
+#define STUCK_MAX 16 /* processes that are named */
 
 static bool failed(struct err *err, const char *what)
 {

@@ -14,8 +14,6 @@
 #include "mounts/mountinfo.h"
 #include "mounts/tree.h"
 
-#define MOUNTINFO_MAX (64 << 20)
-
 /* One owner on the disk and the namespace that maps it. */
 struct owner {
     uid_t uid;
@@ -102,7 +100,7 @@ bool ownership_clone_trees(const struct mount_plan *plan, const struct idmap *ma
         autofd tree = -1;
         int userns;
 
-        if (!mount->source.resolved)
+        if (!mount_is_cloned(mount))
             continue;
         userns = userns_for(owners, &count, map, uid, gid, &mount->source, err);
         if (userns >= 0)

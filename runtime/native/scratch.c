@@ -110,10 +110,11 @@ static bool sweep_place(void *data, int cells, const char *name)
     bool numbered = num_parse(name, PLACES_MAX, &place);
     autofd lock = -1;
 
-    if (numbered && place <= sweep->scratch->place)
+    /* What has no number was made by nobody who takes places. */
+    if (!numbered || place <= sweep->scratch->place)
         return true;
     lock = lock_place(cells, name);
-    if (lock >= 0 && (!numbered || place >= PLACES_KEPT || !scratch_is_empty(lock)))
+    if (lock >= 0 && (place >= PLACES_KEPT || !scratch_is_empty(lock)))
         remove_place(cells, name, lock, sweep->deadline); /* what stays is tried again */
     return true;
 }
@@ -177,17 +178,15 @@ static bool take_place(int cells, struct scratch *scratch, int64_t deadline)
     return false;
 }
 
-bool scratch_take(const char *store, struct scratch *scratch, struct err *err)
+bool scratch_take(int storefd, const char *store, struct scratch *scratch, struct err *err)
 {
     autofree char *path = text_printf("%s/cells", store);
     struct sweep sweep = {scratch, clock_now() + SWEEP_MS * NS_PER_MS};
-    autofd cells = -1;
+    /* No link: what lies in it is removed. */
+    autofd cells = file_open_own_dir(storefd, "cells");
 
-    if (!path || !file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
-        return false;
-    cells = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (cells < 0 || !take_place(cells, scratch, sweep.deadline))
-        return failed(path, err);
+    if (!path || cells < 0 || !take_place(cells, scratch, sweep.deadline))
+        return failed(store, err);
     scratch->path = text_printf("%s/%u", path, scratch->place);
     scratch->cells = TAKE_FD(cells);
     file_each_entry(scratch->cells, ".", sweep_place, &sweep);

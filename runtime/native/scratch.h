@@ -26,8 +26,11 @@ struct scratch {
 
 #define SCRATCH_INIT ((struct scratch){.cells = -1, .lock = -1})
 
-/* Takes a place in the store, and removes what cells that are gone have left in others. */
-bool scratch_take(const char *store, struct scratch *scratch, struct err *err);
+/*
+ * Takes a place in the store, which is open as `storefd`, and removes what cells that are gone have
+ * left in others.
+ */
+bool scratch_take(int storefd, const char *store, struct scratch *scratch, struct err *err);
 
 /* Gives the place up; true when nothing that the cell wrote is left. */
 bool scratch_release(struct scratch *scratch);

@@ -81,7 +81,8 @@ void doctor_cell(struct doctor *doctor)
 {
     struct scratch scratch = SCRATCH_INIT;
     struct err err;
-    bool ok = scratch_take(doctor->opened.path, &scratch, &err) && try_cell(&scratch, &err);
+    bool ok = scratch_take(doctor->opened.fd, doctor->opened.path, &scratch, &err) &&
+              try_cell(&scratch, &err);
 
     if (scratch.path)
         scratch_release(&scratch);
@@ -120,7 +121,7 @@ void doctor_limits(struct doctor *doctor)
     autobuf message = BUF_INIT(ERR_MESSAGE_MAX);
     enum level level = LEVEL_OK;
     struct err err = ERR_INIT, one;
-    bool taken = scratch_take(doctor->opened.path, &scratch, &err);
+    bool taken = scratch_take(doctor->opened.fd, doctor->opened.path, &scratch, &err);
 
     for (size_t i = 0; taken && i < ARRAY_SIZE(limits); i++) {
         bool unified;

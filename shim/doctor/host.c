@@ -179,7 +179,7 @@ static time_t time_of_store(const struct doctor *doctor)
     struct stat st;
     time_t when = -1;
 
-    if (!scratch_take(doctor->opened.path, &scratch, &ignored))
+    if (!scratch_take(doctor->opened.fd, doctor->opened.path, &scratch, &ignored))
         return -1;
     if (mkdirat(scratch.lock, "clock", 0700) == 0 &&
         fstatat(scratch.lock, "clock", &st, AT_SYMLINK_NOFOLLOW) == 0)

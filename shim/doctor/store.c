@@ -209,8 +209,9 @@ void doctor_overlay(struct doctor *doctor)
 {
     struct scratch scratch = SCRATCH_INIT;
     struct err err = ERR_INIT;
-    int status =
-        scratch_take(doctor->opened.path, &scratch, &err) ? try_overlay(&scratch, &err) : -1;
+    int status = scratch_take(doctor->opened.fd, doctor->opened.path, &scratch, &err)
+                     ? try_overlay(&scratch, &err)
+                     : -1;
 
     if (scratch.path)
         scratch_release(&scratch);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "shim/state/ledger.h"
 
+#define STEPS      "steps"
 #define ID_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define ID_DIGITS  "0123456789"
 
@@ -28,13 +29,25 @@ static bool failed(const char *id, struct err *err)
     return err_errno(err, ERR_ENGINE_FAILED, "cannot keep a record of step '%s'", id);
 }
 
-static char *steps_path(const char *store, struct err *err)
+int steps_open(const char *store)
 {
-    autofree char *path = text_printf("%s/steps", store);
+    autofd dir = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (!path || !file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
-        return NULL;
-    return TAKE_PTR(path);
+    return dir >= 0 && file_is_own_dir(dir, "") ? file_open_own_dir(dir, STEPS) : -1;
+}
+
+/* Opens the directory of the steps, which need not be there yet. */
+static int make_steps(const char *store, const char *id, struct err *err)
+{
+    autofree char *path = text_printf("%s/" STEPS, store);
+    int steps = -1;
+
+    if (path && file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err)) {
+        steps = steps_open(store);
+        if (steps < 0)
+            failed(id, err);
+    }
+    return steps;
 }
 
 bool step_key_make(struct step_key *key, struct err *err)
@@ -83,19 +96,18 @@ static bool publish(int steps, const char *temporary, const char *id, bool *exis
 bool step_dir_make(const char *store, const char *id, const json_t *accepted,
                    const struct step_key *key, struct step_dir *step, bool *exists, struct err *err)
 {
-    autofree char *path = steps_path(store, err), *temporary = NULL;
-    autofd steps = -1, dir = -1;
+    autofd steps = make_steps(store, id, err), dir = -1;
+    autofree char *temporary = NULL;
     unsigned int random;
     bool found;
 
-    if (!path)
+    if (steps < 0)
         return false;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return failed(id, err);
-    steps = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Not by a number of the process: who shares the store may be in another pid namespace. */
     temporary = text_printf(".new-%08x-%s", random, id);
-    if (steps < 0 || !temporary || mkdirat(steps, temporary, 0700) < 0)
+    if (!temporary || mkdirat(steps, temporary, 0700) < 0)
         return failed(id, err);
     dir = openat(steps, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
@@ -112,12 +124,13 @@ bool step_dir_open(const char *store, const char *id, struct step_dir *step, boo
                    struct err *err)
 {
     struct step_dir made = STEP_DIR_INIT;
+    autofd steps = steps_open(store);
 
     *found = false;
-    made.path = text_printf("%s/steps/%s", store, id);
+    made.path = text_printf("%s/" STEPS "/%s", store, id);
     if (!made.path)
         return failed(id, err);
-    made.fd = open(made.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    made.fd = steps < 0 ? -1 : file_open_own_dir(steps, id);
     if (made.fd < 0) {
         free(made.path);
         if (errno == ENOENT)
@@ -189,11 +202,11 @@ int step_dir_open_log(const struct step_dir *step, struct err *err)
 bool step_dir_remove(const char *store, const char *id, const struct step_dir *step,
                      struct err *err)
 {
-    autofree char *path = text_printf("%s/steps", store), *away = text_printf(".old-%s", id);
-    autofd steps = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    autofree char *away = text_printf(".old-%s", id);
+    autofd steps = steps_open(store);
     struct stat ours, named;
 
-    if (!path || !away || steps < 0 || fstat(step->fd, &ours) < 0)
+    if (!away || steps < 0 || fstat(step->fd, &ours) < 0)
         return failed(id, err);
     /* The id may be another step's by now. */
     if (fstatat(steps, id, &named, AT_SYMLINK_NOFOLLOW) < 0 || named.st_ino != ours.st_ino)

@@ -25,6 +25,13 @@ struct step_dir {
 
 #define STEP_DIR_INIT ((struct step_dir){.fd = -1, .lock = -1})
 
+/*
+ * Opens STORE/steps for reading; -1 with errno, which is ENOENT when no step was there yet. What is
+ * written there is believed: both have to be directories of the calling user's own, and this one no
+ * link.
+ */
+int steps_open(const char *store);
+
 /* With which digests in the record of a step are made. */
 struct step_key {
     unsigned char bytes[32];

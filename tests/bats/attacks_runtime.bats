@@ -239,6 +239,30 @@ programs_look() { (cd ../copy && find . -type f -printf '%p %m %s %T@\n' -exec s
     CALLERS="ranges plain" each_caller flood "$refusal" "$refusal"
 }
 
+@test "no link is followed in a store, nothing behind it removed, and what has no number is no cell's" {
+    linked() {
+        local store=$WORK/../copied part before
+        cell -- true
+        cp -a "$TEST_DIR/store/$CALLER" "$store"
+        as mkdir -p ../away/keep/below ../away/7/below "$store/cells/keep/below"
+        before=$(find ../away | sort)
+        for part in cells layers steps; do
+            as rm -rf ../aside
+            [ ! -e "$store/$part" ] || mv "$store/$part" ../aside
+            as ln -s "$WORK/../away" "$store/$part"
+            run --separate-stderr stepcell run --store "$store" --pull never --id "$part" "$IMAGE" -- true
+            assert_equal "$part" "$status" 125
+            assert_match "$stderr" "*'$part'*"
+            as rm "$store/$part"
+            [ ! -e ../aside ] || mv ../aside "$store/$part"
+            assert_equal "behind $part" "$(find ../away | sort)" "$before"
+        done
+        run -0 stepcell run --store "$store" --pull never "$IMAGE" -- true
+        [ -d "$store/cells/keep/below" ]
+    }
+    each_caller linked
+}
+
 @test "other users of the host reach neither layers nor the files of a running cell" {
     others() {
         local other=stepcell-plain pid path

@@ -398,7 +398,8 @@ killed_after() {
     canceled() {
         new_id
         started sh -c 'trap "echo ending; exit 3" TERM; echo ready; while :; do sleep 0.05; done'
-        wait_for sh -c "[ \"\$(\"$STEPCELL\" logs --store '$TEST_DIR/store/$CALLER' --id '$ID')\" = ready ]"
+        is_ready() { [ "$(stepcell logs --id "$ID")" = ready ]; }
+        wait_for is_ready
         stepcell cancel --id "$ID"
         run -143 stepcell wait --id "$ID"
         assert_equal logs "$(stepcell logs --id "$ID" | tail -n 1)" ending

@@ -463,6 +463,23 @@ small_disk() {
     as_caller elses
 }
 
+@test "root believes no record in a store that is another user's, and ends its cells all the same" {
+    others() {
+        local store=$TEST_DIR/store/$CALLER command
+        new_id
+        durable true
+        stepcell run --result "$RESULT" --keep always -w "$WORK" "$IMAGE" -- true
+        local CALLER=root
+        for command in status logs wait; do
+            run -125 --separate-stderr stepcell $command --store "$store" --id "$ID"
+            assert_match "$stderr" "*call as whose it is*"
+        done
+        run -125 --separate-stderr stepcell run --store "$store" --id "$ID" -w "$WORK" "$IMAGE" -- true
+        stepcell cancel --store "$store" "$(result_field .id)"
+    }
+    CALLER=ranges as_caller others
+}
+
 @test "a store in memory keeps steps as any other" {
     memory() {
         DISK=${WORK%/*}/disk

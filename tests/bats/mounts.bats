@@ -270,6 +270,27 @@ package() {
         # Another mount is already there.
         show -w "$WORK" -v "$WORK/../link:$WORK/deep" "$IMAGE" -- ls -A deep
         assert_equal "another" "$output" ''
+        # Neither what holds the store nor what lies between can be moved away, at no name; the rest can.
+        show -w "$WORK" -v "$WORK:$seen" -v "$WORK/deep:/below" "$IMAGE" -- sh -c '
+            for name in deep '"$seen"'/deep /below/store; do mv $name ${name}r 2>/dev/null && echo moved $name; done
+            mv deep/mine yours; ls deep; ls'
+        assert_equal moved "$output" $'store\ndeep\nyours'
+        # Something else in its place does not loosen what is above.
+        as mkdir -p "$store/../../further/down/store"
+        run -0 --separate-stderr stepcell run --store "$WORK/further/down/store" -w "$WORK" \
+            -v "$WORK/../link:$WORK/further/down" "$IMAGE" -- sh -c 'mv further away 2>/dev/null || echo refused'
+        assert_equal above "$output" refused
+        # A link on the way could be replaced.
+        as ln -s "$WORK/deep" "$WORK/way"
+        run --separate-stderr stepcell run --store "$WORK/way/store" --result "$RESULT" -w "$WORK" "$IMAGE" -- true
+        assert_refused mount.denied
+        # The store of calls that name none; root's is the host's own.
+        if [ "$CALLER" != root ]; then
+            as mkdir -p data/stepcell/steps
+            XDG_DATA_HOME=$WORK/data show -w "$WORK" "$IMAGE" -- sh -c \
+                'ls -A data/stepcell; mv data away 2>/dev/null || mv data/stepcell away 2>/dev/null || echo kept'
+            assert_equal default "$output" kept
+        fi
         # In the store itself there is nothing for a step to write to.
         run --separate-stderr stepcell run --store "$store" --result "$RESULT" -w "$store" "$IMAGE" -- true
         assert_refused mount.denied
@@ -277,4 +298,30 @@ package() {
         [ "$output" -gt 0 ]
     }
     each_caller covered
+}
+
+@test "a store that the cell cannot cover is named" {
+    closed() {
+        mkdir -m 700 closed
+        chown stepcell-plain: .
+        run --separate-stderr stepcell run --store "$WORK/closed/store" --result "$RESULT" -w "$WORK" "$IMAGE" -- true
+        assert_refused mount.denied
+        assert_match "$stderr" "*a mount holds the store of stepcell*"
+    }
+    as_caller closed
+}
+
+@test "a store is hidden at each name that the host has for it" {
+    named() {
+        local store=$WORK/deep/store
+        as mkdir -p deep ../mounted ../inner/below
+        mount --bind "$WORK" ../mounted
+        mount --bind "$WORK" ../inner/below
+        run --separate-stderr stepcell run --store "$store" -w "$WORK/../inner" -v "$WORK/../mounted:/mounted" \
+            "$IMAGE" -- sh -c 'ls -A below/deep/store /mounted/deep/store
+                mv below/deep below/away || mv /mounted/deep /mounted/away || mv below away || echo kept'
+        umount ../mounted ../inner/below
+        assert_equal hidden "$output" $'/mounted/deep/store:\n\nbelow/deep/store:\nkept'
+    }
+    each_caller named
 }

@@ -130,8 +130,16 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
     elsewhere() {
         as mkdir ../other out
         RESULT=$WORK/out/r.json
-        run -0 cell -- sh -c 'mv out moved; ln -s ../other out'
+        run -125 --separate-stderr cell -- sh -c 'mv out moved; ln -s ../other out'
+        assert_match "$stderr" "*a directory above it was moved away*"
         [ -f moved/r.json ]
+        # Nor is one that the step has written taken for it.
+        as sh -c 'rm out && mkdir out'
+        run -125 --separate-stderr cell -- sh -c 'mv out away; mkdir out; echo "{}" >out/r.json'
+        assert_match "$stderr" "*a directory above it was moved away*"
+        as sh -c 'rm -r out away moved && mkdir out'
+        run -0 cell -- sh -c 'mv out moved; ln -s moved out'
+        shaped
         [ -z "$(ls -A ../other)" ]
         RESULT=$WORK/link.json
         run -0 cell -- ln -s ../other/file link.json

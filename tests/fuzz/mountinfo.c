@@ -18,7 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         FUZZ_CHECK(at > before);
     }
-    if (path[0] == '/')
+    if (path[0] == '/') {
+        autostrv names = {0};
+
         mountinfo_has_below(text, path);
+        FUZZ_CHECK(mountinfo_names(text, 27, path, &names));
+    }
     return 0;
 }

@@ -41,6 +41,42 @@ static void mount_points_are_found(void **state)
         assert_int_equal(mountinfo_has_below(table[i].text, table[i].path), table[i].found);
 }
 
+static void other_names_are_found(void **state)
+{
+    static const struct {
+        const char *path;
+        uint64_t id;
+        const char *names; /* with a blank behind each */
+    } table[] = {
+        {"/home/u/store", 1, "/home/u/store /mnt/u/store /srv/root/home/u/store "},
+        {"/mnt/u/store", 3, "/home/u/store /mnt/u/store /srv/root/home/u/store "},
+        {"/home/store", 1, "/home/store /srv/root/home/store "},
+        {"/mnt/u", 3, "/home/u /mnt/u /srv/root/home/u "},
+        {"/home/user/store", 1, "/home/user/store /srv/root/home/user/store "},
+        {"/data/store", 4, "/data/store "},
+        {"/data/store", 9, ""},  /* of no mount that is told */
+        {"/other/store", 3, ""}, /* it has been moved away meanwhile */
+        {"/", 1, "/ /srv/root "},
+    };
+    static const char text[] = "1 0 8:1 / / rw - ext4 a rw\n"
+                               "2 1 0:5 / /proc rw - proc p rw\n"
+                               "3 1 8:1 /home/u /mnt/u rw - ext4 a rw\n"
+                               "4 1 8:2 / /data rw - ext4 b rw\n"
+                               "5 1 8:1 / /srv/root rw - ext4 a rw\n";
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        autobuf found = BUF_INIT(1024);
+        autostrv names = {0};
+
+        assert_true(mountinfo_names(text, table[i].id, table[i].path, &names));
+        assert_true(buf_append_text(&found, ""));
+        for (size_t k = 0; k < names.count; k++)
+            assert_true(buf_printf(&found, "%s ", names.items[k]));
+        assert_string_equal(found.data, table[i].names);
+    }
+}
+
 static void lines_are_read(void **state)
 {
     static const char text[] = "35 31 0:32 /a\\040b /sys/fs/cg\\134x rw,relatime shared:9 master:1 "
@@ -147,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mount_points_are_found),
+        cmocka_unit_test(other_names_are_found),
         cmocka_unit_test(lines_are_read),
         cmocka_unit_test(bad_lines_are_refused_and_skipped),
         cmocka_unit_test(mounts_with_long_names_are_read_as_far_as_they_fit),
