@@ -1,11 +1,15 @@
 #include "base/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 
 int child_wait(pid_t child)
@@ -19,6 +23,39 @@ int child_wait(pid_t child)
             return -1;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Those that one thread has. */
+static void kill_children_of(int tasks, const char *task)
+{
+    autofree char *path = text_printf("%s/children", task);
+    autofd fd = path ? openat(tasks, path, O_RDONLY | O_CLOEXEC) : -1;
+    autofile *file = fd < 0 ? NULL : fdopen(fd, "re");
+    int pid;
+
+    if (!file)
+        return;
+    fd = -1;
+    while (fscanf(file, "%d", &pid) == 1)
+        kill(pid, SIGKILL);
+}
+
+static void kill_children(void)
+{
+    autodir *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+
+    while (tasks && (entry = readdir(tasks))) {
+        if (entry->d_name[0] != '.')
+            kill_children_of(dirfd(tasks), entry->d_name);
+    }
+}
+
+void child_end_all(void)
+{
+    do
+        kill_children();
+    while (wait(NULL) > 0 || errno == EINTR);
 }
 
 static bool is_among(int fd, const int *keep, size_t count)

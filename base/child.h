@@ -13,6 +13,11 @@
 int child_wait(pid_t child);
 
 /*
+ * Kills every child and waits for it, until there is none: of a subreaper also what they leave.
+ */
+void child_end_all(void);
+
+/*
  * In a child: closes all descriptors but these, and makes 0, 1 and 2 /dev/null unless they are
  * among them. Who waits for the end of a stream of the caller's must not wait for this process.
  * Negative numbers in `keep` stand for none. False with errno.

@@ -391,3 +391,30 @@ bool answer_file(const char *archive, size_t len, struct buf *file)
     }
     return false;
 }
+
+/* "sha256:" and 64 digits. */
+static bool is_id(const char *text)
+{
+    static const char prefix[] = "sha256:";
+    size_t len = strlen(prefix);
+
+    return strncmp(text, prefix, len) == 0 && strlen(text) == DAEMON_ID_MAX - 1 &&
+           strspn(text + len, "0123456789abcdef") == DAEMON_ID_MAX - 1 - len;
+}
+
+bool answer_build(const char *line, size_t len, struct daemon_build *build)
+{
+    struct err ignored;
+    autojson *json = json_parse(line, len, "progress", ERR_ENGINE_FAILED, &ignored);
+    const char *id = json_text(json_object_get(json, "aux"), "ID");
+    const char *text = json_text(json, "stream");
+
+    if (!json_is_object(json))
+        return false;
+    *build = (struct daemon_build){0};
+    if (id && is_id(id))
+        strcpy(build->id, id);
+    snprintf(build->text, sizeof(build->text), "%s", text ? text : "");
+    take_message(json_text(json, "error"), build->error);
+    return true;
+}

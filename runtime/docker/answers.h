@@ -14,6 +14,7 @@
 #define ANSWER_TEXT_MAX    4096      /* of a name, a user, a part of a platform */
 #define ANSWER_LIST_MAX    4096      /* entries of Env, Entrypoint, Volumes, RepoDigests */
 #define ANSWER_ENTRY_MAX   131072    /* bytes of one of them: MAX_ARG_STRLEN */
+#define DAEMON_ID_MAX      72        /* "sha256:" and 64 digits, with the final NUL */
 #define ANSWER_FILE_MAX    (1 << 20) /* bytes of a file out of an archive */
 
 struct api_version {
@@ -80,6 +81,16 @@ struct daemon_progress {
 
 /* False when it is no line of that kind. */
 bool answer_progress(const char *line, size_t len, struct daemon_progress *progress);
+
+/* One line of what a daemon says while it builds. */
+struct daemon_build {
+    char id[DAEMON_ID_MAX];         /* of the image that it has made, "" for none */
+    char text[ANSWER_TEXT_MAX];     /* what the builder or a step prints, as it is; "" for none */
+    char error[ANSWER_MESSAGE_MAX]; /* "" for none */
+};
+
+/* False when it is no line of that kind. */
+bool answer_build(const char *line, size_t len, struct daemon_build *build);
 
 /*
  * The one regular file of a tar archive as the archive API gives it, at most ANSWER_FILE_MAX bytes.

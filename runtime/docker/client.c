@@ -75,11 +75,11 @@ static bool negotiate(struct client *client, struct err *err)
            err_context(err, "%s at '%s'", client->engine, client->endpoint->host);
 }
 
-bool client_open(const char *engine, const struct endpoint *endpoint, struct client **out,
-                 struct err *err)
+bool client_open(const char *engine, const struct endpoint *endpoint, unsigned int stall_ms,
+                 struct client **out, struct err *err)
 {
     const struct http_settings settings = {
-        .stall_ms = CLIENT_STALL_MS,
+        .stall_ms = stall_ms,
         .tls = find_certificates,
         .unix_socket = endpoint->unix_socket,
     };
@@ -125,7 +125,9 @@ bool client_call(struct client *client, const struct client_call *call,
                                      client->version.minor, call->path);
     autofree char *content = call->content ? json_dump_line(call->content) : NULL;
     autofree char *auth = call->auth ? text_printf("X-Registry-Auth: %s", call->auth) : NULL;
-    const char *const headers[] = {auth, NULL};
+    autofree char *registries =
+        call->registries ? text_printf("X-Registry-Config: %s", call->registries) : NULL;
+    const char *const headers[] = {auth ? auth : registries, auth ? registries : NULL, NULL};
     const struct http_request request = {
         .url = url,
         .method = call->method,
@@ -145,7 +147,8 @@ bool client_call(struct client *client, const struct client_call *call,
     struct http_response response;
     struct err ignored;
 
-    if (!url || strlen(url) > PATH_LIMIT || (call->content && !content) || (call->auth && !auth))
+    if (!url || strlen(url) > PATH_LIMIT || (call->content && !content) || (call->auth && !auth) ||
+        (call->registries && !registries))
         return err_set(err, ERR_ENGINE_FAILED, "a request to %s cannot be made", client->engine);
     if (!http_send(client->http, &request, &response, err))
         return no_answer(client, err);

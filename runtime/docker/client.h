@@ -15,13 +15,13 @@
 #include "runtime/docker/endpoint.h"
 
 #define CLIENT_ANSWER_MAX (8 << 20) /* bytes of one answer */
-#define CLIENT_STALL_MS   120000    /* that a daemon may say nothing */
+#define CLIENT_STALL_MS   120000    /* that a daemon that is asked for what it knows is given */
 
 struct client;
 
-/* Both are borrowed for the life of the client. */
-bool client_open(const char *engine, const struct endpoint *endpoint, struct client **client,
-                 struct err *err);
+/* Both are borrowed for the life of the client. A daemon may say nothing for `stall_ms`. */
+bool client_open(const char *engine, const struct endpoint *endpoint, unsigned int stall_ms,
+                 struct client **client, struct err *err);
 void client_close(struct client *client);
 
 /* Whether nobody else on the way can read what is sent: a socket, TLS, or this host alone. */
@@ -29,9 +29,10 @@ bool client_is_private(const struct client *client);
 
 struct client_call {
     const char *method;
-    const char *path;      /* behind the version, with its query: "/images/json?all=1" */
-    const json_t *content; /* or NULL */
-    const char *auth;      /* the value of X-Registry-Auth, or NULL */
+    const char *path;       /* behind the version, with its query: "/images/json?all=1" */
+    const json_t *content;  /* or NULL */
+    const char *auth;       /* the value of X-Registry-Auth, or NULL */
+    const char *registries; /* the value of X-Registry-Config, or NULL */
     /* Takes a successful answer piece by piece; NULL: it is collected. */
     bool (*body)(void *data, const void *bytes, size_t len, struct err *err);
     /* Gives a body of `upload_size` bytes, see http.h; or NULL. */

@@ -1,5 +1,6 @@
 #include "runtime/image/check_config.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "runtime/image/image_config.h"
@@ -115,4 +116,30 @@ const char *check_config_env(const struct check_config *config, const char *name
 const char *check_config_label(const struct check_config *config, const char *name)
 {
     return json_text(config->labels, name);
+}
+
+bool check_name_is_secret(const char *name, size_t len)
+{
+    static const char *const parts[] = {"PASSWORD",    "PASSWD",     "SECRET",
+                                        "TOKEN",       "API_KEY",    "APIKEY",
+                                        "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIAL"};
+    static const char *const harmless[] = {"_FILE", "_PATH", "_DIR", "_URL"};
+    char upper[128];
+
+    if (len >= sizeof(upper))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        upper[i] = (char)toupper((unsigned char)name[i]);
+    upper[len] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
+        size_t end = strlen(harmless[i]);
+
+        if (len >= end && strcmp(upper + len - end, harmless[i]) == 0)
+            return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        if (strstr(upper, parts[i]))
+            return true;
+    }
+    return false;
 }

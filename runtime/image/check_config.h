@@ -27,6 +27,9 @@ const char *check_config_env(const struct check_config *config, const char *name
 /* A label, or NULL. */
 const char *check_config_label(const struct check_config *config, const char *name);
 
+/* Whether a variable or an argument of this name looks like a secret. */
+bool check_name_is_secret(const char *name, size_t len);
+
 #define autocheckconfig CLEANUP(check_config_release) struct check_config
 
 #endif

@@ -169,32 +169,6 @@ void check_ask_stopsignal(struct check_run *run)
 
 /* ---- secrets ---- */
 
-static bool looks_secret(const char *name, size_t len)
-{
-    static const char *const parts[] = {"PASSWORD",    "PASSWD",     "SECRET",
-                                        "TOKEN",       "API_KEY",    "APIKEY",
-                                        "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIAL"};
-    static const char *const harmless[] = {"_FILE", "_PATH", "_DIR", "_URL"};
-    char upper[128];
-
-    if (len >= sizeof(upper))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        upper[i] = (char)toupper((unsigned char)name[i]);
-    upper[len] = '\0';
-    for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
-        size_t end = strlen(harmless[i]);
-
-        if (len >= end && strcmp(upper + len - end, harmless[i]) == 0)
-            return false;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        if (strstr(upper, parts[i]))
-            return true;
-    }
-    return false;
-}
-
 static size_t name_length(const char *text)
 {
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
@@ -207,7 +181,7 @@ static void look_in_history(const char *line, struct check_list *list)
         size_t len = at == line || strchr(" \t|", at[-1]) ? name_length(at) : 0;
 
         if (len && at[len] == '=' && at[len + 1] && at[len + 1] != ' ' && at[len + 1] != '$' &&
-            looks_secret(at, len)) {
+            check_name_is_secret(at, len)) {
             autofree char *name = strndup(at, len);
 
             if (name)
@@ -226,7 +200,7 @@ void check_ask_env_secrets(struct check_run *run)
         const char *item = config->image.env.items[i];
         size_t len = strcspn(item, "=");
 
-        if (item[len] && item[len + 1] && looks_secret(item, len)) {
+        if (item[len] && item[len + 1] && check_name_is_secret(item, len)) {
             autofree char *name = strndup(item, len);
 
             if (name)

@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "runtime/image/tar_write.h"
 
 #define COPY_CHUNK 65536
 #define NAME_SIZE  128
-#define TAR_BLOCK  512
 #define LAYOUT     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 
 /* Where the files go: one of the two. */
@@ -20,15 +20,6 @@ struct exporter {
     int dir;            /* or -1 */
     int archive;        /* or -1 */
 };
-
-/* POSIX.1-1988's header of a file in a tar archive. */
-struct tar_header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
-    char link[100], magic[6], version[2], owner[32], group[32], major[8], minor[8], prefix[155];
-    char padding[12];
-};
-
-_Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is one block");
 
 static void exporter_release(struct exporter *exporter)
 {
@@ -41,57 +32,11 @@ static bool failed(const struct exporter *exporter, struct err *err)
     return err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s'", exporter->target);
 }
 
-/* Octal digits, or the number itself where they do not reach (the way of GNU tar). */
-static void put_size(char field[12], uint64_t size)
+static bool add_header(const struct exporter *exporter, const char *name, uint64_t size)
 {
-    if (size < UINT64_C(1) << 33) {
-        snprintf(field, 12, "%011llo", (unsigned long long)size);
-        return;
-    }
-    field[0] = (char)0x80;
-    for (int i = 11; i > 0; i--, size >>= 8)
-        field[i] = (char)size;
-}
+    const struct tar_entry entry = {.name = name, .type = TAR_FILE, .mode = 0644, .size = size};
 
-static bool add_header(const struct exporter *exporter, const char *name, char type, uint64_t size)
-{
-    struct tar_header header = {
-        .mode = "0000644",
-        .uid = "0000000",
-        .gid = "0000000",
-        .mtime = "00000000000",
-        .checksum = "        ",
-        .type = type,
-        .magic = "ustar",
-        .version = {'0', '0'},
-    };
-    const unsigned char *bytes = (const unsigned char *)&header;
-    unsigned int sum = 0;
-
-    snprintf(header.name, sizeof(header.name), "%s", name);
-    put_size(header.size, size);
-    /* The field itself counts as blanks, without an end. */
-    header.checksum[7] = ' ';
-    for (size_t i = 0; i < sizeof(header); i++)
-        sum += bytes[i];
-    snprintf(header.checksum, sizeof(header.checksum), "%06o", sum);
-    return file_write_all(exporter->archive, &header, sizeof(header));
-}
-
-/* Fills the last block of a file of so many bytes. */
-static bool add_padding(const struct exporter *exporter, uint64_t size)
-{
-    static const char zeros[TAR_BLOCK];
-    size_t used = (size_t)(size % TAR_BLOCK);
-
-    return !used || file_write_all(exporter->archive, zeros, TAR_BLOCK - used);
-}
-
-static bool end_archive(const struct exporter *exporter)
-{
-    static const char zeros[2 * TAR_BLOCK];
-
-    return file_write_all(exporter->archive, zeros, sizeof(zeros)) && fsync(exporter->archive) == 0;
+    return tar_write_header(exporter->archive, &entry);
 }
 
 /* An archive needs no entries for directories. */
@@ -108,8 +53,8 @@ static bool add_text(const struct exporter *exporter, const char *name, const ch
 
     if (exporter->archive < 0)
         return file_replace(exporter->dir, name, text, len, 0644, ERR_CONFIG_INVALID, err);
-    return (add_header(exporter, name, '0', len) && file_write_all(exporter->archive, text, len) &&
-            add_padding(exporter, len)) ||
+    return (add_header(exporter, name, len) && file_write_all(exporter->archive, text, len) &&
+            tar_write_padding(exporter->archive, len)) ||
            failed(exporter, err);
 }
 
@@ -178,9 +123,9 @@ static bool add_blob(const struct exporter *exporter, const char *digest, struct
     snprintf(name, sizeof(name), "blobs/sha256/%s", digest_hex(digest));
     if (exporter->archive < 0)
         return add_blob_file(exporter, from, name, digest, err);
-    return (add_header(exporter, name, '0', (uint64_t)st.st_size) || failed(exporter, err)) &&
+    return (add_header(exporter, name, (uint64_t)st.st_size) || failed(exporter, err)) &&
            copy(exporter, from, exporter->archive, digest, err) &&
-           (add_padding(exporter, (uint64_t)st.st_size) || failed(exporter, err));
+           (tar_write_padding(exporter->archive, (uint64_t)st.st_size) || failed(exporter, err));
 }
 
 /* The index of a layout that is there, whoever made it, or an empty one. */
@@ -304,7 +249,8 @@ static bool export_archive(struct exporter *exporter, const struct image_name *n
     if (exporter->archive < 0)
         return failed(exporter, err);
     written = export_to(exporter, name, platform, tag, err);
-    if (keep(AT_FDCWD, part, exporter->target, written && end_archive(exporter)))
+    if (keep(AT_FDCWD, part, exporter->target,
+             written && tar_write_end(exporter->archive) && fsync(exporter->archive) == 0))
         return true;
     return written && failed(exporter, err);
 }

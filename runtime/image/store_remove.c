@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "runtime/image/layer_part.h"
 #include "runtime/image/store_needs.h"
+#include "runtime/image/store_place.h"
 
 #define REFERENCE_DEPTH_MAX 64 /* PATH_MAX / REFERENCE_PART_MAX and some */
 #define ENTRY_PATH_MAX      512
@@ -368,16 +369,13 @@ static int claim_unfinished(const struct store *store, const char *lock)
     return store_lock(store, lock, LOCK_EX | LOCK_NB, &err);
 }
 
-static bool sweep_blob(void *data, const char *dir, const char *name, struct err *err)
+static bool sweep_place(void *data, const char *dir, const char *name, struct err *err)
 {
     const struct sweep *sweep = data;
-    autofree char *path = text_printf("%s/%s", dir, name);
     autofd lock = claim_unfinished(sweep->store, name);
 
-    if (lock < 0)
-        return true;
-    return (path && file_remove_tree(sweep->store->fd, path)) ||
-           err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", name);
+    (void)dir;
+    return lock < 0 || place_clear(sweep->store, sweep->remover, name, err);
 }
 
 static bool sweep_layer(void *data, const char *dir, const char *name, struct err *err)
@@ -416,6 +414,6 @@ bool store_sweep(const struct store *store, const struct tree_remover *remover, 
 {
     struct sweep sweep = {.store = store, .remover = remover};
 
-    return store_each(store, "tmp", sweep_blob, &sweep, err) &&
+    return store_each(store, "tmp", sweep_place, &sweep, err) &&
            store_each(store, "layers", sweep_map, &sweep, err);
 }

@@ -1,68 +1,8 @@
 /* What is behind a tag: its platforms, its Windows, its base. */
 #include <string.h>
 
-#include "runtime/image/gather.h"
-#include "runtime/image/lock_resolve.h"
+#include "runtime/image/offer.h"
 #include "runtime/image/upstream.h"
-
-/* What a reference stands for. */
-struct offer {
-    const struct reference *reference;
-    struct gather gather;
-    struct gather_top top;
-};
-
-static void offer_release(struct offer *offer)
-{
-    gather_release(&offer->gather);
-}
-#define autooffer CLEANUP(offer_release) struct offer
-
-/* Every image is read, since an index may say what is not so; attestations come behind images. */
-static bool load(const struct reference *reference, struct offer *offer, struct err *err)
-{
-    struct index_images *images = &offer->gather.images;
-
-    offer->reference = reference;
-    if (!gather_add(&offer->gather, reference, &offer->top, err))
-        return false;
-    index_sort(images);
-    while (images->count > 0 && images->items[images->count - 1].attests)
-        index_image_release(&images->items[--images->count]);
-    return images->count > 0 ||
-           err_set(err, ERR_IMAGE_PLATFORM, "'%s' has an image for no platform", reference->given);
-}
-
-static bool same_processor(const struct platform *a, const struct platform *b)
-{
-    return strcmp(a->os, b->os) == 0 && strcmp(a->arch, b->arch) == 0 &&
-           strcmp(a->variant, b->variant) == 0;
-}
-
-/* "10.0.20348" of "10.0.20348.2113": the build, which is what a host can run. */
-static size_t build_length(const char *version)
-{
-    size_t len = 0;
-
-    for (int dots = 0; version[len] && (version[len] != '.' || ++dots < 3);)
-        len++;
-    return len;
-}
-
-static bool same_build(const struct platform *a, const struct platform *b)
-{
-    size_t len = build_length(a->os_version);
-
-    return len == build_length(b->os_version) && memcmp(a->os_version, b->os_version, len) == 0;
-}
-
-static bool is_older(const struct platform *a, const struct platform *b)
-{
-    static const struct version_rules rules = {.scheme = VERSION_LOOSE};
-
-    return *b->os_version &&
-           (!*a->os_version || version_compare(&rules, a->os_version, b->os_version) < 0);
-}
 
 /* ---- platforms ---- */
 
@@ -72,8 +12,8 @@ static bool has_platform(const struct offer *image, const struct platform *wante
     for (size_t i = 0; i < image->gather.images.count; i++) {
         const struct platform *offered = &image->gather.images.items[i].platform;
 
-        if (same_processor(offered, wanted) &&
-            (!*wanted->os_version || same_build(offered, wanted)))
+        if (platform_same_processor(offered, wanted) &&
+            (!*wanted->os_version || platform_same_build(offered, wanted)))
             return true;
     }
     return false;
@@ -96,72 +36,29 @@ static bool look_at_platforms(const struct upstream *upstream, const struct offe
 
 /* ---- bases ---- */
 
-/* Where the base has several Windows, that of the image's build, or else the newest. */
-static const struct index_image *find_base(const struct offer *base,
-                                           const struct platform *platform)
-{
-    const struct index_image *found = NULL;
-
-    for (size_t i = 0; i < base->gather.images.count; i++) {
-        const struct index_image *variant = &base->gather.images.items[i];
-
-        if (!same_processor(&variant->platform, platform))
-            continue;
-        if (same_build(&variant->platform, platform))
-            return variant;
-        if (!found || is_older(&found->platform, &variant->platform))
-            found = variant;
-    }
-    return found;
-}
-
-static bool load_image(const struct offer *offer, const struct index_image *variant,
-                       struct image *image, struct err *err)
-{
-    autofree char *name = text_printf("%s/%s@%s", offer->reference->host, offer->reference->path,
-                                      variant->manifest.digest);
-    autoreference reference = {0};
-
-    if (!name)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot compare images");
-    return reference_parse(name, "/", &reference, err) &&
-           lock_resolve_image(&reference, image, err);
-}
-
-static bool begins_with(const struct strv *layers, const struct strv *base)
-{
-    if (layers->count < base->count)
-        return false;
-    for (size_t i = 0; i < base->count; i++) {
-        if (strcmp(layers->items[i], base->items[i]) != 0)
-            return false;
-    }
-    return true;
-}
-
 /* Whether the image is of the base's Windows, and on its layers. */
 static bool look_at_pair(const struct offer *image, const struct index_image *own,
                          const struct offer *base, const struct index_image *below,
                          struct upstream_answer *answer)
 {
-    autoimage whole = IMAGE_INIT, start = IMAGE_INIT;
+    autocheckconfig whole = CHECK_CONFIG_INIT, start = CHECK_CONFIG_INIT;
     char text[PLATFORM_TEXT_MAX], other[PLATFORM_TEXT_MAX];
 
     platform_text(&own->platform, text);
     platform_text(&below->platform, other);
-    if (is_older(&own->platform, &below->platform)) {
+    if (platform_is_older(&own->platform, &below->platform)) {
         answer->reason = UPSTREAM_WINDOWS_BEHIND;
         return err_set(&answer->err, ERR_NONE, "'%s' is for %s, and its base '%s' for %s",
                        answer->tag, text, base->reference->given, other);
     }
     answer->reason = UPSTREAM_BASE_FAILED;
-    if (!load_image(base, below, &start, &answer->err))
+    if (!offer_read(base, below, &start, &answer->err))
         return false;
     answer->reason = UPSTREAM_REGISTRY_FAILED;
-    if (!load_image(image, own, &whole, &answer->err))
+    if (!offer_read(image, own, &whole, &answer->err))
         return false;
     answer->reason = UPSTREAM_BASE_CHANGED;
-    return begins_with(&whole.diff_ids, &start.diff_ids) ||
+    return image_is_on(&whole.image, &start.image) ||
            err_set(&answer->err, ERR_NONE,
                    "'%s' was built for %s on other layers than those of '%s'", answer->tag, text,
                    base->reference->given);
@@ -174,11 +71,11 @@ static bool look_at_base(const struct offer *image, const struct reference *refe
     size_t pairs = 0;
 
     answer->reason = UPSTREAM_BASE_FAILED;
-    if (!load(reference, &base, &answer->err))
+    if (!offer_load(reference, &base, &answer->err))
         return false;
     for (size_t i = 0; i < image->gather.images.count; i++) {
         const struct index_image *own = &image->gather.images.items[i],
-                                 *below = find_base(&base, &own->platform);
+                                 *below = offer_find(&base, &own->platform);
 
         if (!below)
             continue;
@@ -217,7 +114,7 @@ static bool load_tag(const struct reference *reference, struct offer *image,
 
     answer->reason = UPSTREAM_REGISTRY_FAILED;
     image->gather.whole = true;
-    if (load(reference, image, err))
+    if (offer_load(reference, image, err))
         return true;
     if (err->code == ERR_IMAGE_NOT_FOUND && !*image->top.digest) {
         look_at_missing(answer);

@@ -42,8 +42,8 @@ static void pause_a_little(void)
 
 static bool reach(struct container *container, struct err *err)
 {
-    return container->client ||
-           client_open(container->engine, &container->endpoint, &container->client, err);
+    return container->client || client_open(container->engine, &container->endpoint,
+                                            CLIENT_STALL_MS, &container->client, err);
 }
 
 /* One call about the container; after a failure the next one connects anew. */

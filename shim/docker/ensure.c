@@ -292,7 +292,7 @@ static bool ensure_image(struct ensure *ensure, json_t **report, struct err *err
     if (!ensure->id && !reference_parse(ensure->given, "/", &ensure->reference, err))
         return false;
     if (!endpoint_find(ensure->engine, ensure->host, &caller, &ensure->endpoint, err) ||
-        !client_open(ensure->engine, &ensure->endpoint, &ensure->client, err) ||
+        !client_open(ensure->engine, &ensure->endpoint, CLIENT_STALL_MS, &ensure->client, err) ||
         !obtain(ensure, &found, err))
         return false;
     if (found)

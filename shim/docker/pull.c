@@ -3,9 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/base64.h"
 #include "base/clock.h"
-#include "runtime/image/credentials.h"
+#include "shim/docker/auth.h"
 #include "shim/docker/command.h"
 #include "shim/image/progress.h"
 #include "shim/print.h"
@@ -154,41 +153,6 @@ static bool refused_by(const char *engine, const char *task, const char *message
     return err_detail(err, "%s", message);
 }
 
-/* The value of X-Registry-Auth, in base64 of RFC 4648, section 5; NULL where there is none. */
-static bool find_auth(const struct reference *reference, char **auth, struct err *err)
-{
-    autocredentials credentials = {0};
-    autojson *json = NULL;
-    char *text = NULL, *colon;
-    size_t len;
-
-    if (!credentials_find(reference->host, reference->path, &credentials, err))
-        return false;
-    if (credentials.identity) {
-        json = json_pack("{s:s, s:s}", "identitytoken", credentials.identity, "serveraddress",
-                         reference->host);
-    } else if (credentials.registry) {
-        json = json_pack("{s:s, s:s}", "registrytoken", credentials.registry, "serveraddress",
-                         reference->host);
-    } else if (credentials.basic && (text = base64_decode(credentials.basic, &len)) &&
-               (colon = strchr(text, ':'))) {
-        *colon = '\0';
-        json = json_pack("{s:s, s:s, s:s}", "username", text, "password", colon + 1,
-                         "serveraddress", reference->host);
-    }
-    if (text)
-        explicit_bzero(text, len);
-    free(text);
-    text = json ? json_dump_line(json) : NULL;
-    *auth = text ? base64_encode(text, strlen(text)) : NULL;
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-    for (char *at = *auth; at && *at; at++)
-        *at = *at == '+' ? '-' : *at == '/' ? '_' : *at;
-    return !json || *auth || err_set(err, ERR_ENGINE_FAILED, "not enough memory");
-}
-
 static char *pull_path(const struct reference *reference, const char *platform)
 {
     autofree char *name =
@@ -220,16 +184,9 @@ bool pull_image(struct client *client, const char *engine, const struct referenc
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory");
     talk.progress = PROGRESS_INIT;
     talk.progress.report = report;
-    if (!progress_init(progress, &talk.progress, err) || !find_auth(reference, &auth, err))
+    if (!progress_init(progress, &talk.progress, err) ||
+        !auth_find(reference, client, engine, &auth, err))
         return false;
-    if (auth && !client_is_private(client)) {
-        explicit_bzero(auth, strlen(auth));
-        err_set(err, ERR_OPTION_INVALID,
-                "the credentials for '%s' cannot be sent to a daemon of %s that speaks no TLS",
-                reference->host, engine);
-        return err_hint(err, "set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, use its socket, or let "
-                             "the daemon have the image already");
-    }
     call.auth = auth;
     talk.show = progress_callbacks(&talk.progress);
     if (talk.progress.mode != PROGRESS_NONE)

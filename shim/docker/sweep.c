@@ -84,7 +84,7 @@ int command_sweep(int argc, char **argv)
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
     if (!endpoint_find(engine, host, &caller, &endpoint, &err) ||
-        !client_open(engine, &endpoint, &client, &err))
+        !client_open(engine, &endpoint, CLIENT_STALL_MS, &client, &err))
         return STATUS_FAILED;
     return sweep_containers(client, step) == 0 ? 0 : STATUS_FAILED;
 }

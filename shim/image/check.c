@@ -8,14 +8,8 @@
 #include "shim/image/mapped.h"
 #include "shim/print.h"
 
-/* What the command line says. */
-struct request {
-    const char *store, *platforms, *profile, *fail_on, *ignore, *format, *pull;
-    bool json, all_layers, list_rules;
-};
-
 /* What that means. */
-struct request_meant {
+struct check_meant {
     struct check_profile profile;
     struct reference reference;
     struct platform platforms[CHECK_PLATFORMS_MAX];
@@ -25,7 +19,7 @@ struct request_meant {
     check_writer *writer;
 };
 
-static void request_meant_release(struct request_meant *meant)
+static void check_meant_release(struct check_meant *meant)
 {
     check_profile_release(&meant->profile);
     reference_release(&meant->reference);
@@ -74,14 +68,14 @@ static bool ignore_rule(void *data, const char *word, struct err *err)
 
 static bool add_platform(void *data, const char *word, struct err *err)
 {
-    struct request_meant *meant = data;
+    struct check_meant *meant = data;
 
     if (meant->platform_count == CHECK_PLATFORMS_MAX)
         return err_set(err, ERR_OPTION_INVALID, "more than %d platforms", CHECK_PLATFORMS_MAX);
     return platform_parse(word, &meant->platforms[meant->platform_count++], err);
 }
 
-static bool read_platforms(const char *list, struct request_meant *meant, struct err *err)
+static bool read_platforms(const char *list, struct check_meant *meant, struct err *err)
 {
     if (list)
         return each_word(list, add_platform, meant, err);
@@ -106,7 +100,8 @@ static bool read_policy(const char *text, enum fetch_policy *policy, struct err 
     return bad_value("--pull", text, "give missing, always or never", err);
 }
 
-static bool understand(const struct request *request, struct request_meant *meant, struct err *err)
+static bool understand(const struct check_request *request, struct check_meant *meant,
+                       struct err *err)
 {
     const char *format = request->json ? "json" : request->format;
 
@@ -119,6 +114,13 @@ static bool understand(const struct request *request, struct request_meant *mean
            (!request->ignore || each_word(request->ignore, ignore_rule, &meant->profile, err)) &&
            read_platforms(request->platforms, meant, err) &&
            read_policy(request->pull, &meant->policy, err);
+}
+
+bool check_is_understood(const struct check_request *request, struct err *err)
+{
+    CLEANUP(check_meant_release) struct check_meant meant = {0};
+
+    return understand(request, &meant, err);
 }
 
 static int list_rules(const struct check_profile *profile, bool json)
@@ -143,13 +145,13 @@ static int list_rules(const struct check_profile *profile, bool json)
 }
 
 /* What is not looked for in a store need not have one. */
-static bool uses_store(const struct request_meant *meant)
+static bool uses_store(const struct check_meant *meant)
 {
     return meant->policy == FETCH_NEVER ||
            (meant->policy == FETCH_MISSING && meant->reference.transport == TRANSPORT_REGISTRY);
 }
 
-static int check_image(const struct request *request, const struct request_meant *meant,
+static int check_image(const struct check_request *request, const struct check_meant *meant,
                        struct err *err)
 {
     static const int statuses[] = {[CHECK_FIT] = 0, [CHECK_UNFIT] = 2, [CHECK_UNKNOWN] = 1};
@@ -177,12 +179,18 @@ static int check_image(const struct request *request, const struct request_meant
         !check_evaluate(&facts, &meant->profile, &results, err))
         return command_failed(err);
     report.verdict = check_verdict(&facts, &results);
+    if (request->report) {
+        *request->report = check_report_json(&report);
+        return *request->report ? statuses[report.verdict] : STATUS_FAILED;
+    }
+    if (request->only_faults && report.verdict == CHECK_FIT)
+        return 0;
     return meant->writer(&report) ? statuses[report.verdict] : STATUS_FAILED;
 }
 
-static int run(const struct request *request, const char *reference)
+int check_run(const struct check_request *request, const char *reference)
 {
-    CLEANUP(request_meant_release) struct request_meant meant = {0};
+    CLEANUP(check_meant_release) struct check_meant meant = {0};
     struct err err;
 
     if (!understand(request, &meant, &err))
@@ -200,8 +208,7 @@ static int run(const struct request *request, const char *reference)
 
 int command_check(int argc, char **argv)
 {
-    struct request request = {
-        .profile = "octopus", .fail_on = "error", .format = "text", .pull = "missing"};
+    struct check_request request = CHECK_REQUEST_INIT;
     const struct option_spec options[] = {
         OPTION("--profile", "octopus|plain|FILE", &request.profile,
                "default octopus; a file's path has a '/' in it"),
@@ -236,5 +243,5 @@ int command_check(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    return run(&request, words ? argv[0] : NULL);
+    return check_run(&request, words ? argv[0] : NULL);
 }

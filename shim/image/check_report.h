@@ -5,6 +5,26 @@
 #include "base/json.h"
 #include "runtime/image/check.h"
 
+/* What the command line says of a check. */
+struct check_request {
+    const char *store, *platforms, *profile, *fail_on, *ignore, *format, *pull;
+    bool json, all_layers, list_rules;
+    /* For another command: its report goes here instead of being printed, or NULL; and nothing is
+     * said of an image that is fit. */
+    json_t **report;
+    bool only_faults;
+};
+
+#define CHECK_REQUEST_INIT                                                                         \
+    ((struct check_request){                                                                       \
+        .profile = "octopus", .fail_on = "error", .format = "text", .pull = "missing"})
+
+/* Whether all that it says has a meaning. */
+bool check_is_understood(const struct check_request *request, struct err *err);
+
+/* Checks an image: the exit status, 0 fit, 2 unfit, 1 unknown, or failed after an error. */
+int check_run(const struct check_request *request, const char *reference);
+
 struct check_report {
     const struct check_facts *facts;
     const struct check_profile *profile;

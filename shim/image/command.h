@@ -10,6 +10,8 @@
 #include "runtime/image/store.h"
 #include "shim/command.h"
 
+int command_base(int argc, char **argv);
+int command_build(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_pull(int argc, char **argv);
 int command_list(int argc, char **argv);

@@ -12,6 +12,8 @@ static const struct subcommand commands[] = {
     {"list", command_list, false, "list the images in the store"},
     {"inspect", command_inspect, false, "show an image of the store"},
     {"check", command_check, false, "tell whether an image is fit to be an execution container"},
+    {"build", command_build, true, "build an image by an existing builder, check it, push it"},
+    {"base", command_base, false, "tell what an image was built on, and whether that has moved"},
     {"remove", command_remove, false, "remove images from the store"},
     {"import", command_import, true, "get an image out of a layout or an archive"},
     {"export", command_export, false, "write an image as a layout or an archive"},

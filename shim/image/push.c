@@ -6,8 +6,6 @@
 #include "shim/print.h"
 
 struct push_call {
-    const char *store, *platform; /* as given, or NULL */
-    bool json;
     struct target target;
     struct reference reference;
     struct source *source;
@@ -58,7 +56,8 @@ static bool read_top(struct push_call *call, char digest[DIGEST_TEXT_MAX], const
     return true;
 }
 
-static bool push_image(struct push_call *call, int *status, struct err *err)
+static bool send(struct push_call *call, const struct push_request *request, json_t **report,
+                 struct err *err)
 {
     autostore store = STORE_INIT;
     autofd lock = -1;
@@ -70,8 +69,8 @@ static bool push_image(struct push_call *call, int *status, struct err *err)
                                       .contents = copy_image,
                                       .data = call};
 
-    if (!command_parse_platform(call->platform, &platform, err) ||
-        !command_open_store(call->store, &store, err))
+    if (!command_parse_platform(request->platform, &platform, err) ||
+        !command_open_store(request->store, &store, err))
         return false;
     lock = store_lock(&store, "store", LOCK_SH, err);
     if (lock < 0 || !open_source(call, &store, &platform, err) ||
@@ -79,24 +78,37 @@ static bool push_image(struct push_call *call, int *status, struct err *err)
         !push_open(&call->push, &call->target.reference, err) ||
         !publish(&call->push, &publication, &call->target.pushed, err))
         return false;
-    if (call->json) {
-        *status = command_print_json(
-            target_json("stepcell.push/1", &call->target, &publication, &call->push));
-        return true;
-    }
-    print_out("%s %s\n", digest, target_status(&call->target));
-    *status = 0;
-    return true;
+    *report = target_json("stepcell.push/1", &call->target, &publication, &call->push);
+    return *report || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+}
+
+bool push_image(const struct push_request *request, json_t **report, struct err *err)
+{
+    CLEANUP(call_release) struct push_call call = {.top = SOURCE_TOP_INIT};
+
+    return command_parse_reference(request->reference, &call.reference, err) &&
+           target_parse(request->target, request->tags, &call.target, err) &&
+           send(&call, request, report, err);
+}
+
+static int print_report(json_t *report, bool json)
+{
+    if (json)
+        return command_print_json(report);
+    print_out("%s %s\n", json_text(report, "digest"), json_text(report, "status"));
+    json_decref(report);
+    return 0;
 }
 
 int command_push(int argc, char **argv)
 {
-    CLEANUP(call_release) struct push_call call = {.top = SOURCE_TOP_INIT};
     autostrv tags = {0};
+    struct push_request request = {.tags = &tags};
+    bool json = false;
     const struct option_spec options[] = {
-        FLAG("--json", &call.json, "as JSON"),
-        OPTION("--platform", "OS/ARCH[/VARIANT]", &call.platform, "default this machine's"),
-        OPTION("--store", "DIR", &call.store, "the image store"),
+        FLAG("--json", &json, "as JSON"),
+        OPTION("--platform", "OS/ARCH[/VARIANT]", &request.platform, "default this machine's"),
+        OPTION("--store", "DIR", &request.store, "the image store"),
         OPTION_LIST("--tag", "TAG", &tags, "a further tag in the same repository; repeatable"),
         OPTIONS_END,
     };
@@ -111,15 +123,14 @@ int command_push(int argc, char **argv)
         .words_max = 2,
         .options = options,
     };
+    json_t *report;
     struct err err;
     size_t words;
     int status;
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (!command_parse_reference(argv[0], &call.reference, &err) ||
-        !target_parse(argv[words - 1], &tags, &call.target, &err) ||
-        !push_image(&call, &status, &err))
-        return command_failed(&err);
-    return status;
+    request.reference = argv[0];
+    request.target = argv[words - 1];
+    return push_image(&request, &report, &err) ? print_report(report, json) : command_failed(&err);
 }

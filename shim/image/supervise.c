@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "shim/image/command.h"
 #include "shim/print.h"
 
@@ -83,11 +84,9 @@ int supervise(int (*command)(int argc, char **argv), int argc, char **argv,
         return command_failed(&err);
     }
     signal = wait_for(worker, &watched, &status);
+    child_end_all();
     if (signal == 0)
         return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_FAILED;
-    kill(worker, SIGKILL);
-    while (wait(NULL) > 0 || errno == EINTR)
-        ;
     clear_away(argc, argv);
     die(signal);
 }

@@ -24,6 +24,15 @@ const char *target_status(const struct target *target);
 json_t *target_json(const char *schema, const struct target *target,
                     const struct publication *publication, const struct push *push);
 
+/* What `image push` is given: texts as written; store and platform may be NULL. */
+struct push_request {
+    const char *store, *platform, *reference, *target;
+    const struct strv *tags; /* further ones */
+};
+
+/* Pushes an image of the store, of a layout or of an archive; *report is target_json's. */
+bool push_image(const struct push_request *request, json_t **report, struct err *err);
+
 #define autotarget CLEANUP(target_release) struct target
 
 #endif

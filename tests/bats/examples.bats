@@ -8,19 +8,11 @@ setup_file() {
     export MADE=$TEST_DIR/examples
     mkdir -p "$MADE/bin"
     ln -s "$STEPCELL" "$MADE/bin/stepcell"
-    export PATH=$MADE/bin:$PATH BUILDAH_ISOLATION=chroot
-    # What is built here stays here.
-    cat >"$MADE/storage.conf" <<END
-[storage]
-driver = "vfs"
-graphroot = "$MADE/graph"
-runroot = "$MADE/run"
-END
-    export CONTAINERS_STORAGE_CONF=$MADE/storage.conf
+    # Of Debian the images have nothing in these tests.
+    export PATH=$MADE/bin:$PATH PROFILE=plain STEPCELL_STORE=$MADE/store
 }
 
 teardown_file() {
-    umount "$MADE/graph" 2>/dev/null || true
     rm -rf "$MADE"
 }
 
@@ -72,13 +64,33 @@ base() {
     cp -r "$IMAGES/busybox" "$MADE/layout"
     umoci raw add-layer --image "$MADE/layout:latest" "$layer"
     push "oci:$MADE/layout:latest" team/os:latest
-    buildah build --quiet --pull-always --build-arg "OS_IMAGE=$REGISTRY/team/os:latest" --build-arg PACKAGES= \
-        --tag "$BASE" "$EXAMPLES/base" >/dev/null
-    buildah push --quiet "$BASE"
+    OS_IMAGE=$REGISTRY/team/os:latest "$EXAMPLES/base/build" --build-arg PACKAGES= >/dev/null
 }
 
-# night: what the workflow does in one night; sets status, and `did` to what it did. The machine for arm64 is the function
-# that is called so, if any.
+# windows_image NAME:TAG VERSION LAYER.tar...: as a Windows machine would push it, put together by hand
+windows_image() {
+    local to=$1 config
+    config=$(jq -nc --arg version "$2" '{os: "windows", architecture: "amd64", "os.version": $version}')
+    shift 2
+    rm -rf "$MADE/windows"
+    new_layout "$MADE/windows"
+    put_image "$MADE/windows" "$config" "$@" | name_image "$MADE/windows" image
+    push "oci:$MADE/windows:image" "$to"
+}
+
+# windows_base VERSION: a base for Linux, busybox itself, and for that Windows
+windows_base() {
+    mkdir -p "$MADE/root"
+    echo "$1" >"$MADE/root/version"
+    tar -C "$MADE/root" --numeric-owner --owner=0 --group=0 -cf "$MADE/windows.tar" version
+    tar -C "$MADE/root" --numeric-owner --owner=0 --group=0 --transform 's,^,flyway/,' -cf "$MADE/root.tar" version
+    push "oci:$IMAGES/busybox:latest" team/base:linux
+    windows_image team/base:windows "$1" "$MADE/windows.tar"
+    stepcell manifest create "$BASE" "$REGISTRY/team/base:"{linux,windows} >/dev/null
+}
+
+# night: what the workflow does in one night; sets status, and `did` to what it did. The machine for Windows is
+# the function that is called so, if any.
 night() {
     local -x GITHUB_OUTPUT=$MADE/variables CURRENT_FLYWAY_VERSION=''
     did=nothing status=0
@@ -89,7 +101,7 @@ night() {
     CURRENT_FLYWAY_VERSION=$(sed -n 's/^CURRENT_FLYWAY_VERSION=//p' "$GITHUB_OUTPUT")
     did="built $CURRENT_FLYWAY_VERSION"
     PLATFORM=linux/amd64 "$EXAMPLES/flyway/build" || status=$?
-    [[ $PLATFORMS != *arm64* ]] || arm64 || status=$?
+    [[ $PLATFORMS != *windows* ]] || windows || status=$?
     [ "$status" != 0 ] || "$EXAMPLES/flyway/publish" || status=$?
 }
 
@@ -132,22 +144,28 @@ assert_night() {
     assert_night 1 nothing
 }
 
-@test "one tag for two platforms comes when both are there" {
-    local -x PLATFORMS=linux/amd64,linux/arm64
-    base one
+@test "one tag for Linux and Windows comes when both are there, and again when Windows was patched" {
+    local -x PLATFORMS=linux/amd64,windows/amd64
+    # platforms: of the published tag, with the build that Windows hosts look for
+    platforms() {
+        skopeo inspect --raw --tls-verify=false "docker://$IMAGE:latest" |
+            jq -r '[.manifests[].platform | [.os, .["os.version"] // empty] | join(" ")] | join(", ")'
+    }
     release 1.0
-    arm64() { return 1; }
+    windows_base 10.0.20348.2227
+    windows() { return 1; }
     night
     assert_equal "status of half a night" "$status" 1
     run -1 skopeo inspect --raw --tls-verify=false "docker://$IMAGE:1.0"
-    # What that machine would build, put together by hand.
-    rm -rf "$MADE/layout"
-    cp -r "$IMAGES/busybox" "$MADE/layout"
-    umoci config --image "$MADE/layout:latest" --architecture arm64
-    arm64() { push "oci:$MADE/layout:latest" "team/flyway:$CURRENT_FLYWAY_VERSION-linux-arm64"; }
+    windows() { windows_image "team/flyway:$CURRENT_FLYWAY_VERSION-windows-amd64" "$version" "$MADE/windows.tar" "$MADE/root.tar"; }
+    version=10.0.20348.2227
     assert_night 0 "built 1.0"
-    assert_equal platforms "$(skopeo inspect --raw --tls-verify=false "docker://$IMAGE:latest" |
-        jq -r '[.manifests[].platform.architecture] | join(" ")')" "amd64 arm64"
+    assert_equal platforms "$(platforms)" "linux, windows 10.0.20348.2227"
+    assert_night 0 nothing
+    version=10.0.20348.2322
+    windows_base "$version"
+    assert_night 0 "built 1.0"
+    assert_equal platforms "$(platforms)" "linux, windows 10.0.20348.2322"
     assert_night 0 nothing
 }
 

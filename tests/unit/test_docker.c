@@ -372,6 +372,33 @@ static void test_progress(void **state)
     assert_false(answer_progress("{", 1, &progress));
 }
 
+static void test_build_lines(void **state)
+{
+    static const struct {
+        const char *line, *id, *text, *error;
+    } lines[] = {
+        {"{\"stream\":\"Step 1\\nStep 2\"}", "", "Step 1\nStep 2", ""},
+        {"{\"aux\":{\"ID\":\"sha256:" HEX "\"}}", "sha256:" HEX, "", ""},
+        {"{\"aux\":{\"ID\":\"sha256:../" HEX "\"}}", "", "", ""},
+        {"{\"aux\":{\"ID\":\"sha256:" HEX "0\"}}", "", "", ""},
+        {"{\"aux\":{\"ID\":1},\"stream\":[]}", "", "", ""},
+        {"{\"error\":\"a\\u001bb\",\"errorDetail\":{}}", "", "", "a b"},
+        {"{}", "", "", ""},
+    };
+    struct daemon_build build;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        assert_true(answer_build(lines[i].line, strlen(lines[i].line), &build));
+        assert_string_equal(build.id, lines[i].id);
+        assert_string_equal(build.text, lines[i].text);
+        if (*lines[i].error)
+            assert_true(build.error[0] == 'a' && !strchr(build.error, '\033'));
+    }
+    assert_false(answer_build("[]", 2, &build));
+    assert_false(answer_build("", 0, &build));
+}
+
 /* A header of a tar archive with what is looked at alone, and a file of one block. */
 static void put_header(char *block, char type, const char *size)
 {
@@ -658,7 +685,7 @@ int main(void)
         cmocka_unit_test(test_overlay),       cmocka_unit_test(test_body_devices_and_labels),
         cmocka_unit_test(test_podman_body),   cmocka_unit_test(test_body_refused),
         cmocka_unit_test(test_infos),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_rootless_body),
+        cmocka_unit_test(test_rootless_body), cmocka_unit_test(test_build_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,218 @@
+/* What is known of a build besides its result: labels, the base, and what may be shown. */
+#include <ctype.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/num.h"
+#include "runtime/image/base_image.h"
+#include "shim/image/build.h"
+#include "shim/image/outside.h"
+
+#define MASK       "********"
+#define SECRET_MIN 4 /* bytes of a value that is masked, as in a step's output */
+#define TIME_MAX   40
+#define YEAR_9999  UINT64_C(253402300799)
+
+static bool no_memory(struct err *err)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot build");
+}
+
+/* ---- what a builder says ---- */
+
+static bool mask(const struct build *build, const char *line, struct buf *out)
+{
+    while (*line) {
+        size_t masked = 0;
+
+        for (size_t i = 0; i < build->arguments.count; i++) {
+            const char *argument = build->arguments.items[i];
+            size_t name = strcspn(argument, "="), len = strlen(argument + name) - 1;
+            const char *value = argument + name + 1;
+
+            if (check_name_is_secret(argument, name) && len >= SECRET_MIN && len > masked &&
+                strncmp(line, value, len) == 0)
+                masked = len;
+        }
+        if (!(masked ? buf_append_text(out, MASK) : buf_append(out, line, 1)))
+            return false;
+        line += masked ? masked : 1;
+    }
+    return true;
+}
+
+void build_say(const struct build *build, const char *line)
+{
+    autobuf out = BUF_INIT(4 * OUTSIDE_LINE_MAX);
+
+    if (*line && mask(build, line, &out))
+        print_detail(build->verbosity, "%s", out.data);
+}
+
+/* ---- labels ---- */
+
+static bool has_label(const struct build *build, const char *name)
+{
+    for (size_t i = 0; i < build->labels.count; i++) {
+        const char *label = build->labels.items[i];
+
+        if (strncmp(label, name, strlen(name)) == 0 && label[strlen(name)] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* The caller's word wins; what is not known is no label. */
+static bool add_label(struct build *build, const char *name, const char *value, struct err *err)
+{
+    if (!value || !*value || has_label(build, name))
+        return true;
+    return strv_take(&build->labels, text_printf("%s=%s", name, value)) || no_memory(err);
+}
+
+/* The time that the caller wants, or now; "" for one that no calendar has. */
+static void creation_time(const struct build *build, char text[TIME_MAX])
+{
+    uint64_t seconds = (uint64_t)time(NULL);
+    struct tm tm;
+    time_t when;
+
+    *text = '\0';
+    if (build->epoch && !num_parse(build->epoch, YEAR_9999, &seconds))
+        return;
+    when = (time_t)seconds;
+    if (gmtime_r(&when, &tm))
+        strftime(text, TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+/* The first line that git prints, and how many there are. */
+struct git_answer {
+    char line[OUTSIDE_LINE_MAX + 1];
+    size_t lines;
+};
+
+static void take_line(void *data, const char *line)
+{
+    struct git_answer *answer = data;
+
+    if (answer->lines++ == 0)
+        strcpy(answer->line, line);
+}
+
+/* `more` ends with NULL. False without git, without a repository, and when git says no. */
+static bool ask_git(const struct build *build, const char *const *more, struct git_answer *answer)
+{
+    static char *const variables[] = {"GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", NULL};
+    const struct strv environment = {.items = (char **)variables, .count = 2};
+    autostrv words = {0};
+    char program[PATH_MAX];
+    struct outside outside = {.program = program,
+                              .words = &words,
+                              .more = &environment,
+                              .directory = build->directory,
+                              .line = take_line,
+                              .data = answer};
+    struct err ignored;
+    int status;
+
+    *answer = (struct git_answer){0};
+    if (!outside_find("git", program) || !strv_add(&words, "git"))
+        return false;
+    for (; *more; more++) {
+        if (!strv_add(&words, *more))
+            return false;
+    }
+    return outside_run(&outside, &status, &ignored) && status == 0;
+}
+
+/* What is in the directory is a revision only when git sees no change. */
+static bool find_revision(const struct build *build, struct git_answer *revision)
+{
+    static const char *const changes[] = {"status", "--porcelain", "--", ".", NULL},
+                             *const head[] = {"rev-parse", "--verify", "HEAD", NULL};
+
+    if (!ask_git(build, changes, revision) || revision->lines > 0 ||
+        !ask_git(build, head, revision))
+        return false;
+    return strspn(revision->line, "0123456789abcdef") == strlen(revision->line);
+}
+
+/* Where the sources are, if others can get there, without what somebody logs in with. */
+static bool find_source(const struct build *build, struct git_answer *source)
+{
+    static const char *const origin[] = {"remote", "get-url", "origin", NULL};
+    char *authority, *at;
+
+    if (!ask_git(build, origin, source) ||
+        (strncmp(source->line, "https://", 8) != 0 && strncmp(source->line, "http://", 7) != 0))
+        return false;
+    authority = strstr(source->line, "//") + 2;
+    at = memrchr(authority, '@', strcspn(authority, "/?#"));
+    if (at)
+        memmove(authority, at + 1, strlen(at + 1) + 1);
+    for (const char *c = authority; *c; c++) {
+        if (!isgraph((unsigned char)*c))
+            return false;
+    }
+    return *authority != '\0';
+}
+
+bool build_add_labels(struct build *build, const char *version, struct err *err)
+{
+    struct git_answer revision, source;
+    char created[TIME_MAX];
+    bool known = build->base.name != NULL;
+
+    creation_time(build, created);
+    return add_label(build, LABEL_PREFIX "version", version, err) &&
+           add_label(build, LABEL_PREFIX "created", created, err) &&
+           add_label(build, LABEL_PREFIX "revision",
+                     find_revision(build, &revision) ? revision.line : NULL, err) &&
+           add_label(build, LABEL_PREFIX "source", find_source(build, &source) ? source.line : NULL,
+                     err) &&
+           add_label(build, LABEL_BASE_NAME, known ? build->base.name : NULL, err) &&
+           add_label(build, LABEL_BASE_DIGEST, known ? build->offer.top.digest : NULL, err);
+}
+
+/* ---- the base ---- */
+
+void build_resolve_base(struct build *build)
+{
+    const char *base = build->parsed.base;
+    struct err err;
+
+    if (!base || (reference_parse(base, "/", &build->base, &err) &&
+                  build->base.transport == TRANSPORT_REGISTRY &&
+                  offer_load(&build->base, &build->offer, &err)))
+        return;
+    print_note(build->verbosity, "the labels of the base are left out: it cannot be asked for");
+    print_detail(build->verbosity, "%s", err.message);
+    offer_release(&build->offer);
+    reference_release(&build->base);
+    build->offer = (struct offer){0};
+    build->base = (struct reference){0};
+}
+
+bool build_check_base(const struct build *build, const char *reference, struct err *err)
+{
+    autocheckconfig own = CHECK_CONFIG_INIT, below = CHECK_CONFIG_INIT;
+    autoreference name = {0};
+    autooffer built = {0};
+    const struct index_image *image, *base;
+
+    if (!build->base.name)
+        return true;
+    if (!reference_parse(reference, "/", &name, err) || !offer_load(&name, &built, err))
+        return false;
+    image = &built.gather.images.items[0];
+    base = offer_find(&build->offer, &image->platform);
+    if (!offer_read(&built, image, &own, err) ||
+        (base && !offer_read(&build->offer, base, &below, err)))
+        return false;
+    if (base && image_is_on(&own.image, &below.image))
+        return true;
+    err_set(err, ERR_ENGINE_FAILED, "the image is not built on what '%s' is in its registry",
+            build->base.name);
+    return err_hint(err, "build again: the base has moved meanwhile, or the builder takes it from "
+                         "a mirror that is behind");
+}
