@@ -2,11 +2,11 @@
  * A connection to the API server of a cluster.
  *
  * One call after the other; each thread has a client of its own. Whatever the server answers has a
- * limit. One that cannot be reached is engine.unavailable, and one that refuses is engine.failed or what
- * its status means; the message names the server.
+ * limit. One that cannot be reached is engine.unavailable, and one that refuses is engine.failed or
+ * what its status means; the message names the server.
  *
- * Calls that change nothing, and those that may be repeated, are tried again for KUBE_PATIENCE_MS while the
- * server is started again or asks to wait.
+ * Calls that change nothing, and those that may be repeated, are tried again for KUBE_PATIENCE_MS
+ * while the server is started again or asks to wait.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_CLIENT_H
 #define STEPCELL_RUNTIME_KUBERNETES_CLIENT_H

@@ -8,11 +8,11 @@
  *   ready              everything is mounted and proven; the command is about to start
  *   out, err, var      base64 of 1 to FRAME_BYTES_MAX bytes of stdout, stderr, the output file
  *   left               base64 of the name of a process that the command left running
- *   fail CODE M H      the cell cannot run the command: an error's code, message and hint, the two in
- *                      base64, "-" for none
+ *   fail CODE M H      the cell cannot run the command: an error's code, message and hint, the two
+ *                      in base64, "-" for none
  *   exec N, init N, filter N   why the command did not start: errno, see handshake.h
- *   end HOW N OOM OUT ERR VAR  the last: "exit" or "signal" with its number, whether memory ran out (0
- *                      or 1), and how many bytes there were of each
+ *   end HOW N OOM OUT ERR VAR  the last: "exit" or "signal" with its number, whether memory ran out
+ *                      (0 or 1), and how many bytes there were of each
  *
  * A reader takes each number once: after a break the log is read again from a moment before, and
  * what was taken is passed over. A number that is missing is never passed over without a word.

@@ -1,10 +1,10 @@
 /*
  * Where the cluster is and who speaks to it, as kubectl finds it: the file of KUBECONFIG, or
- * ~/.kube/config, with its context, cluster and user; where there is neither, the service account of
- * the Pod that this process runs in.
+ * ~/.kube/config, with its context, cluster and user; where there is neither, the service account
+ * of the Pod that this process runs in.
  *
- * What would verify less than the file's authorities, or would act as somebody else than its user, is
- * refused and named, never left out.
+ * What would verify less than the file's authorities, or would act as somebody else than its user,
+ * is refused and named, never left out.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_KUBECONFIG_H
 #define STEPCELL_RUNTIME_KUBERNETES_KUBECONFIG_H

@@ -1,7 +1,7 @@
 /*
  * Programs that give credentials for a cluster (client-go credential plugins): their answer is an
- * ExecCredential on standard output. They are run with an empty standard input, and not for longer than
- * PLUGIN_TIMEOUT_MS; what they write to standard error may be anything, and is not handed on.
+ * ExecCredential on standard output. They are run with an empty standard input, and not for longer
+ * than PLUGIN_TIMEOUT_MS; what they write to standard error may be anything, and is not handed on.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_PLUGIN_H
 #define STEPCELL_RUNTIME_KUBERNETES_PLUGIN_H
