@@ -223,7 +223,10 @@ static bool parse_frame(char *text, uint64_t *number, struct frame *frame)
 /* What is no frame: words of the kubelet's, say, which may tell why there is none. */
 static void keep_stray(struct frame_reader *reader, const char *text)
 {
-    snprintf(reader->stray, sizeof(reader->stray), "%s", text);
+    size_t len = strnlen(text, sizeof(reader->stray) - 1);
+
+    memcpy(reader->stray, text, len);
+    reader->stray[len] = '\0';
 }
 
 static enum frame_progress take_ended(struct frame_reader *reader, const struct frame *frame,
