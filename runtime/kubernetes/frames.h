@@ -27,10 +27,10 @@
 #include "base/err.h"
 
 #define FRAME_MARK      "stepcell/1 "
-#define FRAME_BYTES_MAX 3000 /* of a stream in one frame */
-#define FRAME_LINE_MAX  4800 /* bytes of a line, with the log's time; runtimes split at 16384 */
-#define FRAME_TIME_MAX  48   /* bytes of the log's time, with the NUL */
-#define FRAME_STRAY_MAX 512  /* bytes of a line that is no frame, with the NUL, that are kept */
+#define FRAME_BYTES_MAX 11000 /* of a stream in one frame */
+#define FRAME_LINE_MAX  15000 /* bytes of a line, with the log's time; runtimes split at 16384 */
+#define FRAME_TIME_MAX  48    /* bytes of the log's time, with the NUL */
+#define FRAME_STRAY_MAX 512   /* bytes of a line that is no frame, with the NUL, that are kept */
 
 enum frame_kind {
     FRAME_READY,

@@ -37,8 +37,8 @@ static void take_loss(struct cell *cell, const struct pod_message *message, enum
     if (!cell->ended && cell->record.kind != EXIT_FAILED) {
         cell->record.kind = EXIT_UNKNOWN;
         cell->record.oom_killed = message->oom_killed;
-        /* Who runs out of memory is told so by who reads the record. */
-        if (!message->oom_killed)
+        /* Who kills it, or sees it run out of memory, knows why. */
+        if (!cell->killed && !message->oom_killed)
             cell->record.error = message->err;
     }
     take_end(cell, event);
@@ -191,6 +191,7 @@ static const struct exit_record *engine_exit_record(const struct cell *cell)
 static bool engine_signal(struct cell *cell, int signal, struct err *err)
 {
     (void)err;
+    cell->killed |= signal == SIGKILL;
     if (!cell->ended && (signal == SIGKILL || signal == SIGTERM || signal == SIGINT))
         ask(cell, POD_SIGNAL, signal);
     return true;

@@ -24,7 +24,7 @@ struct cell {
     int request;  /* what it reads */
     int output;   /* the writing end of record.output */
     struct cell_pipes pipes;
-    bool ready, ended, cleaning, removed;
+    bool ready, ended, killed, cleaning, removed;
     struct strv left;
     struct err failure; /* of the clean-up */
 };
