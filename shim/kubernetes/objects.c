@@ -66,9 +66,11 @@ static bool create(struct objects *objects, const char *kind, const char *what, 
     if (!kube_call(objects->client, &one, answer, err))
         return false;
     if (answer->status == 409)
-        return is_ours(objects, kind, body, answer, err);
-    return answer->status == 201 || answer->status == 200 ||
-           kube_refused(objects->client, answer, what, err);
+        *made = is_ours(objects, kind, body, answer, err);
+    else
+        *made = answer->status == 201 || answer->status == 200 ||
+                kube_refused(objects->client, answer, what, err);
+    return *made;
 }
 
 /* Gone with the Pod, whoever removes it. */
