@@ -14,22 +14,24 @@
 #include "shim/kubernetes/command.h"
 #include "shim/kubernetes/watch.h"
 
-#define TICK_MS          1000
-#define UNSCHEDULABLE_MS 60000 /* that no node may take a step */
-#define KILL_MS          5000  /* that a kubelet may take to kill what it has been told to end */
-#define LOST_MS          30000 /* that one may take beside the grace of a Pod that was deleted */
+#define TICK_MS       1000
+#define BEGIN_MS      60000 /* that no node may take a step, or mount its volumes */
+#define STUCK_LOOK_MS 5000  /* between two looks at that */
+#define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
+#define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
 
 struct cell {
     json_t *request;
     struct kube_config config;
     struct objects objects;
     struct sight sight;
-    bool told;       /* how it ended, or that it does not run */
-    bool asked_end;  /* TERM was asked for */
-    bool asked_kill; /* the Pod's deletion was */
-    int64_t kill_at; /* it will be, then; or 0 */
-    int64_t made_at; /* clock_now() */
-    int64_t gone_by; /* a Pod that others have deleted should be gone then; or 0 */
+    bool told;         /* how it ended, or that it does not run */
+    bool asked_end;    /* TERM was asked for */
+    bool asked_kill;   /* the Pod's deletion was */
+    int64_t kill_at;   /* it will be, then; or 0 */
+    int64_t made_at;   /* clock_now() */
+    int64_t looked_at; /* when the events were */
+    int64_t gone_by;   /* a Pod that others have deleted should be gone then; or 0 */
 };
 
 static void tell(const struct pod_message *message)
@@ -106,16 +108,29 @@ static void take_log(struct cell *cell, const struct pod_state *state)
     }
 }
 
+/* What a kubelet tries again and again is no state of a Pod: its events alone tell. */
+static bool is_stuck(struct cell *cell)
+{
+    if (clock_now() - cell->looked_at < STUCK_LOOK_MS * NS_PER_MS)
+        return false;
+    cell->looked_at = clock_now();
+    return objects_are_stuck(&cell->objects);
+}
+
 /* What keeps a step from beginning. */
 static void take_trouble(struct cell *cell, const struct pod_state *state)
 {
-    bool waits = clock_now() - cell->made_at < UNSCHEDULABLE_MS * NS_PER_MS;
+    bool waits = clock_now() - cell->made_at < BEGIN_MS * NS_PER_MS;
+    struct pod_state told = *state;
     struct err err;
 
-    if (state->begun || state->trouble == POD_FINE ||
-        (state->trouble == POD_UNSCHEDULABLE && waits))
+    if (state->begun || (waits && (state->trouble == POD_UNSCHEDULABLE || !state->trouble)))
         return;
-    pod_state_explain(state, &err);
+    if (state->trouble == POD_FINE && !is_stuck(cell))
+        return;
+    if (told.trouble == POD_FINE)
+        told.trouble = POD_NO_CONTAINER;
+    pod_state_explain(&told, &err);
     cell->objects.never_begun = true;
     tell_trouble(cell, POD_FAILED, &err);
 }

@@ -36,4 +36,7 @@ bool objects_remove(struct objects *objects, struct err *err);
 /* What the cluster tells of the Pod in its events joins the detail of the error. */
 void objects_add_events(struct objects *objects, struct err *err);
 
+/* Whether they say that a volume of it cannot be mounted, or that it cannot be set up. */
+bool objects_are_stuck(struct objects *objects);
+
 #endif
