@@ -91,12 +91,13 @@ static bool describe(const struct buf *text, const char *media_type, struct desc
     return blob->digest;
 }
 
+/* Takes the value over. */
 static bool dump(json_t *json, struct buf *text)
 {
-    autojson *owned = json;
-    autofree char *line = json ? json_dump_sorted(json) : NULL;
+    autofree char *page = json ? json_dump_sorted(json) : NULL;
 
-    return line && buf_append_text(text, line);
+    json_decref(json);
+    return page && buf_append_text(text, page);
 }
 
 static json_t *blob_json(const struct descriptor *blob)
