@@ -5,8 +5,8 @@
 #include "base/json.h"
 
 /*
- * Removes the step's containers, if their process is gone, or its Pods; `accepted` is the step as it
- * was asked for. True when the engine has none of them any more.
+ * Removes the step's containers, if their process is gone, or its Pods; `accepted` is the step as
+ * it was asked for. True when the engine has none of them any more.
  */
 bool abandoned_remove(const char *engine, const json_t *accepted, const char *step);
 

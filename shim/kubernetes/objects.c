@@ -86,12 +86,22 @@ static bool own_secret(struct objects *objects, const char *uid, struct err *err
             kube_refused(objects->client, &answer, "give a Secret its owner", err));
 }
 
+/* Whatever it says: what cannot be reached has made nothing, and nobody looks for it afterwards. */
+static bool reach(struct objects *objects, struct err *err)
+{
+    const struct kube_call one = {.path = "/version"};
+    autokubeanswer answer = {0};
+
+    return kube_call(objects->client, &one, &answer, err);
+}
+
 bool objects_make(struct objects *objects, const json_t *secret, const json_t *pod,
                   struct pod_state *state, struct err *err)
 {
     autokubeanswer first = {0}, second = {0};
 
-    return create(objects, "secrets", "create a Secret", secret, &objects->has_secret, &first,
+    return reach(objects, err) &&
+           create(objects, "secrets", "create a Secret", secret, &objects->has_secret, &first,
                   err) &&
            create(objects, "pods", "create a Pod", pod, &objects->has_pod, &second, err) &&
            pod_state_take(second.json, state, err) && own_secret(objects, state->uid, err);
