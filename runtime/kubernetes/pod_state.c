@@ -5,13 +5,16 @@
 
 #include "runtime/kubernetes/pod_spec.h"
 
-static void take_text(const json_t *object, const char *key, char text[POD_REASON_MAX])
+/* One of the API's own words, which goes into messages and URLs; "" for whatever else. */
+static void take_word(const json_t *object, const char *key, char word[POD_REASON_MAX])
 {
+    static const char bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const char *value = json_text(object, key);
-    size_t len = value ? strnlen(value, POD_REASON_MAX - 1) : 0;
+    size_t len = value ? strspn(value, bytes) : 0;
 
-    memcpy(text, value ? value : "", len);
-    text[len] = '\0';
+    word[0] = '\0';
+    if (value && value[len] == '\0' && len < POD_REASON_MAX)
+        memcpy(word, value, len + 1);
 }
 
 /* The first trouble that is seen is told. */
@@ -20,7 +23,7 @@ static void note(struct pod_state *state, enum pod_trouble trouble, const json_t
     if (state->trouble != POD_FINE)
         return;
     state->trouble = trouble;
-    take_text(object, "reason", state->reason);
+    take_word(object, "reason", state->reason);
     kube_status_message(object, state->message);
 }
 
@@ -104,8 +107,8 @@ bool pod_state_take(const json_t *pod, struct pod_state *out, struct err *err)
 
     if (!json_is_object(status) || !json_text(meta, "uid"))
         return err_set(err, ERR_ENGINE_FAILED, "the cluster answers with something that is no Pod");
-    take_text(meta, "uid", state.uid);
-    take_text(meta, "resourceVersion", state.version);
+    take_word(meta, "uid", state.uid);
+    take_word(meta, "resourceVersion", state.version);
     state.deleted = json_text(meta, "deletionTimestamp");
     state.finished = phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
     if (has_reason(status, "Evicted") || has_reason(status, "Preempting") ||
@@ -122,7 +125,7 @@ bool pod_state_take(const json_t *pod, struct pod_state *out, struct err *err)
             take_container(&state, one);
     }
     if (state.trouble == POD_FINE) {
-        take_text(status, "reason", state.reason);
+        take_word(status, "reason", state.reason);
         kube_status_message(status, state.message);
     }
     *out = state;
@@ -170,7 +173,7 @@ void pod_events_text(const json_t *list, char *text, size_t size)
 
         if (!type || strcmp(type, "Warning") != 0)
             continue;
-        take_text(event, "reason", reason);
+        take_word(event, "reason", reason);
         kube_status_message(event, message);
         n = snprintf(text + used, size - used, "%s%s: %s", used ? "; " : "", reason, message);
         if (n < 0 || (size_t)n >= size - used)

@@ -265,6 +265,23 @@ static void test_no_pods(void **state)
     }
 }
 
+/* What goes into a message or an URL is a word of the API's. */
+static void test_words(void **state)
+{
+    static const char text[] =
+        "{\"metadata\": {\"uid\": \"u-1\", \"resourceVersion\": \"5&watch=0\"}, \"status\": "
+        "{\"phase\": \"Failed\", \"reason\": \"Evi\\ncted\"}}";
+    struct err err = ERR_INIT;
+    autojson *pod = json_parse(text, strlen(text), "a Pod", ERR_ENGINE_FAILED, &err);
+    struct pod_state seen;
+
+    (void)state;
+    assert_ok(pod_state_take(pod, &seen, &err));
+    assert_string_equal(seen.uid, "u-1");
+    assert_string_equal(seen.version, "");
+    assert_string_equal(seen.reason, "");
+}
+
 static void test_events(void **state)
 {
     static const char text[] =
@@ -304,7 +321,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_volumes), cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_states),  cmocka_unit_test(test_no_pods),
-        cmocka_unit_test(test_events),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_events),
+        cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
