@@ -225,7 +225,8 @@ static void keep_stray(struct frame_reader *reader, const char *text)
 {
     size_t len = strnlen(text, sizeof(reader->stray) - 1);
 
-    memcpy(reader->stray, text, len);
+    for (size_t i = 0; i < len; i++)
+        reader->stray[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     reader->stray[len] = '\0';
 }
 

@@ -154,8 +154,8 @@ static void test_keeps_what_is_no_frame(void **state)
     (void)state;
     memset(longer, 'x', sizeof(longer));
     longer[sizeof(longer) - 1] = '\n';
-    assert_int_equal(frame_reader_feed(&reader, "rpc error: gone\n", 16, &err), FRAMES_MORE);
-    assert_string_equal(reader.stray, "error: gone");
+    assert_int_equal(frame_reader_feed(&reader, "rpc error: \033gone\n", 17, &err), FRAMES_MORE);
+    assert_string_equal(reader.stray, "error: ?gone");
     assert_int_equal(frame_reader_feed(&reader, longer, sizeof(longer), &err), FRAMES_MORE);
     assert_int_equal(frame_reader_feed(&reader, MARK "1 ready\n", strlen(MARK "1 ready\n"), &err),
                      FRAMES_MORE);
