@@ -44,21 +44,31 @@ char **libexec_environment(void)
     return list;
 }
 
+/* Cuts the last component off. */
+static void cut(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        *slash = '\0';
+}
+
 char *libexec_path(const char *name, struct err *err)
 {
+    static const char own[] = "/libexec/stepcell";
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *path = NULL;
 
     if (n > 0) {
         self[n] = '\0';
-        for (int i = 0; i < 2; i++) {
-            char *slash = strrchr(self, '/');
-
-            if (slash)
-                *slash = '\0';
-        }
-        path = text_printf("%s/libexec/stepcell/%s", self, name);
+        cut(self);
+        n = (ssize_t)strlen(self) - (ssize_t)strlen(own);
+        if (n >= 0 && strcmp(self + n, own) == 0)
+            self[n] = '\0';
+        else
+            cut(self);
+        path = text_printf("%s%s/%s", self, own, name);
     }
     if (!path)
         err_errno(err, ERR_ENGINE_FAILED, "cannot find the program '%s'", name);

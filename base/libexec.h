@@ -1,6 +1,6 @@
 /*
  * Where stepcell's own programs lie: ../libexec/stepcell from the directory of the program that
- * runs, in the build tree as in an installation.
+ * runs, unless it is one of them, in the build tree as in an installation.
  */
 #ifndef STEPCELL_BASE_LIBEXEC_H
 #define STEPCELL_BASE_LIBEXEC_H

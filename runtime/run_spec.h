@@ -52,6 +52,16 @@ struct secret_file {
     size_t len;
 };
 
+/* Where a step runs that is a Pod; any text but the image may be NULL. */
+struct cluster_spec {
+    const char *context, *space; /* of the kubeconfig; the namespace */
+    const char *init_image;
+    const char *arch;           /* of the image, as Kubernetes names it */
+    const struct strv *volumes; /* "PATH=pvc:NAME" or "PATH=hostPath" */
+    bool host_network;          /* it was asked for */
+    uint64_t grace_ms;
+};
+
 /* All borrowed from the caller for the life of the cell. */
 struct run_spec {
     const struct mount_plan *plan;
@@ -85,14 +95,15 @@ struct run_spec {
     const char *step;        /* its id */
     const char *engine_host; /* where the engine's daemon listens; NULL: where it usually does */
     bool rootless;           /* that daemon is an ordinary user's */
-    uid_t owner;             /* with a daemon: of the host, whose what the step writes has to be */
+    const struct cluster_spec *cluster;
+    uid_t owner; /* with a daemon: of the host, whose what the step writes has to be */
 };
 
-/* An image: unpacked, as absolute directories, lowest first, or one that a daemon has. */
+/* An image: unpacked, as directories, lowest first; or one that a daemon or a registry has. */
 struct root_filesystem {
     const char *const *layers;
     size_t count;
-    const char *image_id;       /* "sha256:…", or NULL */
+    const char *image_id;       /* "sha256:…", or of a registry "NAME@sha256:…"; or NULL */
     const struct strv *volumes; /* that a daemon mounts for it, or NULL */
 };
 

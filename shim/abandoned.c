@@ -1,19 +1,39 @@
 #include "shim/abandoned.h"
 
+#include <string.h>
+
 #include "base/child.h"
 #include "base/cleanup.h"
 #include "shim/helper.h"
 
-bool abandoned_remove(const char *engine, const char *host, const char *step)
+#define WORDS_MAX 16
+
+/* An option with its value, where there is one. */
+static size_t add(char **words, size_t count, const char *option, const char *value)
 {
-    char *words[] = {
-        "stepcell-docker",      "sweep",      "--engine", (char *)engine, "--step", (char *)step,
-        host ? "--host" : NULL, (char *)host, NULL,
-    };
+    if (!value)
+        return count;
+    words[count++] = (char *)option;
+    words[count++] = (char *)value;
+    return count;
+}
+
+bool abandoned_remove(const char *engine, const json_t *accepted, const char *step)
+{
+    bool cluster = strcmp(engine, "kubernetes") == 0;
+    const char *program = cluster ? "stepcell-kubernetes" : "stepcell-docker";
+    char *words[WORDS_MAX] = {(char *)program, "sweep"};
+    size_t count = add(words, 2, "--step", step);
     autofd report = -1;
     struct err ignored;
     pid_t child;
 
-    return helper_start("stepcell-docker", words, -1, &child, &report, &ignored) &&
-           child_wait(child) == 0;
+    if (cluster) {
+        count = add(words, count, "--context", json_text(accepted, "kubernetes_context"));
+        add(words, count, "--namespace", json_text(accepted, "kubernetes_namespace"));
+    } else {
+        count = add(words, count, "--engine", engine);
+        add(words, count, "--host", json_text(accepted, "engine_host"));
+    }
+    return helper_start(program, words, -1, &child, &report, &ignored) && child_wait(child) == 0;
 }

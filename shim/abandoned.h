@@ -1,13 +1,13 @@
-/* What a step that was killed has left in an engine that is a daemon. */
+/* What a step that was killed has left in an engine that is a daemon, or a cluster. */
 #ifndef STEPCELL_SHIM_ABANDONED_H
 #define STEPCELL_SHIM_ABANDONED_H
 
-#include <stdbool.h>
+#include "base/json.h"
 
 /*
- * Removes the step's containers, if their process is gone; `host` may be NULL. True when the daemon
- * has none of them any more.
+ * Removes the step's containers, if their process is gone, or its Pods; `accepted` is the step as
+ * it was asked for. True when the engine has none of them any more.
  */
-bool abandoned_remove(const char *engine, const char *host, const char *step);
+bool abandoned_remove(const char *engine, const json_t *accepted, const char *step);
 
 #endif

@@ -138,9 +138,10 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
 
     result->cleanup_verified = await_cell(records, result);
     if (engine && strcmp(engine, "native") != 0 &&
-        !abandoned_remove(engine, json_text(accepted, "engine_host"), result->id)) {
+        !abandoned_remove(engine, accepted, result->id)) {
         result->cleanup_verified = false;
-        strv_add(&result->left, "the container of the step");
+        strv_add(&result->left, strcmp(engine, "kubernetes") == 0 ? "the Pod of the step"
+                                                                  : "the container of the step");
     }
     if (!records) {
         /* Of a step that is not durable nobody has noted where its cell was. */

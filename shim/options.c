@@ -413,6 +413,10 @@ static bool check(const struct run_options *options, struct err *err)
                                  ? "'stepcell shell' is for people; 'stepcell run' is for scripts"
                                  : "leave -t out, or -i");
     }
+    if (options->engine_host && options->engine == ENGINE_KUBERNETES) {
+        err_set(err, ERR_OPTION_INVALID, "--engine-host is given, and the engine is a cluster");
+        return err_hint(err, "the kubeconfig says where it is; --kubernetes-context chooses there");
+    }
     return !options->events_token_file || (options->events && sink_is_http(options->events)) ||
            err_set(err, ERR_OPTION_INVALID,
                    "--events-token-file is given without a receiver by HTTP");
@@ -505,6 +509,10 @@ void options_release(struct run_options *options)
     errs_release(&options->wrong);
     free(options->id);
     free(options->engine_host);
+    free(options->kubernetes_context);
+    free(options->kubernetes_namespace);
+    free(options->kubernetes_init);
+    strv_release(&options->kubernetes_volumes);
     free(options->events);
     free(options->events_token_file);
     free(options->image);

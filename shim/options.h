@@ -18,7 +18,7 @@
 #include "shim/print.h"
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
-enum engine_name { ENGINE_NATIVE, ENGINE_DOCKER, ENGINE_PODMAN };
+enum engine_name { ENGINE_NATIVE, ENGINE_DOCKER, ENGINE_PODMAN, ENGINE_KUBERNETES };
 enum keep_policy { KEEP_NEVER, KEEP_ON_FAILURE, KEEP_ALWAYS };
 enum entrypoint_policy { ENTRYPOINT_REFUSE, ENTRYPOINT_CLEAR };
 
@@ -60,6 +60,8 @@ struct run_options {
     enum entrypoint_policy entrypoint;
     enum engine_name engine;
     char *engine_host; /* unix:///PATH or tcp://HOST:PORT */
+    char *kubernetes_context, *kubernetes_namespace, *kubernetes_init;
+    struct strv kubernetes_volumes; /* PATH=pvc:NAME or PATH=hostPath */
     char *result;
     char *events;            /* a target, see sink.h */
     char *events_token_file; /* what it holds is sent to a receiver by HTTP */

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "runtime/confine/caps.h"
 #include "runtime/confine/caps_names.h"
+#include "runtime/kubernetes/pod_spec.h"
 #include "shim/limits.h"
 #include "shim/state/step_dir.h"
 
@@ -56,6 +57,9 @@ TEXT_OPTION(user)
 TEXT_OPTION(platform)
 TEXT_OPTION(result)
 TEXT_OPTION(engine_host)
+TEXT_OPTION(kubernetes_context)
+TEXT_OPTION(kubernetes_namespace)
+TEXT_OPTION(kubernetes_init)
 TEXT_OPTION(events)
 TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
@@ -210,6 +214,16 @@ static bool set_env_file(struct run_options *options, const char *name, const ch
     return strv_add(&options->env_files, value) || options_no_memory(err);
 }
 
+static bool set_kubernetes_volume(struct run_options *options, const char *name, const char *value,
+                                  struct err *err)
+{
+    autopodvolume volume = {0};
+
+    (void)name;
+    return pod_volume_parse(value, &volume, err) &&
+           (strv_add(&options->kubernetes_volumes, value) || options_no_memory(err));
+}
+
 /* What may be a value is not repeated in any message. */
 static bool set_secret_env(struct run_options *options, const char *name, const char *value,
                            struct err *err)
@@ -291,7 +305,7 @@ static bool set_pull(struct run_options *options, const char *name, const char *
 static bool set_engine(struct run_options *options, const char *name, const char *value,
                        struct err *err)
 {
-    static const char *const words[] = {"native", "docker", "podman", NULL};
+    static const char *const words[] = {"native", "docker", "podman", "kubernetes", NULL};
     int index;
 
     if (!set_word(words, name, value, &index, err))
@@ -485,9 +499,18 @@ static const struct option table[] = {
     {"locked", 0, NULL, false, set_locked,
      "refuse what the lock file lacks; default file stepcell.lock"},
     {"entrypoint", 0, "refuse|clear", false, set_entrypoint, "refuse (default) or clear"},
-    {"engine", 0, "native|docker|podman", false, set_engine, "native (default), docker or podman"},
+    {"engine", 0, "native|docker|podman|kubernetes", false, set_engine,
+     "native (default), docker, podman or kubernetes"},
     {"engine-host", 0, "URL", false, set_engine_host,
      "where the engine's daemon listens: unix:///PATH or tcp://HOST:PORT"},
+    {"kubernetes-context", 0, "NAME", false, set_kubernetes_context,
+     "of the kubeconfig, default its current one"},
+    {"kubernetes-namespace", 0, "NAME", false, set_kubernetes_namespace,
+     "where Pods are made, default the context's"},
+    {"kubernetes-volume", 0, "PATH=pvc:NAME|hostPath", true, set_kubernetes_volume,
+     "a directory that this host and the nodes share: a claim, or each node's own path"},
+    {"kubernetes-init", 0, "IMAGE", false, set_kubernetes_init,
+     "what 'stepcell image init' has pushed"},
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
     {"events", 0, "TARGET", false, set_events,

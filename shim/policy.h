@@ -40,7 +40,13 @@
 
 enum policy_pinned { POLICY_ANY, POLICY_DIGEST, POLICY_LOCK };
 enum policy_access { POLICY_NONE, POLICY_READ, POLICY_WRITE };
-enum policy_engine { POLICY_NATIVE, POLICY_DOCKER, POLICY_PODMAN, POLICY_ENGINES };
+enum policy_engine {
+    POLICY_NATIVE,
+    POLICY_DOCKER,
+    POLICY_PODMAN,
+    POLICY_KUBERNETES,
+    POLICY_ENGINES
+};
 
 struct policy_image_rule {
     unsigned int line;

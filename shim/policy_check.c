@@ -7,8 +7,10 @@
 #include "runtime/image/registry_users.h"
 #include "shim/policy.h"
 
-static const char *const engine_names[] = {
-    [POLICY_NATIVE] = "native", [POLICY_DOCKER] = "docker", [POLICY_PODMAN] = "podman"};
+static const char *const engine_names[] = {[POLICY_NATIVE] = "native",
+                                           [POLICY_DOCKER] = "docker",
+                                           [POLICY_PODMAN] = "podman",
+                                           [POLICY_KUBERNETES] = "kubernetes"};
 
 static bool no_memory(struct err *err)
 {

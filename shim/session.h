@@ -97,6 +97,7 @@ struct session {
     struct buf env_origins; /* of spec.env: see environment.h */
     struct strv env_places; /* of the files of --env-file */
     struct run_spec spec;
+    struct cluster_spec cluster;
     enum command_state command;
 
     /* cell */
@@ -309,6 +310,15 @@ bool session_has_entrypoint(const struct session *session);
 /* For session_prepare: an engine that is a daemon gets the image. */
 bool session_pull_by_daemon(struct session *session, struct err *err);
 bool session_load_into_daemon(struct session *session, struct err *err);
+
+/* The same out of what a helper reports of it. */
+bool session_take_image(struct session *session, struct err *err);
+
+/* For session_prepare: a cluster gets the image itself, by the digest that was resolved here. */
+bool session_describe_image(struct session *session, struct err *err);
+
+/* Where the Pod of the step runs. */
+void session_choose_cluster(struct session *session);
 
 /* Refuses what a daemon cannot do for this step; session->user is known. */
 bool session_check_daemon(struct session *session, struct err *err);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "mounts/mountinfo.h"
 #include "runtime/docker/docker.h"
+#include "runtime/kubernetes/kubernetes.h"
 #include "runtime/native/native.h"
 
 #define ENSURE_WORDS 32
@@ -25,6 +26,7 @@ const struct engine *session_engine(const struct session *session)
         [ENGINE_NATIVE] = &native_engine,
         [ENGINE_DOCKER] = &docker_engine,
         [ENGINE_PODMAN] = &podman_engine,
+        [ENGINE_KUBERNETES] = &kubernetes_engine,
     };
 
     return engines[session->options.engine];
@@ -84,8 +86,8 @@ static bool take_platform(const json_t *report, struct platform *platform, struc
     return true;
 }
 
-/* The daemon's own word for what will run. */
-static bool take_image(struct session *session, struct err *err)
+/* The daemon's own word for what will run, or the registry's. */
+bool session_take_image(struct session *session, struct err *err)
 {
     const json_t *report = session->helper_report;
     struct image *image = &session->image;
@@ -149,7 +151,7 @@ bool session_pull_by_daemon(struct session *session, struct err *err)
         return false;
     if (!ensure(session, words, err))
         return err->code == ERR_IMAGE_NOT_FOUND && policy != options->pull;
-    session->has_image = take_image(session, err);
+    session->has_image = session_take_image(session, err);
     return session->has_image;
 }
 
@@ -243,7 +245,7 @@ static bool check_owner(struct session *session, struct err *err)
     gid_t gid = root ? workdir->gid : getegid();
 
     /* It was not asked whose it is: something else keeps the step from starting. */
-    if (!root && !rootless)
+    if (!root && !rootless && session->options.engine != ENGINE_KUBERNETES)
         return true;
     session->spec.owner = uid;
     session->spec.rootless = json_is_true(rootless);
@@ -262,5 +264,6 @@ static bool check_owner(struct session *session, struct err *err)
 
 bool session_check_daemon(struct session *session, struct err *err)
 {
-    return session_passes(session, check_owner(session, err), err) && check_readonly(session, err);
+    return session_passes(session, check_owner(session, err), err) &&
+           (session->options.engine == ENGINE_KUBERNETES || check_readonly(session, err));
 }

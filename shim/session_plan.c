@@ -318,6 +318,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->scratch = session->scratch.path;
     spec->step = session->id;
     spec->engine_host = session->options.engine_host;
+    session_choose_cluster(session);
     spec->terminal = session->options.terminal;
     spec->stays = session->options.keep != KEEP_NEVER;
     terminal_look(&spec->rows, &spec->columns);

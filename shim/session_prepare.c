@@ -253,6 +253,8 @@ static bool prepare_image(struct session *session, struct err *err)
 {
     bool daemon = session->options.engine != ENGINE_NATIVE;
 
+    if (session->options.engine == ENGINE_KUBERNETES)
+        return session_describe_image(session, err);
     if (daemon && session->reference.transport == TRANSPORT_REGISTRY)
         return session_pull_by_daemon(session, err);
     if (!prepare_in_store(session, err))
@@ -272,7 +274,10 @@ static bool take_user(struct session *session, struct err *err)
 /* Whether the image fits; each of these looks at something else of it. */
 static bool check_image(struct session *session, struct err *err)
 {
-    if (!session_passes(session, check_platform(session, err), err) ||
+    /* What nodes run is theirs to say. */
+    bool fits = session->options.engine == ENGINE_KUBERNETES || check_platform(session, err);
+
+    if (!session_passes(session, fits, err) ||
         !session_passes(session, check_entrypoint(session, err), err) ||
         !session_passes(session, take_user(session, err), err))
         return false;

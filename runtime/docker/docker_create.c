@@ -19,6 +19,7 @@
 #include "base/path.h"
 #include "runtime/confine/seccomp_profile.h"
 #include "runtime/docker/docker_parts.h"
+#include "runtime/mount_points.h"
 #include "runtime/native/handshake.h"
 
 #define JOIN_BINARY   "stepcell-join"
@@ -169,52 +170,6 @@ static bool make_place(struct cell *cell, struct err *err)
            copy_program(cell, INIT_BINARY, JOIN_INIT, err) && listen_in_place(cell, err);
 }
 
-static bool has_deeper(const struct mount *than, const struct mount *mount)
-{
-    return !than || strlen(mount->target) > strlen(than->target);
-}
-
-/* The mount of the plan in which a path of the cell lies. */
-static const struct mount *find_around(const struct mount_plan *plan, const struct mount *inner)
-{
-    const struct mount *found = NULL;
-
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct mount *one = &plan->mounts[i];
-
-        if (one != inner && !one->alias_of && one->kind == MOUNT_BIND &&
-            path_is_below(inner->target, one->target) && has_deeper(found, one))
-            found = one;
-    }
-    return found;
-}
-
-/* A daemon makes what is missing, and be it on the host. */
-static bool check_mount_points(const struct cell *cell, struct err *err)
-{
-    const struct mount_plan *plan = cell->spec->plan;
-
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct mount *mount = &plan->mounts[i], *around = find_around(plan, mount);
-        autofree char *path = NULL;
-        struct stat st;
-
-        if (!around || !mount->in_bind)
-            continue;
-        path = text_printf("%s%s", around->source.resolved, mount->target + strlen(around->target));
-        if (!path)
-            return failed(err, "prepare the mounts");
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) == mount_is_dir(mount))
-            continue;
-        err_set(err, ERR_MOUNT_CONFLICT,
-                "the mount target '%s' lies in a mounted directory of the host, which has nothing "
-                "there",
-                mount->target);
-        return err_hint(err, "create it on the host first, or choose a target outside");
-    }
-    return true;
-}
-
 /*
  * A daemon mounts a volume wherever an image says so: in a directory of the host it would make
  * another one there, and take away what the step writes to it.
@@ -231,7 +186,7 @@ static bool check_volumes(const struct cell *cell, const struct strv *volumes, s
             const struct mount *one = &plan->mounts[k];
 
             if (one->kind != MOUNT_TMPFS && path_is_below(volume, one->target) &&
-                has_deeper(around, one))
+                mount_is_deeper(around, one))
                 around = one;
         }
         if (volume && (!around || strcmp(around->target, volume) == 0))
@@ -477,7 +432,7 @@ bool docker_create(const char *engine, const struct run_spec *spec,
     if (cell->events < 0)
         return failed(err, "make a cell");
     return container_name(cell->name, err) && make_pipes(cell, err) && make_place(cell, err) &&
-           check_mount_points(cell, err) && check_volumes(cell, root->volumes, err) &&
+           mount_points_check(spec->plan, err) && check_volumes(cell, root->volumes, err) &&
            list_shown(cell, err) && make_descriptors(cell, err) && make_clock(cell, err) &&
            make_request(cell, root, &request, err) && start_daemon_client(cell, request, err);
 }

@@ -55,6 +55,11 @@ void http_free(struct http *http)
     free(http);
 }
 
+void http_set_stall(struct http *http, unsigned int stall_ms)
+{
+    http->settings.stall_ms = stall_ms;
+}
+
 void http_tls_release(struct http_tls *tls)
 {
     free(tls->authorities);
@@ -312,6 +317,21 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
     curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* decided already */
 }
 
+static void use_certificates(CURL *easy, const struct http_tls *tls)
+{
+    if (tls->authorities) {
+        struct curl_blob blob = {tls->authorities, strlen(tls->authorities), CURL_BLOB_COPY};
+
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    }
+    if (tls->certificate) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+        /* A key with a passphrase is an error: nobody is asked at a terminal. */
+        curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "");
+    }
+}
+
 /* libcurl compares certificates as well before it uses a connection again. */
 static bool set_certificates(struct exchange *exchange, const struct url *url)
 {
@@ -319,21 +339,21 @@ static bool set_certificates(struct exchange *exchange, const struct url *url)
     CURL *easy = exchange->http->easy;
     autotls tls = {0};
 
-    if (!url->https || !settings->tls)
+    if (!url->https)
+        return true;
+    if (settings->own_tls) {
+        if (settings->own_tls->authorities) {
+            curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+            curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+        }
+        use_certificates(easy, settings->own_tls);
+        return true;
+    }
+    if (!settings->tls)
         return true;
     if (!settings->tls(url, &tls, exchange->err))
         return false;
-    if (tls.authorities) {
-        struct curl_blob blob = {tls.authorities, strlen(tls.authorities), CURL_BLOB_COPY};
-
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-    }
-    if (tls.certificate) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key);
-        /* A key with a passphrase is an error: nobody is asked at a terminal. */
-        curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "");
-    }
+    use_certificates(easy, &tls);
     return true;
 }
 

@@ -54,6 +54,9 @@ struct http_settings {
     unsigned int stall_ms; /* 0 stands for HTTP_STALL_TIMEOUT_MS */
     /* Finds the certificates for the origin of an https URL; asked for each hop. May be NULL. */
     bool (*tls)(const struct url *url, struct http_tls *tls, struct err *err);
+    /* Instead of `tls`, for every origin: where it has authorities, they alone count, and not the
+     * system's. Borrowed for the life of the client. */
+    const struct http_tls *own_tls;
     struct http_stop stop;
     /* Where every connection goes, whatever the URL names; NULL: to the host of the URL. Borrowed
      * for the life of the client. */
@@ -103,6 +106,9 @@ struct http_request {
 /* `settings` is copied. NULL without memory. */
 struct http *http_new(const struct http_settings *settings);
 void http_free(struct http *http);
+
+/* Instead of the settings' stall_ms, from the next request on. */
+void http_set_stall(struct http *http, unsigned int stall_ms);
 
 /*
  * GETs, POSTs or whatever `method` says. True as soon as the server answered, whatever the status.

@@ -74,12 +74,12 @@ static bool unpack(const struct obtain *obtain, struct fetch *fetch, struct err 
     return step_map(obtain, &fetch->image, &step, err) && layers_for(fetch, &step, err);
 }
 
-static json_t *phases_json(const struct fetch *fetch)
+static json_t *phases_json(const struct fetch *fetch, size_t count)
 {
     static const char *const names[FETCH_PHASES] = {"resolve", "pull", "unpack"};
     json_t *list = json_array();
 
-    for (size_t i = 0; i < FETCH_PHASES; i++) {
+    for (size_t i = 0; i < count; i++) {
         double ms = (double)fetch->phases[i].ns / (double)NS_PER_MS;
         char start[CLOCK_TEXT_MAX];
 
@@ -98,6 +98,37 @@ static bool parse_name(const char *text, struct reference *name, struct err *err
     return (name->transport == TRANSPORT_REGISTRY && !name->digest) ||
            err_set(err, ERR_OPTION_INVALID, "'%s' is not a name such as example.test/tools:1.0",
                    text);
+}
+
+static json_t *text_list(const struct strv *texts)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < texts->count; i++)
+        json_array_append_new(list, json_string(texts->items[i]));
+    return list;
+}
+
+/* Users by name are known where the store has the whole image. */
+static bool add_description(const struct image *image, json_t *report)
+{
+    const struct platform *platform = &image->platform;
+    json_t *facts =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s*, s:o, s:s, s:s}", "os", platform->os, "arch",
+                  platform->arch, "variant", platform->variant, "user", image->user, "workdir",
+                  image->workdir, "entrypoint", text_list(&image->entrypoint), "entrypoint_history",
+                  image->entrypoint_history, "env", text_list(&image->env), "passwd",
+                  image->passwd ? image->passwd : "", "group", image->group ? image->group : "");
+
+    return facts && json_object_update_new(report, facts) == 0;
+}
+
+/* What the step has, the layers or a description. */
+static bool complete(const struct obtain *obtain, struct fetch *fetch,
+                     const struct signed_image *image, struct err *err)
+{
+    return obtain->describes || (unpack(obtain, fetch, err) && fetch_finish(fetch, err) &&
+                                 signed_finish(image, fetch, err));
 }
 
 bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
@@ -129,14 +160,15 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     progress.report = obtain->report;
     fetch.progress = progress_callbacks(&progress);
     if (!fetch_resolve(&fetch, err) || !signed_verify(&image, &fetch, err) ||
-        !unpack(obtain, &fetch, err) || !fetch_finish(&fetch, err) ||
-        !signed_finish(&image, &fetch, err)) {
+        !complete(obtain, &fetch, &image, err)) {
         progress_end(&progress);
         return false;
     }
     progress_complete(&progress);
-    *report = json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
-                        fetch.name.manifest_digest, "signatures", image.signatures, "phases",
-                        phases_json(&fetch));
-    return *report || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+    *report =
+        json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
+                  fetch.name.manifest_digest, "signatures", image.signatures, "phases",
+                  phases_json(&fetch, obtain->describes ? FETCH_PHASE_RESOLVE + 1 : FETCH_PHASES));
+    return (*report && (!obtain->describes || add_description(&fetch.image, *report))) ||
+           err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
 }

@@ -10,6 +10,7 @@ struct obtain {
     const char *progress; /* "auto", "plain", "none", or NULL */
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
+    bool describes;       /* no layers: who runs it gets them itself */
     bool without_step;    /* nobody runs it now: its own user may be one that it does not know */
     const char *reference;
     const char *name_as;  /* the name in the store, or NULL for the reference */
@@ -23,7 +24,8 @@ struct obtain {
 
 /*
  * Makes the image and its layers for the step's user present. *report, owned by the caller, is what
- * `ensure` answers: {"digest", "manifest_digest", "signatures", "phases"}. The policy is asked
+ * `ensure` answers: {"digest", "manifest_digest", "signatures", "phases"}, and of one that was only
+ * to be described what its configuration says. The policy is asked
  * before anything is fetched, and signatures are verified before anything is unpacked.
  */
 bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err);

@@ -36,7 +36,7 @@ setup_file() {
     run -0 lintian --allow-root --fail-on error "$TEST_DIR"/package/stepcell_*.changes
     run ! grep "^E: " <<<"$output"
     local file
-    for file in bin/stepcell libexec/stepcell/stepcell-{docker,events,image,init,join} share/man/man1/stepcell-run.1.gz \
+    for file in bin/stepcell libexec/stepcell/stepcell-{docker,events,image,init,join,kubernetes,pod} share/man/man1/stepcell-run.1.gz \
         share/man/man5/stepcell{-step,-policy,.lock}.5.gz share/man/man7/stepcell.7.gz share/bash-completion/completions/stepcell \
         share/zsh/site-functions/_stepcell share/fish/vendor_completions.d/stepcell.fish; do
         grep -q " ./usr/$file\$" "$TEST_DIR/package/files"

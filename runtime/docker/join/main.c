@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +16,11 @@
 #include <unistd.h>
 
 #include "runtime/docker/join_setup.h"
+#include "runtime/inside.h"
 #include "runtime/native/handshake.h"
 #include "runtime/pty.h"
 
 #define SECRETS_DIR  "/run/secrets"
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define PATH_SIZE    4096
 #define INIT_FAILURE 125
 #define HIGH_FD      32 /* above every number that has a meaning */
 
@@ -35,26 +33,18 @@ struct join {
     char **arguments, **environment;
 };
 
-_Noreturn static void refuse(const struct join *join, enum err_code code, const char *hint,
-                             const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-_Noreturn static void refuse(const struct join *join, enum err_code code, const char *hint,
-                             const char *format, ...)
+_Noreturn static void refuse(const struct join *join, const struct err *err)
 {
-    struct err err = {.code = code};
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(err.message, sizeof(err.message), format, list);
-    va_end(list);
-    snprintf(err.hint, sizeof(err.hint), "%s", hint);
-    handshake_fail(join->control, &err);
+    handshake_fail(join->control, err);
     _exit(INIT_FAILURE);
 }
 
 _Noreturn static void broken(const struct join *join, const char *what)
 {
-    refuse(join, ERR_ENGINE_FAILED, "", "cannot %s: %s", what, strerror(errno));
+    struct err err;
+
+    err_errno(&err, ERR_ENGINE_FAILED, "cannot %s", what);
+    refuse(join, &err);
 }
 
 static bool open_control(struct join *join)
@@ -156,54 +146,13 @@ static void show_targets(struct join *join)
     }
 }
 
-static const char *environment_get(const struct join *join, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (char **entry = join->environment; *entry; entry++) {
-        if (strncmp(*entry, name, len) == 0 && (*entry)[len] == '=')
-            return *entry + len + 1;
-    }
-    return NULL;
-}
-
-static bool is_program(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
-static bool is_on_path(const char *path, const char *name)
-{
-    char full[PATH_SIZE];
-
-    if (strchr(name, '/'))
-        return is_program(name);
-    while (*path) {
-        size_t len = strcspn(path, ":");
-
-        if (snprintf(full, sizeof(full), "%.*s/%s", (int)len, len ? path : ".", name) <
-                (int)sizeof(full) &&
-            is_program(full))
-            return true;
-        path += len + (path[len] == ':');
-    }
-    return false;
-}
-
 static void check_interpreters(struct join *join)
 {
-    const char *path = environment_get(join, "PATH");
+    struct err err;
 
     for (uint32_t i = 0; i < join->setup->interpreter_count; i++) {
-        const char *name = next_text(join);
-
-        if (!is_on_path(path ? path : PATH_DEFAULT, name))
-            refuse(join, ERR_IMAGE_SHELL_MISSING,
-                   "use an image that has it, or choose another "
-                   "interpreter with --shell",
-                   "the image has no '%s', which the script needs", name);
+        if (!inside_check_interpreter(join->environment, next_text(join), &err))
+            refuse(join, &err);
     }
 }
 
@@ -212,38 +161,19 @@ static void make_secrets(struct join *join)
     const struct join_setup *setup = join->setup;
     char **names = next_list(join, setup->secret_count);
     int dir = setup->secret_count ? open(SECRETS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct err err;
 
     for (uint32_t i = 0; i < setup->secret_count; i++) {
         uint32_t size = setup->secret_sizes[i];
-        int fd = openat(dir, names[i], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
 
         if ((size_t)(join->end - join->at) < size)
             _exit(INIT_FAILURE);
-        if (fd < 0 || write(fd, join->at, size) != (ssize_t)size || fchmod(fd, 0400) < 0)
-            broken(join, "make the secrets of the cell");
-        close(fd);
+        if (!inside_make_secret(dir, names[i], join->at, size, &err))
+            refuse(join, &err);
         join->at += size;
     }
     if (dir >= 0)
         close(dir);
-}
-
-/* The directory is there, or can be made, and the user can write to it. */
-static bool is_home(const char *home)
-{
-    char path[PATH_SIZE];
-    struct stat st;
-
-    if (home[0] != '/' || (home[1] == '\0' && geteuid() != 0) || strlen(home) >= sizeof(path))
-        return false;
-    strcpy(path, home);
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0755);
-        *slash = '/';
-    }
-    mkdir(path, 0755);
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0;
 }
 
 static void choose_home(const struct join *join)
@@ -253,8 +183,7 @@ static void choose_home(const struct join *join)
 
     if (!*home)
         return;
-    if (!is_home(home))
-        home = join->spare_home;
+    home = inside_choose_home(home, join->spare_home);
     entry = malloc(sizeof("HOME=") + strlen(home));
     if (!entry)
         broken(join, "name the home of the user");
@@ -264,12 +193,10 @@ static void choose_home(const struct join *join)
 
 static void enter_workdir(const struct join *join)
 {
-    if (chdir(join->workdir) < 0)
-        refuse(join, ERR_WORKDIR_MISSING,
-               "let the user of the step enter it (its owner and mode), or give another one with "
-               "--workdir",
-               "cannot enter the working directory '%s' in the cell: %s", join->workdir,
-               strerror(errno));
+    struct err err;
+
+    if (!inside_enter(join->workdir, &err))
+        refuse(join, &err);
 }
 
 static void make_terminal(struct join *join)
@@ -309,15 +236,19 @@ int main(void)
 {
     struct join join = {.control = -1};
     struct message message;
+    struct err err;
     int fd;
 
     prctl(PR_SET_DUMPABLE, 0);
     if (!open_control(&join))
         return INIT_FAILURE;
     /* What the step leaves running is known by its namespace, and must not be the host's. */
-    if (getpid() != 1)
-        refuse(&join, ERR_ENGINE_UNAVAILABLE, "its configuration must not share the host's",
-               "the engine gives its containers no process namespace of their own");
+    if (getpid() != 1) {
+        err_set(&err, ERR_ENGINE_UNAVAILABLE,
+                "the engine gives its containers no process namespace of their own");
+        err_hint(&err, "its configuration must not share the host's");
+        refuse(&join, &err);
+    }
     take_descriptors(&join);
     take_setup(&join);
     show_targets(&join);

@@ -1,0 +1,397 @@
+/* The first half of a cell: everything up to the program that speaks to the cluster. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/child.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/libexec.h"
+#include "runtime/confine/seccomp_profile.h"
+#include "runtime/kubernetes/kubernetes_parts.h"
+#include "runtime/kubernetes/pod_setup.h"
+#include "runtime/mount_points.h"
+
+#define HELPER_BINARY "stepcell-kubernetes"
+#define PROBE_NAME    ".stepcell-probe-"
+
+_Static_assert(POD_OUTPUT_MAX == STEP_OUTPUT_MAX, "one output file, one limit");
+
+static bool failed(struct err *err, const char *what)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
+}
+
+/* ---- the setup ---- */
+
+static bool add_text(struct buf *texts, const char *text)
+{
+    return buf_append(texts, text, strlen(text) + 1);
+}
+
+static bool add_list(struct buf *texts, const struct strv *list)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < list->count; i++)
+        ok = add_text(texts, list->items[i]);
+    return ok;
+}
+
+static bool add_texts(const struct cell *cell, struct buf *texts)
+{
+    const struct run_spec *spec = cell->spec;
+    bool ok = add_text(texts, spec->workdir) && add_text(texts, spec->home ? spec->home : "") &&
+              add_text(texts, HOME_FALLBACK) && add_list(texts, &spec->argv) &&
+              add_list(texts, &spec->env);
+
+    for (size_t i = 0; ok && i < cell->probes.count; i += 3)
+        ok = add_text(texts, cell->probes.items[i + 1]) &&
+             add_text(texts, cell->probes.items[i + 2]);
+    ok = ok && add_list(texts, &spec->interpreters);
+    for (size_t i = 0; ok && i < spec->secret_count; i++)
+        ok = add_text(texts, spec->secrets[i].name);
+    return ok;
+}
+
+/* As the native engine's, but for groups, which are the Pod's. */
+static struct init_config make_config(const struct run_spec *spec)
+{
+    mode_t mask = umask(0);
+    struct init_config config = {
+        .uid = spec->uid,
+        .gid = spec->gid,
+        .umask = mask,
+        .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
+        .bounding = spec->capabilities,
+        .caps = spec->uid == 0 ? spec->capabilities : 0,
+        .rlimit_count = (uint32_t)spec->limits.ulimit_count,
+    };
+
+    umask(mask);
+    for (size_t i = 0; i < spec->limits.ulimit_count; i++) {
+        const struct ulimit *one = &spec->limits.ulimits[i];
+
+        config.rlimits[i] = (struct init_rlimit){
+            .soft = one->soft, .hard = one->hard, .resource = (uint32_t)one->resource};
+    }
+    return config;
+}
+
+static bool add_bytes(const struct run_spec *spec, const struct buf *script, struct buf *setup)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < spec->secret_count; i++)
+        ok = buf_append(setup, spec->secrets[i].bytes, spec->secrets[i].len);
+    return ok && (!script->len || buf_append(setup, script->data, script->len));
+}
+
+/* See pod_setup.h. */
+static bool write_setup(const struct cell *cell, const struct buf *texts, const struct buf *script,
+                        bool has_script, struct buf *setup)
+{
+    const struct run_spec *spec = cell->spec;
+    const struct pod_setup head = {
+        .version = POD_VERSION,
+        .argument_count = (uint32_t)spec->argv.count,
+        .environment_count = (uint32_t)spec->env.count,
+        .probe_count = (uint32_t)cell->probes.count / 3,
+        .interpreter_count = (uint32_t)spec->interpreters.count,
+        .secret_count = (uint32_t)spec->secret_count,
+        .text_size = (uint32_t)texts->len,
+        .script_size = (uint32_t)script->len,
+        .has_script = has_script,
+        .config = make_config(spec),
+    };
+    bool ok = buf_append(setup, &head, sizeof(head));
+
+    for (size_t i = 0; ok && i < spec->secret_count; i++) {
+        uint32_t size = (uint32_t)spec->secrets[i].len;
+
+        ok = buf_append(setup, &size, sizeof(size));
+    }
+    if (ok && spec->seccomp)
+        ok = buf_append(setup, spec->seccomp->code,
+                        spec->seccomp->count * sizeof(*spec->seccomp->code));
+    return ok && buf_append(setup, texts->data, texts->len) && add_bytes(spec, script, setup);
+}
+
+static bool too_large(struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID,
+            "arguments, environment, secrets and script of the step are larger than %d bytes, "
+            "which is what a Secret of the cluster holds",
+            POD_SETUP_MAX);
+    return err_hint(err, "put what is large into a file of a volume, or use --engine native");
+}
+
+/* As base64, owned by the caller; NULL with err. */
+static char *make_setup(const struct cell *cell, const struct pod_request *request, struct err *err)
+{
+    const struct mount *shipped = pod_script(request, cell->spec->plan);
+    autobuf texts = BUF_INIT(POD_SETUP_MAX), script = BUF_INIT(POD_SETUP_MAX);
+    autobuf setup = BUF_INIT(POD_SETUP_MAX);
+    char *text = NULL;
+
+    if (shipped && !file_read(AT_FDCWD, shipped->source.resolved, &script, ERR_SCRIPT_MISSING, err))
+        return NULL;
+    if (!add_texts(cell, &texts) || !write_setup(cell, &texts, &script, shipped, &setup))
+        too_large(err);
+    else if (!(text = base64_encode(setup.data, setup.len)))
+        failed(err, "hand the step to its Pod");
+    if (setup.data)
+        explicit_bzero(setup.data, setup.len);
+    if (texts.data)
+        explicit_bzero(texts.data, texts.len);
+    return text;
+}
+
+/* ---- volumes and their probes ---- */
+
+static bool read_volumes(struct cell *cell, struct err *err)
+{
+    const struct strv *given = cell->spec->cluster->volumes;
+
+    cell->volumes = calloc(given->count + 1, sizeof(*cell->volumes));
+    if (!cell->volumes)
+        return failed(err, "prepare the volumes");
+    for (size_t i = 0; i < given->count; i++) {
+        if (!pod_volume_parse(given->items[i], &cell->volumes[i], err))
+            return false;
+        cell->volume_count++;
+    }
+    return true;
+}
+
+static bool name_probe(struct cell *cell, const struct mount *mount, struct err *err)
+{
+    struct strv *probes = &cell->probes;
+    char contents[POD_NAME_MAX];
+
+    return pod_name_make(contents, err) &&
+           ((strv_take(probes,
+                       text_printf("%s/" PROBE_NAME "%s", mount->source.resolved, cell->name)) &&
+             strv_take(probes, text_printf("%s/" PROBE_NAME "%s", mount->target, cell->name)) &&
+             strv_add(probes, contents)) ||
+            failed(err, "name a probe file"));
+}
+
+/* A directory of the volume in which this process can make a file, as the step mounts it. */
+static bool find_probe(struct cell *cell, const struct pod_volume *volume, struct err *err)
+{
+    const struct mount_plan *plan = cell->spec->plan;
+    const struct mount *seen = NULL;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (!pod_volume_holds(volume, mount))
+            continue;
+        seen = mount;
+        if (S_ISDIR(mount->source.mode) &&
+            faccessat(AT_FDCWD, mount->source.resolved, W_OK | X_OK, AT_EACCESS) == 0)
+            return name_probe(cell, mount, err);
+    }
+    if (!seen)
+        return true;
+    err_set(err, ERR_MOUNT_DENIED,
+            "nobody can prove that the nodes have '%s': this process can make no file there",
+            seen->source.resolved);
+    return err_hint(err, "mount a directory of '%s' that the caller can write to", volume->path);
+}
+
+static bool find_probes(struct cell *cell, struct err *err)
+{
+    for (size_t i = 0; i < cell->volume_count; i++) {
+        if (!find_probe(cell, &cell->volumes[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool make_probe(const char *path, const char *contents, struct err *err)
+{
+    autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+    return (fd >= 0 && file_write_all(fd, contents, strlen(contents)) && fchmod(fd, 0644) == 0 &&
+            fsync(fd) == 0) ||
+           err_errno(err, ERR_MOUNT_DENIED, "cannot make the probe file '%s'", path);
+}
+
+static bool make_probes(const struct cell *cell, struct err *err)
+{
+    for (size_t i = 0; i < cell->probes.count; i += 3) {
+        if (!make_probe(cell->probes.items[i], cell->probes.items[i + 2], err))
+            return false;
+    }
+    return true;
+}
+
+void kubernetes_remove_probes(struct cell *cell)
+{
+    for (size_t i = 0; i < cell->probes.count; i += 3)
+        unlink(cell->probes.items[i]);
+    strv_release(&cell->probes);
+}
+
+/* ---- the request ---- */
+
+static int memory_file(const char *name)
+{
+    return memfd_create(name, MFD_CLOEXEC);
+}
+
+static bool write_request(struct cell *cell, const json_t *pod, const json_t *secret,
+                          struct err *err)
+{
+    const struct cluster_spec *cluster = cell->spec->cluster;
+    autojson *whole =
+        json_pack("{s:s?, s:s?, s:s, s:I, s:O, s:O}", "context", cluster->context, "namespace",
+                  cluster->space, "name", cell->name, "grace",
+                  (json_int_t)(cluster->grace_ms / 1000), "pod", pod, "secret", secret);
+    autofree char *text = whole ? json_dump_line(whole) : NULL;
+
+    cell->request = memory_file("request");
+    return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
+            lseek(cell->request, 0, SEEK_SET) == 0) ||
+           failed(err, "hand the step to the cluster");
+}
+
+static bool make_request(struct cell *cell, const struct root_filesystem *root, struct err *err)
+{
+    char step[POD_LABEL_MAX], owner[POD_LABEL_MAX];
+    const struct pod_request request = {
+        .name = cell->name,
+        .image = root->image_id,
+        .owner = owner,
+        .step = step,
+        .volumes = cell->volumes,
+        .volume_count = cell->volume_count,
+    };
+    autojson *pod = NULL, *secret = NULL;
+    autofree char *setup = NULL;
+
+    pod_label_step(cell->spec->step, step);
+    if (!pod_label_owner(owner, err) || !pod_body(cell->spec, &request, &pod, err) ||
+        !find_probes(cell, err) || !(setup = make_setup(cell, &request, err)))
+        return false;
+    secret = pod_secret(&request, setup);
+    return secret ? write_request(cell, pod, secret, err)
+                  : failed(err, "hand the step to the cluster");
+}
+
+/* A file in memory, which stepcell-kubernetes writes and the session reads. */
+static bool make_output(struct cell *cell, struct err *err)
+{
+    char path[64];
+
+    cell->output = memory_file("output");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", cell->output);
+    cell->record.output = cell->output < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    return cell->record.output >= 0 || failed(err, "make the output file of the cell");
+}
+
+bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem *root,
+                       struct cell **out, struct err *err)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+
+    if (!cell)
+        return failed(err, "make a cell");
+    cell->events = cell->clock = cell->daemon = cell->request = cell->output = -1;
+    cell->record.output = -1;
+    cell->pipes = CELL_PIPES_NONE;
+    cell->spec = spec;
+    *out = cell; /* also after a failure: clean cleans up */
+    cell->events = epoll_create1(EPOLL_CLOEXEC);
+    if (cell->events < 0)
+        return failed(err, "make a cell");
+    return pod_name_make(cell->name, err) && mount_points_check(spec->plan, err) &&
+           read_volumes(cell, err) && make_request(cell, root, err) && make_output(cell, err) &&
+           cell_pipes_make(false, &cell->pipes, err);
+}
+
+/* ---- the program ---- */
+
+/*
+ * Not killed with stepcell: it removes the Pod then. A terminal's signals are for stepcell, which
+ * says what they mean.
+ */
+_Noreturn static void become_helper(const struct cell *cell, const char *path, int control)
+{
+    const int wanted[] = {control, cell->request, cell->pipes.child_out, cell->pipes.child_err,
+                          cell->output};
+    char *const words[] = {HELPER_BINARY, "cell", NULL};
+    char **environment = libexec_environment();
+    int high[ARRAY_SIZE(wanted)], keep[ARRAY_SIZE(wanted)];
+    bool ok = environment;
+    sigset_t none;
+
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        high[i] = fcntl(wanted[i], F_DUPFD, POD_VAR_FD + 1);
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        keep[i] = POD_CONTROL_FD + (int)i;
+        ok = ok && dup2(high[i], keep[i]) == keep[i];
+    }
+    if (ok && child_keep_only(keep, ARRAY_SIZE(keep)))
+        execve(path, words, environment);
+    _exit(127);
+}
+
+static bool watch(const struct cell *cell, int fd, enum kubernetes_source source, struct err *err)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+    return epoll_ctl(cell->events, EPOLL_CTL_ADD, fd, &event) == 0 || failed(err, "watch the cell");
+}
+
+static bool start_helper(struct cell *cell, struct err *err)
+{
+    autofree char *path = libexec_path(HELPER_BINARY, err);
+    autofd other = -1;
+    int ends[2];
+
+    if (!path)
+        return false;
+    if (access(path, X_OK) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return failed(err, "make a control socket");
+    cell->daemon = ends[0];
+    other = ends[1];
+    cell->helper = fork();
+    if (cell->helper == 0)
+        become_helper(cell, path, other);
+    if (cell->helper < 0) {
+        cell->helper = 0;
+        return failed(err, "start stepcell-kubernetes");
+    }
+    cell_pipes_close_child(&cell->pipes);
+    cell->request = close_fd(cell->request);
+    cell->output = close_fd(cell->output);
+    return watch(cell, cell->daemon, FROM_HELPER, err);
+}
+
+bool kubernetes_start(struct cell *cell, struct err *err)
+{
+    cell->clock = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (cell->clock < 0)
+        return failed(err, "set a clock");
+    return watch(cell, cell->clock, FROM_CLOCK, err) && make_probes(cell, err) &&
+           start_helper(cell, err);
+}

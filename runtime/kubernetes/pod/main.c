@@ -1,0 +1,32 @@
+/*
+ * stepcell-pod: a static program, the only one of the init image. `place` is what the init
+ * container of a step's Pod does, `run` the first process of the step's own container.
+ */
+#include "runtime/kubernetes/pod/pod.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/native/init/command.h"
+
+/* Into the log of the init container, for who looks why a Pod does not start. */
+static void say(const char *text)
+{
+    (void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+int main(int argc, char **argv)
+{
+    struct err err;
+
+    if (argc == 2 && strcmp(argv[1], "run") == 0)
+        return pod_run();
+    if (argc == 2 && strcmp(argv[1], "place") == 0) {
+        if (pod_place(&err))
+            return 0;
+        say(err.message);
+        return INIT_FAILURE;
+    }
+    say("stepcell-pod is started by stepcell alone\n");
+    return INIT_FAILURE;
+}

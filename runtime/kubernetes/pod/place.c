@@ -1,0 +1,105 @@
+#include "runtime/kubernetes/pod/pod.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "runtime/inside.h"
+
+#define CHUNK 65536
+
+static bool failed(struct err *err, const char *what)
+{
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot %s", what);
+}
+
+static bool write_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+
+        if (n <= 0)
+            return false;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* What another init container of the same Pod has left is begun anew. */
+static int make_file(int dir, const char *name, mode_t mode)
+{
+    int fd;
+
+    unlinkat(dir, name, 0);
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd >= 0)
+        (void)!fchmod(fd, mode);
+    return fd;
+}
+
+static bool make_whole(int dir, const char *name, mode_t mode, const void *bytes, size_t len)
+{
+    autofd fd = make_file(dir, name, mode);
+
+    return fd >= 0 && write_all(fd, bytes, len);
+}
+
+static bool copy_program(int dir)
+{
+    autofd from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    autofd to = make_file(dir, POD_PROGRAM, 0555);
+    char chunk[CHUNK];
+    ssize_t n = -1;
+
+    while (from >= 0 && to >= 0 && (n = read(from, chunk, sizeof(chunk))) > 0) {
+        if (!write_all(to, chunk, (size_t)n))
+            return false;
+    }
+    return n == 0;
+}
+
+static bool make_dir(int dir, const char *name, mode_t mode)
+{
+    return (mkdirat(dir, name, mode) == 0 || errno == EEXIST) && fchmodat(dir, name, mode, 0) == 0;
+}
+
+static bool place_secrets(int dir, const struct setup *setup, const char **bytes, struct err *err)
+{
+    autofd secrets = -1;
+
+    if (!make_dir(dir, POD_SECRETS, 0700))
+        return failed(err, "make a directory for the secrets");
+    secrets = openat(dir, POD_SECRETS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    for (uint32_t i = 0; i < setup->head.secret_count; i++) {
+        unlinkat(secrets, setup->secrets[i], 0);
+        if (!inside_make_secret(secrets, setup->secrets[i], *bytes, setup->secret_sizes[i], err))
+            return false;
+        *bytes += setup->secret_sizes[i];
+    }
+    return true;
+}
+
+bool pod_place(struct err *err)
+{
+    autofd dir = open(POD_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct setup setup;
+    const char *bytes;
+
+    umask(0);
+    if (!setup_read(POD_PLACE "/" POD_SETUP, true, &setup, err))
+        return false;
+    bytes = setup.bytes;
+    if (dir < 0 || !copy_program(dir) || !make_dir(dir, POD_HOME, 0755) ||
+        !make_whole(dir, POD_OUTPUT, 0600, "", 0))
+        return failed(err, "prepare the volume of the Pod");
+    if (!place_secrets(dir, &setup, &bytes, err))
+        return false;
+    if (setup.head.has_script && !make_whole(dir, POD_SCRIPT, 0555, bytes, setup.head.script_size))
+        return failed(err, "keep the script in the volume of the Pod");
+    /* The secrets are not in it any more. */
+    return make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) ||
+           failed(err, "keep the setup in the volume of the Pod");
+}

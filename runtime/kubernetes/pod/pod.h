@@ -1,0 +1,13 @@
+/* The two halves of stepcell-pod: see pod_setup.h. */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_POD_POD_H
+#define STEPCELL_RUNTIME_KUBERNETES_POD_POD_H
+
+#include "runtime/kubernetes/pod/setup.h"
+
+/* Lays everything out in POD_DIR. */
+bool pod_place(struct err *err);
+
+/* The first process of the step's container; its exit status. */
+int pod_run(void);
+
+#endif

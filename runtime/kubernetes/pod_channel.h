@@ -1,0 +1,55 @@
+/*
+ * The messages between stepcell and stepcell-kubernetes, which speaks to the API for one cell, over
+ * a SOCK_SEQPACKET pair: one fixed structure each.
+ *
+ *   stepcell-kubernetes → stepcell   READY    the Pod is proven, and its command about to start
+ *                                    FAILED   the command cannot run: `err`
+ *                                    EXEC     it could not be executed: `value` is errno
+ *                                    RUNNING  the command left the process `name` running
+ *                                    ENDED    it has ended, by its log: `value` is its
+ *                                             status, or with `is_signal` its signal
+ *                                    LOST     how it ended, or whether, is not known: `err`
+ *                                    REMOVED  Pod and Secret are gone, as the API says
+ *                                    LEFT     they may not be: `err`
+ *   stepcell → stepcell-kubernetes   SIGNAL   SIGKILL, or what asks the command to end
+ *                                    REMOVE   whatever it does
+ *
+ * When the socket ends, stepcell is gone: Pod and Secret are removed all the same. Both sides are
+ * one build.
+ */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_POD_CHANNEL_H
+#define STEPCELL_RUNTIME_KUBERNETES_POD_CHANNEL_H
+
+#include <stdint.h>
+
+#include "runtime/native/handshake.h"
+
+enum pod_message_kind {
+    POD_READY = 1,
+    POD_FAILED,
+    POD_EXEC,
+    POD_RUNNING,
+    POD_ENDED,
+    POD_LOST_CONTACT,
+    POD_REMOVED,
+    POD_LEFT,
+    POD_SIGNAL,
+    POD_REMOVE,
+};
+
+struct pod_message {
+    uint32_t kind;
+    int32_t value;
+    uint32_t is_signal;
+    uint32_t oom_killed;
+    char name[MESSAGE_NAME_MAX];
+    struct err err;
+};
+
+/* Descriptors of stepcell-kubernetes when it is executed. */
+enum { POD_CONTROL_FD = 3, POD_REQUEST_FD, POD_OUT_FD, POD_ERR_FD, POD_VAR_FD };
+
+/* POD_REQUEST_FD: {"context" or null, "namespace" or null, "name", "pod", "secret", "grace"}. */
+#define POD_REQUEST_MAX (8 << 20) /* bytes */
+
+#endif

@@ -1,0 +1,16 @@
+/* Names and labels of a step's objects in a cluster. */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_POD_NAME_H
+#define STEPCELL_RUNTIME_KUBERNETES_POD_NAME_H
+
+#include "runtime/kubernetes/pod_spec.h"
+
+/* "stepcell-" and digits that nobody else has. */
+bool pod_name_make(char name[POD_NAME_MAX], struct err *err);
+
+/* The value of LABEL_POD_STEP: of any id, as the API takes it. */
+void pod_label_step(const char *step, char label[POD_LABEL_MAX]);
+
+/* The value of LABEL_POD_OWNER: of this machine and user. */
+bool pod_label_owner(char label[POD_LABEL_MAX], struct err *err);
+
+#endif

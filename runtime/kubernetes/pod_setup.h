@@ -1,0 +1,47 @@
+/*
+ * What stepcell hands to stepcell-pod: in a Secret, as its one entry POD_SETUP.
+ *
+ * struct pod_setup; the size of each secret; the instructions of the seccomp filter; NUL-ended
+ * texts in this order: the working directory, HOME ("" when the caller has set it), the place for a
+ * home where that cannot be written to, the arguments, the environment, for each probe its path and
+ * what the file has to hold, the interpreters, the names of the secrets; then the bytes of all
+ * secrets, and those of the script.
+ *
+ * In the Pod, POD_DIR is a volume in memory. `stepcell-pod place`, of the init container, lays out
+ * in it its own program, the setup up to the texts, the secrets, the script, the output file and a
+ * home; `stepcell-pod run` is the first process of the step's container.
+ */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
+#define STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
+
+#include <stdint.h>
+
+#include "runtime/native/handshake.h"
+
+/* Another one is refused: the init image is of another stepcell. */
+#define POD_VERSION "stepcell-pod/1"
+
+#define POD_SETUP_MAX (1 << 20) /* bytes, which is what a Secret holds */
+
+#define POD_DIR     "/.stepcell"
+#define POD_PLACE   "/setup" /* in the init container: the Secret */
+#define POD_SETUP   "setup"
+#define POD_PROGRAM "stepcell-pod"
+#define POD_SECRETS "secrets"
+#define POD_SCRIPT  "script"
+#define POD_OUTPUT  "output"
+#define POD_HOME    "home"
+
+#define POD_OUTPUT_MAX (16 << 20) /* bytes of the output file that are read: STEP_OUTPUT_MAX */
+#define POD_PROBE_MAX  64         /* bytes of a probe file */
+
+struct pod_setup {
+    char version[24];
+    uint32_t argument_count, environment_count, probe_count, interpreter_count, secret_count;
+    uint32_t text_size; /* bytes of all texts */
+    uint32_t script_size;
+    uint32_t has_script;
+    struct init_config config;
+};
+
+#endif

@@ -1,0 +1,437 @@
+#include "runtime/kubernetes/pod_spec.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/path.h"
+#include "runtime/confine/caps_names.h"
+#include "runtime/kubernetes/pod_setup.h"
+
+#define CELL_VOLUME  "cell"
+#define SETUP_VOLUME "setup"
+#define CLAIM        "pvc:"
+#define HOST_PATH    "hostPath"
+#define CLAIM_MAX    253 /* bytes of a name of an object */
+#define CAPABILITIES 64
+#define NAME_SIZE    32
+
+/* What is being built, and the lists that grow. */
+struct body {
+    const struct run_spec *spec;
+    const struct pod_request *request;
+    json_t *mounts, *volumes;
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory for the Pod");
+}
+
+static bool cannot(struct err *err, const char *what, const char *subject)
+{
+    err_set(err, ERR_OPTION_INVALID, "the engine 'kubernetes' cannot %s%s%s%s", what,
+            subject ? ": '" : "", subject ? subject : "", subject ? "'" : "");
+    return err_hint(err, "leave it away, or use --engine native");
+}
+
+/* ---- volumes ---- */
+
+bool pod_volume_parse(const char *text, struct pod_volume *volume, struct err *err)
+{
+    static const char bytes[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
+    const char *end = strrchr(text, '='), *kind = end ? end + 1 : "";
+    const char *claim = strncmp(kind, CLAIM, strlen(CLAIM)) == 0 ? kind + strlen(CLAIM) : NULL;
+    autofree char *path = end ? strndup(text, (size_t)(end - text)) : NULL;
+
+    *volume = (struct pod_volume){0};
+    if (path && path[0] == '/' && path[1])
+        volume->path = path_clean("/", path);
+    if (claim)
+        volume->claim = strdup(claim);
+    if (volume->path && volume->path[1] &&
+        (claim ? *claim && strlen(claim) <= CLAIM_MAX && strspn(claim, bytes) == strlen(claim)
+               : strcmp(kind, HOST_PATH) == 0))
+        return true;
+    pod_volume_release(volume);
+    err_set(err, ERR_OPTION_INVALID, "'%s' is no value for --kubernetes-volume", text);
+    return err_hint(err, "PATH=pvc:NAME for a claim, or PATH=hostPath for the same path of each "
+                         "node; PATH is absolute");
+}
+
+void pod_volume_release(struct pod_volume *volume)
+{
+    free(volume->path);
+    free(volume->claim);
+    *volume = (struct pod_volume){0};
+}
+
+bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount)
+{
+    return mount->kind == MOUNT_BIND && mount->role != MOUNT_DEVICE && !mount->alias_of &&
+           path_is_below(mount->source.resolved, volume->path);
+}
+
+/* The deepest that holds it. */
+static const struct pod_volume *find_volume(const struct pod_request *request,
+                                            const struct mount *mount)
+{
+    const struct pod_volume *found = NULL;
+
+    for (size_t i = 0; i < request->volume_count; i++) {
+        const struct pod_volume *one = &request->volumes[i];
+
+        if (pod_volume_holds(one, mount) && (!found || strlen(one->path) > strlen(found->path)))
+            found = one;
+    }
+    return found;
+}
+
+const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (mount->role == MOUNT_SCRIPT && !mount->alias_of && !find_volume(request, mount))
+            return mount;
+    }
+    return NULL;
+}
+
+/* ---- mounts ---- */
+
+static bool append(json_t *list, json_t *value, struct err *err)
+{
+    return json_array_append_new(list, value) == 0 || no_memory(err);
+}
+
+static bool add_mount(const struct body *body, const char *volume, const char *target,
+                      const char *sub_path, bool readonly, struct err *err)
+{
+    json_t *mount;
+
+    if (strchr(target, ':'))
+        return cannot(err, "mount at a path with a colon", target);
+    mount = json_pack("{s:s, s:s, s:s*, s:b}", "name", volume, "mountPath", target, "subPath",
+                      sub_path && *sub_path ? sub_path : NULL, "readOnly", readonly);
+    if (!mount)
+        return cannot(err, "mount paths that are no UTF-8", target);
+    return append(body->mounts, mount, err);
+}
+
+static bool has_volume(const struct body *body, const char *name)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach (body->volumes, i, one) {
+        if (strcmp(json_text(one, "name"), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_claim(const struct body *body, const struct pod_volume *volume, const char *name,
+                      struct err *err)
+{
+    return has_volume(body, name) ||
+           append(body->volumes,
+                  json_pack("{s:s, s:{s:s}}", "name", name, "persistentVolumeClaim", "claimName",
+                            volume->claim),
+                  err);
+}
+
+/* Each its own, of a path that has to exist: nothing is made on a node. */
+static bool add_host_path(const struct body *body, const struct mount *mount, const char *name,
+                          struct err *err)
+{
+    json_t *volume =
+        json_pack("{s:s, s:{s:s, s:s}}", "name", name, "hostPath", "path", mount->source.resolved,
+                  "type", mount_is_dir(mount) ? "Directory" : "File");
+
+    if (!volume)
+        return cannot(err, "mount paths that are no UTF-8", mount->source.resolved);
+    return has_volume(body, name) ? (json_decref(volume), true)
+                                  : append(body->volumes, volume, err);
+}
+
+static bool not_shared(const struct mount *mount, struct err *err)
+{
+    err_set(err, ERR_MOUNT_DENIED, "'%s' is in no volume that the nodes of the cluster share",
+            mount->source.resolved);
+    return err_hint(err, "name the volume that holds it: --kubernetes-volume PATH=pvc:NAME, or "
+                         "PATH=hostPath where each node has it");
+}
+
+/* At `target`, which is the mount's own or another name of it. */
+static bool add_bind(const struct body *body, const struct mount *mount, const char *target,
+                     struct err *err)
+{
+    const struct pod_volume *volume = find_volume(body->request, mount);
+    char name[NAME_SIZE];
+    const char *below;
+
+    if (!volume && mount->role == MOUNT_SCRIPT)
+        return add_mount(body, CELL_VOLUME, target, POD_SCRIPT, true, err);
+    if (!volume)
+        return not_shared(mount, err);
+    if (!volume->claim) {
+        snprintf(name, sizeof(name), "path-%zu", (size_t)(mount - body->spec->plan->mounts));
+        return add_host_path(body, mount, name, err) &&
+               add_mount(body, name, target, NULL, mount->readonly, err);
+    }
+    snprintf(name, sizeof(name), "claim-%zu", (size_t)(volume - body->request->volumes));
+    below = mount->source.resolved + strlen(volume->path);
+    return add_claim(body, volume, name, err) &&
+           add_mount(body, name, target, below + (*below == '/'), mount->readonly, err);
+}
+
+static bool add_memory(const struct body *body, size_t index, const struct mount *mount,
+                       struct err *err)
+{
+    char name[NAME_SIZE];
+    json_t *volume;
+
+    snprintf(name, sizeof(name), "memory-%zu", index);
+    volume = json_pack("{s:s, s:{s:s}}", "name", name, "emptyDir", "medium", "Memory");
+    if (volume && mount->tmpfs_size)
+        json_object_set_new(json_object_get(volume, "emptyDir"), "sizeLimit",
+                            json_sprintf("%" PRIu64, mount->tmpfs_size));
+    return append(body->volumes, volume, err) &&
+           add_mount(body, name, mount->target, NULL, mount->readonly, err);
+}
+
+static bool add_own(const struct body *body, const struct mount *mount, struct err *err)
+{
+    bool secrets = mount->role == MOUNT_SECRETS;
+
+    return add_mount(body, CELL_VOLUME, mount->target, secrets ? POD_SECRETS : POD_OUTPUT, secrets,
+                     err);
+}
+
+/* The same once more at another name, with whatever is mounted below. */
+static bool add_alias(const struct body *body, const struct mount *alias, struct err *err)
+{
+    const struct mount_plan *plan = body->spec->plan;
+    size_t len = strlen(alias->alias_of);
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *below = &plan->mounts[i];
+        autofree char *target = NULL;
+
+        if (below->alias_of || !path_is_below(below->target, alias->alias_of))
+            continue;
+        if (below->kind != MOUNT_BIND)
+            return cannot(err, "give such a mount a second name", below->target);
+        target = text_printf("%s%s", alias->target, below->target + len);
+        if (!target)
+            return no_memory(err);
+        if (!add_bind(body, below, target, err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_one(const struct body *body, size_t index, struct err *err)
+{
+    const struct mount *mount = &body->spec->plan->mounts[index];
+
+    if (mount->role == MOUNT_DEVICE)
+        return cannot(err, "give a device of the host", mount->target);
+    if (mount->alias_of)
+        return add_alias(body, mount, err);
+    switch (mount->kind) {
+    case MOUNT_BIND:
+        return add_bind(body, mount, mount->target, err);
+    case MOUNT_TMPFS:
+        return add_memory(body, index, mount, err);
+    case MOUNT_OWN:
+        return add_own(body, mount, err);
+    case MOUNT_COW:
+        break;
+    }
+    return cannot(err, "mount a package copy-on-write", mount->target);
+}
+
+static bool is_target(const struct mount_plan *plan, const char *path)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (strcmp(plan->mounts[i].target, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_mounts(const struct body *body, struct err *err)
+{
+    const struct run_spec *spec = body->spec;
+
+    if (!append(body->volumes,
+                json_pack("{s:s, s:{s:s}}", "name", CELL_VOLUME, "emptyDir", "medium", "Memory"),
+                err) ||
+        !append(body->volumes,
+                json_pack("{s:s, s:{s:s, s:i}}", "name", SETUP_VOLUME, "secret", "secretName",
+                          body->request->name, "defaultMode", 0444),
+                err) ||
+        !add_mount(body, CELL_VOLUME, POD_DIR, NULL, false, err))
+        return false;
+    for (size_t i = 0; i < spec->plan->count; i++) {
+        if (!add_one(body, i, err))
+            return false;
+    }
+    /* A home that it can write to is what an image hardly ever has for an ordinary user. */
+    return (spec->uid == 0 && !spec->read_only) || !spec->home ||
+           is_target(spec->plan, HOME_FALLBACK) ||
+           add_mount(body, CELL_VOLUME, HOME_FALLBACK, POD_HOME, false, err);
+}
+
+/* ---- what may be done ---- */
+
+static json_t *capability_list(const struct run_spec *spec)
+{
+    json_t *list = json_array();
+    char name[CAPS_NAME_MAX];
+
+    for (unsigned int i = 0; i < CAPABILITIES; i++) {
+        if (spec->capabilities >> i & 1 && caps_name(i, name))
+            json_array_append_new(list, json_string(name));
+    }
+    return list;
+}
+
+/* A filter that was asked for is installed by the first process, in the place of the default. */
+static json_t *security_of_step(const struct run_spec *spec)
+{
+    return json_pack("{s:b, s:b, s:{s:[s], s:o}, s:{s:s}}", "allowPrivilegeEscalation", false,
+                     "readOnlyRootFilesystem", spec->read_only, "capabilities", "drop", "ALL",
+                     "add", capability_list(spec), "seccompProfile", "type",
+                     spec->seccomp ? "Unconfined" : "RuntimeDefault");
+}
+
+static json_t *security_of_pod(const struct run_spec *spec)
+{
+    json_t *groups = json_array();
+
+    for (size_t i = 0; i < spec->group_count; i++)
+        json_array_append_new(groups, json_integer(spec->groups[i]));
+    return json_pack("{s:I, s:I, s:o}", "runAsUser", (json_int_t)spec->uid, "runAsGroup",
+                     (json_int_t)spec->gid, "supplementalGroups", groups);
+}
+
+/* Requests that are left out are the limits. */
+static json_t *resources(const struct limits *limits)
+{
+    json_t *values = json_object();
+
+    if (limits->memory)
+        json_object_set_new(values, "memory", json_sprintf("%" PRIu64, limits->memory));
+    if (limits->cpu)
+        json_object_set_new(values, "cpu",
+                            json_sprintf("%" PRIu64 "m", limits->cpu * 1000 / LIMITS_CPU_PERIOD));
+    return json_pack("{s:o}", "limits", values);
+}
+
+static bool check(const struct run_spec *spec, struct err *err)
+{
+    const struct {
+        bool asked;
+        const char *what;
+    } unable[] = {
+        {spec->terminal, "give a terminal (-t)"},
+        {spec->pass_stdin, "pass stdin (-i)"},
+        {spec->stays, "keep a cell (--keep)"},
+        {spec->limits.pids, "limit the processes of a step (--pids-limit): the kubelet does"},
+        {spec->network == NETWORK_NONE, "take the network from a step (--network none)"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(unable); i++) {
+        if (unable[i].asked)
+            return cannot(err, unable[i].what, NULL);
+    }
+    if (spec->cluster->init_image)
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the engine 'kubernetes' needs the init image of stepcell");
+    return err_hint(err, "push it once: stepcell image init HOST/PATH:TAG; then name it with "
+                         "--kubernetes-init");
+}
+
+static json_t *init_container(const struct body *body)
+{
+    const struct cluster_spec *cluster = body->spec->cluster;
+
+    return json_pack("{s:s, s:s, s:s, s:[s, s], s:[{s:s, s:s}, {s:s, s:s, s:b}], "
+                     "s:{s:b, s:b, s:{s:[s]}, s:{s:s}}}",
+                     "name", POD_INIT, "image", cluster->init_image, "imagePullPolicy",
+                     "IfNotPresent", "command", "/" POD_PROGRAM, "place", "volumeMounts", "name",
+                     CELL_VOLUME, "mountPath", POD_DIR, "name", SETUP_VOLUME, "mountPath",
+                     POD_PLACE, "readOnly", true, "securityContext", "allowPrivilegeEscalation",
+                     false, "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
+                     "seccompProfile", "type", "RuntimeDefault");
+}
+
+static json_t *step_container(const struct body *body)
+{
+    const struct run_spec *spec = body->spec;
+
+    return json_pack("{s:s, s:s, s:s, s:[s, s], s:s, s:O, s:o, s:o, s:s}", "name", POD_CONTAINER,
+                     "image", body->request->image, "imagePullPolicy", "IfNotPresent", "command",
+                     POD_DIR "/" POD_PROGRAM, "run", "workingDir", "/", "volumeMounts",
+                     body->mounts, "resources", resources(&spec->limits), "securityContext",
+                     security_of_step(spec), "terminationMessagePath", "/dev/termination-log");
+}
+
+static json_t *metadata(const struct pod_request *request)
+{
+    return json_pack("{s:s, s:{s:s, s:s, s:s}}", "name", request->name, "labels",
+                     "app.kubernetes.io/managed-by", "stepcell", LABEL_POD_STEP, request->step,
+                     LABEL_POD_OWNER, request->owner);
+}
+
+/* The caller's labels need not be such as the API takes. */
+static void annotate(json_t *meta, const struct run_spec *spec)
+{
+    autojson *pairs = spec->labels ? json_pairs(spec->labels) : NULL;
+    autofree char *text = pairs ? json_dump_line(pairs) : NULL;
+
+    if (text)
+        json_object_set_new(meta, "annotations", json_pack("{s:s}", "stepcell.labels", text));
+}
+
+static json_t *pod_of(const struct body *body)
+{
+    const struct run_spec *spec = body->spec;
+    const struct cluster_spec *cluster = spec->cluster;
+    json_t *meta = metadata(body->request);
+
+    annotate(meta, spec);
+    return json_pack(
+        "{s:s, s:s, s:o, s:{s:s, s:b, s:b, s:b, s:I, s:{s:s, s:s*}, s:s*, s:o, s:[o], s:[o], s:O}}",
+        "apiVersion", "v1", "kind", "Pod", "metadata", meta, "spec", "restartPolicy", "Never",
+        "automountServiceAccountToken", false, "enableServiceLinks", false, "hostNetwork",
+        cluster->host_network, "terminationGracePeriodSeconds",
+        (json_int_t)(cluster->grace_ms + 999) / 1000, "nodeSelector", "kubernetes.io/os", "linux",
+        "kubernetes.io/arch", cluster->arch, "hostname", spec->hostname, "securityContext",
+        security_of_pod(spec), "initContainers", init_container(body), "containers",
+        step_container(body), "volumes", body->volumes);
+}
+
+bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **out,
+              struct err *err)
+{
+    autojson *mounts = json_array(), *volumes = json_array();
+    const struct body body = {
+        .spec = spec, .request = request, .mounts = mounts, .volumes = volumes};
+
+    if (!mounts || !volumes)
+        return no_memory(err);
+    if (!check(spec, err) || !add_mounts(&body, err))
+        return false;
+    *out = pod_of(&body);
+    return *out || no_memory(err);
+}
+
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64)
+{
+    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Secret",
+                     "metadata", metadata(request), "type", "stepcell/setup", "data", POD_SETUP,
+                     setup_base64);
+}

@@ -1,0 +1,55 @@
+/*
+ * A cell as a Pod and a Secret: what is sent to the API (pure).
+ *
+ * What a cluster cannot do is refused here, before anything is made, with an error that names it.
+ */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SPEC_H
+#define STEPCELL_RUNTIME_KUBERNETES_POD_SPEC_H
+
+#include "base/json.h"
+#include "runtime/run_spec.h"
+
+#define LABEL_POD_STEP  "stepcell.step"  /* pod_label_of the id of the step */
+#define LABEL_POD_OWNER "stepcell.owner" /* pod_label_of this machine and user */
+
+#define POD_NAME_MAX  64 /* bytes with the NUL */
+#define POD_LABEL_MAX 33
+
+#define POD_CONTAINER "step"
+#define POD_INIT      "place"
+
+/* One of --kubernetes-volume: PATH, which worker and nodes share. */
+struct pod_volume {
+    char *path;  /* clean, absolute */
+    char *claim; /* of a PersistentVolumeClaim; NULL: the same path of each node */
+};
+
+/* "PATH=pvc:NAME" or "PATH=hostPath"; option.invalid. */
+bool pod_volume_parse(const char *text, struct pod_volume *volume, struct err *err);
+void pod_volume_release(struct pod_volume *volume);
+
+struct pod_request {
+    const char *name;
+    const char *image; /* "NAME@sha256:…" */
+    const char *owner; /* value of LABEL_POD_OWNER */
+    const char *step;  /* value of LABEL_POD_STEP */
+    const struct pod_volume *volumes;
+    size_t volume_count;
+};
+
+/* Whether the source of a mount lies in the volume. */
+bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount);
+
+/* The body of the Pod. */
+bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **body,
+              struct err *err);
+
+/* The script of the plan, when it has to be handed over: it lies in no volume. Or NULL. */
+const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan);
+
+/* The body of its Secret, with the setup. */
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64);
+
+#define autopodvolume CLEANUP(pod_volume_release) struct pod_volume
+
+#endif

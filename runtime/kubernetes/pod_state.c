@@ -1,0 +1,183 @@
+#include "runtime/kubernetes/pod_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/kubernetes/pod_spec.h"
+
+/* One of the API's own words, which goes into messages and URLs; "" for whatever else. */
+static void take_word(const json_t *object, const char *key, char word[POD_REASON_MAX])
+{
+    static const char bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const char *value = json_text(object, key);
+    size_t len = value ? strspn(value, bytes) : 0;
+
+    word[0] = '\0';
+    if (value && value[len] == '\0' && len < POD_REASON_MAX)
+        memcpy(word, value, len + 1);
+}
+
+/* The first trouble that is seen is told. */
+static void note(struct pod_state *state, enum pod_trouble trouble, const json_t *object)
+{
+    if (state->trouble != POD_FINE)
+        return;
+    state->trouble = trouble;
+    take_word(object, "reason", state->reason);
+    kube_status_message(object, state->message);
+}
+
+/* Why a container waits: some of it passes, and some does not. */
+static void take_waiting(struct pod_state *state, const json_t *waiting)
+{
+    static const struct {
+        const char *reason;
+        enum pod_trouble trouble;
+    } troubles[] = {
+        {"ImagePullBackOff", POD_NO_IMAGE},
+        {"ErrImageNeverPull", POD_NO_IMAGE},
+        {"InvalidImageName", POD_NO_IMAGE},
+        {"ImageInspectError", POD_NO_IMAGE},
+        {"ErrImagePull", POD_NO_IMAGE},
+        {"RegistryUnavailable", POD_NO_IMAGE},
+        {"CreateContainerConfigError", POD_NO_CONTAINER},
+        {"CreateContainerError", POD_NO_CONTAINER},
+        {"RunContainerError", POD_NO_CONTAINER},
+    };
+    const char *reason = json_text(waiting, "reason");
+
+    for (size_t i = 0; reason && i < ARRAY_SIZE(troubles); i++) {
+        if (strcmp(reason, troubles[i].reason) == 0)
+            note(state, troubles[i].trouble, waiting);
+    }
+}
+
+static bool has_reason(const json_t *object, const char *reason)
+{
+    const char *text = json_text(object, "reason");
+
+    return text && strcmp(text, reason) == 0;
+}
+
+static void take_container(struct pod_state *state, const json_t *container)
+{
+    const json_t *now = json_object_get(container, "state");
+    const json_t *ended = json_object_get(now, "terminated");
+
+    take_waiting(state, json_object_get(now, "waiting"));
+    state->begun |= json_is_object(ended) || json_is_object(json_object_get(now, "running"));
+    state->ended |= json_is_object(ended);
+    state->oom_killed |= has_reason(ended, "OOMKilled");
+    /* The runtime could not start what it had made. */
+    if (has_reason(ended, "StartError") || has_reason(ended, "ContainerCannotRun"))
+        note(state, POD_NO_CONTAINER, ended);
+}
+
+static void take_init(struct pod_state *state, const json_t *container)
+{
+    const json_t *now = json_object_get(container, "state");
+    const json_t *ended = json_object_get(now, "terminated");
+    const json_t *code = json_object_get(ended, "exitCode");
+
+    take_waiting(state, json_object_get(now, "waiting"));
+    if (json_is_object(ended) && json_integer_value(code) != 0)
+        note(state, POD_INIT_FAILED, ended);
+}
+
+static void take_conditions(struct pod_state *state, const json_t *status)
+{
+    const json_t *condition;
+    size_t i;
+
+    json_array_foreach (json_object_get(status, "conditions"), i, condition) {
+        const char *type = json_text(condition, "type");
+
+        if (type && strcmp(type, "PodScheduled") == 0 && has_reason(condition, "Unschedulable"))
+            note(state, POD_UNSCHEDULABLE, condition);
+    }
+}
+
+bool pod_state_take(const json_t *pod, struct pod_state *out, struct err *err)
+{
+    const json_t *meta = json_object_get(pod, "metadata"), *status = json_object_get(pod, "status");
+    const char *phase = json_text(status, "phase"), *name;
+    struct pod_state state = {0};
+    const json_t *one;
+    size_t i;
+
+    if (!json_is_object(status) || !json_text(meta, "uid"))
+        return err_set(err, ERR_ENGINE_FAILED, "the cluster answers with something that is no Pod");
+    take_word(meta, "uid", state.uid);
+    take_word(meta, "resourceVersion", state.version);
+    state.deleted = json_text(meta, "deletionTimestamp");
+    state.finished = phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
+    if (has_reason(status, "Evicted") || has_reason(status, "Preempting") ||
+        has_reason(status, "Shutdown") || has_reason(status, "Terminated"))
+        note(&state, POD_EVICTED, status);
+    if (has_reason(status, "NodeLost"))
+        note(&state, POD_LOST, status);
+    take_conditions(&state, status);
+    json_array_foreach (json_object_get(status, "initContainerStatuses"), i, one)
+        take_init(&state, one);
+    json_array_foreach (json_object_get(status, "containerStatuses"), i, one) {
+        name = json_text(one, "name");
+        if (name && strcmp(name, POD_CONTAINER) == 0)
+            take_container(&state, one);
+    }
+    if (state.trouble == POD_FINE) {
+        take_word(status, "reason", state.reason);
+        kube_status_message(status, state.message);
+    }
+    *out = state;
+    return true;
+}
+
+void pod_state_explain(const struct pod_state *state, struct err *err)
+{
+    static const struct {
+        enum err_code code;
+        const char *message, *hint;
+    } troubles[] = {
+        [POD_FINE] = {ERR_ENGINE_FAILED, "the Pod of the step ended without its log's end",
+                      "look at what the step has done before it is run again"},
+        [POD_UNSCHEDULABLE] = {ERR_ENGINE_UNAVAILABLE, "no node of the cluster takes the step",
+                               "ask for less with --memory and --cpus, or add nodes"},
+        [POD_NO_IMAGE] = {ERR_IMAGE_DENIED, "the node cannot get an image of the step",
+                          "nodes have to reach its registry, and to be let in there"},
+        [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, "the node cannot make the container of the step",
+                              "--verbose shows what the node says of it"},
+        [POD_INIT_FAILED] = {ERR_ENGINE_FAILED, "the init container of the step has failed",
+                             "its image has to be of this version: stepcell image init TARGET"},
+        [POD_EVICTED] = {ERR_ENGINE_FAILED, "the step's Pod was evicted from its node",
+                         "look at what the step has done before it is run again"},
+        [POD_LOST] = {ERR_ENGINE_FAILED, "the node of the step is lost",
+                      "look at what the step has done before it is run again"},
+    };
+
+    err_set(err, troubles[state->trouble].code, "%s%s%s%s", troubles[state->trouble].message,
+            state->reason[0] ? " (" : "", state->reason, state->reason[0] ? ")" : "");
+    err_hint(err, "%s", troubles[state->trouble].hint);
+    err_detail(err, "%s", state->message);
+}
+
+void pod_events_text(const json_t *list, char *text, size_t size)
+{
+    const json_t *event;
+    size_t i, used = 0;
+
+    text[0] = '\0';
+    json_array_foreach (json_object_get(list, "items"), i, event) {
+        char message[KUBE_MESSAGE_MAX], reason[POD_REASON_MAX];
+        const char *type = json_text(event, "type");
+        int n;
+
+        if (!type || strcmp(type, "Warning") != 0)
+            continue;
+        take_word(event, "reason", reason);
+        kube_status_message(event, message);
+        n = snprintf(text + used, size - used, "%s%s: %s", used ? "; " : "", reason, message);
+        if (n < 0 || (size_t)n >= size - used)
+            return;
+        used += (size_t)n;
+    }
+}

@@ -1,0 +1,320 @@
+/* `cell`: one Pod, as stepcell asks for it over a socket. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "runtime/kubernetes/pod_channel.h"
+#include "shim/command.h"
+#include "shim/kubernetes/command.h"
+#include "shim/kubernetes/watch.h"
+
+#define TICK_MS       1000
+#define BEGIN_MS      60000 /* that no node may take a step, or mount its volumes */
+#define STUCK_LOOK_MS 5000  /* between two looks at that */
+#define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
+#define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
+
+struct cell {
+    json_t *request;
+    struct kube_config config;
+    struct objects objects;
+    struct sight sight;
+    bool told;         /* how it ended, or that it does not run */
+    bool asked_end;    /* TERM was asked for */
+    bool asked_kill;   /* the Pod's deletion was */
+    int64_t kill_at;   /* it will be, then; or 0 */
+    int64_t made_at;   /* clock_now() */
+    int64_t looked_at; /* when the events were */
+    int64_t gone_by;   /* a Pod that others have deleted should be gone then; or 0 */
+};
+
+static void tell(const struct pod_message *message)
+{
+    (void)!send(POD_CONTROL_FD, message, sizeof(*message), MSG_NOSIGNAL);
+}
+
+static void tell_err(enum pod_message_kind kind, const struct err *err)
+{
+    struct pod_message message = {.kind = kind, .err = *err};
+
+    tell(&message);
+}
+
+/* The readers of the streams see their ends before they are told of the step's. */
+static void close_streams(void)
+{
+    close(POD_OUT_FD);
+    close(POD_ERR_FD);
+    close(POD_VAR_FD);
+}
+
+static void tell_trouble(struct cell *cell, enum pod_message_kind kind, struct err *err)
+{
+    objects_add_events(&cell->objects, err);
+    close_streams();
+    tell_err(kind, err);
+    cell->told = true;
+}
+
+static bool deleted_by_others(const struct cell *cell, const struct pod_state *state)
+{
+    return state->deleted && !cell->asked_kill;
+}
+
+static void explain_deletion(struct err *err)
+{
+    err_set(err, ERR_ENGINE_FAILED, "somebody has deleted the Pod of the step");
+    err_hint(err, "look at what the step has done before it is run again");
+}
+
+/* Its log has been read to the end: what of it is to be believed. */
+static void take_log(struct cell *cell, const struct pod_state *state)
+{
+    const struct sight *sight = &cell->sight;
+    const struct frame *end = &sight->end;
+    struct pod_message message = {.kind = POD_ENDED,
+                                  .value = end->value,
+                                  .is_signal = end->is_signal,
+                                  .oom_killed = end->oom_killed || state->oom_killed};
+    struct err err = sight->log_error;
+
+    /* A command that was killed by what befell its Pod has not ended by itself. */
+    if (sight->has_end &&
+        !(end->is_signal && (state->trouble == POD_EVICTED || deleted_by_others(cell, state)))) {
+        close_streams();
+        tell(&message);
+        cell->told = true;
+        return;
+    }
+    if (state->trouble != POD_FINE)
+        pod_state_explain(state, &err);
+    else if (deleted_by_others(cell, state))
+        explain_deletion(&err);
+    if (state->begun) {
+        objects_add_events(&cell->objects, &err);
+        close_streams();
+        message = (struct pod_message){
+            .kind = POD_LOST_CONTACT, .oom_killed = state->oom_killed, .err = err};
+        tell(&message);
+        cell->told = true;
+    } else {
+        tell_trouble(cell, POD_FAILED, &err);
+    }
+}
+
+/* What a kubelet tries again and again is no state of a Pod: its events alone tell. */
+static bool is_stuck(struct cell *cell)
+{
+    if (clock_now() - cell->looked_at < STUCK_LOOK_MS * NS_PER_MS)
+        return false;
+    cell->looked_at = clock_now();
+    return objects_are_stuck(&cell->objects);
+}
+
+/* What keeps a step from beginning. */
+static void take_trouble(struct cell *cell, const struct pod_state *state)
+{
+    bool waits = clock_now() - cell->made_at < BEGIN_MS * NS_PER_MS;
+    struct pod_state told = *state;
+    struct err err;
+
+    if (state->begun || (waits && (state->trouble == POD_UNSCHEDULABLE || !state->trouble)))
+        return;
+    if (state->trouble == POD_FINE && !is_stuck(cell))
+        return;
+    if (told.trouble == POD_FINE)
+        told.trouble = POD_NO_CONTAINER;
+    pod_state_explain(&told, &err);
+    cell->objects.never_begun = true;
+    tell_trouble(cell, POD_FAILED, &err);
+}
+
+/* Who gives no word any more. */
+static void take_silence(struct cell *cell, const struct pod_state *state, int64_t silent_since)
+{
+    struct err err = cell->sight.no_contact;
+
+    if (silent_since && clock_now() - silent_since > KUBE_PATIENCE_MS * NS_PER_MS) {
+        close_streams();
+        tell_err(POD_LOST_CONTACT, &err);
+        cell->told = true;
+        return;
+    }
+    if (!state->deleted || cell->asked_kill)
+        return;
+    if (!cell->gone_by)
+        cell->gone_by = clock_now() + (cell->objects.grace_s * 1000 + LOST_MS) * NS_PER_MS;
+    if (clock_now() < cell->gone_by)
+        return;
+    err_set(&err, ERR_ENGINE_FAILED,
+            "the node of the step is lost: its Pod was deleted, and the node does not say that it "
+            "has ended");
+    err_hint(&err, "look at what the step has done before it is run again");
+    tell_trouble(cell, POD_LOST_CONTACT, &err);
+}
+
+static void look(struct cell *cell)
+{
+    struct sight *sight = &cell->sight;
+    struct pod_state state;
+    int64_t silent_since;
+    bool read;
+
+    pthread_mutex_lock(&sight->lock);
+    state = sight->state;
+    state.deleted |= sight->gone;
+    read = sight->read;
+    silent_since = sight->silent_since;
+    pthread_mutex_unlock(&sight->lock);
+    if (!cell->told && read)
+        take_log(cell, &state);
+    if (!cell->told)
+        take_trouble(cell, &state);
+    if (!cell->told)
+        take_silence(cell, &state, silent_since);
+}
+
+static void kill_pod(struct cell *cell)
+{
+    struct err ignored;
+
+    cell->kill_at = 0;
+    cell->asked_kill = true;
+    (void)objects_delete_pod(&cell->objects, &ignored);
+}
+
+static void take_signal(struct cell *cell, int number)
+{
+    struct err ignored;
+
+    if (!cell->objects.has_pod)
+        return;
+    if (number == SIGKILL && cell->asked_end)
+        /* The kubelet does the same in this very moment, and says so. */
+        cell->kill_at = clock_now() + KILL_MS * NS_PER_MS;
+    else if (number == SIGKILL)
+        kill_pod(cell);
+    else if (number == SIGTERM || number == SIGINT)
+        cell->asked_end |= objects_end_command(&cell->objects, &ignored);
+}
+
+static int finish(struct cell *cell)
+{
+    struct pod_message message = {.kind = POD_REMOVED};
+    struct err err;
+
+    cell->asked_kill = true;
+    if (objects_remove(&cell->objects, &err))
+        tell(&message);
+    else
+        tell_err(POD_LEFT, &err);
+    return 0;
+}
+
+/* False when the cell is to be removed. */
+static bool take_wish(struct cell *cell)
+{
+    struct pod_message wish;
+    ssize_t n = recv(POD_CONTROL_FD, &wish, sizeof(wish), 0);
+
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n != (ssize_t)sizeof(wish) || wish.kind != POD_SIGNAL)
+        return false;
+    take_signal(cell, wish.value);
+    return true;
+}
+
+static int serve(struct cell *cell)
+{
+    struct pollfd polled[] = {{POD_CONTROL_FD, POLLIN, 0}, {cell->sight.wake, POLLIN, 0}};
+    eventfd_t count;
+
+    for (;;) {
+        if (poll(polled, ARRAY_SIZE(polled), TICK_MS) < 0 && errno != EINTR)
+            return finish(cell);
+        if (polled[0].revents && !take_wish(cell))
+            return finish(cell);
+        if (polled[1].revents)
+            (void)!eventfd_read(cell->sight.wake, &count);
+        if (cell->objects.has_pod)
+            look(cell);
+        if (cell->kill_at && clock_now() > cell->kill_at)
+            kill_pod(cell);
+    }
+}
+
+static bool start_threads(struct cell *cell, struct err *err)
+{
+    void *(*const functions[])(void *) = {watch_pod, follow_log};
+    struct sight *sight = &cell->sight;
+    pthread_t thread;
+
+    for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
+        errno = pthread_create(&thread, NULL, functions[i], sight);
+        if (errno)
+            return err_errno(err, ERR_ENGINE_FAILED, "cannot watch the Pod of the step");
+        pthread_detach(thread);
+    }
+    return true;
+}
+
+/* Who waits for a server that does not answer can still be told to end. */
+static bool is_spoken_to(void *data)
+{
+    struct pollfd polled = {POD_CONTROL_FD, POLLIN, 0};
+    const struct cell *cell = data;
+
+    return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
+}
+
+static bool make(struct cell *cell, struct err *err)
+{
+    const struct http_stop stop = {.stopped = is_spoken_to, .data = cell};
+    const struct kube_caller caller = kube_caller_now();
+    const json_t *request = cell->request;
+    const json_t *pod = json_object_get(request, "pod");
+    const json_t *secret = json_object_get(request, "secret");
+
+    cell->objects.name = cell->sight.name = json_text(request, "name");
+    cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));
+    cell->objects.config = cell->sight.config = &cell->config;
+    cell->sight.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!cell->objects.name || !pod || !secret || cell->sight.wake < 0)
+        return err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete");
+    if (!kube_config_find(&caller, json_text(request, "context"), json_text(request, "namespace"),
+                          &cell->config, err) ||
+        !kube_client_open(&cell->config, &stop, &cell->objects.client, err) ||
+        !objects_make(&cell->objects, secret, pod, &cell->sight.state, err))
+        return false;
+    cell->made_at = clock_now();
+    return start_threads(cell, err);
+}
+
+int command_cell(int argc, char **argv)
+{
+    static struct cell cell = {
+        .config = KUBE_CONFIG_INIT,
+        .sight = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER},
+    };
+    autobuf text = BUF_INIT(POD_REQUEST_MAX);
+    struct err err;
+
+    (void)argc, (void)argv;
+    signal(SIGPIPE, SIG_IGN);
+    if (file_read_fd(POD_REQUEST_FD, "the request", &text, ERR_ENGINE_FAILED, &err))
+        cell.request = json_parse(text.data, text.len, "the request", ERR_ENGINE_FAILED, &err);
+    if (!cell.request || !make(&cell, &err)) {
+        close_streams();
+        tell_err(POD_FAILED, &err);
+        cell.told = true;
+    }
+    /* The threads end with the process, wherever they are. */
+    _exit(serve(&cell));
+}

@@ -1,0 +1,11 @@
+/* stepcell-kubernetes: the commands, of which none is for users. */
+#ifndef STEPCELL_SHIM_KUBERNETES_COMMAND_H
+#define STEPCELL_SHIM_KUBERNETES_COMMAND_H
+
+/* One Pod, from its creation to its removal: see pod_channel.h. */
+int command_cell(int argc, char **argv);
+
+/* Removes the Pods and Secrets that one step of this machine and user has left. */
+int command_sweep(int argc, char **argv);
+
+#endif

@@ -1,0 +1,214 @@
+#include "shim/kubernetes/objects.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "runtime/kubernetes/pod_spec.h"
+#include "runtime/net/url.h"
+
+#define LOOK_PAUSE_MS 50
+#define MERGE_PATCH   "application/merge-patch+json"
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to speak to the cluster");
+}
+
+char *objects_path(const struct objects *objects, const char *kind, const char *behind)
+{
+    return text_printf("/api/v1/namespaces/%s/%s%s", objects->config->space, kind, behind);
+}
+
+/* One call about what has the step's name. */
+static bool call(struct objects *objects, const char *method, const char *kind,
+                 const json_t *content, struct kube_answer *answer, struct err *err)
+{
+    autofree char *behind = text_printf("/%s", objects->name);
+    autofree char *path = behind ? objects_path(objects, kind, behind) : NULL;
+    const struct kube_call one = {
+        .method = method,
+        .path = path,
+        .content = content,
+        .content_type = strcmp(method, "PATCH") == 0 ? MERGE_PATCH : NULL,
+    };
+
+    return path ? kube_call(objects->client, &one, answer, err) : no_memory(err);
+}
+
+/* One of that name which has the labels of `body` is what a call made whose answer was lost. */
+static bool is_ours(struct objects *objects, const char *kind, const json_t *body,
+                    struct kube_answer *answer, struct err *err)
+{
+    const json_t *wanted = json_object_get(json_object_get(body, "metadata"), "labels");
+    const json_t *labels;
+
+    kube_answer_release(answer);
+    *answer = (struct kube_answer){0};
+    if (!call(objects, "GET", kind, NULL, answer, err))
+        return false;
+    labels = json_object_get(json_object_get(answer->json, "metadata"), "labels");
+    return (answer->status == 200 && json_equal(labels, wanted)) ||
+           err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
+                   objects->name);
+}
+
+static bool create(struct objects *objects, const char *kind, const char *what, const json_t *body,
+                   bool *made, struct kube_answer *answer, struct err *err)
+{
+    autofree char *path = objects_path(objects, kind, "");
+    const struct kube_call one = {.method = "POST", .path = path, .content = body};
+
+    if (!path)
+        return no_memory(err);
+    /* Whatever it answers, and be it nothing: from here on there may be one. */
+    *made = true;
+    if (!kube_call(objects->client, &one, answer, err))
+        return false;
+    if (answer->status == 409)
+        *made = is_ours(objects, kind, body, answer, err);
+    else
+        *made = answer->status == 201 || answer->status == 200 ||
+                kube_refused(objects->client, answer, what, err);
+    return *made;
+}
+
+/* Gone with the Pod, whoever removes it. */
+static bool own_secret(struct objects *objects, const char *uid, struct err *err)
+{
+    autojson *patch =
+        json_pack("{s:{s:[{s:s, s:s, s:s, s:s}]}}", "metadata", "ownerReferences", "apiVersion",
+                  "v1", "kind", "Pod", "name", objects->name, "uid", uid);
+    autokubeanswer answer = {0};
+
+    return patch && call(objects, "PATCH", "secrets", patch, &answer, err) &&
+           (answer.status == 200 ||
+            kube_refused(objects->client, &answer, "give a Secret its owner", err));
+}
+
+/* Whatever it says: what cannot be reached has made nothing, and nobody looks for it afterwards. */
+static bool reach(struct objects *objects, struct err *err)
+{
+    const struct kube_call one = {.path = "/version"};
+    autokubeanswer answer = {0};
+
+    return kube_call(objects->client, &one, &answer, err);
+}
+
+bool objects_make(struct objects *objects, const json_t *secret, const json_t *pod,
+                  struct pod_state *state, struct err *err)
+{
+    autokubeanswer first = {0}, second = {0};
+
+    return reach(objects, err) &&
+           create(objects, "secrets", "create a Secret", secret, &objects->has_secret, &first,
+                  err) &&
+           create(objects, "pods", "create a Pod", pod, &objects->has_pod, &second, err) &&
+           pod_state_take(second.json, state, err) && own_secret(objects, state->uid, err);
+}
+
+bool objects_end_command(struct objects *objects, struct err *err)
+{
+    autojson *patch = json_pack("{s:{s:i}}", "spec", "activeDeadlineSeconds", 1);
+    autokubeanswer answer = {0};
+
+    return patch && call(objects, "PATCH", "pods", patch, &answer, err) &&
+           (answer.status == 200 || answer.status == 404 ||
+            kube_refused(objects->client, &answer, "end a Pod", err));
+}
+
+static bool ask_to_delete(struct objects *objects, const char *kind, const char *what,
+                          const json_t *options, struct err *err)
+{
+    autokubeanswer answer = {0};
+
+    return call(objects, "DELETE", kind, options, &answer, err) &&
+           (answer.status == 200 || answer.status == 202 || answer.status == 404 ||
+            kube_refused(objects->client, &answer, what, err));
+}
+
+bool objects_delete_pod(struct objects *objects, struct err *err)
+{
+    /* Not 0, upon which the API would forget a Pod that still runs. */
+    autojson *options = json_pack("{s:i, s:s}", "gracePeriodSeconds", objects->never_begun ? 0 : 1,
+                                  "propagationPolicy", "Background");
+
+    return options && ask_to_delete(objects, "pods", "delete a Pod", options, err);
+}
+
+static void pause_a_little(void)
+{
+    const struct timespec time = {.tv_nsec = LOOK_PAUSE_MS * NS_PER_MS};
+
+    nanosleep(&time, NULL);
+}
+
+static bool await_absence(struct objects *objects, const char *kind, int64_t deadline,
+                          struct err *err)
+{
+    for (;;) {
+        autokubeanswer answer = {0};
+
+        if (!call(objects, "GET", kind, NULL, &answer, err))
+            return false;
+        if (answer.status == 404)
+            return true;
+        if (answer.status != 200)
+            return kube_refused(objects->client, &answer, "see whether it is gone", err);
+        if (clock_now() > deadline)
+            return err_set(err, ERR_ENGINE_FAILED, "the cluster has not removed '%s' (%s)",
+                           objects->name, kind);
+        pause_a_little();
+    }
+}
+
+bool objects_remove(struct objects *objects, struct err *err)
+{
+    int64_t deadline = clock_now() + OBJECTS_GONE_MS * NS_PER_MS;
+
+    if (objects->has_pod &&
+        (!objects_delete_pod(objects, err) || !await_absence(objects, "pods", deadline, err)))
+        return false;
+    return !objects->has_secret ||
+           (ask_to_delete(objects, "secrets", "delete a Secret", NULL, err) &&
+            await_absence(objects, "secrets", deadline, err));
+}
+
+/* Who may not read them has none: "". */
+static void read_events(struct objects *objects, char text[ERR_DETAIL_MAX])
+{
+    autofree char *behind =
+        text_printf("?fieldSelector=involvedObject.name%%3D%s&limit=50", objects->name);
+    autofree char *path = behind ? objects_path(objects, "events", behind) : NULL;
+    const struct kube_call one = {.path = path, .once = true};
+    autokubeanswer answer = {0};
+    struct err ignored;
+
+    text[0] = '\0';
+    if (path && kube_call(objects->client, &one, &answer, &ignored) && answer.status == 200)
+        pod_events_text(answer.json, text, ERR_DETAIL_MAX);
+}
+
+bool objects_are_stuck(struct objects *objects)
+{
+    static const char *const reasons[] = {
+        "FailedMount: ", "FailedAttachVolume: ", "FailedCreatePodSandBox: "};
+    char text[ERR_DETAIL_MAX];
+
+    read_events(objects, text);
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+        if (strstr(text, reasons[i]))
+            return true;
+    }
+    return false;
+}
+
+void objects_add_events(struct objects *objects, struct err *err)
+{
+    char text[ERR_DETAIL_MAX], said[ERR_DETAIL_MAX];
+
+    read_events(objects, text);
+    memcpy(said, err->detail, sizeof(said));
+    if (text[0])
+        err_detail(err, "%s%s%s", said, said[0] ? "; " : "", text);
+}

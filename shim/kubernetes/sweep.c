@@ -1,0 +1,91 @@
+/* `sweep`: what calls that were killed have left in a cluster, and only that. */
+#include "runtime/kubernetes/pod_name.h"
+#include "shim/command.h"
+#include "shim/kubernetes/command.h"
+#include "shim/kubernetes/objects.h"
+
+struct sweep {
+    const char *context, *space, *step; /* as given, or NULL */
+    struct kube_config config;
+    struct kube_client *client;
+};
+
+static bool remove_named(struct sweep *sweep, const char *name, struct err *err)
+{
+    struct objects objects = {.config = &sweep->config,
+                              .name = name,
+                              .client = sweep->client,
+                              .has_secret = true,
+                              .has_pod = true};
+
+    return objects_remove(&objects, err);
+}
+
+/* By both labels; the two kinds have the same names. */
+static bool sweep_kind(struct sweep *sweep, const char *kind, struct err *err)
+{
+    const struct objects all = {.config = &sweep->config};
+    char step[POD_LABEL_MAX], owner[POD_LABEL_MAX];
+    autofree char *behind = NULL, *path = NULL;
+    struct kube_call call = {0};
+    autokubeanswer answer = {0};
+    const json_t *item;
+    size_t i;
+
+    if (!pod_label_owner(owner, err))
+        return false;
+    pod_label_step(sweep->step, step);
+    behind = text_printf("?labelSelector=" LABEL_POD_STEP "%%3D%s%%2C" LABEL_POD_OWNER "%%3D%s",
+                         step, owner);
+    call.path = path = behind ? objects_path(&all, kind, behind) : NULL;
+    if (!path)
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory to look for Pods");
+    if (!kube_call(sweep->client, &call, &answer, err))
+        return false;
+    if (answer.status != 200)
+        return kube_refused(sweep->client, &answer, "look for what a step has left", err);
+    json_array_foreach (json_object_get(answer.json, "items"), i, item) {
+        const char *name = json_text(json_object_get(item, "metadata"), "name");
+
+        if (name && !remove_named(sweep, name, err))
+            return false;
+    }
+    return true;
+}
+
+static bool sweep_all(struct sweep *sweep, struct err *err)
+{
+    const struct kube_caller caller = kube_caller_now();
+
+    return kube_config_find(&caller, sweep->context, sweep->space, &sweep->config, err) &&
+           kube_client_open(&sweep->config, NULL, &sweep->client, err) &&
+           sweep_kind(sweep, "pods", err) && sweep_kind(sweep, "secrets", err);
+}
+
+int command_sweep(int argc, char **argv)
+{
+    struct sweep sweep = {.config = KUBE_CONFIG_INIT};
+    const struct option_spec options[] = {
+        OPTION("--context", "NAME", &sweep.context, "of the kubeconfig"),
+        OPTION("--namespace", "NAME", &sweep.space, "where to look"),
+        OPTION("--step", "ID", &sweep.step, "the step whose Pods are removed"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell-kubernetes sweep [OPTIONS]",
+        .about = "Removes the Pods and Secrets that a step of this machine and user has left.",
+        .options = options,
+    };
+    struct err err;
+    size_t words;
+    int status;
+    bool ok;
+
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    ok = sweep.step ? sweep_all(&sweep, &err)
+                    : err_set(&err, ERR_OPTION_INVALID, "a step is needed");
+    kube_client_close(sweep.client);
+    kube_config_release(&sweep.config);
+    return ok ? 0 : command_failed(&err);
+}

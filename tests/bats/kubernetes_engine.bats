@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# `--engine kubernetes` against the cluster of scripts/kubernetes.
+
+load ../lib/common
+load ../lib/kubernetes
+
+INIT=$CLUSTER_REGISTRY/stepcell-init:1
+
+setup_file() {
+    mkdir -p "$TEST_DIR/home/root/.config/containers"
+    ln -sfn "$CLUSTER/certs.d" "$TEST_DIR/home/root/.config/containers/certs.d"
+    in_stepcell image init "$CLUSTER_REGISTRY/stepcell-init:1"
+}
+
+setup() {
+    make_namespace
+    work_dir
+}
+
+teardown() { remove_namespace; }
+
+# in_stepcell ARG...: the program under test, in the cluster's network
+in_stepcell() { as in_cluster "$STEPCELL" "$@"; }
+
+# pod_cell [OPTION...] -- COMMAND [ARG...]: one step as a Pod, in $WORK, which the nodes have at the same path
+pod_cell() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    in_stepcell run --result "$RESULT" --workdir "$WORK" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
+        --kubernetes-init "$INIT" --kubernetes-volume "$WORK=hostPath" "${options[@]}" \
+        "$CLUSTER_REGISTRY/busybox:latest" "$@"
+}
+
+# begin_cell FILE COMMAND...: the same, aside, with its output in FILE, once its Pod has written `up`
+begin_cell() {
+    pod_cell --grace 2s -- "${@:2}" >"$1" 2>"$1.err" 3>&- 4>&- &
+    CELL=$!
+    wait_for grep -qx up "$1"
+}
+
+# ended_as STATUS OUTCOME: what became of it
+ended_as() {
+    local status=0
+    wait "$CELL" || status=$?
+    assert_equal status "$status" "$1"
+    assert_equal outcome "$(result_field .outcome)" "$2"
+}
+
+pods_of_steps() { kube -n "$NAMESPACE" get pods,secrets -l app.kubernetes.io/managed-by=stepcell -o name; }
+nothing_left() { [ -z "$(pods_of_steps)" ] && [ -z "$(find "$WORK" -name '.stepcell-probe*')" ]; }
+the_pod() { kube -n "$NAMESPACE" get pods -l app.kubernetes.io/managed-by=stepcell -o name; }
+
+@test "the init image is the same bytes each time" {
+    run -0 in_stepcell image init "$INIT"
+    assert_match "$output" "$CLUSTER_REGISTRY/stepcell-init@sha256:* unchanged"
+}
+
+@test "a step as a Pod: both streams, exit status, outputs, the same path, and nothing left" {
+    # shellcheck disable=SC2016 # for the shell in the Pod
+    run -7 --separate-stderr pod_cell -- sh -c \
+        'echo out; echo err >&2; pwd; echo A=1 >>"$STEPCELL_OUTPUT"; echo here >file; exit 7'
+    assert_equal stdout "$output" "out"$'\n'"$WORK"
+    assert_equal stderr "$stderr" err
+    assert_equal file "$(cat "$WORK/file")" here
+    assert_equal result "$(result_field '"\(.engine) \(.outcome) \(.exit_code) \(.outputs.A) \(.cleanup.verified)"')" \
+        "kubernetes exited 7 1 true"
+    assert_match "$(result_field .image.manifest_digest)" 'sha256:*'
+    nothing_left
+}
+
+@test "every byte comes through the log, whatever the runtimes do to it" {
+    pod_cell -- sh -c 'head -c 12000000 /dev/urandom >data; cat data; printf "\377\0 no end" >&2' \
+        >"$TEST_DIR/out" 2>"$TEST_DIR/err"
+    cmp "$WORK/data" "$TEST_DIR/out"
+    printf '\377\0 no end' | cmp - "$TEST_DIR/err"
+}
+
+@test "arguments, environment and secrets are not in the Pod, a script goes along, and the output is masked" {
+    local seen
+    # shellcheck disable=SC2016
+    TOKEN=verysecret begin_masked
+    seen=$(kube -n "$NAMESPACE" get pods -o yaml)
+    touch "$WORK/go"
+    ended_as 0 exited
+    [[ $seen == *stepcell-pod* && $seen != *verysecret* && $seen != *argument-7* && $seen != *variable-7* ]]
+    assert_match "$(cat "$TEST_DIR/masked")" $'up\nargument-7 variable-7 ********'
+}
+begin_masked() {
+    in_stepcell run --result "$RESULT" --workdir "$WORK" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
+        --kubernetes-init "$INIT" --kubernetes-volume "$WORK=hostPath" --secret-env TOKEN --env V=variable-7 \
+        --script - "$CLUSTER_REGISTRY/busybox:latest" argument-7 >"$TEST_DIR/masked" 3>&- 4>&- <<'END' &
+echo up
+until [ -e go ]; do sleep 0.1; done
+echo "$1 $V $TOKEN"
+END
+    CELL=$!
+    wait_for grep -qx up "$TEST_DIR/masked"
+}
+
+@test "a role with a few rights suffices, and without it the refusal says so" {
+    worker() { KUBECONFIG=$CLUSTER/kubeconfig/worker pod_cell "$@"; }
+    run -125 --separate-stderr worker -- true
+    assert_match "$stderr" "stepcell: *does not let stepcell create a Secret: this user may not*"
+    sed -n '/^   apiVersion: rbac/,/^   ```/p' "$TESTS/../docs/kubernetes.md" | sed '/```/d; s/^   //' |
+        kube -n "$NAMESPACE" create -f -
+    kube -n "$NAMESPACE" create rolebinding stepcell --role=stepcell --group=workers
+    run -0 worker -- echo fine
+    assert_equal stdout "$output" fine
+    nothing_left
+}
+
+@test "timeout, grace and cancellation reach the command" {
+    run -124 --separate-stderr pod_cell --timeout 2s --grace 2s -- sh -c 'trap "echo got; exit 3" TERM; sleep 60 & wait'
+    assert_equal stdout "$output" got
+    run -124 --separate-stderr pod_cell --timeout 1s --grace 1s -- sh -c 'trap "" TERM; sleep 60'
+    assert_equal outcome "$(result_field .outcome)" timed-out
+    begin_cell "$TEST_DIR/canceled" sh -c 'trap "echo got; exit 3" TERM; echo up; sleep 60 & wait'
+    pkill -TERM -f "^$STEPCELL run --result $RESULT "
+    ended_as 143 canceled
+    nothing_left
+}
+
+@test "the API server is killed in mid-step, and nothing is missing" {
+    begin_cell "$TEST_DIR/lines" sh -c 'echo up; for i in $(seq 12); do echo $i; sleep 0.5; done; exit 4'
+    stop_part apiserver
+    sleep 2
+    start_part apiserver
+    ended_as 4 exited
+    assert_equal lines "$(xargs <"$TEST_DIR/lines")" "up $(seq 12 | xargs)"
+}
+
+@test "a Pod that others delete is no success, and when stepcell is killed its Pod goes" {
+    begin_cell "$TEST_DIR/deleted" sh -c 'echo up; sleep 60'
+    kube -n "$NAMESPACE" delete "$(the_pod)" --wait=false
+    ended_as 125 unknown
+    assert_match "$(result_field .error.message)" '*deleted the Pod*'
+    begin_cell "$TEST_DIR/killed" sh -c 'echo up; sleep 60'
+    pkill -KILL -f "^$STEPCELL run --result $RESULT "
+    wait_for nothing_left_there
+}
+nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
+
+@test "memory, an image that nodes cannot pull, a command that is not there" {
+    run -137 pod_cell --memory 32m -- tail /dev/zero
+    assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"
+    INIT=$CLUSTER_REGISTRY/nowhere:1 run -125 --separate-stderr pod_cell -- true
+    assert_equal code "$(result_field .error.code)" image.denied
+    run -127 --separate-stderr pod_cell -- nowhere
+    assert_equal code "$(result_field .error.code)" command.not-found
+    nothing_left
+}
+
+@test "what is on no shared volume, and what a cluster cannot do, is refused before anything is made" {
+    run -125 --separate-stderr pod_cell --volume /etc:/other:ro -- true
+    assert_equal code "$(result_field .error.code)" mount.denied
+    run -125 --separate-stderr pod_cell --pids-limit 5 -- true
+    assert_equal code "$(result_field .error.code)" option.invalid
+    run -125 --separate-stderr pod_cell --engine-host unix:///x -- true
+    nothing_left
+}
+
+@test "twelve steps at once" {
+    local i cells=()
+    for i in $(seq 12); do
+        RESULT=$TEST_DIR/many-$i.json pod_cell -- sh -c "echo $i; exit $i" >"$TEST_DIR/many-$i" 3>&- 4>&- &
+        cells+=($!)
+    done
+    wait "${cells[@]}" || true
+    for i in $(seq 12); do
+        assert_equal "step $i" "$(cat "$TEST_DIR/many-$i") $(jq -r '"\(.outcome) \(.exit_code) \(.cleanup.verified)"' \
+            "$TEST_DIR/many-$i.json")" "$i exited $i true"
+    done
+    nothing_left
+}

@@ -1,0 +1,329 @@
+#include "tests/unit/unit.h"
+
+#include <sys/stat.h>
+
+#include "runtime/kubernetes/pod_name.h"
+#include "runtime/kubernetes/pod_state.h"
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static const struct {
+    const char *text, *path, *claim; /* path NULL: refused */
+} volumes[] = {
+    {"/work=pvc:steps", "/work", "steps"},
+    {"/work/=hostPath", "/work", NULL},
+    {"/a=b/c=pvc:a.b-1", "/a=b/c", "a.b-1"},
+    {"", NULL, NULL},
+    {"/work", NULL, NULL},
+    {"/work=", NULL, NULL},
+    {"/work=pvc:", NULL, NULL},
+    {"/work=pvc:A", NULL, NULL},
+    {"/work=pvc:a/b", NULL, NULL},
+    {"/work=hostpath", NULL, NULL},
+    {"/work=nfs:x", NULL, NULL},
+    {"work=hostPath", NULL, NULL},
+    {"/=hostPath", NULL, NULL},
+    {"//=hostPath", NULL, NULL},
+    {"/work/../etc=hostPath", NULL, NULL},
+    {"=pvc:x", NULL, NULL},
+};
+
+static void test_volumes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(volumes); i++) {
+        autopodvolume volume = {0};
+        struct err err = ERR_INIT;
+        bool ok = pod_volume_parse(volumes[i].text, &volume, &err);
+
+        if (ok != (volumes[i].path != NULL))
+            fail_msg("'%s': %s", volumes[i].text, err.message);
+        if (!ok) {
+            assert_int_equal(err.code, ERR_OPTION_INVALID);
+            continue;
+        }
+        assert_string_equal(volume.path, volumes[i].path);
+        assert_string_equal(volume.claim ? volume.claim : "-",
+                            volumes[i].claim ? volumes[i].claim : "-");
+    }
+}
+
+#define DIRECTORY(path)                                                                            \
+    {                                                                                              \
+        .resolved = (char *)(path), .mode = S_IFDIR | 0755                                         \
+    }
+#define MOUNT(at, from, ...)                                                                       \
+    {                                                                                              \
+        .kind = MOUNT_BIND, .target = (char *)(at), .source = DIRECTORY(from), __VA_ARGS__         \
+    }
+
+static struct pod_volume shared[] = {
+    {.path = (char *)"/work", .claim = (char *)"steps"},
+    {.path = (char *)"/work/local"},
+};
+
+struct step {
+    struct mount mounts[4];
+    size_t count;
+    const char *says; /* in the Pod; or, where it is refused, in the message */
+    bool refused;
+    bool terminal, pass_stdin, stays, host_network;
+    enum network_mode network;
+    struct limits limits;
+    uid_t uid;
+    bool no_init;
+};
+
+static bool make(const struct step *step, json_t **body, struct err *err)
+{
+    const struct mount_plan plan = {.mounts = (struct mount *)step->mounts, .count = step->count};
+    const struct cluster_spec cluster = {
+        .init_image = step->no_init ? NULL : "h/init:1",
+        .arch = "amd64",
+        .host_network = step->host_network,
+        .grace_ms = 1500,
+    };
+    const struct run_spec spec = {
+        .plan = &plan,
+        .uid = step->uid,
+        .home = "/root",
+        .capabilities = 1 | 1 << 5,
+        .terminal = step->terminal,
+        .pass_stdin = step->pass_stdin,
+        .stays = step->stays,
+        .network = step->network,
+        .limits = step->limits,
+        .cluster = &cluster,
+    };
+    const struct pod_request request = {.name = "stepcell-1",
+                                        .image = "h/i@" DIGEST,
+                                        .owner = "me",
+                                        .step = "one",
+                                        .volumes = shared,
+                                        .volume_count = COUNT(shared)};
+
+    return pod_body(&spec, &request, body, err);
+}
+
+static const struct step steps[] = {
+    {.says = "\"image\":\"h/i@" DIGEST "\""},
+    {.says = "\"restartPolicy\":\"Never\""},
+    {.says = "\"automountServiceAccountToken\":false"},
+    {.says = "\"terminationGracePeriodSeconds\":2"},
+    {.says = "{\"drop\":[\"ALL\"],\"add\":[\"CHOWN\",\"KILL\"]}"},
+    {.says = "\"stepcell.owner\":\"me\""},
+    {.says = "\"hostNetwork\":false"},
+    {.says = "\"hostNetwork\":true", .host_network = true},
+    {.says = "\"runAsUser\":0"},
+    {.says = "\"memory\":\"1048576\",\"cpu\":\"1500m\"",
+     .limits = {.memory = 1 << 20, .cpu = 150000}},
+    {.says = "\"mountPath\":\"/home/step\",\"subPath\":\"home\"", .uid = 7},
+    {.mounts = {MOUNT("/work/a", "/work/a", .role = MOUNT_WORKDIR)},
+     .count = 1,
+     .says =
+         "{\"name\":\"claim-0\",\"mountPath\":\"/work/a\",\"subPath\":\"a\",\"readOnly\":false}"},
+    {.mounts = {MOUNT("/work", "/work", .readonly = true)},
+     .count = 1,
+     .says = "{\"name\":\"claim-0\",\"mountPath\":\"/work\",\"readOnly\":true}"},
+    {.mounts = {MOUNT("/work/a", "/work/a"), MOUNT("/b", "/work/b")},
+     .count = 2,
+     .says = "\"persistentVolumeClaim\":{\"claimName\":\"steps\"}}]"},
+    {.mounts = {MOUNT("/x", "/work/local/y")},
+     .count = 1,
+     .says = "\"hostPath\":{\"path\":\"/work/local/y\",\"type\":\"Directory\"}"},
+    {.mounts = {MOUNT("/work/a", "/work/a"),
+                {.kind = MOUNT_BIND, .target = (char *)"/link", .alias_of = (char *)"/work/a"}},
+     .count = 2,
+     .says = "\"mountPath\":\"/link\",\"subPath\":\"a\""},
+    {.mounts = {{.kind = MOUNT_TMPFS, .target = (char *)"/t", .tmpfs_size = 4096}},
+     .count = 1,
+     .says = "{\"medium\":\"Memory\",\"sizeLimit\":\"4096\"}"},
+    {.mounts = {{.kind = MOUNT_OWN, .role = MOUNT_SECRETS, .target = (char *)"/run/secrets"}},
+     .count = 1,
+     .says = "\"mountPath\":\"/run/secrets\",\"subPath\":\"secrets\",\"readOnly\":true"},
+    {.mounts = {MOUNT("/run/stepcell/script", "/tmp/s", .role = MOUNT_SCRIPT)},
+     .count = 1,
+     .says = "\"mountPath\":\"/run/stepcell/script\",\"subPath\":\"script\""},
+
+    {.refused = true, .says = "terminal", .terminal = true},
+    {.refused = true, .says = "stdin", .pass_stdin = true},
+    {.refused = true, .says = "--keep", .stays = true},
+    {.refused = true, .says = "--network none", .network = NETWORK_NONE},
+    {.refused = true, .says = "--pids-limit", .limits = {.pids = 5}},
+    {.refused = true, .says = "init image", .no_init = true},
+    {.refused = true, .says = "'/etc'", .mounts = {MOUNT("/etc", "/etc")}, .count = 1},
+    {.refused = true,
+     .says = "'/workspace'",
+     .mounts = {MOUNT("/workspace", "/workspace")},
+     .count = 1},
+    {.refused = true, .says = "colon", .mounts = {MOUNT("/work/a:b", "/work/a:b")}, .count = 1},
+    {.refused = true, .says = "UTF-8", .mounts = {MOUNT("/work/\xff", "/work/\xff")}, .count = 1},
+    {.refused = true,
+     .says = "copy-on-write",
+     .mounts = {{.kind = MOUNT_COW, .target = (char *)"/work/a", .source = DIRECTORY("/work/a")}},
+     .count = 1},
+    {.refused = true,
+     .says = "device",
+     .mounts = {MOUNT("/dev/fuse", "/dev/fuse", .role = MOUNT_DEVICE)},
+     .count = 1},
+};
+
+static void test_bodies(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        struct err err = ERR_INIT;
+        autojson *body = NULL;
+        bool ok = make(&steps[i], &body, &err);
+        autofree char *text = ok ? json_dump_line(body) : NULL;
+
+        if (ok == steps[i].refused)
+            fail_msg("%s: %s", steps[i].says, err.message);
+        if (!strstr(ok ? text : err.message, steps[i].says))
+            fail_msg("%s is not in %s", steps[i].says, ok ? text : err.message);
+    }
+}
+
+#define POD(status)                                                                                \
+    "{\"metadata\": {\"uid\": \"u\", \"resourceVersion\": \"5\"}, \"status\": {" status "}}"
+#define STEP(now) "\"containerStatuses\": [{\"name\": \"step\", \"state\": {" now "}}]"
+#define INIT(now) "\"initContainerStatuses\": [{\"name\": \"place\", \"state\": {" now "}}]"
+
+static const struct {
+    const char *pod; /* NULL trouble and all: none of it */
+    bool begun, ended, finished, oom_killed;
+    enum pod_trouble trouble;
+    enum err_code code;
+} states[] = {
+    {POD("\"phase\": \"Pending\""), .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Pending\", " STEP("\"waiting\": {\"reason\": \"PodInitializing\"}")),
+     .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Running\", " STEP("\"running\": {}")), .begun = true,
+     .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Succeeded\", " STEP("\"terminated\": {\"exitCode\": 0}")), true, true, true,
+     .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Failed\", " STEP("\"terminated\": {\"reason\": \"OOMKilled\"}")), true, true,
+     true, true, .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low on disk\""),
+     .finished = true, .trouble = POD_EVICTED, .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": \"Running\", \"reason\": \"NodeLost\", " STEP("\"running\": {}")),
+     .begun = true, .trouble = POD_LOST, .code = ERR_ENGINE_FAILED},
+    {POD("\"conditions\": [{\"type\": \"PodScheduled\", \"reason\": \"Unschedulable\"}]"),
+     .trouble = POD_UNSCHEDULABLE, .code = ERR_ENGINE_UNAVAILABLE},
+    {POD(STEP("\"waiting\": {\"reason\": \"ErrImagePull\"}")), .trouble = POD_NO_IMAGE,
+     .code = ERR_IMAGE_DENIED},
+    {POD(INIT("\"waiting\": {\"reason\": \"ImagePullBackOff\"}")), .trouble = POD_NO_IMAGE,
+     .code = ERR_IMAGE_DENIED},
+    {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_NO_CONTAINER,
+     .code = ERR_ENGINE_FAILED},
+    {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), true, true,
+     .trouble = POD_NO_CONTAINER, .code = ERR_ENGINE_FAILED},
+    {POD(INIT("\"terminated\": {\"exitCode\": 125}")), .trouble = POD_INIT_FAILED,
+     .code = ERR_ENGINE_FAILED},
+    {POD(INIT("\"terminated\": {\"exitCode\": 0}")), .code = ERR_ENGINE_FAILED},
+    /* Another container is none of ours, and what has another type is not there. */
+    {POD("\"containerStatuses\": [{\"name\": \"sidecar\", \"state\": {\"running\": {}}}, 1]"),
+     .code = ERR_ENGINE_FAILED},
+    {POD("\"phase\": 1, \"conditions\": {}, \"reason\": [], " STEP("\"running\": 1")),
+     .code = ERR_ENGINE_FAILED},
+};
+
+static void test_states(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(states); i++) {
+        struct err err = ERR_INIT;
+        autojson *pod =
+            json_parse(states[i].pod, strlen(states[i].pod), "a Pod", ERR_ENGINE_FAILED, &err);
+        struct pod_state seen;
+
+        if (!pod || !pod_state_take(pod, &seen, &err))
+            fail_msg("%s: %s", states[i].pod, err.message);
+        if (seen.begun != states[i].begun || seen.ended != states[i].ended ||
+            seen.finished != states[i].finished || seen.oom_killed != states[i].oom_killed ||
+            seen.trouble != states[i].trouble)
+            fail_msg("%s", states[i].pod);
+        pod_state_explain(&seen, &err);
+        assert_int_equal(err.code, states[i].code);
+        assert_true(err.message[0] && err.hint[0]);
+    }
+}
+
+static void test_no_pods(void **state)
+{
+    static const char *const texts[] = {"{}", "{\"status\": {}}",
+                                        "{\"metadata\": {\"uid\": 1}, \"status\": {}}",
+                                        "{\"metadata\": {\"uid\": \"u\"}}", "[]"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct err err = ERR_INIT;
+        autojson *pod = json_parse(texts[i], strlen(texts[i]), "a Pod", ERR_ENGINE_FAILED, &err);
+        struct pod_state seen;
+
+        assert_refused(pod_state_take(pod, &seen, &err), ERR_ENGINE_FAILED);
+    }
+}
+
+/* What goes into a message or an URL is a word of the API's. */
+static void test_words(void **state)
+{
+    static const char text[] =
+        "{\"metadata\": {\"uid\": \"u-1\", \"resourceVersion\": \"5&watch=0\"}, \"status\": "
+        "{\"phase\": \"Failed\", \"reason\": \"Evi\\ncted\"}}";
+    struct err err = ERR_INIT;
+    autojson *pod = json_parse(text, strlen(text), "a Pod", ERR_ENGINE_FAILED, &err);
+    struct pod_state seen;
+
+    (void)state;
+    assert_ok(pod_state_take(pod, &seen, &err));
+    assert_string_equal(seen.uid, "u-1");
+    assert_string_equal(seen.version, "");
+    assert_string_equal(seen.reason, "");
+}
+
+static void test_events(void **state)
+{
+    static const char text[] =
+        "{\"items\": [{\"type\": \"Normal\", \"reason\": \"Pulled\", \"message\": \"a\"}, "
+        "{\"type\": \"Warning\", \"reason\": \"Failed\", \"message\": \"b\\nc\"}, 1, "
+        "{\"type\": \"Warning\", \"reason\": \"BackOff\", \"message\": \"d\"}]}";
+    struct err err = ERR_INIT;
+    autojson *list = json_parse(text, strlen(text), "events", ERR_ENGINE_FAILED, &err);
+    char said[64], little[12];
+
+    (void)state;
+    pod_events_text(list, said, sizeof(said));
+    assert_string_equal(said, "Failed: b c; BackOff: d");
+    pod_events_text(list, little, sizeof(little));
+    assert_string_equal(little, "Failed: b c");
+    pod_events_text(NULL, said, sizeof(said));
+    assert_string_equal(said, "");
+}
+
+static void test_names(void **state)
+{
+    char one[POD_NAME_MAX], two[POD_NAME_MAX], label[POD_LABEL_MAX], owner[POD_LABEL_MAX];
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(pod_name_make(one, &err));
+    assert_ok(pod_name_make(two, &err));
+    assert_true(kube_name_is_valid(one) && strcmp(one, two) != 0);
+    pod_label_step("an id with /, : and more than is allowed", label);
+    assert_int_equal(strspn(label, "0123456789abcdef"), POD_LABEL_MAX - 1);
+    assert_ok(pod_label_owner(owner, &err));
+    assert_true(strcmp(owner, label) != 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_volumes), cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_states),  cmocka_unit_test(test_no_pods),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_events),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
