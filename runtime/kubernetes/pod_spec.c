@@ -241,6 +241,7 @@ static bool add_one(const struct body *body, size_t index, struct err *err)
         return add_alias(body, mount, err);
     switch (mount->kind) {
     case MOUNT_BIND:
+    case MOUNT_PIN:
         return add_bind(body, mount, mount->target, err);
     case MOUNT_TMPFS:
         return add_memory(body, index, mount, err);

@@ -150,7 +150,7 @@ static bool push_contents(void *data, struct push *push, struct err *err)
            push_blob(push, &call->config_blob, &source, err);
 }
 
-static bool push_image(struct init_call *call, int *status, struct err *err)
+static bool push_init(struct init_call *call, int *status, struct err *err)
 {
     char digest[DIGEST_TEXT_MAX];
     struct publication publication = {.text = &call->manifest,
@@ -207,7 +207,7 @@ int command_init(int argc, char **argv)
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
-    if (!target_parse(argv[0], &tags, &call.target, &err) || !push_image(&call, &status, &err))
+    if (!target_parse(argv[0], &tags, &call.target, &err) || !push_init(&call, &status, &err))
         return command_failed(&err);
     return status;
 }
