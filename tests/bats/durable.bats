@@ -184,16 +184,16 @@ in_no_file() {
 @test "another content of an environment file is another step" {
     content() {
         new_id
-        printf 'PIN=4711\nTAKEN\n' | as tee ../env.list >/dev/null
-        TAKEN=one cell --id "$ID" --env-file ../env.list -- true
-        in_no_file 4711 one
-        printf '# the same\nPIN=4711\nTAKEN\n' | as tee ../env.list >/dev/null
-        TAKEN=one cell --id "$ID" --env-file ../env.list -- true
+        printf 'PIN=xyzzy-4711\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=plugh cell --id "$ID" --env-file ../env.list -- true
+        in_no_file xyzzy-4711 plugh
+        printf '# the same\nPIN=xyzzy-4711\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=plugh cell --id "$ID" --env-file ../env.list -- true
         TAKEN=two run --separate-stderr cell --id "$ID" --env-file ../env.list -- true
         assert_refused step.conflict
         assert_match "$stderr" "*its 'env_file' is not the same*"
-        printf 'PIN=4712\nTAKEN\n' | as tee ../env.list >/dev/null
-        TAKEN=one run --separate-stderr cell --id "$ID" --env-file ../env.list -- true
+        printf 'PIN=xyzzy-4712\nTAKEN\n' | as tee ../env.list >/dev/null
+        TAKEN=plugh run --separate-stderr cell --id "$ID" --env-file ../env.list -- true
         assert_refused step.conflict
         # What is gone is not compared.
         rm ../env.list
