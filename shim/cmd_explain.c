@@ -51,16 +51,18 @@ static int refuse(const struct run_options *options, const struct err *err)
         (void)!command_print_json(json_pack("{s:s, s:{s:s, s:b, s:o}}", "schema", STEP_SCHEMA,
                                             "explain", "schema", EXPLAIN_SCHEMA, "can_start", 0,
                                             "violations", result_violations_json(wrong)));
-    for (size_t i = 0; !options->json && i < wrong->count; i++)
-        print_err(&wrong->items[i]);
+    for (size_t i = 0; !options->json && i < wrong->count && print_err(&wrong->items[i]); i++)
+        ;
     return STATUS_FAILED;
 }
 
 static int fail(const struct session *session, struct err *err)
 {
-    session_print_err(session, err);
-    for (size_t i = 0; i < session->violations.count; i++)
-        session_print_err(session, &session->violations.items[i]);
+    const struct errs *violations = &session->violations;
+    bool taken = session_print_err(session, err);
+
+    for (size_t i = 0; taken && i < violations->count; i++)
+        taken = session_print_err(session, &violations->items[i]);
     return session->canceled ? 128 + session->canceled : STATUS_FAILED;
 }
 

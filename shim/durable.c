@@ -438,27 +438,23 @@ bool durable_attach(struct session *session, json_t **result, struct err *err)
     return ok;
 }
 
-static void print_error(const json_t *error, enum verbosity verbosity)
+static bool print_error(const json_t *error, enum verbosity verbosity)
 {
     struct err err;
 
-    if (!helper_report_take_err(error, &err))
-        return;
-    print_err(&err);
-    print_err_detail(verbosity, &err);
+    return !helper_report_take_err(error, &err) ||
+           (print_err(&err) && print_err_detail(verbosity, &err));
 }
 
 /* The one that decided, and what else was wrong before the start. */
 static void print_errors(const json_t *result, enum verbosity verbosity)
 {
     const json_t *error = json_object_get(result, "error"), *violation;
+    bool taken = print_error(error, verbosity);
     size_t i;
 
-    print_error(error, verbosity);
-    json_array_foreach (json_object_get(result, "violations"), i, violation) {
-        if (!json_equal(violation, error))
-            print_error(violation, verbosity);
-    }
+    json_array_foreach (json_object_get(result, "violations"), i, violation)
+        taken = taken && (json_equal(violation, error) || print_error(violation, verbosity));
 }
 
 void durable_print_outcome(const json_t *result, enum verbosity verbosity)

@@ -45,19 +45,17 @@ static bool print_line(const char *prefix, const char *text)
     return stream_write(STDERR_FILENO, line.data, line.len, READER_MS);
 }
 
-void print_err(const struct err *err)
+bool print_err(const struct err *err)
 {
     const char *fix = err_fix(err);
 
-    print_line("stepcell: ", err->message);
-    if (*fix)
-        print_line("stepcell: hint: ", fix);
+    return print_line("stepcell: ", err->message) && (!*fix || print_line("stepcell: hint: ", fix));
 }
 
-void print_err_detail(enum verbosity verbosity, const struct err *err)
+bool print_err_detail(enum verbosity verbosity, const struct err *err)
 {
-    if (verbosity >= PRINT_VERBOSE && err->detail[0])
-        print_line("stepcell: said: ", err->detail);
+    return verbosity < PRINT_VERBOSE || !err->detail[0] ||
+           print_line("stepcell: said: ", err->detail);
 }
 
 __attribute__((format(printf, 1, 0))) static bool print_format(const char *format, va_list args)

@@ -13,11 +13,14 @@
 
 enum verbosity { PRINT_QUIET, PRINT_NORMAL, PRINT_VERBOSE };
 
-/* Prints the message and, on a line of its own, the fix. Always, also when quiet. */
-void print_err(const struct err *err);
+/*
+ * Prints the message and, on a line of its own, the fix. Always, also when quiet. False when nobody
+ * takes it: whoever has more to say would only wait again.
+ */
+bool print_err(const struct err *err);
 
 /* Prints what another program said of it, only when verbose. */
-void print_err_detail(enum verbosity verbosity, const struct err *err);
+bool print_err_detail(enum verbosity verbosity, const struct err *err);
 
 /* Prints a note unless quiet, a detail only when verbose. False when nobody takes it: who has many
  * notes then keeps them to himself, since each would wait for the reader. */

@@ -170,10 +170,9 @@ bool session_record(struct session *session, enum ledger_record record, json_t *
     return true;
 }
 
-static void print_error(const struct session *session, const struct err *err)
+static bool print_error(const struct session *session, const struct err *err)
 {
-    print_err(err);
-    print_err_detail(session->options.verbosity, err);
+    return print_err(err) && print_err_detail(session->options.verbosity, err);
 }
 
 /* The one that decided, and what else was wrong. */
@@ -181,13 +180,11 @@ static void print_errors(const struct session *session)
 {
     const struct result *result = &session->result;
     const struct errs *violations = &result->violations;
+    bool taken = result->error.code == ERR_NONE || print_error(session, &result->error);
 
-    if (result->error.code != ERR_NONE)
-        print_error(session, &result->error);
-    for (size_t i = 0; i < violations->count; i++) {
-        if (strcmp(violations->items[i].message, result->error.message) != 0)
-            print_error(session, &violations->items[i]);
-    }
+    for (size_t i = 0; taken && i < violations->count; i++)
+        taken = strcmp(violations->items[i].message, result->error.message) == 0 ||
+                print_error(session, &violations->items[i]);
 }
 
 static void print_outcome(struct session *session)

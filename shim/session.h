@@ -380,7 +380,7 @@ char *session_masked(const struct session *session, const char *text);
 
 /* An error without; one that cannot be masked becomes the reason for that. */
 void session_mask_err(const struct session *session, struct err *err);
-void session_print_err(const struct session *session, const struct err *err);
+bool session_print_err(const struct session *session, const struct err *err);
 
 /* The result without: it is complete otherwise. */
 void session_mask_result(struct session *session);

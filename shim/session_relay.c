@@ -70,12 +70,12 @@ void session_mask_err(const struct session *session, struct err *err)
     err_detail(err, "%s", detail.data ? detail.data : "");
 }
 
-void session_print_err(const struct session *session, const struct err *err)
+bool session_print_err(const struct session *session, const struct err *err)
 {
     struct err masked = *err;
 
     session_mask_err(session, &masked);
-    print_err(&masked);
+    return print_err(&masked);
 }
 
 void session_warn(struct session *session, const char *text)

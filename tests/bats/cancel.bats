@@ -136,6 +136,11 @@ rows() {
         run -124 as timeout -s KILL 30 "$STEPCELL" run --timeout 500ms --grace 500ms --result "$RESULT" --workdir "$WORK" \
             "$IMAGE" sh -c 'yes >&2' 2<>../fifo
         assert_equal outcome "$(result_field .outcome)" timed-out
+        # However much there is to say: each message would wait for five seconds of its own.
+        exec 7<>../fifo
+        head -c 65536 /dev/zero >&7
+        run -125 as timeout -s KILL 14 "$STEPCELL" run --package missing --package gone --script lost "$IMAGE" 2>&7
+        exec 7>&-
     }
     CALLERS=plain each_caller stuck
 }
