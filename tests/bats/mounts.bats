@@ -300,17 +300,6 @@ package() {
     each_caller covered
 }
 
-@test "a store that the cell cannot cover is named" {
-    closed() {
-        mkdir -m 700 closed
-        chown stepcell-plain: .
-        run --separate-stderr stepcell run --store "$WORK/closed/store" --result "$RESULT" -w "$WORK" "$IMAGE" -- true
-        assert_refused mount.denied
-        assert_match "$stderr" "*a mount holds the store of stepcell*"
-    }
-    as_caller closed
-}
-
 @test "a store is hidden at each name that the host has for it" {
     named() {
         local store=$WORK/deep/store

@@ -201,7 +201,7 @@ bytes() { result_field ".output.$1.bytes"; }
         assert_equal warning "stepcell: $(jq -r 'select(.type == "warning").message' ../events)" "$(cat ../err)"
         assert_equal lost "$(result_field .output.stdout.lost_bytes)" 3000000
     }
-    CALLERS=plain each_caller full_disk
+    as_caller full_disk
 }
 
 @test "many small writes into a file of the caller do not stop the relay" {

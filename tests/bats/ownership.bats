@@ -604,3 +604,14 @@ b"; touch d/a; chown -R 5:6 . ../package; chmod 700 d; touch started; sleep 100'
     }
     CALLERS=ranges each_caller starved
 }
+
+@test "a store that the cell cannot cover is named" {
+    closed() {
+        mkdir -m 700 closed
+        chown stepcell-plain: .
+        run --separate-stderr stepcell run --store "$WORK/closed/store" --result "$RESULT" -w "$WORK" "$IMAGE" -- true
+        assert_refused mount.denied
+        assert_match "$stderr" "*a mount holds the store of stepcell*"
+    }
+    as_caller closed
+}

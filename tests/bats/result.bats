@@ -171,7 +171,7 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
             { printf A=; cat value; } >"$STEPCELL_OUTPUT"' 7<>../fifo
         assert_match "$stderr" "*cannot write '../fifo': who reads from it takes nothing*"
     }
-    CALLERS=plain each_caller stuck
+    as_caller stuck
 }
 
 @test "what an earlier step has left leads neither result nor events elsewhere" {
