@@ -190,7 +190,8 @@ static bool add_escaped(struct buf *options, const char *path)
 
 /*
  * An anonymous volume that is an overlay: the daemon mounts it for this container, and forgets it
- * with it.
+ * with it. It cuts the options at every comma and takes out what is the name of a flag, which no
+ * word that ends with "/." is.
  */
 static bool add_overlay(const struct body *body, size_t index, struct err *err)
 {
@@ -199,7 +200,7 @@ static bool add_overlay(const struct body *body, size_t index, struct err *err)
     json_t *target, *given;
 
     if (!buf_append_text(&options, "lowerdir=") || !add_escaped(&options, mount->source.resolved) ||
-        !buf_append_text(&options, ",upperdir=") ||
+        !buf_append_text(&options, "/.,upperdir=") ||
         !add_escaped(&options, body->request->scratch) ||
         !buf_printf(&options, "/" CONTAINER_UPPER "%zu,workdir=", index) ||
         !add_escaped(&options, body->request->scratch) ||

@@ -102,6 +102,24 @@ package() {
     each_caller hostile
 }
 
+@test "packages of hostile path names are copy-on-write exactly" {
+    hostile_cow() {
+        local name
+        # What is left of the names where a sign of theirs has a meaning.
+        for name in p ps; do
+            package "$name"
+            as sh -c 'echo decoy >"$1/file"' sh "$PACKAGE"
+        done
+        for name in 'p,nosuid' 'p,ro,x' 'p\s' 'p:q'; do
+            package "$name"
+            run -0 cell --package-cow "$PACKAGE" -- sh -c 'cat "$1/file"; echo new >"$1/file"; cat "$1/file"' sh "$PACKAGE"
+            assert_equal "content in $name" "$output" $'content\nnew'
+            assert_equal "afterwards in $name" "$(cat "$PACKAGE/file")" content
+        done
+    }
+    each_caller hostile_cow
+}
+
 @test "a missing source is mount.source-missing, and nothing is created" {
     missing() {
         local option

@@ -555,7 +555,7 @@ static void test_overlay(void **state)
     assert_string_equal(text_at(list, 1, "Type"), "volume");
     assert_null(text_at(list, 1, "Source"));
     assert_string_equal(json_text(json_object_get(driver, "Options"), "o"),
-                        "lowerdir=/a\\:b\\\\c,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
+                        "lowerdir=/a\\:b\\\\c/.,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
 }
 
 static void test_body_devices_and_labels(void **state)
