@@ -234,6 +234,28 @@ is_unavailable() {
     ip address del 10.9.8.7/32 dev lo
 }
 
+@test "a package whose name means something to an overlay is copy-on-write or refused, and never another directory" {
+    signs() {
+        local name
+        mkdir ../p ../ps
+        echo decoy | tee ../p/file >../ps/file
+        for name in 'p,nosuid' 'p,volatile' 'p\s' 'p:q'; do
+            mkdir "../$name"
+            echo content >"../$name/file"
+            chown -R "$(caller_name):" "../$name"
+            run --separate-stderr cell --package-cow "../$name" -- cat "../$name/file"
+            if [ "$ENGINE" = podman ]; then
+                assert_refused option.invalid
+                assert_match "$stderr" "*'podman' cannot mount a path with a * copy-on-write: '*"
+            else
+                assert_equal "status and content of $name" "$status $output" "0 content"
+            fi
+        done
+        has_none
+    }
+    as_caller signs
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &
