@@ -256,6 +256,24 @@ is_unavailable() {
     as_caller signs
 }
 
+@test "a container that somebody has renamed is still the step's: it ends as it does, and goes" {
+    renamed() {
+        local pid id
+        cell -- sh -c 'touch started; until [ -e go ]; do sleep 0.1; done; echo here; exit 3' >../out 3>&- &
+        pid=$!
+        wait_for test -e started
+        id=$(engine_api GET '/containers/json?filters=%7B%22label%22%3A%5B%22stepcell.step%22%5D%7D' | jq -r '.[0].Id')
+        engine_api POST "/containers/$id/rename?name=another-name"
+        touch go
+        status=0
+        wait "$pid" || status=$?
+        assert_equal "status and output" "$status $(cat ../out)" "3 here"
+        assert_equal result "$(result_field '"\(.outcome) \(.cleanup.verified)"')" "exited true"
+        has_none
+    }
+    as_caller renamed
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &
