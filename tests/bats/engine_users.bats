@@ -148,6 +148,23 @@ ids() { echo "$(id -u "stepcell-$CALLER"):$(id -g "stepcell-$CALLER")"; }
     as_caller unprivileged
 }
 
+# bats test_tags=root
+@test "a directory that lets only root in is closed to other users of root's daemon" {
+    closed() {
+        mkdir -m 0700 ../closed
+        echo content | tee ../closed/file >../closed/other
+        chown 1000:1000 .
+        run -1 --separate-stderr cell --user 1000:1000 -v "$WORK/../closed:/opt/closed:ro" -- cat /opt/closed/file
+        assert_match "$stderr" "*ermission denied*"
+        run --separate-stderr cell --user 1000:1000 -v "$WORK/../closed:/opt/closed:ro" \
+            -v "$WORK/../closed/other:/opt/closed/file:ro" -- touch started
+        assert_refused mount.denied
+        assert_match "$stderr" "*'/opt/closed/file' cannot be reached in the cell by the user of the step*"
+        chown 0:0 .
+    }
+    as_caller closed
+}
+
 @test "a daemon that makes somebody else of the step's user is refused before the step starts" {
     mapped() {
         start_faulty 'POST:/containers/create' other-user

@@ -120,6 +120,16 @@ package() {
     each_caller hostile_cow
 }
 
+@test "what only the caller may read is read by a step of any user" {
+    closed() {
+        package closed
+        as chmod 0700 "$PACKAGE"
+        run -0 cell --user 1234:1234 --package "$PACKAGE" -- cat "$PACKAGE/file"
+        assert_equal output "$output" content
+    }
+    each_caller closed
+}
+
 @test "a missing source is mount.source-missing, and nothing is created" {
     missing() {
         local option
