@@ -14,6 +14,7 @@
 #include "runtime/docker/join_setup.h"
 
 #define CSV_SIGNS           ",\"\r\n"
+#define OVERLAY_SIGNS       ",:\\" /* what separates options and layers of overlayfs */
 #define CAPABILITIES        64
 #define NAME_PREFIX         "stepcell-"
 #define NAME_DIGITS         24
@@ -178,19 +179,20 @@ static bool add_own(const struct body *body, const struct mount *mount, struct e
                 : no_memory(err);
 }
 
-/* What separates options and layers, as overlayfs wants it written. */
+/* As overlayfs wants it written. */
 static bool add_escaped(struct buf *options, const char *path)
 {
     bool ok = true;
 
     for (; ok && *path; path++)
-        ok = buf_printf(options, "%s%c", strchr(",:\\", *path) ? "\\" : "", *path);
+        ok = buf_printf(options, "%s%c", strchr(OVERLAY_SIGNS, *path) ? "\\" : "", *path);
     return ok;
 }
 
 /*
  * An anonymous volume that is an overlay: the daemon mounts it for this container, and forgets it
- * with it.
+ * with it. It cuts the options at every comma and takes out what is the name of a flag, which no
+ * word that ends with "/." is.
  */
 static bool add_overlay(const struct body *body, size_t index, struct err *err)
 {
@@ -199,7 +201,7 @@ static bool add_overlay(const struct body *body, size_t index, struct err *err)
     json_t *target, *given;
 
     if (!buf_append_text(&options, "lowerdir=") || !add_escaped(&options, mount->source.resolved) ||
-        !buf_append_text(&options, ",upperdir=") ||
+        !buf_append_text(&options, "/.,upperdir=") ||
         !add_escaped(&options, body->request->scratch) ||
         !buf_printf(&options, "/" CONTAINER_UPPER "%zu,workdir=", index) ||
         !add_escaped(&options, body->request->scratch) ||
@@ -219,7 +221,11 @@ static bool add_overlay(const struct body *body, size_t index, struct err *err)
            no_memory(err);
 }
 
-/* Podman's own way: it ignores the options of such a volume without a word. */
+/*
+ * Podman's own way: it ignores the options of such a volume without a word. It cuts this one at
+ * colons, and hands the source to overlayfs as it is, where a comma ends it and a backslash goes:
+ * what is left could be another directory.
+ */
 static bool add_podman_overlay(const struct body *body, const struct mount *mount, struct err *err)
 {
     autofree char *bind = text_printf("%s:%s:O", mount->source.resolved, mount->target);
@@ -227,8 +233,9 @@ static bool add_podman_overlay(const struct body *body, const struct mount *moun
 
     if (!bind)
         return no_memory(err);
-    if (strchr(mount->source.resolved, ':') || strchr(mount->target, ':'))
-        return cannot(body, err, "mount a path with a colon copy-on-write", mount->target);
+    if (strpbrk(mount->source.resolved, OVERLAY_SIGNS) || strchr(mount->target, ':'))
+        return cannot(body, err, "mount a path with a colon, comma or backslash copy-on-write",
+                      mount->target);
     json = text(body, bind, err);
     return json && (json_array_append_new(body->binds, json) == 0 || no_memory(err));
 }

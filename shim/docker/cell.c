@@ -19,6 +19,7 @@
 
 struct container {
     const char *engine, *name;
+    char *id; /* NULL while the daemon has told none */
     struct endpoint endpoint;
     struct client *client; /* NULL while the daemon cannot be reached */
     bool created;
@@ -46,11 +47,15 @@ static bool reach(struct container *container, struct err *err)
                                             CLIENT_STALL_MS, &container->client, err);
 }
 
-/* One call about the container; after a failure the next one connects anew. */
+/*
+ * One call about the container, by its id where that is known: the name is anybody's to change.
+ * After a failure the next one connects anew.
+ */
 static bool call(struct container *container, const char *method, const char *what,
                  struct client_answer *answer, struct err *err)
 {
-    autofree char *path = text_printf("/containers/%s%s", container->name, what);
+    autofree char *path =
+        text_printf("/containers/%s%s", container->id ? container->id : container->name, what);
     const struct client_call one = {.method = method, .path = path};
 
     if (!path)
@@ -99,6 +104,7 @@ static bool create(struct container *container, const json_t *body, struct err *
     autofree char *path = text_printf("/containers/create?name=%s", container->name);
     const struct client_call one = {.method = "POST", .path = path, .content = body};
     autoanswer answer = {0};
+    const char *id;
 
     if (!path)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory");
@@ -110,7 +116,9 @@ static bool create(struct container *container, const json_t *body, struct err *
         return false;
     if (answer.status != 201)
         return refused(container, &answer, "create a container", err);
-    return answer_container_id(answer.json, err);
+    id = answer_container_id(answer.json, err);
+    container->id = id ? strdup(id) : NULL;
+    return id && (container->id || err_set(err, ERR_ENGINE_FAILED, "not enough memory"));
 }
 
 /* A limit that is not enforced is an error, and not a daemon's to leave out. */
@@ -331,5 +339,6 @@ int command_cell(int argc, char **argv)
     status = serve(&container);
     client_close(container.client);
     endpoint_release(&container.endpoint);
+    free(container.id);
     return status;
 }

@@ -234,6 +234,46 @@ is_unavailable() {
     ip address del 10.9.8.7/32 dev lo
 }
 
+@test "a package whose name means something to an overlay is copy-on-write or refused, and never another directory" {
+    signs() {
+        local name
+        mkdir ../p ../ps
+        echo decoy | tee ../p/file >../ps/file
+        for name in 'p,nosuid' 'p,volatile' 'p\s' 'p:q'; do
+            mkdir "../$name"
+            echo content >"../$name/file"
+            chown -R "$(caller_name):" "../$name"
+            run --separate-stderr cell --package-cow "../$name" -- cat "../$name/file"
+            if [ "$ENGINE" = podman ]; then
+                assert_refused option.invalid
+                assert_match "$stderr" "*'podman' cannot mount a path with a * copy-on-write: '*"
+            else
+                assert_equal "status and content of $name" "$status $output" "0 content"
+            fi
+        done
+        has_none
+    }
+    as_caller signs
+}
+
+@test "a container that somebody has renamed is still the step's: it ends as it does, and goes" {
+    renamed() {
+        local pid id
+        cell -- sh -c 'touch started; until [ -e go ]; do sleep 0.1; done; echo here; exit 3' >../out 3>&- &
+        pid=$!
+        wait_for test -e started
+        id=$(engine_api GET '/containers/json?filters=%7B%22label%22%3A%5B%22stepcell.step%22%5D%7D' | jq -r '.[0].Id')
+        engine_api POST "/containers/$id/rename?name=another-name"
+        touch go
+        status=0
+        wait "$pid" || status=$?
+        assert_equal "status and output" "$status $(cat ../out)" "3 here"
+        assert_equal result "$(result_field '"\(.outcome) \(.cleanup.verified)"')" "exited true"
+        has_none
+    }
+    as_caller renamed
+}
+
 @test "when stepcell is killed its container ends and goes" {
     killed() {
         cell -- sh -c 'touch started; sleep 1000' 3>&- &

@@ -102,11 +102,11 @@ POST:/wait code 125 unknown true
 POST:/wait silent 125 unknown false
 DELETE:/containers refuse 0 exited false
 POST:/wait vanish 125 unknown false
-GET:/containers/stepcell.*/json code 125 unknown true
+GET:/containers/own/json code 125 unknown true
 POST:/start$ vanish 125 unknown false
 POST:/containers/create vanish 125 failed false
-DELETE:/containers/stepcell vanish 0 exited false
-DELETE:/containers/stepcell silent 0 exited false
+DELETE:/containers/own vanish 0 exited false
+DELETE:/containers/own silent 0 exited false
 END
         status=0
         wait "$DEAF" || status=$?

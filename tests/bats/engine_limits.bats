@@ -101,7 +101,7 @@ of_cgroup='cat /sys/fs/cgroup/$1 2>/dev/null || cat /sys/fs/cgroup/$2'
     else
         # Here they are all enforced: a daemon says that it has left them out.
         forgetful() {
-            start_faulty 'GET:/containers/stepcell.*/json' unlimited
+            start_faulty 'GET:/containers/own/json' unlimited
             run --separate-stderr engine_cell "$FAULTY" --memory 64m -- touch started
             assert_equal "status and code" "$status $(result_field .error.code)" "125 engine.unavailable"
             assert_match "$stderr" "*--memory cannot be enforced by $ENGINE*"

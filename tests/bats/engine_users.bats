@@ -125,6 +125,46 @@ ids() { echo "$(id -u "stepcell-$CALLER"):$(id -g "stepcell-$CALLER")"; }
     as_caller own
 }
 
+@test "what runs first in a container may no more than the step's user" {
+    unprivileged() {
+        local pid user=1000:1000
+        ! is_rootless || user=app
+        is_rootless || chown 1000:1000 .
+        cell --user "$user" -- sh -c 'touch started; until [ -e go ]; do sleep 0.1; done' 3>&- &
+        pid=$!
+        wait_for test -e started
+        assert_equal capabilities "$(sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' "/proc/$(first_process)/status" | sort -u)" 0000000000000000
+        touch go
+        wait "$pid"
+        # Where the user cannot go the step does not begin.
+        rm started go
+        chmod 0000 .
+        run --separate-stderr cell --user "$user" -- touch /tmp/started
+        assert_refused workdir.missing
+        chmod 0755 .
+        chown "$(caller_name):" .
+        has_none
+    }
+    as_caller unprivileged
+}
+
+# bats test_tags=root
+@test "a directory that lets only root in is closed to other users of root's daemon" {
+    closed() {
+        mkdir -m 0700 ../closed
+        echo content | tee ../closed/file >../closed/other
+        chown 1000:1000 .
+        run -1 --separate-stderr cell --user 1000:1000 -v "$WORK/../closed:/opt/closed:ro" -- cat /opt/closed/file
+        assert_match "$stderr" "*ermission denied*"
+        run --separate-stderr cell --user 1000:1000 -v "$WORK/../closed:/opt/closed:ro" \
+            -v "$WORK/../closed/other:/opt/closed/file:ro" -- touch started
+        assert_refused mount.denied
+        assert_match "$stderr" "*'/opt/closed/file' cannot be reached in the cell by the user of the step*"
+        chown 0:0 .
+    }
+    as_caller closed
+}
+
 @test "a daemon that makes somebody else of the step's user is refused before the step starts" {
     mapped() {
         start_faulty 'POST:/containers/create' other-user

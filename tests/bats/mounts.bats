@@ -102,6 +102,34 @@ package() {
     each_caller hostile
 }
 
+@test "packages of hostile path names are copy-on-write exactly" {
+    hostile_cow() {
+        local name
+        # What is left of the names where a sign of theirs has a meaning.
+        for name in p ps; do
+            package "$name"
+            as sh -c 'echo decoy >"$1/file"' sh "$PACKAGE"
+        done
+        for name in 'p,nosuid' 'p,ro,x' 'p\s' 'p:q'; do
+            package "$name"
+            run -0 cell --package-cow "$PACKAGE" -- sh -c 'cat "$1/file"; echo new >"$1/file"; cat "$1/file"' sh "$PACKAGE"
+            assert_equal "content in $name" "$output" $'content\nnew'
+            assert_equal "afterwards in $name" "$(cat "$PACKAGE/file")" content
+        done
+    }
+    each_caller hostile_cow
+}
+
+@test "what only the caller may read is read by a step of any user" {
+    closed() {
+        package closed
+        as chmod 0700 "$PACKAGE"
+        run -0 cell --user 1234:1234 --package "$PACKAGE" -- cat "$PACKAGE/file"
+        assert_equal output "$output" content
+    }
+    each_caller closed
+}
+
 @test "a missing source is mount.source-missing, and nothing is created" {
     missing() {
         local option

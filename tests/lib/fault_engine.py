@@ -4,7 +4,8 @@
 usage: fault_engine.py SOCKET ENGINE_SOCKET METHOD:PATTERN FAULT [TIMES]
 
 The fault meets calls of METHOD whose path matches PATTERN, TIMES of them (all by default); everything else
-passes. FAULTs: close (no answer), cut (half of it), nonsense (no JSON), empty ({}), error (500 with a message),
+passes. Of the container that is made through it the path begins with /containers/own, whatever its id is.
+FAULTs: close (no answer), cut (half of it), nonsense (no JSON), empty ({}), error (500 with a message),
 gone (404), slow (byte by byte), silent (nothing, for ever), huge (more than anybody wants to have),
 code (other exit codes than there were), refuse (the engine is not asked: 500), vanish (the engine does what it
 was asked, and a second later its socket is gone), unlimited (it has left out all limits), unimage (the image of
@@ -21,6 +22,7 @@ import sys
 import time
 
 place, engine, wanted, fault = sys.argv[1:5]
+own = None
 times = int(sys.argv[5]) if len(sys.argv) > 5 else 1 << 30
 method, pattern = wanted.split(":", 1)
 
@@ -101,10 +103,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         upstream.getresponse().read()
 
     def relay(self):
-        global times
+        global own, times
         length = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(length)
-        meets = re.fullmatch(method, self.command) and re.search(pattern, self.path) and times > 0
+        path = self.path.replace(own, "own") if own else self.path
+        meets = re.fullmatch(method, self.command) and re.search(pattern, path) and times > 0
         if meets:
             times -= 1
         if meets and fault == "refuse":
@@ -118,6 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         upstream.request(self.command, self.path, content or None, headers)
         response = upstream.getresponse()
         body = response.read()
+        if "/containers/create" in self.path and response.status == 201:
+            own = json.loads(body)["Id"]
         if meets and fault not in ("unimage", "other-user"):
             return self.spoil(response.status, response.getheaders(), body)
         if response.status in (204, 304):

@@ -555,7 +555,7 @@ static void test_overlay(void **state)
     assert_string_equal(text_at(list, 1, "Type"), "volume");
     assert_null(text_at(list, 1, "Source"));
     assert_string_equal(json_text(json_object_get(driver, "Options"), "o"),
-                        "lowerdir=/a\\:b\\\\c,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
+                        "lowerdir=/a\\:b\\\\c/.,upperdir=/s\\,c/upper-0,workdir=/s\\,c/work-0");
 }
 
 static void test_body_devices_and_labels(void **state)
@@ -588,12 +588,14 @@ static void test_podman_body(void **state)
         {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p"}},
         {.kind = MOUNT_OWN, .role = MOUNT_SECRETS, .target = "/run/secrets"},
         {.kind = MOUNT_COW, .target = "/a:b", .source = {.resolved = "/p"}},
+        {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p:q"}},
+        {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p,volatile"}},
+        {.kind = MOUNT_COW, .target = "/p", .source = {.resolved = "/p\\s"}},
     };
     struct mount quote = {.kind = MOUNT_BIND, .target = "/a,\"", .source = {.resolved = "/b"}};
     struct mount both = {.kind = MOUNT_BIND, .target = "/a,:", .source = {.resolved = "/b"}};
-    struct mount_plan plan = {mounts, 2}, colon = {mounts + 2, 1}, quoted = {&quote, 1};
-    struct mount_plan impossible = {&both, 1};
-    struct run_spec spec = {.plan = &plan, .uid = 5}, refused = {.plan = &colon};
+    struct mount_plan plan = {mounts, 2}, quoted = {&quote, 1}, impossible = {&both, 1};
+    struct run_spec spec = {.plan = &plan, .uid = 5};
     struct run_spec with_quote = {.plan = &quoted}, without_way = {.plan = &impossible};
     struct err err;
     autojson *body = NULL;
@@ -614,8 +616,13 @@ static void test_podman_body(void **state)
     assert_string_equal(json_string_value(json_array_get(json_object_get(host, "Binds"), 0)),
                         "/b:/a,\":rw,rprivate");
     assert_int_equal(json_array_size(json_object_get(host, "Mounts")), 1);
-    assert_null(body_of(&refused, &err));
-    assert_int_equal(err.code, ERR_OPTION_INVALID);
+    for (size_t i = 2; i < COUNT(mounts); i++) {
+        struct mount_plan one = {mounts + i, 1};
+        struct run_spec refused = {.plan = &one};
+
+        assert_null(body_of(&refused, &err));
+        assert_int_equal(err.code, ERR_OPTION_INVALID);
+    }
     assert_null(body_of(&without_way, &err));
     engine_of_body = "docker";
 }

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/confine/caps.h"
 #include "runtime/docker/join_setup.h"
 #include "runtime/inside.h"
 #include "runtime/native/handshake.h"
@@ -232,6 +233,16 @@ static void place(const struct join *join)
     syscall(SYS_close_range, INIT_CONFIG_FD + 1, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
 }
 
+/*
+ * Podman gives whoever is first in a container the capabilities of its root. What is shown and
+ * checked here has to be what the step's user can reach; the step itself gets none either.
+ */
+static void drop_privileges(const struct join *join)
+{
+    if (geteuid() != 0 && !caps_set(0))
+        broken(join, "give up the privileges of root");
+}
+
 int main(void)
 {
     struct join join = {.control = -1};
@@ -242,6 +253,7 @@ int main(void)
     prctl(PR_SET_DUMPABLE, 0);
     if (!open_control(&join))
         return INIT_FAILURE;
+    drop_privileges(&join);
     /* What the step leaves running is known by its namespace, and must not be the host's. */
     if (getpid() != 1) {
         err_set(&err, ERR_ENGINE_UNAVAILABLE,
