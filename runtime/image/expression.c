@@ -122,6 +122,9 @@ static const char *take_atom(struct scan *scan)
         scan->text = expression_bracket_end(text);
         why = scan->text ? check_escapes(text, scan->text) : "a '[' has no ']'";
     }
+    /* Of what follows one the C library keeps a copy for each group of them. */
+    if (!why && is_anchor && scan->depth > 0)
+        why = "'^', '$' and what else matches a place are not allowed in a group";
     begin_atom(scan, (struct atom){1, is_anchor});
     return why;
 }

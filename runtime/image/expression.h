@@ -2,8 +2,9 @@
  * Regular expressions that others have written. The C library takes memory and time without bounds
  * for some of them, to compile them already, and they are not given to it.
  *
- * POSIX's extended ones are meant. Without counts and back references, and where nothing is
- * repeated that can be empty, what is left grows with each '+', which is kept twice.
+ * POSIX's extended ones are meant. Without counts and back references, where nothing is repeated
+ * that can be empty and no group has an anchor, what is left grows with each '+', which is kept
+ * twice.
  */
 #ifndef STEPCELL_RUNTIME_IMAGE_EXPRESSION_H
 #define STEPCELL_RUNTIME_IMAGE_EXPRESSION_H

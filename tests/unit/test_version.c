@@ -343,6 +343,9 @@ static void expressions_are_read(void **state)
                                       "(?<major>\\d)(^|a)*",
                                       "(?<major>\\d)(a*)*",
                                       "(?<major>\\d)a**",
+                                      "(?<major>\\d)(|\\>|^|\\<|$)(|\\>|^|\\<|$)",
+                                      "(^|)(?<major>\\d)",
+                                      "(?<major>\\d($))",
                                       "(?<major>\\",
                                       "(?<"};
     const struct version_rules rules = {.scheme = VERSION_REGEX, .expression = OCTOPUS};
