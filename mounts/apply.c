@@ -135,8 +135,8 @@ static int open_covered(const struct apply *apply, const struct mount *mount, st
         err_hint(err, "name a store outside of what is mounted with --store or STEPCELL_STORE");
         return -1;
     }
-    if (target < 0 || fstat(target, &st) < 0 || st.st_dev != mount->source.dev ||
-        st.st_ino != mount->source.ino) {
+    if (target < 0 || fstat(target, &st) < 0 ||
+        (mount->source.ino && (st.st_dev != mount->source.dev || st.st_ino != mount->source.ino))) {
         err_set(err, ERR_MOUNT_CONFLICT, "'%s' was replaced while the step was prepared",
                 mount->target);
         return -1;

@@ -93,9 +93,10 @@ static bool make_room(struct session *session, size_t count, struct err *err)
 }
 
 static bool add_cover(struct session *session, const struct covered *store, const char *place,
-                      size_t *count, struct err *err)
+                      bool copied, size_t *count, struct err *err)
 {
     struct mount_spec *spec = &session->specs[*count];
+    struct mount_source *source = &session->sources[(*count)++];
 
     *spec = (struct mount_spec){.kind = MOUNT_TMPFS,
                                 .role = MOUNT_COVER,
@@ -103,7 +104,9 @@ static bool add_cover(struct session *session, const struct covered *store, cons
                                 .readonly = true,
                                 .tmpfs_mode = 0555,
                                 .tmpfs_noexec = true};
-    session->sources[(*count)++] = (struct mount_source){.dev = store->dev, .ino = store->ino};
+    /* An overlay shows its directories as others; in one, nothing reaches the store. */
+    *source = copied ? (struct mount_source){0}
+                     : (struct mount_source){.dev = store->dev, .ino = store->ino};
     return spec->target || no_memory(err);
 }
 
@@ -124,7 +127,7 @@ static bool cover_in(struct session *session, size_t i, const struct covered *st
 {
     const char *source = session->sources[i].resolved;
     size_t len = source[1] ? strlen(source) : 0, end = len;
-    bool pins = is_written_to(&session->specs[i]);
+    bool pins = is_written_to(&session->specs[i]), copied = session->specs[i].kind == MOUNT_COW;
     autofree char *around = target_of(session, i);
 
     /* A target that is none is refused with the plan. */
@@ -141,7 +144,7 @@ static bool cover_in(struct session *session, size_t i, const struct covered *st
             return outside && place ? false : no_memory(err);
         if (is_covered(session, *count, around, place))
             return true;
-        ok = name[end] == '\0' ? add_cover(session, store, place, count, err)
+        ok = name[end] == '\0' ? add_cover(session, store, place, copied, count, err)
                                : !pins || add_pin(session, outside, place, count, err);
         if (!ok)
             return false;
@@ -190,14 +193,14 @@ static bool cover(struct session *session, int fd, size_t *count, struct err *er
 }
 
 /* A link on the way to the store is no mount point: a step that may replace it is refused. */
-static bool check_links(const struct session *session, struct err *err)
+static bool check_links(const struct session *session, int store, const char *given,
+                        struct err *err)
 {
-    const char *given = session->store.path;
     autofree char *resolved = NULL;
     autostrv links = {0};
     char path[PATH_MAX];
 
-    if (path_of_open(session->store.fd, path) && strcmp(path, given) == 0)
+    if (path_of_open(store, path) && strcmp(path, given) == 0)
         return true;
     resolved = path_resolve(given, &links);
     if (!resolved)
@@ -210,10 +213,11 @@ static bool check_links(const struct session *session, struct err *err)
                 !path_is_below(links.items[i], source))
                 continue;
             err_set(err, ERR_MOUNT_DENIED,
-                    "the link '%s', by which the store is named, lies in '%s', where the step "
-                    "could replace it",
+                    "the link '%s', by which a store is named, lies in '%s', where the step could "
+                    "replace it",
                     links.items[i], source);
-            return err_hint(err, "name the store with --store or STEPCELL_STORE as '%s'", resolved);
+            return err_hint(err, "give the step '%s' read-only, or a directory without that link",
+                            source);
         }
     }
     return true;
@@ -227,6 +231,7 @@ bool session_cover_stores(struct session *session, size_t *count, struct err *er
                     ? open(other, O_PATH | O_DIRECTORY | O_CLOEXEC)
                     : -1;
 
-    return check_links(session, err) && cover(session, session->store.fd, count, err) &&
-           (fd < 0 || cover(session, fd, count, err));
+    return check_links(session, session->store.fd, session->store.path, err) &&
+           cover(session, session->store.fd, count, err) &&
+           (fd < 0 || (check_links(session, fd, other, err) && cover(session, fd, count, err)));
 }

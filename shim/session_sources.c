@@ -37,7 +37,7 @@ static bool has_servers(struct session *session)
 }
 
 /* Says which path it asks for, by its address in the memory of both, before it does. */
-_Noreturn static void ask(const struct session *session, int writer)
+_Noreturn static void ask(const struct session *session, const char *store, int writer)
 {
     const char *script = session->options.script;
     char head[SCRIPT_HEAD_MAX];
@@ -53,6 +53,11 @@ _Noreturn static void ask(const struct session *session, int writer)
         /* What it answers is looked at later. */
         if (source && write(writer, &source, sizeof(source)) == (ssize_t)sizeof(source))
             (void)!stat(source, &st);
+    }
+    if (store && write(writer, &store, sizeof(store)) == (ssize_t)sizeof(store)) {
+        struct stat st;
+
+        (void)!stat(store, &st);
     }
     if (script && strcmp(script, "-") != 0 &&
         write(writer, &script, sizeof(script)) == (ssize_t)sizeof(script))
@@ -111,6 +116,8 @@ static bool wait_for_answers(struct session *session, pid_t child, int reader, s
 bool session_ask_sources(struct session *session, struct err *err)
 {
     autofd reader = -1, writer = -1;
+    /* It is covered where a mount holds it, whatever store this call has. */
+    autofree char *store = store_default_path();
     int pipes[2];
     pid_t child;
 
@@ -122,7 +129,7 @@ bool session_ask_sources(struct session *session, struct err *err)
     writer = pipes[1];
     child = fork();
     if (child == 0)
-        ask(session, writer);
+        ask(session, store, writer);
     if (child < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot start a process");
     writer = close_fd(writer);

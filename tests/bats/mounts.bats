@@ -318,7 +318,14 @@ package() {
             XDG_DATA_HOME=$WORK/data show -w "$WORK" "$IMAGE" -- sh -c \
                 'ls -A data/stepcell; mv data away 2>/dev/null || mv data/stepcell away 2>/dev/null || echo kept'
             assert_equal default "$output" kept
+            as mv data real
+            as ln -s real data
+            XDG_DATA_HOME=$WORK/data run --separate-stderr stepcell run --result "$RESULT" -w "$WORK" "$IMAGE" -- true
+            assert_refused mount.denied
         fi
+        # What is copied on write shows it as little.
+        show -w "$WORK/../link" --package-cow "$WORK" "$IMAGE" -- ls -A "$store"
+        assert_equal copied "$output" ''
         # In the store itself there is nothing for a step to write to.
         run --separate-stderr stepcell run --store "$store" --result "$RESULT" -w "$store" "$IMAGE" -- true
         assert_refused mount.denied
