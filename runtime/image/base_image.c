@@ -61,14 +61,16 @@ static enum base_status look_at_past(const struct pair *pair)
         return BASE_OTHER;
     }
     answer->labelled = true;
-    if (digest && digest_is_valid(digest) && !was_on(pair, digest, &why) && why.code == ERR_NONE) {
+    if (digest && !digest_is_valid(digest))
+        digest = NULL;
+    if (digest && was_on(pair, digest, &why)) {
+        strcpy(answer->was_on, digest);
+    } else if (digest && why.code == ERR_NONE) {
         err_set(&answer->err, ERR_NONE,
                 "'%s' says that it was built for %s on '%s', and is on other layers", given,
                 pair->platform, base);
         return BASE_OTHER;
     }
-    if (digest && digest_is_valid(digest))
-        strcpy(answer->was_on, digest);
     err_set(&answer->err, ERR_NONE, "'%s' was built for %s on '%s', which has other layers now",
             given, pair->platform, base);
     return BASE_MOVED;

@@ -23,7 +23,7 @@ struct base_answer {
     enum base_status status;
     bool labelled;                /* the image's label names this base */
     char digest[DIGEST_TEXT_MAX]; /* of the base now; "" while that is unknown */
-    char was_on[DIGEST_TEXT_MAX]; /* by the label, where layers do not contradict it; or "" */
+    char was_on[DIGEST_TEXT_MAX]; /* by the label and its layers; or "" */
     struct err err;               /* a sentence, and where the fix is known a hint */
 };
 

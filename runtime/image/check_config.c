@@ -115,7 +115,10 @@ const char *check_config_env(const struct check_config *config, const char *name
 
 const char *check_config_label(const struct check_config *config, const char *name)
 {
-    return json_text(config->labels, name);
+    const char *label = json_text(config->labels, name);
+
+    /* A builder cannot take a label of the base away: an empty one is none. */
+    return label && *label ? label : NULL;
 }
 
 bool check_name_is_secret(const char *name, size_t len)

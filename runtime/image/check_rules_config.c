@@ -174,7 +174,20 @@ static size_t name_length(const char *text)
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
 }
 
-/* "ARG NAME=value" and BuildKit's "RUN |1 NAME=value ...": the value itself is never repeated. */
+/* What a builder writes of arguments: BuildKit, then buildah and Docker's older builder. */
+static bool tells_arguments(const char *line)
+{
+    static const char *const beginnings[] = {"ARG ", "RUN |", "|", "/bin/sh -c #(nop) ARG ",
+                                             "/bin/sh -c #(nop)  ARG "};
+
+    for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++) {
+        if (strncmp(line, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "ARG NAME=value" and "|1 NAME=value ...": the value itself is never repeated. */
 static void look_in_history(const char *line, struct check_list *list)
 {
     for (const char *at = line; *at; at++) {
@@ -210,7 +223,7 @@ void check_ask_env_secrets(struct check_run *run)
     for (size_t i = 0; i < config->history.count; i++) {
         const char *line = config->history.items[i];
 
-        if (strncmp(line, "ARG ", 4) == 0 || strncmp(line, "RUN |", 5) == 0)
+        if (tells_arguments(line))
             look_in_history(line, &arguments);
     }
     if (variables.count)

@@ -42,6 +42,7 @@ void containerfile_release(struct containerfile *file)
 {
     free(file->base);
     strv_release(&file->arguments);
+    strv_release(&file->labels);
 }
 
 static bool invalid(const struct reader *reader, const char *why, struct err *err)
@@ -251,9 +252,22 @@ static const char *find(const struct strv *list, const char *name, size_t len)
     return NULL;
 }
 
+/* An argument that is used: the steps of a stage see it, or a FROM has it. */
+static bool note_argument(struct reading *reading, const char *name, size_t len)
+{
+    struct strv *arguments = &reading->file->arguments;
+    char *copy = strndup(name, len);
+
+    if (copy && strv_contains(arguments, copy)) {
+        free(copy);
+        return true;
+    }
+    return strv_take(arguments, copy);
+}
+
 /* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at; false for any other form, and for
  * a variable that nothing sets. */
-static bool expand_variable(const struct reading *reading, const char **at, struct buf *out)
+static bool expand_variable(struct reading *reading, const char **at, struct buf *out)
 {
     bool braces = (*at)[1] == '{';
     const char *name = *at + 1 + braces, *value, *end, *word = "";
@@ -263,6 +277,8 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
     if (len == 0)
         return false;
     value = find(&reading->globals, name, len);
+    if (value && !note_argument(reading, name, len))
+        return false;
     end = name + len;
     if (braces && *end == ':' && (end[1] == '-' || end[1] == '+')) {
         form = end[1];
@@ -281,7 +297,7 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
 }
 
 /* Owned by the caller; NULL when it cannot be told. */
-static char *expand(const struct reading *reading, const char *text)
+static char *expand(struct reading *reading, const char *text)
 {
     autobuf out = BUF_INIT(CONTAINERFILE_LINE_MAX);
 
@@ -308,14 +324,12 @@ static bool declare(struct reading *reading, const char *word, struct err *err)
 
     if (!name)
         return no_memory(err);
-    if (len == 0 || reading->file->arguments.count == CONTAINERFILE_ARGS_MAX)
+    if (len == 0 ||
+        reading->file->arguments.count + reading->globals.count >= CONTAINERFILE_ARGS_MAX)
         return invalid(&reading->reader, len ? "has too many ARGs" : "has an ARG without a name",
                        err);
-    if (!strv_contains(&reading->file->arguments, name) &&
-        !strv_add(&reading->file->arguments, name))
-        return no_memory(err);
     if (reading->stage_count > 0)
-        return true;
+        return note_argument(reading, word, len) || no_memory(err);
     value = given ? strdup(given) : word[len] ? expand(reading, word + len + 1) : NULL;
     if (!value)
         return true;
@@ -376,6 +390,27 @@ static bool read_from(struct reading *reading, const char *words, struct err *er
     return true;
 }
 
+/* "NAME=VALUE..." or "NAME VALUE" */
+static bool read_label(struct reading *reading, const char *words, struct err *err)
+{
+    struct strv *labels = &reading->file->labels;
+    bool assigns = true;
+
+    while (assigns) {
+        autofree char *word = next_word(&words, reading->reader.escape);
+
+        if (!word)
+            return true;
+        if (labels->count == CONTAINERFILE_ARGS_MAX)
+            return invalid(&reading->reader, "has too many LABELs", err);
+        assigns = strchr(word, '=') != NULL;
+        word[strcspn(word, "=")] = '\0';
+        if (!strv_add(labels, word))
+            return no_memory(err);
+    }
+    return true;
+}
+
 static bool read_instruction(struct reading *reading, const char *line, struct err *err)
 {
     static const struct {
@@ -384,7 +419,7 @@ static bool read_instruction(struct reading *reading, const char *line, struct e
         bool heredocs;
     } instructions[] = {
         {"FROM", read_from, false}, {"ARG", read_arg, false}, {"RUN", NULL, true},
-        {"COPY", NULL, true},       {"ADD", NULL, true},
+        {"COPY", NULL, true},       {"ADD", NULL, true},      {"LABEL", read_label, false},
     };
     size_t len;
 

@@ -18,7 +18,10 @@ struct containerfile {
     /* What the last stage is built on in the end: a name as FROM has it, variables replaced. NULL
      * for "scratch", and for one that the file alone does not tell. */
     char *base;
-    struct strv arguments; /* the names that it declares by ARG */
+    /* The names of ARGs that count for something: those of a stage, whose steps see them, and of
+     * those in front of all stages the ones that a FROM has. */
+    struct strv arguments;
+    struct strv labels; /* the names that any stage sets by LABEL */
 };
 
 /*

@@ -20,20 +20,47 @@ static bool no_memory(struct err *err)
 
 /* ---- what a builder says ---- */
 
+/* How much of a line is this line of a value, or of a line that was cut its beginning. */
+static size_t masked_by(const char *value, size_t len, const char *line, bool is_cut)
+{
+    size_t left;
+
+    if (len < SECRET_MIN)
+        return 0;
+    if (strncmp(line, value, len) == 0)
+        return len;
+    left = is_cut ? strlen(line) : len;
+    return left < len && strncmp(value, line, left) == 0 ? left : 0;
+}
+
+/* How much of the line is a value that may not be shown, or one line of it. */
+static size_t masked_at(const struct build *build, const char *line, bool is_cut)
+{
+    size_t masked = 0;
+
+    for (size_t i = 0; i < build->arguments.count; i++) {
+        const char *argument = build->arguments.items[i], *value = strchr(argument, '=') + 1;
+
+        if (!check_name_is_secret(argument, (size_t)(value - 1 - argument)))
+            continue;
+        for (size_t len; *value; value += len + (value[len] == '\n')) {
+            size_t one;
+
+            len = strcspn(value, "\n");
+            one = masked_by(value, len, line, is_cut);
+            masked = one > masked ? one : masked;
+        }
+    }
+    return masked;
+}
+
 static bool mask(const struct build *build, const char *line, struct buf *out)
 {
+    bool is_cut = strlen(line) == OUTSIDE_LINE_MAX;
+
     while (*line) {
-        size_t masked = 0;
+        size_t masked = masked_at(build, line, is_cut);
 
-        for (size_t i = 0; i < build->arguments.count; i++) {
-            const char *argument = build->arguments.items[i];
-            size_t name = strcspn(argument, "="), len = strlen(argument + name) - 1;
-            const char *value = argument + name + 1;
-
-            if (check_name_is_secret(argument, name) && len >= SECRET_MIN && len > masked &&
-                strncmp(line, value, len) == 0)
-                masked = len;
-        }
         if (!(masked ? buf_append_text(out, MASK) : buf_append(out, line, 1)))
             return false;
         line += masked ? masked : 1;
@@ -62,12 +89,33 @@ static bool has_label(const struct build *build, const char *name)
     return false;
 }
 
-/* The caller's word wins; what is not known is no label. */
+/* Whether the base has that label, which the image would then have; of one that is not known, too. */
+static bool is_inherited(const struct build *build, const char *name)
+{
+    for (size_t i = 0; build->base.name && i < build->offer.gather.images.count; i++) {
+        autocheckconfig config = CHECK_CONFIG_INIT;
+        struct err ignored;
+
+        if (!offer_read(&build->offer, &build->offer.gather.images.items[i], &config, &ignored) ||
+            check_config_label(&config, name))
+            return true;
+    }
+    return !build->base.name && build->parsed.base;
+}
+
+/*
+ * The caller's word wins, then the file's. What is not known is no label; a builder cannot take away
+ * that of the base, which says something of the base alone, so that becomes empty.
+ */
 static bool add_label(struct build *build, const char *name, const char *value, struct err *err)
 {
-    if (!value || !*value || has_label(build, name))
+    bool known = value && *value;
+
+    if (has_label(build, name) ||
+        (!known && (strv_contains(&build->parsed.labels, name) || !is_inherited(build, name))))
         return true;
-    return strv_take(&build->labels, text_printf("%s=%s", name, value)) || no_memory(err);
+    return strv_take(&build->labels, text_printf("%s=%s", name, known ? value : "")) ||
+           no_memory(err);
 }
 
 /* The time that the caller wants, or now; "" for one that no calendar has. */
@@ -116,7 +164,9 @@ static bool ask_git(const struct build *build, const char *const *more, struct g
     int status;
 
     *answer = (struct git_answer){0};
-    if (!outside_find("git", program) || !strv_add(&words, "git"))
+    /* What the repository's own configuration would have git run is not run. */
+    if (!outside_find("git", program) || !strv_add(&words, "git") || !strv_add(&words, "-c") ||
+        !strv_add(&words, "core.fsmonitor=false"))
         return false;
     for (; *more; more++) {
         if (!strv_add(&words, *more))
@@ -128,7 +178,10 @@ static bool ask_git(const struct build *build, const char *const *more, struct g
 /* What is in the directory is a revision only when git sees no change. */
 static bool find_revision(const struct build *build, struct git_answer *revision)
 {
-    static const char *const changes[] = {"status", "--porcelain", "--", ".", NULL},
+    static const char *const changes[] = {"status",    "--porcelain",
+                                          "--ignored", "--untracked-files=all",
+                                          "--",        ".",
+                                          NULL},
                              *const head[] = {"rev-parse", "--verify", "HEAD", NULL};
 
     if (!ask_git(build, changes, revision) || revision->lines > 0 ||
@@ -147,7 +200,8 @@ static bool find_source(const struct build *build, struct git_answer *source)
         (strncmp(source->line, "https://", 8) != 0 && strncmp(source->line, "http://", 7) != 0))
         return false;
     authority = strstr(source->line, "//") + 2;
-    at = memrchr(authority, '@', strcspn(authority, "/?#"));
+    authority[strcspn(authority, "?#")] = '\0';
+    at = memrchr(authority, '@', strcspn(authority, "/"));
     if (at)
         memmove(authority, at + 1, strlen(at + 1) + 1);
     for (const char *c = authority; *c; c++) {

@@ -75,11 +75,12 @@ static bool is_orphan(void *data, const char *map)
 static int print_result(const struct listing *listing, const struct gc_result *result)
 {
     char before[UNITS_MAX], after[UNITS_MAX];
+    autojson *removed = listing->removed;
 
     if (listing->json)
         return command_print_json(json_pack("{s:s, s:b, s:o, s:I, s:I, s:i}", "schema",
                                             "stepcell.gc/1", "dry_run", listing->dry_run, "removed",
-                                            listing->removed, "bytes_before",
+                                            TAKE_PTR(removed), "bytes_before",
                                             (json_int_t)result->before, "bytes_after",
                                             (json_int_t)result->after, "busy", (int)result->busy));
     print_out("%s %s, %s\n", units_size(result->before, before),

@@ -103,15 +103,36 @@ static void test_containerfile(void **state)
 
 static void test_arguments(void **state)
 {
-    static const char text[] = "ARG A=1\nFROM a\nARG B C=2\narg D\nRUN ARG E\nARG A";
+    static const char text[] =
+        "ARG A=1 X=1 Y=2 Z=$Y\nFROM a:$Z\nARG B C=2\narg D\nRUN ARG E\nARG A";
     autocontainerfile file = {0};
     struct err err = ERR_INIT;
 
     (void)state;
     assert_true(parse(text, NULL, &file, &err));
-    assert_int_equal(file.arguments.count, 4);
+    assert_int_equal(file.arguments.count, 6);
+    assert_true(strv_contains(&file.arguments, "A"));
+    assert_true(strv_contains(&file.arguments, "Z"));
+    /* In front of all stages, and in none: nothing is built by it. */
+    assert_false(strv_contains(&file.arguments, "X"));
     assert_true(strv_contains(&file.arguments, "D"));
     assert_false(strv_contains(&file.arguments, "E"));
+}
+
+static void test_labels(void **state)
+{
+    static const char text[] =
+        "FROM a\nLABEL a.b=1 \"c d\"=2 \\\n e='x y'\nlabel f some text\nLABEL";
+    autocontainerfile file = {0};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_true(parse(text, NULL, &file, &err));
+    assert_int_equal(file.labels.count, 4);
+    assert_string_equal(file.labels.items[0], "a.b");
+    assert_string_equal(file.labels.items[1], "c d");
+    assert_string_equal(file.labels.items[2], "e");
+    assert_string_equal(file.labels.items[3], "f");
 }
 
 static void test_limits(void **state)
@@ -219,9 +240,8 @@ static void test_ignore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_containerfile),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_containerfile), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_labels),        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_ignore),
     };
 
