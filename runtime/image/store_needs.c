@@ -112,14 +112,16 @@ bool store_add_needs(const struct store *store, const char *digest, bool *known,
                      struct needs *needs, struct err *err)
 {
     automanifest manifest = {0};
-    autoimage image = IMAGE_INIT;
+    autoimage noted = IMAGE_INIT, read = IMAGE_INIT;
     struct err ignored;
+    bool has_record, has_blobs;
 
-    if (!store_load_image(store, digest, known, &image, err))
+    if (!store_load_image(store, digest, &has_record, &noted, err))
         return false;
-    if (!*known)
-        *known = store_read_image(store, digest, &manifest, &image, &ignored);
-    return !*known || add_needs(store, &image, needs, err);
+    has_blobs = store_read_image(store, digest, &manifest, &read, &ignored);
+    *known = has_record || has_blobs;
+    return (!has_record || add_needs(store, &noted, needs, err)) &&
+           (!has_blobs || add_needs(store, &read, needs, err));
 }
 
 bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,

@@ -508,6 +508,39 @@ liar() {
     each_caller damaged_record
 }
 
+@test "a record that says something else of an image takes nothing from a cell and from a name" {
+    local step
+    CALLER=root
+    another_record() {
+        local record pid
+        fresh_store
+        stepcell image import -q "oci:$IMAGES/busybox:latest" example.test/other:1
+        mkfifo "$WORK/go"
+        IMAGE=example.test/sibling:1
+        for step in 'image gc' 'image verify' 'image remove example.test/other:1'; do
+            stepcell image import -q "oci:$IMAGES/layers:sibling" $IMAGE
+            record=$STORE/images/$(stepcell image inspect $IMAGE --json | jq -r '.manifest_digest[7:]')/image.json
+            rm -f "$WORK/started"
+            cell --timeout 20s -- sh -c 'echo here >started; read -r line <go; /bin/busybox test -e /other && echo all' >"$WORK/out" 3>&- &
+            pid=$!
+            wait_for test -s "$WORK/started"
+            # The same file: the cell has its lock.
+            sed -E '/config_digest|^ {4}"sha256/s/sha256:../sha256:00/' "$record" >"$TEST_DIR/record"
+            run ! cmp -s "$TEST_DIR/record" "$record"
+            cat "$TEST_DIR/record" >"$record"
+            # shellcheck disable=SC2086 # words
+            stepcell $step || true
+            echo >"$WORK/go"
+            wait "$pid"
+            assert_equal "what the cell sees after $step" "$(<"$WORK/out")" all
+            stepcell image verify || true
+            run -0 stepcell image export $IMAGE oci-archive:"$TEST_DIR/whole.tar"
+        done
+        rm "$TEST_DIR/record" "$TEST_DIR/whole.tar"
+    }
+    as_caller another_record
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
