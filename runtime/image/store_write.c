@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "runtime/image/store_needs.h"
 
 #define NAME_CHECKSUM   "checksum"
 #define BLOB_NAME_MAX   128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
@@ -365,18 +366,33 @@ char *store_image_text(const struct image *image)
     return json_dump_page(json);
 }
 
+/* The lock of a cell is on this very file. Whoever reads a half of it finds no record. */
+static bool write_over(const struct store *store, const char *dir, const char *name,
+                       const char *text, struct err *err)
+{
+    autofree char *path = text_printf("%s/%s", dir, name);
+    autofd fd = path ? openat(store->fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+    return (fd >= 0 && file_write_all(fd, text, strlen(text)) &&
+            ftruncate(fd, (off_t)strlen(text)) == 0 && fsync(fd) == 0) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s/%s'", dir, name);
+}
+
 static bool write_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *text = store_image_text(image);
+    autofd held = -1;
+    bool busy;
 
     if (!dir || !text)
         return no_memory(err);
+    held = store_claim_image(store, image->manifest_digest, &busy);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
     return write_beside(store, dir, "passwd", image->passwd, err) &&
            write_beside(store, dir, "group", image->group, err) &&
-           write_beside(store, dir, "image.json", text, err);
+           (busy ? write_over : write_beside)(store, dir, "image.json", text, err);
 }
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err)

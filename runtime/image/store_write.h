@@ -84,7 +84,8 @@ void blob_writer_release(struct blob_writer *writer);
 
 /* ---- records ---- */
 
-/* A record that is there stays: the lock of a cell is on that file. */
+/* A record that is there stays: the lock of a cell is on that file. One that cannot be read is
+ * replaced, or, while a cell holds it, written over. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
 /* What the record says of an image, and the whole text of its file, in which the digest of passwd
