@@ -132,8 +132,9 @@ static bool write_anew(const struct store *store, const struct reference *refere
 }
 
 /*
- * index.json has the name and the manifest too, though not the index that a registry's tag may
- * stand for: the next pull tells that. A local source is there to be read again.
+ * index.json has the name and a manifest too, though not the index that a registry's tag may
+ * stand for: the next pull tells that. Of other platforms, store_save_name takes what the damaged
+ * text still has. A local source is there to be read again.
  */
 static bool mend_reference(const struct store *store, const char *path)
 {
@@ -159,6 +160,15 @@ static bool mend_reference(const struct store *store, const char *path)
     return false;
 }
 
+static bool lacks_platforms(const struct store *store, const char *path, const json_t *damaged)
+{
+    struct err ignored;
+    autojson *record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+
+    return json_object_size(json_object_get(record, "platforms")) <
+           json_object_size(json_object_get(damaged, "platforms"));
+}
+
 static bool verify_reference(void *data, const char *path, const char *name, struct err *err)
 {
     struct name_check *names = data;
@@ -171,7 +181,7 @@ static bool verify_reference(void *data, const char *path, const char *name, str
         return true;
     mended = mend_reference(names->store, path);
     report(names->check, "reference", name, "it is not what was written",
-           mended ? REMEDY_DONE : REMEDY_PULL);
+           mended && !lacks_platforms(names->store, path, record) ? REMEDY_DONE : REMEDY_PULL);
     return mended || unlinkat(names->store->fd, path, 0) == 0 || errno == ENOENT ||
            err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
 }

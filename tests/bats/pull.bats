@@ -250,6 +250,40 @@ nest() {
     each_caller damaged_reference
 }
 
+@test "a damaged reference loses no platform that it still tells of, and says so of one that it does not" {
+    CALLER=root
+    damaged_platforms() {
+        local name platform change
+        import_both() {
+            for platform in linux/amd64 linux/arm64; do
+                stepcell image import -q "oci:$IMAGES/platforms:latest" --platform $platform example.test/many:1
+            done
+        }
+        listed() { stepcell image list --json | jq -c '[.images[].platform]'; }
+        fresh_store
+        import_both
+        name=$(find "$STORE/references" -name '*many*')
+        for change in 's/"/x/' '/"checksum"/s/sha256:../sha256:00/' 's/platforms/platfor3s/'; do
+            sed -i "$change" "$name"
+            run -2 stepcell image verify
+            assert_match "$output" "reference *many:1.json: it is not what was written; repaired*1 findings"
+            assert_equal "platforms after $change" "$(listed)" '["linux/amd64","linux/arm64"]'
+            sed -i "$change" "$name"
+            stepcell image import -q "oci:$IMAGES/platforms:latest" --platform linux/arm64 example.test/many:1
+            assert_equal "platforms after $change" "$(listed)" '["linux/amd64","linux/arm64"]'
+            run -0 stepcell image verify
+        done
+        # index.json has the last one.
+        sed -i '/linux.amd64/,/}/s/sha256:../sha256:00/' "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "reference *many:1.json: it is not what was written; pull the image again*1 findings"
+        assert_equal platforms "$(listed)" '["linux/arm64"]'
+        import_both
+        assert_equal platforms "$(listed)" '["linux/amd64","linux/arm64"]'
+    }
+    as_caller damaged_platforms
+}
+
 @test "index.json names nothing that no reference stands behind" {
     names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
     unnamed_entries() {
