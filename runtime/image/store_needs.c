@@ -82,7 +82,7 @@ bool store_read_image(const struct store *store, const char *digest, struct mani
     return true;
 }
 
-/* Of an image whose manifest is gone, what its record knows. */
+/* Of an image whose manifest is gone or damaged, what its record knows. */
 static bool add_needs(const struct store *store, const struct image *image, struct needs *needs,
                       struct err *err)
 {
@@ -95,7 +95,7 @@ static bool add_needs(const struct store *store, const struct image *image, stru
 
     for (size_t i = 0; ok && i < image->diff_ids.count; i++)
         ok = add_new(&needs->layers, image->diff_ids.items[i]);
-    if (store_read_blob(store, image->manifest_digest, &text, err) &&
+    if (read_right(store, image->manifest_digest, &text, err) &&
         manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
         for (size_t i = 0; ok && i < manifest.layer_count; i++)
             ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
@@ -130,6 +130,10 @@ bool store_keep_image(const struct store *store, const char *digest, struct need
     bool known, busy = false;
     autofd held = -1;
 
+    if (store_is_damaged(store, digest)) {
+        err_set(err, ERR_IMAGE_CORRUPT, "the manifest '%s' in the store is damaged", digest);
+        return err_hint(err, "run 'stepcell image verify'");
+    }
     if (!store_add_needs(store, digest, &known, needs, err))
         return false;
     if (!known)

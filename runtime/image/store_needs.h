@@ -41,8 +41,9 @@ bool store_add_needs(const struct store *store, const char *digest, bool *known,
                      struct needs *needs, struct err *err);
 
 /*
- * The same for who is about to remove what is not needed: an image of which nobody knows what it
- * needs is store.busy while a cell runs it. Otherwise it needs nothing.
+ * The same for who is about to remove what is not needed: an image whose manifest is damaged is
+ * image.corrupt; one of which nobody knows what it needs is store.busy while a cell runs it.
+ * Otherwise it needs nothing.
  */
 bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,
                       struct err *err);

@@ -106,7 +106,7 @@ static int lock_blob(const struct store *store, const char *digest, struct err *
     return store_lock(store, lock, LOCK_EX, err);
 }
 
-static bool is_damaged(const struct store *store, const char *digest)
+bool store_is_damaged(const struct store *store, const char *digest)
 {
     autofd fd = open_blob(store, digest);
 
@@ -119,11 +119,11 @@ bool store_drop_damaged(const struct store *store, const char *digest)
     autofd lock = -1;
     struct err err;
 
-    if (!is_damaged(store, digest))
+    if (!store_is_damaged(store, digest))
         return false;
     lock = lock_blob(store, digest, &err);
     /* Whoever held the lock before may have brought the right one. */
-    if (lock < 0 || !is_damaged(store, digest))
+    if (lock < 0 || !store_is_damaged(store, digest))
         return false;
     blob_path(digest, path);
     return unlinkat(store->fd, path, 0) == 0;

@@ -32,10 +32,10 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob);
 /* Whether the content of the file is what the digest says. */
 bool store_is_intact(int fd, const char *digest);
 
-/*
- * Removes a blob whose content is not what its name says, seal or not; false when it is, or there
- * is none.
- */
+/* Whether a blob's content is not what its name says, seal or not; false when there is none. */
+bool store_is_damaged(const struct store *store, const char *digest);
+
+/* Removes such a blob; false when it is none. */
 bool store_drop_damaged(const struct store *store, const char *digest);
 
 /* A descriptor of the blob, or -1 with err. */

@@ -575,6 +575,27 @@ liar() {
     as_caller another_record
 }
 
+@test "gc takes no blob of an image whose manifest is damaged" {
+    local hex
+    CALLER=root
+    damaged_manifest() {
+        fresh_store
+        hex=$(stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1 | cut -d: -f2)
+        flip_behind "$STORE/blobs/sha256/$hex" 400
+        as ls "$STORE/blobs/sha256" >"$TEST_DIR/blobs"
+        run -125 stepcell image gc
+        assert_match "$output" "*the manifest 'sha256:$hex' in the store is damaged*stepcell image verify*"
+        assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        run -0 stepcell image list
+        run -2 stepcell image verify
+        run -0 stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        run -0 stepcell image gc
+        assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        rm "$TEST_DIR/blobs"
+    }
+    as_caller damaged_manifest
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
