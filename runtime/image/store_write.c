@@ -436,6 +436,17 @@ bool store_name_is_right(const json_t *record)
     return written && name_digest(record, found) && strcmp(written, found) == 0;
 }
 
+bool store_has_right_name(const struct store *store, const struct reference *reference)
+{
+    autofree char *path = store_reference_path(reference);
+    struct err ignored;
+    autojson *record = NULL;
+
+    if (path)
+        record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    return store_name_is_right(record);
+}
+
 static json_t *name_entry(const char *digest, const char *manifest_digest)
 {
     return json_pack("{s:s, s:s}", "digest", digest, "manifest_digest", manifest_digest);

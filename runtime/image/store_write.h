@@ -98,8 +98,10 @@ bool store_save_name(const struct store *store, const struct reference *referenc
                      const struct platform *platform, const struct image_name *name,
                      const struct store_fingerprint *fingerprint, struct err *err);
 
-/* Whether a name's record is what was written. */
+/* Whether a name's record is what was written; and that of this reference, which there may not be.
+ */
 bool store_name_is_right(const json_t *record);
+bool store_has_right_name(const struct store *store, const struct reference *reference);
 
 /* Names the manifest in index.json, where other tools look; in OCI's form, since they know no other
  * in a layout. */

@@ -284,6 +284,22 @@ nest() {
     as_caller damaged_platforms
 }
 
+@test "a pull writes a damaged reference anew" {
+    CALLER=root
+    pulled_anew() {
+        local name sound
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        name=$(find "$STORE/references" -name '*.json')
+        sound=$(<"$name")
+        sed -i '/"checksum"/s/sha256:../sha256:00/' "$name"
+        run -0 stepcell image pull -q "$IMAGE"
+        assert_equal reference "$(<"$name")" "$sound"
+        run -0 stepcell image gc
+    }
+    as_caller pulled_anew
+}
+
 @test "index.json names nothing that no reference stands behind" {
     names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
     unnamed_entries() {
