@@ -836,7 +836,7 @@ liar() {
 }
 
 @test "an export into a layout keeps what it says, whoever adds to it meanwhile" {
-    local i text pids=()
+    local i text lock pids=()
     CALLER=root
     others_stay() {
         fresh_store
@@ -851,6 +851,11 @@ liar() {
         run -0 stepcell image export example.test/tools:1 oci:made:t1
         assert_equal tags "$(jq -c '[.manifests[].annotations[]] | sort' made/index.json)" '["t1","t2","t3","t4","t5","t6"]'
         assert_equal annotations "$(jq -c .annotations made/index.json)" '{"made":"by hand"}'
+        exec {lock}<made
+        flock "$lock"
+        run -125 stepcell image export example.test/tools:1 oci:made:t1
+        assert_match "$output" "*somebody else holds the lock of the layout '*made'*"
+        exec {lock}<&-
         for text in '#' '[]' '{"manifests": {}}'; do
             echo "$text" >made/index.json
             run -125 stepcell image export example.test/tools:1 oci:made:t7
