@@ -88,12 +88,18 @@ static bool is_sound(const struct store *store, const json_t *entry)
 
 /* ---- references ---- */
 
-/* The image of which this is the manifest, or its OCI form. */
+/* The image of which this is the manifest, or its OCI form; of several, one that `text` names. */
 struct owner {
     const struct store *store;
     const char *manifest;
+    const struct buf *text;
     char digest[DIGEST_TEXT_MAX]; /* result, or "" */
 };
+
+static bool is_in(const struct buf *text, const char *digest)
+{
+    return text->len && memmem(text->data, text->len, digest, strlen(digest));
+}
 
 static bool find_owner(void *data, const char *dir, const char *hex, struct err *err)
 {
@@ -109,15 +115,16 @@ static bool find_owner(void *data, const char *dir, const char *hex, struct err 
         return true;
     if (!store_add_needs(owner->store, digest, &known, &needs, err))
         return false;
-    if (strv_contains(&needs.blobs, owner->manifest))
+    if (strv_contains(&needs.blobs, owner->manifest) &&
+        (!owner->digest[0] || is_in(owner->text, digest)))
         snprintf(owner->digest, sizeof(owner->digest), "%s", digest);
     return true;
 }
 
 static bool write_anew(const struct store *store, const struct reference *reference,
-                       const char *manifest_digest, struct err *err)
+                       const char *manifest_digest, const struct buf *damaged, struct err *err)
 {
-    struct owner owner = {.store = store, .manifest = manifest_digest};
+    struct owner owner = {.store = store, .manifest = manifest_digest, .text = damaged};
     const struct image_name name = {
         .reference = reference->name,
         .digest = reference->digest ? reference->digest : owner.digest,
@@ -141,9 +148,11 @@ static bool mend_reference(const struct store *store, const char *path)
     struct err ignored;
     autojson *index =
         json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    autobuf damaged = BUF_INIT(RECORD_MAX);
     const json_t *entry;
     size_t i;
 
+    (void)!file_read(store->fd, path, &damaged, ERR_IMAGE_CORRUPT, &ignored);
     json_array_foreach (json_object_get(index, "manifests"), i, entry) {
         const char *name = name_of(entry);
         autoreference reference = {0};
@@ -155,7 +164,7 @@ static bool mend_reference(const struct store *store, const char *path)
         file = store_reference_path(&reference);
         if (file && strcmp(file, path) == 0)
             return is_sound(store, entry) &&
-                   write_anew(store, &reference, json_text(entry, "digest"), &ignored);
+                   write_anew(store, &reference, json_text(entry, "digest"), &damaged, &ignored);
     }
     return false;
 }

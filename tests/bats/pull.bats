@@ -892,7 +892,7 @@ liar() {
 
 @test "an image of docker's types is read in place and exported like any other" {
     docker_types() {
-        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from
+        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from named
         fresh_store
         digest=$(stepcell image pull -q "$image")
         assert_equal digest "$digest" "$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$image")"
@@ -910,6 +910,13 @@ liar() {
         assert_equal named "$(stepcell image list | cut -f3)" "$digest"
         run -0 stepcell image verify
         assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
+        # Both forms are images now.
+        stepcell image import -q "oci:$made:one" example.test/other:1
+        named=$(stepcell image list | cut -f1,3)
+        find "$STORE/references" -name '*.json' -exec sed -i 's/"/x/' {} +
+        run -2 stepcell image verify
+        assert_equal named "$(stepcell image list | cut -f1,3)" "$named"
+        run -0 stepcell image remove example.test/other:1
         run -0 stepcell image remove "$image"
         assert_equal left "$(find "$STORE/blobs/sha256" -type f | wc -l)" 0
         rm -rf "$made" "$made.tar"
