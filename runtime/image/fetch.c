@@ -261,12 +261,13 @@ static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIG
 }
 
 /* Whether the store knows what the name leads to: then nobody has to be asked on the way there, and
- * nothing has to be written. */
+ * nothing has to be written. A damaged name is written anew. */
 static bool resolve_known(struct fetch *fetch, const char *top_digest, struct err *err)
 {
     if (!store_lookup(fetch->store, stored_as(fetch), fetch->platform, &fetch->has_name,
                       &fetch->name, err))
         return false;
+    fetch->has_name = fetch->has_name && store_has_right_name(fetch->store, stored_as(fetch));
     take_manifest(fetch, top_digest);
     return true;
 }

@@ -11,8 +11,8 @@
  * DIR/locks/                            unfinished blobs; files that processes lock
  *
  * Every directory is 0700: layers hold set-id files and other people's data. Files appear complete
- * (written elsewhere in the store, flushed, renamed) and never change afterwards. A record appears
- * after everything that it names.
+ * (written elsewhere in the store, flushed, renamed) and never change afterwards; but a damaged
+ * record that a cell holds is written over. A record appears after everything that it names.
  *
  * Locks (flock): whoever runs an image holds images/HEX/image.json shared, whoever removes it holds
  * it exclusively and unlinks it first; whoever adds to the store holds locks/store shared, whoever

@@ -5,13 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "runtime/image/tar_write.h"
 
-#define COPY_CHUNK 65536
-#define NAME_SIZE  128
-#define LAYOUT     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
+#define COPY_CHUNK   65536
+#define NAME_SIZE    128
+#define LOCK_WAIT_MS 5000 /* for other exports, which hold it while they write an index */
+#define LOCK_LOOK_MS 50
+#define LAYOUT       "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 
 /* Where the files go: one of the two. */
 struct exporter {
@@ -163,6 +167,23 @@ static void drop_tag(json_t *entries, const char *tag)
     }
 }
 
+/* Whoever else may read the layout may hold its lock for good. */
+static bool lock_layout(const struct exporter *exporter, struct err *err)
+{
+    const struct timespec look = {.tv_nsec = LOCK_LOOK_MS * NS_PER_MS};
+    int64_t deadline = clock_now() + LOCK_WAIT_MS * NS_PER_MS;
+
+    while (flock(exporter->dir, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return failed(exporter, err);
+        if (clock_now() > deadline)
+            return err_set(err, ERR_STORE_BUSY, "somebody else holds the lock of the layout '%s'",
+                           exporter->target);
+        nanosleep(&look, NULL);
+    }
+    return true;
+}
+
 /* What else the index says is kept. No other export adds to it meanwhile. */
 static bool add_index(const struct exporter *exporter, json_t *entry, const char *tag,
                       struct err *err)
@@ -171,8 +192,8 @@ static bool add_index(const struct exporter *exporter, json_t *entry, const char
     autofree char *text = NULL;
     json_t *entries;
 
-    if (exporter->archive < 0 && flock(exporter->dir, LOCK_EX) < 0)
-        return failed(exporter, err);
+    if (exporter->archive < 0 && !lock_layout(exporter, err))
+        return false;
     index = read_index(exporter, err);
     if (!index)
         return false;

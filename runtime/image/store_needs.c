@@ -82,7 +82,7 @@ bool store_read_image(const struct store *store, const char *digest, struct mani
     return true;
 }
 
-/* Of an image whose manifest is gone, what its record knows. */
+/* Of an image whose manifest is gone or damaged, what its record knows. */
 static bool add_needs(const struct store *store, const struct image *image, struct needs *needs,
                       struct err *err)
 {
@@ -95,7 +95,7 @@ static bool add_needs(const struct store *store, const struct image *image, stru
 
     for (size_t i = 0; ok && i < image->diff_ids.count; i++)
         ok = add_new(&needs->layers, image->diff_ids.items[i]);
-    if (store_read_blob(store, image->manifest_digest, &text, err) &&
+    if (read_right(store, image->manifest_digest, &text, err) &&
         manifest_parse(text.data, text.len, NULL, image->manifest_digest, &manifest, err)) {
         for (size_t i = 0; ok && i < manifest.layer_count; i++)
             ok = add_new(&needs->blobs, manifest.layers[i].blob.digest);
@@ -112,14 +112,16 @@ bool store_add_needs(const struct store *store, const char *digest, bool *known,
                      struct needs *needs, struct err *err)
 {
     automanifest manifest = {0};
-    autoimage image = IMAGE_INIT;
+    autoimage noted = IMAGE_INIT, read = IMAGE_INIT;
     struct err ignored;
+    bool has_record, has_blobs;
 
-    if (!store_load_image(store, digest, known, &image, err))
+    if (!store_load_image(store, digest, &has_record, &noted, err))
         return false;
-    if (!*known)
-        *known = store_read_image(store, digest, &manifest, &image, &ignored);
-    return !*known || add_needs(store, &image, needs, err);
+    has_blobs = store_read_image(store, digest, &manifest, &read, &ignored);
+    *known = has_record || has_blobs;
+    return (!has_record || add_needs(store, &noted, needs, err)) &&
+           (!has_blobs || add_needs(store, &read, needs, err));
 }
 
 bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,
@@ -128,6 +130,10 @@ bool store_keep_image(const struct store *store, const char *digest, struct need
     bool known, busy = false;
     autofd held = -1;
 
+    if (store_is_damaged(store, digest)) {
+        err_set(err, ERR_IMAGE_CORRUPT, "the manifest '%s' in the store is damaged", digest);
+        return err_hint(err, "run 'stepcell image verify'");
+    }
     if (!store_add_needs(store, digest, &known, needs, err))
         return false;
     if (!known)

@@ -34,15 +34,16 @@ bool store_read_image(const struct store *store, const char *digest, struct mani
                       struct image *image, struct err *err);
 
 /*
- * Adds what the image of this manifest needs, out of its record and its manifest; where its record
- * cannot be read, out of its blobs. *known is false when those cannot be read either.
+ * Adds what the image of this manifest needs: what its record says, and what its blobs say, since a
+ * record that can be read may be damaged all the same. *known is false when neither can be read.
  */
 bool store_add_needs(const struct store *store, const char *digest, bool *known,
                      struct needs *needs, struct err *err);
 
 /*
- * The same for who is about to remove what is not needed: an image of which nobody knows what it
- * needs is store.busy while a cell runs it. Otherwise it needs nothing.
+ * The same for who is about to remove what is not needed: an image whose manifest is damaged is
+ * image.corrupt; one of which nobody knows what it needs is store.busy while a cell runs it.
+ * Otherwise it needs nothing.
  */
 bool store_keep_image(const struct store *store, const char *digest, struct needs *needs,
                       struct err *err);

@@ -184,18 +184,18 @@ static bool add_user(void *data, const char *dir, const char *name, struct err *
 {
     struct users *users = data;
     autofree char *digest = text_printf("sha256:%s", name);
-    autoimage image = IMAGE_INIT;
-    bool found;
+    autoneeds needs = {0};
+    bool known;
 
     (void)dir;
     if (!digest)
         return no_memory(err);
     if (!digest_is_valid(digest))
         return true;
-    if (!store_load_image(users->store, digest, &found, &image, err))
+    if (!store_add_needs(users->store, digest, &known, &needs, err))
         return false;
     /* One that cannot be read may have any layer. */
-    return (found && !strv_contains(&image.diff_ids, users->diff_id)) ||
+    return (known && !strv_contains(&needs.layers, users->diff_id)) ||
            strv_add(&users->digests, digest) || no_memory(err);
 }
 

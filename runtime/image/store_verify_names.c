@@ -88,12 +88,18 @@ static bool is_sound(const struct store *store, const json_t *entry)
 
 /* ---- references ---- */
 
-/* The image of which this is the manifest, or its OCI form. */
+/* The image of which this is the manifest, or its OCI form; of several, one that `text` names. */
 struct owner {
     const struct store *store;
     const char *manifest;
+    const struct buf *text;
     char digest[DIGEST_TEXT_MAX]; /* result, or "" */
 };
+
+static bool is_in(const struct buf *text, const char *digest)
+{
+    return text->len && memmem(text->data, text->len, digest, strlen(digest));
+}
 
 static bool find_owner(void *data, const char *dir, const char *hex, struct err *err)
 {
@@ -109,15 +115,16 @@ static bool find_owner(void *data, const char *dir, const char *hex, struct err 
         return true;
     if (!store_add_needs(owner->store, digest, &known, &needs, err))
         return false;
-    if (strv_contains(&needs.blobs, owner->manifest))
+    if (strv_contains(&needs.blobs, owner->manifest) &&
+        (!owner->digest[0] || is_in(owner->text, digest)))
         snprintf(owner->digest, sizeof(owner->digest), "%s", digest);
     return true;
 }
 
 static bool write_anew(const struct store *store, const struct reference *reference,
-                       const char *manifest_digest, struct err *err)
+                       const char *manifest_digest, const struct buf *damaged, struct err *err)
 {
-    struct owner owner = {.store = store, .manifest = manifest_digest};
+    struct owner owner = {.store = store, .manifest = manifest_digest, .text = damaged};
     const struct image_name name = {
         .reference = reference->name,
         .digest = reference->digest ? reference->digest : owner.digest,
@@ -132,17 +139,20 @@ static bool write_anew(const struct store *store, const struct reference *refere
 }
 
 /*
- * index.json has the name and the manifest too, though not the index that a registry's tag may
- * stand for: the next pull tells that. A local source is there to be read again.
+ * index.json has the name and a manifest too, though not the index that a registry's tag may
+ * stand for: the next pull tells that. Of other platforms, store_save_name takes what the damaged
+ * text still has. A local source is there to be read again.
  */
 static bool mend_reference(const struct store *store, const char *path)
 {
     struct err ignored;
     autojson *index =
         json_read_file(store->fd, "index.json", RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    autobuf damaged = BUF_INIT(RECORD_MAX);
     const json_t *entry;
     size_t i;
 
+    (void)!file_read(store->fd, path, &damaged, ERR_IMAGE_CORRUPT, &ignored);
     json_array_foreach (json_object_get(index, "manifests"), i, entry) {
         const char *name = name_of(entry);
         autoreference reference = {0};
@@ -154,9 +164,18 @@ static bool mend_reference(const struct store *store, const char *path)
         file = store_reference_path(&reference);
         if (file && strcmp(file, path) == 0)
             return is_sound(store, entry) &&
-                   write_anew(store, &reference, json_text(entry, "digest"), &ignored);
+                   write_anew(store, &reference, json_text(entry, "digest"), &damaged, &ignored);
     }
     return false;
+}
+
+static bool lacks_platforms(const struct store *store, const char *path, const json_t *damaged)
+{
+    struct err ignored;
+    autojson *record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+
+    return json_object_size(json_object_get(record, "platforms")) <
+           json_object_size(json_object_get(damaged, "platforms"));
 }
 
 static bool verify_reference(void *data, const char *path, const char *name, struct err *err)
@@ -171,7 +190,7 @@ static bool verify_reference(void *data, const char *path, const char *name, str
         return true;
     mended = mend_reference(names->store, path);
     report(names->check, "reference", name, "it is not what was written",
-           mended ? REMEDY_DONE : REMEDY_PULL);
+           mended && !lacks_platforms(names->store, path, record) ? REMEDY_DONE : REMEDY_PULL);
     return mended || unlinkat(names->store->fd, path, 0) == 0 || errno == ENOENT ||
            err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
 }

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "runtime/image/store_needs.h"
 
 #define NAME_CHECKSUM   "checksum"
 #define BLOB_NAME_MAX   128 /* "blobs/sha256/HEX", "tmp/blob-HEX" */
@@ -105,7 +106,7 @@ static int lock_blob(const struct store *store, const char *digest, struct err *
     return store_lock(store, lock, LOCK_EX, err);
 }
 
-static bool is_damaged(const struct store *store, const char *digest)
+bool store_is_damaged(const struct store *store, const char *digest)
 {
     autofd fd = open_blob(store, digest);
 
@@ -118,11 +119,11 @@ bool store_drop_damaged(const struct store *store, const char *digest)
     autofd lock = -1;
     struct err err;
 
-    if (!is_damaged(store, digest))
+    if (!store_is_damaged(store, digest))
         return false;
     lock = lock_blob(store, digest, &err);
     /* Whoever held the lock before may have brought the right one. */
-    if (lock < 0 || !is_damaged(store, digest))
+    if (lock < 0 || !store_is_damaged(store, digest))
         return false;
     blob_path(digest, path);
     return unlinkat(store->fd, path, 0) == 0;
@@ -365,18 +366,33 @@ char *store_image_text(const struct image *image)
     return json_dump_page(json);
 }
 
+/* The lock of a cell is on this very file. Whoever reads a half of it finds no record. */
+static bool write_over(const struct store *store, const char *dir, const char *name,
+                       const char *text, struct err *err)
+{
+    autofree char *path = text_printf("%s/%s", dir, name);
+    autofd fd = path ? openat(store->fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+    return (fd >= 0 && file_write_all(fd, text, strlen(text)) &&
+            ftruncate(fd, (off_t)strlen(text)) == 0 && fsync(fd) == 0) ||
+           err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s/%s'", dir, name);
+}
+
 static bool write_image(const struct store *store, const struct image *image, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *text = store_image_text(image);
+    autofd held = -1;
+    bool busy;
 
     if (!dir || !text)
         return no_memory(err);
+    held = store_claim_image(store, image->manifest_digest, &busy);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
     return write_beside(store, dir, "passwd", image->passwd, err) &&
            write_beside(store, dir, "group", image->group, err) &&
-           write_beside(store, dir, "image.json", text, err);
+           (busy ? write_over : write_beside)(store, dir, "image.json", text, err);
 }
 
 bool store_save_image(const struct store *store, const struct image *image, struct err *err)
@@ -420,17 +436,70 @@ bool store_name_is_right(const json_t *record)
     return written && name_digest(record, found) && strcmp(written, found) == 0;
 }
 
+bool store_has_right_name(const struct store *store, const struct reference *reference)
+{
+    autofree char *path = store_reference_path(reference);
+    struct err ignored;
+    autojson *record = NULL;
+
+    if (path)
+        record = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &ignored);
+    return store_name_is_right(record);
+}
+
+static json_t *name_entry(const char *digest, const char *manifest_digest)
+{
+    return json_pack("{s:s, s:s}", "digest", digest, "manifest_digest", manifest_digest);
+}
+
+/*
+ * What a damaged name's record says of images that are here, wherever in its text: a digest that a
+ * bit has changed is nobody's. The index that a registry's tag stood for the next pull tells.
+ */
+static json_t *salvage(const struct store *store, const struct reference *reference,
+                       const struct buf *text)
+{
+    const char *p = text->data, *end = p + text->len;
+    json_t *platforms = json_object();
+
+    while ((p = memmem(p, (size_t)(end - p), "sha256:", strlen("sha256:"))) &&
+           json_object_size(platforms) < PLATFORMS_MAX - 1) {
+        automanifest manifest = {0};
+        autoimage image = IMAGE_INIT;
+        char digest[DIGEST_TEXT_MAX], platform[PLATFORM_TEXT_MAX];
+        struct err ignored;
+
+        snprintf(digest, sizeof(digest), "%s", p++);
+        if (!digest_is_valid(digest) ||
+            !store_read_image(store, digest, &manifest, &image, &ignored))
+            continue;
+        platform_text(&image.platform, platform);
+        json_object_set_new(platforms, platform,
+                            name_entry(reference->digest ? reference->digest : digest, digest));
+    }
+    return platforms;
+}
+
 /* What is known for other platforms: kept, unless it was read from another state of a local source.
  */
-static json_t *other_platforms(const struct store *store, const char *path, const json_t *source)
+static json_t *other_platforms(const struct store *store, const struct reference *reference,
+                               const char *path, const json_t *source)
 {
+    autobuf text = BUF_INIT(RECORD_MAX);
+    autojson *old = NULL;
+    const char *schema;
+    json_t *platforms;
     struct err err;
-    autojson *old = json_read_file(store->fd, path, RECORD_MAX, ERR_IMAGE_CORRUPT, &err);
-    const char *schema = json_text(old, "schema");
-    json_t *platforms = json_object_get(old, "platforms");
 
-    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !store_name_is_right(old) ||
-        !json_is_object(platforms) || json_object_size(platforms) >= PLATFORMS_MAX ||
+    if (!file_read(store->fd, path, &text, ERR_IMAGE_CORRUPT, &err))
+        return json_object();
+    old = json_parse(text.data, text.len, path, ERR_IMAGE_CORRUPT, &err);
+    if (!store_name_is_right(old))
+        return source || !text.len ? json_object() : salvage(store, reference, &text);
+    schema = json_text(old, "schema");
+    platforms = json_object_get(old, "platforms");
+    if (!schema || strcmp(schema, STORE_NAME_SCHEMA) != 0 || !json_is_object(platforms) ||
+        json_object_size(platforms) >= PLATFORMS_MAX ||
         (source && !json_equal(source, json_object_get(old, "source"))))
         return json_object();
     return json_incref(platforms);
@@ -464,11 +533,9 @@ bool store_save_name(const struct store *store, const struct reference *referenc
     lock = store_lock(store, "references", LOCK_EX, err);
     if (lock < 0 || !make_parents(store, path, err))
         return false;
-    platforms = other_platforms(store, path, source);
+    platforms = other_platforms(store, reference, path, source);
     platform_text(platform, text);
-    json_object_set_new(
-        platforms, text,
-        json_pack("{s:s, s:s}", "digest", name->digest, "manifest_digest", name->manifest_digest));
+    json_object_set_new(platforms, text, name_entry(name->digest, name->manifest_digest));
     record = json_pack("{s:s, s:s, s:O*, s:o}", "schema", STORE_NAME_SCHEMA, "reference",
                        reference->name, "source", source, "platforms", platforms);
     if (!record || !name_digest(record, checksum) ||

@@ -32,10 +32,10 @@ bool store_has_blob(const struct store *store, const struct descriptor *blob);
 /* Whether the content of the file is what the digest says. */
 bool store_is_intact(int fd, const char *digest);
 
-/*
- * Removes a blob whose content is not what its name says, seal or not; false when it is, or there
- * is none.
- */
+/* Whether a blob's content is not what its name says, seal or not; false when there is none. */
+bool store_is_damaged(const struct store *store, const char *digest);
+
+/* Removes such a blob; false when it is none. */
 bool store_drop_damaged(const struct store *store, const char *digest);
 
 /* A descriptor of the blob, or -1 with err. */
@@ -84,7 +84,8 @@ void blob_writer_release(struct blob_writer *writer);
 
 /* ---- records ---- */
 
-/* A record that is there stays: the lock of a cell is on that file. */
+/* A record that is there stays: the lock of a cell is on that file. One that cannot be read is
+ * replaced, or, while a cell holds it, written over. */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
 /* What the record says of an image, and the whole text of its file, in which the digest of passwd
@@ -97,8 +98,10 @@ bool store_save_name(const struct store *store, const struct reference *referenc
                      const struct platform *platform, const struct image_name *name,
                      const struct store_fingerprint *fingerprint, struct err *err);
 
-/* Whether a name's record is what was written. */
+/* Whether a name's record is what was written; and that of this reference, which there may not be.
+ */
 bool store_name_is_right(const json_t *record);
+bool store_has_right_name(const struct store *store, const struct reference *reference);
 
 /* Names the manifest in index.json, where other tools look; in OCI's form, since they know no other
  * in a layout. */

@@ -250,6 +250,56 @@ nest() {
     each_caller damaged_reference
 }
 
+@test "a damaged reference loses no platform that it still tells of, and says so of one that it does not" {
+    CALLER=root
+    damaged_platforms() {
+        local name platform change
+        import_both() {
+            for platform in linux/amd64 linux/arm64; do
+                stepcell image import -q "oci:$IMAGES/platforms:latest" --platform $platform example.test/many:1
+            done
+        }
+        listed() { stepcell image list --json | jq -c '[.images[].platform]'; }
+        fresh_store
+        import_both
+        name=$(find "$STORE/references" -name '*many*')
+        for change in 's/"/x/' '/"checksum"/s/sha256:../sha256:00/' 's/platforms/platfor3s/'; do
+            sed -i "$change" "$name"
+            run -2 stepcell image verify
+            assert_match "$output" "reference *many:1.json: it is not what was written; repaired*1 findings"
+            assert_equal "platforms after $change" "$(listed)" '["linux/amd64","linux/arm64"]'
+            sed -i "$change" "$name"
+            stepcell image import -q "oci:$IMAGES/platforms:latest" --platform linux/arm64 example.test/many:1
+            assert_equal "platforms after $change" "$(listed)" '["linux/amd64","linux/arm64"]'
+            run -0 stepcell image verify
+        done
+        # index.json has the last one.
+        sed -i '/linux.amd64/,/}/s/sha256:../sha256:00/' "$name"
+        run -2 stepcell image verify
+        assert_match "$output" "reference *many:1.json: it is not what was written; pull the image again*1 findings"
+        assert_equal platforms "$(listed)" '["linux/arm64"]'
+        import_both
+        assert_equal platforms "$(listed)" '["linux/amd64","linux/arm64"]'
+    }
+    as_caller damaged_platforms
+}
+
+@test "a pull writes a damaged reference anew" {
+    CALLER=root
+    pulled_anew() {
+        local name sound
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        name=$(find "$STORE/references" -name '*.json')
+        sound=$(<"$name")
+        sed -i '/"checksum"/s/sha256:../sha256:00/' "$name"
+        run -0 stepcell image pull -q "$IMAGE"
+        assert_equal reference "$(<"$name")" "$sound"
+        run -0 stepcell image gc
+    }
+    as_caller pulled_anew
+}
+
 @test "index.json names nothing that no reference stands behind" {
     names_there() { jq -c '[.manifests[].annotations["org.opencontainers.image.ref.name"]]' "$STORE/index.json"; }
     unnamed_entries() {
@@ -508,6 +558,60 @@ liar() {
     each_caller damaged_record
 }
 
+@test "a record that says something else of an image takes nothing from a cell and from a name" {
+    local step
+    CALLER=root
+    another_record() {
+        local record pid
+        fresh_store
+        stepcell image import -q "oci:$IMAGES/busybox:latest" example.test/other:1
+        mkfifo "$WORK/go"
+        IMAGE=example.test/sibling:1
+        for step in 'image gc' 'image verify' 'image remove example.test/other:1'; do
+            stepcell image import -q "oci:$IMAGES/layers:sibling" $IMAGE
+            record=$STORE/images/$(stepcell image inspect $IMAGE --json | jq -r '.manifest_digest[7:]')/image.json
+            rm -f "$WORK/started"
+            cell --timeout 20s -- sh -c 'echo here >started; read -r line <go; /bin/busybox test -e /other && echo all' >"$WORK/out" 3>&- &
+            pid=$!
+            wait_for test -s "$WORK/started"
+            # The same file: the cell has its lock.
+            sed -E '/config_digest|^ {4}"sha256/s/sha256:../sha256:00/' "$record" >"$TEST_DIR/record"
+            run ! cmp -s "$TEST_DIR/record" "$record"
+            cat "$TEST_DIR/record" >"$record"
+            # shellcheck disable=SC2086 # words
+            stepcell $step || true
+            echo >"$WORK/go"
+            wait "$pid"
+            assert_equal "what the cell sees after $step" "$(<"$WORK/out")" all
+            stepcell image verify || true
+            run -0 stepcell image export $IMAGE oci-archive:"$TEST_DIR/whole.tar"
+        done
+        rm "$TEST_DIR/record" "$TEST_DIR/whole.tar"
+    }
+    as_caller another_record
+}
+
+@test "gc takes no blob of an image whose manifest is damaged" {
+    local hex
+    CALLER=root
+    damaged_manifest() {
+        fresh_store
+        hex=$(stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1 | cut -d: -f2)
+        flip_behind "$STORE/blobs/sha256/$hex" 400
+        as ls "$STORE/blobs/sha256" >"$TEST_DIR/blobs"
+        run -125 stepcell image gc
+        assert_match "$output" "*the manifest 'sha256:$hex' in the store is damaged*stepcell image verify*"
+        assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        run -0 stepcell image list
+        run -2 stepcell image verify
+        run -0 stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
+        run -0 stepcell image gc
+        assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        rm "$TEST_DIR/blobs"
+    }
+    as_caller damaged_manifest
+}
+
 @test "a damaged layer is left alone while a cell runs with it" {
     in_use() {
         local tree pid
@@ -732,7 +836,7 @@ liar() {
 }
 
 @test "an export into a layout keeps what it says, whoever adds to it meanwhile" {
-    local i text pids=()
+    local i text lock pids=()
     CALLER=root
     others_stay() {
         fresh_store
@@ -747,6 +851,11 @@ liar() {
         run -0 stepcell image export example.test/tools:1 oci:made:t1
         assert_equal tags "$(jq -c '[.manifests[].annotations[]] | sort' made/index.json)" '["t1","t2","t3","t4","t5","t6"]'
         assert_equal annotations "$(jq -c .annotations made/index.json)" '{"made":"by hand"}'
+        exec {lock}<made
+        flock "$lock"
+        run -125 stepcell image export example.test/tools:1 oci:made:t1
+        assert_match "$output" "*somebody else holds the lock of the layout '*made'*"
+        exec {lock}<&-
         for text in '#' '[]' '{"manifests": {}}'; do
             echo "$text" >made/index.json
             run -125 stepcell image export example.test/tools:1 oci:made:t7
@@ -783,7 +892,7 @@ liar() {
 
 @test "an image of docker's types is read in place and exported like any other" {
     docker_types() {
-        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from
+        local image=$REGISTRY/docker-types:1 digest made=$WORK/made from named
         fresh_store
         digest=$(stepcell image pull -q "$image")
         assert_equal digest "$digest" "$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$image")"
@@ -801,6 +910,13 @@ liar() {
         assert_equal named "$(stepcell image list | cut -f3)" "$digest"
         run -0 stepcell image verify
         assert_equal "what a pull says" "$(stepcell image pull -q "$image")" "$digest"
+        # Both forms are images now.
+        stepcell image import -q "oci:$made:one" example.test/other:1
+        named=$(stepcell image list | cut -f1,3)
+        find "$STORE/references" -name '*.json' -exec sed -i 's/"/x/' {} +
+        run -2 stepcell image verify
+        assert_equal named "$(stepcell image list | cut -f1,3)" "$named"
+        run -0 stepcell image remove example.test/other:1
         run -0 stepcell image remove "$image"
         assert_equal left "$(find "$STORE/blobs/sha256" -type f | wc -l)" 0
         rm -rf "$made" "$made.tar"

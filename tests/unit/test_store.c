@@ -319,6 +319,33 @@ static void a_record_that_is_held_is_not_replaced(void **state)
     assert_true(has_image(fixture));
 }
 
+/* Its lock would be that of a file which nobody sees any more. */
+static void a_damaged_record_that_is_held_stays_the_same_file(void **state)
+{
+    char longer[4096] = "";
+    const char *const damages[] = {"", "{", longer};
+    struct fixture *fixture = *state;
+    autoimage image = IMAGE_INIT;
+    struct err err;
+    bool found;
+
+    memset(longer, '{', sizeof(longer) - 1);
+    save_name(fixture, NULL);
+    save_image(fixture);
+    assert_ok(store_load_image(&fixture->store, DIGEST, &found, &image, &err));
+    assert_true(found);
+    for (size_t i = 0; i < COUNT(damages); i++) {
+        autofd fd = openat(fixture->store.fd, RECORD, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+        assert_true(file_write_all(fd, damages[i], strlen(damages[i])));
+        assert_false(has_image(fixture));
+        save_image(fixture);
+        assert_true(has_image(fixture));
+        assert_refused(store_remove(&fixture->store, &fixture->reference, &remover, &err),
+                       ERR_STORE_BUSY);
+    }
+}
+
 static void an_image_with_another_name_stays(void **state)
 {
     struct fixture *fixture = *state;
@@ -366,6 +393,7 @@ int main(void)
         IN_STORE(blobs_are_verified),
         IN_STORE(what_is_in_use_stays),
         IN_STORE(a_record_that_is_held_is_not_replaced),
+        IN_STORE(a_damaged_record_that_is_held_stays_the_same_file),
         IN_STORE(an_image_with_another_name_stays),
         IN_STORE(unfinished_work_is_cleared_unless_it_goes_on),
     };
