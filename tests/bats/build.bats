@@ -87,6 +87,10 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         run -0 stepcell image inspect "$IMAGE:latest"
         run -0 stepcell image base "$IMAGE:latest"
         assert_equal base "$output" "same: '$IMAGE:latest' is built on '$BASE'"
+        # A child that has no version does not have that of its base.
+        context 'ENTRYPOINT []'
+        BASE=$IMAGE:latest build --push "$REGISTRY/team/child" --tag 1
+        assert_equal version "$(labels team/child:1 | jq -r '.["org.opencontainers.image.version"]')" ''
     }
     CALLERS="root ranges" each_caller made
 }
@@ -151,6 +155,11 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         context 'RUN exit 3'
         run -125 --separate-stderr build --push "$IMAGE"
         assert_match "$stderr" "*stepcell: buildah cannot build '$WORK/context': it ends with status 3*hint: --verbose *"
+        nothing_kept
+        # Whoever has the image can read in its history what it was built with.
+        context 'ARG API_TOKEN' 'RUN true' 'ENTRYPOINT []'
+        run -2 --separate-stderr build --push "$IMAGE" --fail-on warning --build-arg API_TOKEN=very-secret
+        assert_match "$output" "*warning  env-secrets *API_TOKEN*"
         nothing_kept
         # A registry that has no such base.
         context
