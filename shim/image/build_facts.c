@@ -89,7 +89,7 @@ static bool has_label(const struct build *build, const char *name)
     return false;
 }
 
-/* Whether the base has that label, which the image would then have; of one that is not known, too. */
+/* Whether the base has that label, which the image would then have, or is not known. */
 static bool is_inherited(const struct build *build, const char *name)
 {
     for (size_t i = 0; build->base.name && i < build->offer.gather.images.count; i++) {
@@ -104,8 +104,8 @@ static bool is_inherited(const struct build *build, const char *name)
 }
 
 /*
- * The caller's word wins, then the file's. What is not known is no label; a builder cannot take away
- * that of the base, which says something of the base alone, so that becomes empty.
+ * The caller's word wins, then the file's. What is not known is no label; a builder cannot take
+ * away that of the base, which says something of the base alone, so that becomes empty.
  */
 static bool add_label(struct build *build, const char *name, const char *value, struct err *err)
 {
