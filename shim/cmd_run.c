@@ -8,6 +8,16 @@
 #include "shim/durable.h"
 #include "shim/front.h"
 
+/* The policy refuses the store or the token: neither is opened. What else is wrong is told. */
+static void look_at_rest(struct session *session, const struct err *err)
+{
+    struct err second = *err;
+
+    if (!session->options.id && session_passes(session, false, &second) &&
+        session_begin(session, &second) && !session_resolve(session, &second))
+        session_look_inside(session);
+}
+
 /* Reads the options and gives the step its id. The result's place is settled first: it is written
  * always, also after a bad option, but where the policy does not let it lie. */
 static bool prepare(int argc, char **argv, struct session *session, struct err *err)
@@ -28,7 +38,10 @@ static bool prepare(int argc, char **argv, struct session *session, struct err *
         ok = false;
     if (ok && options->id)
         strcpy(session->id, options->id);
-    return ok && session_settle(session, err);
+    if (!ok || session_settle(session, err))
+        return ok;
+    look_at_rest(session, err);
+    return false;
 }
 
 static int print_help(struct session *session, const char *command)

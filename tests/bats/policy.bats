@@ -490,6 +490,9 @@ allowed() { run -0 cell "$@" -- true; }
         assert_denied policy.denied stores --network none --store "$mine/store"
         [ ! -e "$mine/store" ]
         STORE='' XDG_DATA_HOME=$mine assert_denied policy.denied stores --network none
+        # What else is refused is told as well, and nothing is opened for that.
+        assert_denied policy.denied stores --network host --workdir "$mine/missing"
+        assert_match "$stderr" "*$mine/missing*the network 'host'*"
         if [ "$CALLER" != root ]; then
             STORE='' XDG_DATA_HOME='' allowed --network none
             rm -rf "$TEST_DIR/home/$CALLER/.local"
