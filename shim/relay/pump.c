@@ -339,9 +339,11 @@ static bool copy_from_now(struct pump *pump, struct err *err)
 static bool ready(void *data, uint32_t events, struct err *err)
 {
     struct pump *pump = data;
+    bool holds;
 
     (void)events;
-    for (int i = 0; i < TURNS; i++) {
+    /* A sink that cannot be waited for takes what is held at once. */
+    for (int i = 0; i < TURNS || (pump->sent < pump->held && pump->sink_unpollable); i++) {
         switch (pump->copying ? copy_some(pump, err) : splice_some(pump)) {
         case MOVED:
             /* A stdin that was not made for this process blocks in a read too many. */
@@ -371,8 +373,11 @@ static bool ready(void *data, uint32_t events, struct err *err)
             return false;
         }
     }
-    /* More to do: come back by whichever side can be waited for. */
-    return wait_for(pump, !pump->source_unpollable, pump->source_unpollable, err);
+    /* More to do: come back by whichever side can be waited for. What is held is for the sink
+     * alone: a step may have emptied the source, which then says nothing. */
+    holds = pump->sent < pump->held && !pump->sink_unpollable;
+    return wait_for(pump, !holds && !pump->source_unpollable, holds || pump->source_unpollable,
+                    err);
 }
 
 /* A command's stdin is non-blocking already, or a socket. */
