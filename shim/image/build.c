@@ -89,6 +89,21 @@ static bool is_name(const char *text, size_t len)
     return len > 0 && !isdigit((unsigned char)*text);
 }
 
+/* The last of a name counts, whatever way a builder takes them. It owns `argument`. */
+static bool set_argument(struct strv *arguments, char *argument)
+{
+    size_t len = argument ? strcspn(argument, "=") + 1 : 0;
+
+    for (size_t i = 0; argument && i < arguments->count; i++) {
+        if (strncmp(arguments->items[i], argument, len) != 0)
+            continue;
+        free(arguments->items[i]);
+        arguments->items[i] = argument;
+        return true;
+    }
+    return strv_take(arguments, argument);
+}
+
 /* "NAME" alone takes the caller's value; docker's client leaves it out where there is none. */
 static bool take_arguments(struct call *call, struct err *err)
 {
@@ -101,8 +116,8 @@ static bool take_arguments(struct call *call, struct err *err)
                            (int)len, given);
         if (!value && !getenv(given))
             continue;
-        if (!strv_take(&call->build.arguments,
-                       value ? strdup(given) : text_printf("%s=%s", given, getenv(given))))
+        if (!set_argument(&call->build.arguments,
+                          value ? strdup(given) : text_printf("%s=%s", given, getenv(given))))
             return no_memory(err);
     }
     return true;

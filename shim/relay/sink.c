@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -97,15 +98,29 @@ static bool try_file(const char *text, const char *path, const struct outlets *o
     return ok || cannot_use_file(outlets, text, err);
 }
 
+/* The socket's file, O_PATH; -1 with errno set. */
+static int find_socket(const char *path, const struct outlets *outlets)
+{
+    autofree char *name = NULL;
+    autofd dir = outlet_open_parent(outlets, path, &name), fd = -1;
+    struct stat st;
+
+    fd = dir < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTSOCK;
+    return S_ISSOCK(st.st_mode) ? TAKE_FD(fd) : -1;
+}
+
 static bool open_socket(const char *text, const char *path, const struct outlets *outlets,
                         struct sink *sink, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    autofd found = find_socket(path, outlets);
 
-    (void)outlets;
-    if (strlen(path) >= sizeof(address.sun_path))
-        return err_set(err, ERR_OPTION_INVALID, "the path of the socket '%s' is too long", text);
-    strcpy(address.sun_path, path);
+    if (found < 0)
+        return cannot_use_file(outlets, text, err);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", found);
     sink->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     sink->way.is_socket = true;
     if (sink->fd < 0 || connect(sink->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -116,8 +131,11 @@ static bool open_socket(const char *text, const char *path, const struct outlets
 static bool try_socket(const char *text, const char *path, const struct outlets *outlets,
                        struct sink *sink, struct err *err)
 {
-    (void)outlets, (void)sink;
-    return access(path, W_OK) == 0 || cannot_use(text, err);
+    autofd found = find_socket(path, outlets);
+
+    (void)sink;
+    return (found >= 0 && faccessat(found, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0) ||
+           cannot_use_file(outlets, text, err);
 }
 
 bool sink_is_http(const char *target)

@@ -55,6 +55,10 @@ listen() {
         check ../events
         diff <(told "$shape") ../expected
         listen all
+        # A step may have made the link.
+        as ln -s ../socket link
+        run -125 --separate-stderr cell --events unix:link -- true
+        assert_match "$stderr" "*'unix:link'*hint: no link is followed*"
         cell --events unix:../socket -- sh -c 'echo one; sleep 0.2; echo two >&2'
         wait "$LISTENER"
         check ../events
