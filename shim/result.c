@@ -203,6 +203,8 @@ bool result_open(const char *path, const struct outlets *outlets, struct result_
         return cannot_open(outlets, path, err);
     if (is_stream(dir, name, &st))
         made.fd = open_stream(dir, name, &st);
+    else if (is_proc(dir))
+        errno = ENOTSUP; /* a file that is open, or none: nothing can be put in its place there */
     else if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0)
         made.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (made.fd < 0 && made.dir < 0)

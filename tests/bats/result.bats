@@ -108,6 +108,9 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
         assert_match "$output" '*"stepcell.result/1"*'
         # A pipe of root's is open to others by its descriptor alone.
         if [ "$CALLER" = root ]; then
+            # Nothing can be put in the place of a file there.
+            run -125 --separate-stderr cell --result /dev/fd/9 -- touch ran 9>../open
+            [ ! -e ran ]
             RESULT=/dev/fd/9 cell -- true 9> >(cat >../copy)
             wait $!
             RESULT=../copy shaped
