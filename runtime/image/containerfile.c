@@ -463,7 +463,8 @@ bool containerfile_parse(const char *text, size_t len, const char *what,
     if (reading.stage_count == 0)
         return invalid(&reading.reader, "has no FROM", err);
     from = reading.stages[reading.stage_count - 1].from;
-    if (!from || !*from || strcmp(from, SCRATCH) == 0)
+    file->on_scratch = from && strcmp(from, SCRATCH) == 0;
+    if (!from || !*from || file->on_scratch)
         return true;
     file->base = strdup(from);
     return file->base || no_memory(err);

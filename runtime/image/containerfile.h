@@ -18,6 +18,7 @@ struct containerfile {
     /* What the last stage is built on in the end: a name as FROM has it, variables replaced. NULL
      * for "scratch", and for one that the file alone does not tell. */
     char *base;
+    bool on_scratch; /* it is told, and it is "scratch" */
     /* The names of ARGs that count for something: those of a stage, whose steps see them, and of
      * those in front of all stages the ones that a FROM has. */
     struct strv arguments;

@@ -100,7 +100,7 @@ static bool is_inherited(const struct build *build, const char *name)
             check_config_label(&config, name))
             return true;
     }
-    return !build->base.name && build->parsed.base;
+    return !build->base.name && !build->parsed.on_scratch;
 }
 
 /*
@@ -164,7 +164,7 @@ static bool ask_git(const struct build *build, const char *const *more, struct g
     int status;
 
     *answer = (struct git_answer){0};
-    /* What the repository's own configuration would have git run is not run. */
+    /* No program that the repository's own configuration has git ask for changes. */
     if (!outside_find("git", program) || !strv_add(&words, "git") || !strv_add(&words, "-c") ||
         !strv_add(&words, "core.fsmonitor=false"))
         return false;

@@ -90,6 +90,7 @@ static void test_containerfile(void **state)
             assert_string_equal(file.base ? file.base : "(none)", files[i].base);
         else
             assert_null(file.base);
+        assert_int_equal(file.on_scratch, !file.base && strstr(files[i].text, "scratch") != NULL);
     }
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         autocontainerfile file = {0};
