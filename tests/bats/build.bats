@@ -55,7 +55,8 @@ build() {
 # end_build SIGNAL: begins a build, and ends it once its step has begun
 end_build() {
     local background
-    as sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$WORK/pid" "$STEPCELL" image build --builder "${BUILDER:-buildah}" \
+    # A shell has its background ignore SIGINT, and what is ignored stays so.
+    as env --default-signal=INT sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$WORK/pid" "$STEPCELL" image build --builder "${BUILDER:-buildah}" \
         --verbose --profile plain --build-arg "BASE=$BASE" --name "$IMAGE" "$WORK/context" >"$WORK/said" 2>&1 3>&- &
     background=$!
     wait_for grep -q 'stepcell: begun' "$WORK/said"
