@@ -74,3 +74,14 @@ char *libexec_path(const char *name, struct err *err)
         err_errno(err, ERR_ENGINE_FAILED, "cannot find the program '%s'", name);
     return path;
 }
+
+char *libexec_program(const char *name, struct err *err)
+{
+    autofree char *path = libexec_path(name, err);
+
+    if (path && access(path, X_OK) < 0) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
+        return NULL;
+    }
+    return TAKE_PTR(path);
+}

@@ -10,6 +10,9 @@
 /* The path of a program under libexec, owned by the caller; NULL with err. */
 char *libexec_path(const char *name, struct err *err);
 
+/* The same of one that can be executed. */
+char *libexec_program(const char *name, struct err *err);
+
 /*
  * The environment for them: the caller's, without what would load other code into them or change
  * what their libraries do. Pointers into `environ`; the list alone is the caller's. NULL without

@@ -31,15 +31,13 @@ _Noreturn static void execute(const char *path, char *const *words, int report, 
 bool helper_start(const char *name, char *const *words, int shared, pid_t *pid, int *report,
                   struct err *err)
 {
-    autofree char *path = libexec_path(name, err);
+    autofree char *path = libexec_program(name, err);
     autofd writer = -1, reader = -1;
     int ends[2];
     pid_t child;
 
     if (!path)
         return false;
-    if (access(path, X_OK) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot make a pipe");
     reader = ends[0];

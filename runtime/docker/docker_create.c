@@ -373,14 +373,12 @@ _Noreturn static void become_daemon_client(const char *path, int control, int re
 
 static bool start_daemon_client(struct cell *cell, int request, struct err *err)
 {
-    autofree char *path = libexec_path(DAEMON_BINARY, err);
+    autofree char *path = libexec_program(DAEMON_BINARY, err);
     autofd other = -1;
     int ends[2];
 
     if (!path)
         return false;
-    if (access(path, X_OK) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return failed(err, "make a control socket");
     cell->daemon = ends[0];

@@ -362,14 +362,12 @@ static bool watch(const struct cell *cell, int fd, enum kubernetes_source source
 
 static bool start_helper(struct cell *cell, struct err *err)
 {
-    autofree char *path = libexec_path(HELPER_BINARY, err);
+    autofree char *path = libexec_program(HELPER_BINARY, err);
     autofd other = -1;
     int ends[2];
 
     if (!path)
         return false;
-    if (access(path, X_OK) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot use the program '%s'", path);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return failed(err, "make a control socket");
     cell->daemon = ends[0];
