@@ -47,13 +47,15 @@ setup_file() {
     # shellcheck disable=SC2016
     run -0 in_a_copy bash -euc '
         export STEPCELL_STORE=$2/package/store TMPDIR=$2/package
+        installed() { find /usr /etc -name "*stepcell*" | sort; }
+        before=$(installed)
         dpkg --install "$2"/package/stepcell_*.deb
         [ "$(command -v stepcell)" = /usr/bin/stepcell ]
         cd "$2/package/stepcell-0.1.0"
         ./scripts/quickstart --installed
         man -w stepcell-run
         dpkg --purge stepcell
-        ! find /usr /etc -name "*stepcell*" | grep .' copy copy "$TEST_DIR"
+        diff <(echo "$before") <(installed)' copy copy "$TEST_DIR"
     assert_match "$output" "*hello from*"
     assert_match "$output" "*Grace*"
     assert_match "$output" "*image.entrypoint*" || assert_match "$output" "*entrypoint*"
