@@ -15,7 +15,8 @@ setup_file() {
 search() {
     local targets
     mapfile -t targets < <("$ROOT/scripts/fuzz" --list | sed -n "$1,$2p")
-    [ ${#targets[@]} -gt 0 ]
+    # More take longer than a test may.
+    [ ${#targets[@]} -gt 0 ] && [ ${#targets[@]} -le 6 ]
     run -0 "$ROOT/scripts/fuzz" --seconds "$SECONDS_EACH" "${targets[@]}"
     assert_equal "targets without findings" "$(grep -c '^ok: ' <<<"$output")" "${#targets[@]}"
 }
@@ -26,7 +27,9 @@ search() {
 @test "fuzzing finds nothing, targets 19 to 24" { search 19 24; }
 @test "fuzzing finds nothing, targets 25 to 30" { search 25 30; }
 @test "fuzzing finds nothing, targets 31 to 36" { search 31 36; }
-@test "fuzzing finds nothing, targets 37 to the last" { search 37 '$'; }
+@test "fuzzing finds nothing, targets 37 to 42" { search 37 42; }
+@test "fuzzing finds nothing, targets 43 to 48" { search 43 48; }
+@test "fuzzing finds nothing, targets 49 to the last" { search 49 '$'; }
 
 @test "every fuzz target has inputs, every file of inputs a target, and replaying notices a fault" {
     diff <("$ROOT/scripts/fuzz" --list | sort) <(ls "$TESTS/corpus/fuzz")
