@@ -4,16 +4,18 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SHARE_MIN 131072 /* bytes: hashing fewer takes hardly longer than waking a thread */
+#define SHARE_MAX 524288 /* bytes: a chunk of the relay, and what a mask may have added to it */
 
 /* It counts `bytes` when `begun` is posted, and ends when there are none. */
 struct counter_thread {
     pthread_t thread;
     sem_t begun, done;
-    const char *bytes;
-    size_t len;
     bool busy; /* `done` is still to come */
+    size_t len;
+    char bytes[SHARE_MAX];
 };
 
 /* In blocks that a byte can count, which the compiler makes one instruction for many bytes of. */
@@ -60,9 +62,18 @@ static void *run(void *data)
     return NULL;
 }
 
+/* Waits until all that came is counted. */
+static void settle(struct counter *counter)
+{
+    if (!counter->thread || !counter->thread->busy)
+        return;
+    take(&counter->thread->done);
+    counter->thread->busy = false;
+}
+
 static void hand_over(struct counter_thread *thread, const char *bytes, size_t len)
 {
-    thread->bytes = bytes;
+    memcpy(thread->bytes, bytes, len);
     thread->len = len;
     sem_post(&thread->begun);
 }
@@ -93,7 +104,8 @@ static void end_thread(struct counter *counter)
 
     if (!thread)
         return;
-    hand_over(thread, NULL, 0);
+    settle(counter);
+    hand_over(thread, "", 0);
     pthread_join(thread->thread, NULL);
     sem_destroy(&thread->begun);
     sem_destroy(&thread->done);
@@ -107,11 +119,12 @@ bool counter_open(struct counter *counter)
     return counter->digest != NULL;
 }
 
-void counter_begin(struct counter *counter, const char *bytes, size_t len)
+void counter_add(struct counter *counter, const char *bytes, size_t len)
 {
     if (!counter->digest || len == 0)
         return;
-    if (len < SHARE_MIN || !need_thread(counter)) {
+    settle(counter);
+    if (len < SHARE_MIN || len > SHARE_MAX || !need_thread(counter)) {
         count(counter, bytes, len);
         return;
     }
@@ -119,24 +132,11 @@ void counter_begin(struct counter *counter, const char *bytes, size_t len)
     counter->thread->busy = true;
 }
 
-void counter_wait(struct counter *counter)
-{
-    if (!counter->thread || !counter->thread->busy)
-        return;
-    take(&counter->thread->done);
-    counter->thread->busy = false;
-}
-
-void counter_add(struct counter *counter, const char *bytes, size_t len)
-{
-    counter_begin(counter, bytes, len);
-    counter_wait(counter);
-}
-
 bool counter_finish(struct counter *counter, struct counts *counts)
 {
     if (!counter->digest)
         return false;
+    settle(counter);
     counts->lines = counter->lines + counter->in_line;
     digest_finish(counter->digest, counts->sha256);
     counter_release(counter);

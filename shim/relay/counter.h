@@ -2,12 +2,12 @@
  * Lines and digest of what a stream gave: while it is relayed, or when its log is read again.
  *
  *     counter_open(&counter)
- *     counter_begin(&counter, bytes, len)    `bytes` stay as they are until
- *     counter_wait(&counter)                 here; meanwhile the caller does something else
+ *     counter_add(&counter, bytes, len)
  *     counter_finish(&counter, &counts)
  *
  * A digest takes as long as all the rest that is done with the bytes. So where many come at once a
- * thread makes it, from the first time on until the end; few are counted at once.
+ * thread makes it of a copy while the caller goes on to the next, from the first time on until the
+ * end; few are counted at once.
  */
 #ifndef STEPCELL_SHIM_RELAY_COUNTER_H
 #define STEPCELL_SHIM_RELAY_COUNTER_H
@@ -32,10 +32,6 @@ struct counter {
 
 /* False only without memory. */
 bool counter_open(struct counter *counter);
-void counter_begin(struct counter *counter, const char *bytes, size_t len);
-void counter_wait(struct counter *counter);
-
-/* Both in one. */
 void counter_add(struct counter *counter, const char *bytes, size_t len);
 
 /* Whether it counts; if so, *counts is of all that came. Once: it does not count any more. */
