@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "runtime/image/image_config.h"
+#include "runtime/image/store_verify_names.h"
 
 static bool no_memory(struct err *err)
 {
@@ -387,6 +388,7 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
         return false;
     if (fetch->has_name)
         return true;
+    store_mend_name(fetch->store, stored_as(fetch));
     /* The name last: where it is known, the rest is there. */
     return store_save_index(fetch->store, stored_as(fetch)->name, fetch->name.manifest_digest,
                             &fetch->image.platform, err) &&
