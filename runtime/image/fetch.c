@@ -331,7 +331,7 @@ static bool resolve(struct fetch *fetch, struct err *err)
     if (fetch->lock < 0)
         fetch->lock = store_open_lock(fetch->store, "store", err);
     if (fetch->lock < 0 || !store_lock_opened(fetch->lock, "store", LOCK_SH, err) ||
-        !store_sweep(fetch->store, fetch->remover, err))
+        !store_sweep(fetch->store, fetch->remover, NULL, err))
         return false;
     if (fetch->policy != FETCH_ALWAYS && !resolve_in_store(fetch, err))
         return false;

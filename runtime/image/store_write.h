@@ -169,10 +169,18 @@ struct tree_remover {
 bool store_remove(const struct store *store, const struct reference *reference,
                   const struct tree_remover *remover, struct err *err);
 
+/* Who is told of what is cleared away: its path below the store. */
+struct sweep_listener {
+    bool dry_run; /* it stays */
+    void (*removed)(void *data, const char *path);
+    void *data;
+};
+
 /*
  * Clears away what killed processes left unfinished. What is being worked on stays. With the
- * store's lock: who removes a layer removes its lock, too.
+ * store's lock: who removes a layer removes its lock, too. `listener` may be NULL.
  */
-bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err);
+bool store_sweep(const struct store *store, const struct tree_remover *remover,
+                 const struct sweep_listener *listener, struct err *err);
 
 #endif

@@ -606,6 +606,12 @@ liar() {
         run -125 stepcell image gc
         assert_match "$output" "*the manifest 'sha256:$hex' in the store is damaged*stepcell image verify*"
         assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        # What it did remove until then is said.
+        stepcell image pull -q "oci:$IMAGES/busybox:latest"
+        find "$STORE/images" -name image.json -not -path "*$hex*" -exec touch -d '2 days ago' {} +
+        run -125 --separate-stderr stepcell image gc --unused-for 1d --json
+        assert_equal "what is removed" "$(jq -c '[.bytes_after, .removed[].name]' <<<"$output")" "[null,\"oci:$IMAGES/busybox:latest\"]"
+        assert_match "$stderr" "*in the store is damaged*"
         run -0 stepcell image list
         run -2 stepcell image verify
         run -0 stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
@@ -652,11 +658,17 @@ liar() {
         run -0 stepcell image gc
         assert_equal images "$(stepcell image list | wc -l)" 2
         assert_match "$output" "removed*blob*0000*"
-        # What a kill leaves of a record that was being written.
+        # What a kill leaves of a record that was being written, of a blob and of a layer.
         as touch "$STORE/index.json.tmp0123abcd" "$STORE/references/oci/x.json.tmp00000000" \
-            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff"
-        run -0 stepcell image gc
-        assert_equal "torn records" "$(find "$STORE" -name '*.tmp*')" ""
+            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff" "$STORE/tmp/blob-00"
+        as mkdir "$(echo "$STORE"/layers/* | cut -d' ' -f1)/00.part"
+        run -0 --separate-stderr stepcell image gc --dry-run --json
+        assert_equal unfinished "$(jq -c '[.removed[] | select(.kind == "unfinished").name | sub(".*/"; "")]' <<<"$output")" \
+            '["blob-00","00.part","index.json.tmp0123abcd","x.json.tmp00000000","passwd.tmpffffffff"]'
+        jq '.removed' <<<"$output" >"$TEST_DIR/announced"
+        run -0 --separate-stderr stepcell image gc --json
+        assert_equal "what is removed" "$(jq .removed <<<"$output")" "$(<"$TEST_DIR/announced")"
+        assert_equal "what was unfinished" "$(find "$STORE" -name '*.tmp*' -o -name '*.part' -o -path "$STORE/tmp/*")" ""
         run -0 stepcell image gc --unused-for 1h
         assert_equal images "$(stepcell image list | wc -l)" 2
         # The one that a step uses last is the one that stays.
