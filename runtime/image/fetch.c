@@ -297,28 +297,19 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
            no_memory(err);
 }
 
-static bool is_same_image(const struct image *image, const struct image *other)
-{
-    autojson *one = store_image_json(image), *two = store_image_json(other);
-
-    return one && two && json_equal(one, two);
-}
-
-/* A record knows passwd and group already, and its lock keeps the image from being removed. */
+/*
+ * A record knows passwd and group already, and its lock keeps the image from being removed. One
+ * that says something else than the configuration is written anew in the end.
+ */
 static bool load_record(struct fetch *fetch, struct err *err)
 {
     autoimage image = IMAGE_INIT;
+    bool found;
 
-    if (!store_load_image(fetch->store, fetch->name.manifest_digest, &fetch->has_record, &image,
-                          err))
+    if (!store_load_image(fetch->store, fetch->name.manifest_digest, &found, &image, err))
         return false;
+    fetch->has_record = found && store_same_image(&image, &fetch->image);
     if (fetch->has_record) {
-        if (!is_same_image(&image, &fetch->image)) {
-            err_set(err, ERR_IMAGE_CORRUPT,
-                    "what the store has noted of image '%s' is not what its configuration says",
-                    fetch->reference->given);
-            return err_hint(err, "run 'stepcell image verify', and pull the image again");
-        }
         image_release(&fetch->image);
         fetch->image = image;
         image = IMAGE_INIT;

@@ -595,6 +595,43 @@ liar() {
     as_caller another_record
 }
 
+@test "a pull writes a record anew that says something else, also while a cell has it" {
+    CALLER=root
+    changed_record() {
+        local record change pid
+        # change_record SED: in the same file, which a cell may have the lock of
+        change_record() {
+            sed -E "$1" "$record" >"$TEST_DIR/changed"
+            run ! cmp -s "$TEST_DIR/changed" "$record"
+            cat "$TEST_DIR/changed" >"$record"
+        }
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        record=$(echo "$STORE"/images/*/image.json)
+        cp "$record" "$TEST_DIR/sound"
+        mkfifo "$WORK/go"
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go' 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        for change in '/config_digest/s/sha256:../sha256:00/' 's/"PATH=/"HTAP=/'; do
+            change_record "$change"
+            run -0 stepcell image pull -q "$IMAGE"
+            cmp "$record" "$TEST_DIR/sound"
+        done
+        # They may be those of the cell.
+        change_record '/^ {4}"sha256/s/sha256:../sha256:00/'
+        run -125 stepcell image pull -q "$IMAGE"
+        assert_match "$output" "*a cell holds it*hint: pull it again when the cell has ended*"
+        echo >"$WORK/go"
+        wait "$pid"
+        run -0 stepcell image pull -q "$IMAGE"
+        cmp "$record" "$TEST_DIR/sound"
+        run -0 stepcell image verify
+        rm "$TEST_DIR/sound" "$TEST_DIR/changed"
+    }
+    as_caller changed_record
+}
+
 @test "gc takes no blob of an image whose manifest is damaged" {
     local hex
     CALLER=root
