@@ -185,7 +185,7 @@ static bool drop_reference(struct gc *gc, size_t first, struct err *err)
         errno != ENOENT)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", names[first].file);
     gc->options->removed(gc->options->data, "image", names[first].reference);
-    return gc->options->dry_run || store_remove_index(gc->store, names[first].reference, err);
+    return true;
 }
 
 static bool drop_old(struct gc *gc, struct err *err)
@@ -394,6 +394,18 @@ static bool collect_all_torn(struct gc *gc, struct err *err)
     return true;
 }
 
+/* index.json first, and last where the disk was full: as store_remove does it. */
+static bool collect_all(struct gc *gc, struct err *err)
+{
+    struct err full;
+    bool pruned = gc->options->dry_run || store_prune_index(gc->store, &full);
+
+    return store_each(gc->store, "images", collect_record, gc, err) &&
+           store_each(gc->store, "blobs/sha256", collect_blob, gc, err) &&
+           store_each(gc->store, "layers", collect_map, gc, err) && collect_all_torn(gc, err) &&
+           (pruned || store_prune_index(gc->store, err));
+}
+
 static bool keep_recorded(void *data, const char *dir, const char *hex, struct err *err)
 {
     struct gc *gc = data;
@@ -457,8 +469,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
         return no_memory(err);
     return (!options->has_age || drop_old(&gc, err)) &&
            (!options->has_size || drop_large(&gc, err)) && find_kept(&gc, err) &&
-           store_each(store, "images", collect_record, &gc, err) &&
-           store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
-           store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
-           (options->dry_run || store_prune_index(store, err));
+           collect_all(&gc, err);
 }

@@ -312,22 +312,27 @@ static bool remove_layers_of_map(void *data, const char *dir, const char *map, s
     return true;
 }
 
-/* Names first, then what they named: a kill in between leaves too much, never too little. */
+/*
+ * Names first, then what they named: a kill in between leaves too much, never too little. But a
+ * disk that is full may have room for index.json only when the rest is gone.
+ */
 static bool carry_out(struct removal *removal, const struct reference *reference, const char *file,
                       struct err *err)
 {
     const struct store *store = removal->store;
+    struct err full;
+    bool unlisted;
 
     if (unlinkat(store->fd, file, 0) < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", file);
-    if (!store_remove_index(store, reference->name, err))
-        return false;
+    unlisted = store_remove_index(store, reference->name, &full);
     for (size_t i = 0; i < removal->victims.count; i++) {
         if (!store_remove_record(store, removal->victims.items[i], err))
             return false;
     }
     return remove_blobs(removal, err) &&
-           store_each(store, "layers", remove_layers_of_map, removal, err);
+           store_each(store, "layers", remove_layers_of_map, removal, err) &&
+           (unlisted || store_remove_index(store, reference->name, err));
 }
 
 bool store_remove(const struct store *store, const struct reference *reference,

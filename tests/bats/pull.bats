@@ -1000,6 +1000,29 @@ liar() {
     run -0 stepcell image verify --store "$disk"
 }
 
+@test "a disk that is full is no reason to keep what remove and gc take" {
+    local disk name i
+    disk=$(mktemp -d "$TEST_DIR/disk.XXXXXX")
+    mount -t tmpfs -o size=30m tmpfs "$disk"
+    MOUNTED=$disk
+    chmod 0700 "$disk"
+    # So that index.json needs more room than a name leaves.
+    name=example.test/$(printf 'long/%.0s' {1..30})tools
+    for i in {1..8}; do
+        stepcell image import -q --store "$disk" "oci:$IMAGES/layers:latest" "$name:$i"
+    done
+    stepcell image import -q --store "$disk" "oci:$IMAGES/busybox:latest" "$name:other"
+    fill() { run ! dd if=/dev/zero of="$disk/fill$1" bs=4k; }
+    fill 1
+    run -0 stepcell image remove --store "$disk" "$name:other"
+    assert_equal names "$(jq '.manifests | length' "$disk/index.json")" 8
+    fill 2
+    run -0 stepcell image gc --store "$disk" --unused-for 0s
+    assert_equal names "$(jq '.manifests | length' "$disk/index.json")" 0
+    assert_equal left "$(find "$disk"/{blobs,images,layers,references} -type f)" ""
+    run -0 stepcell image verify --store "$disk"
+}
+
 @test "memory does not grow with the image" {
     local peak
     fresh_store
