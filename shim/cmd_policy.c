@@ -68,11 +68,10 @@ static bool judge(struct session *session, bool *is_signed, struct err *err)
 
     *is_signed = false;
     /* What is written outside of the step is judged when it is opened, as by explain. */
-    if (!session_open(session, err) || !session_read_policy(session, err) ||
+    if (!session_open(session, err) || !session_name_image(session, err) ||
         !session_open_result(session, err) || !session_settle(session, err) ||
         !session_open_target(session, err) || !session_find_sources(session, err) ||
-        !session_name_image(session, err) || !look_into_store(session, &found, err) ||
-        !session_allow(session, err))
+        !look_into_store(session, &found, err) || !session_allow(session, err))
         return false;
     /* What could not be found was not judged. */
     if (session->violations.count) {

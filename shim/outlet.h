@@ -16,7 +16,7 @@ struct outlets {
     const char *policy;  /* the file that guards them */
 };
 
-#define OUTLET_GUARDED EKEYREJECTED /* an errno that opening a file never gives */
+#define OUTLET_GUARDED (-1) /* no errno: opening a file never gives it */
 
 /*
  * Opens the directory of the file, O_PATH; *name (owned by the caller) is the file in it. -1 with

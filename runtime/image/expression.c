@@ -137,13 +137,13 @@ const char *expression_refusal(const char *text)
     while (!why && *scan.text) {
         char c = *scan.text;
 
-        why = c == '{'                           ? "'{' is not allowed"
+        why = c == '{'                           ? "'{' is not allowed in an expression"
               : c == '*' || c == '+' || c == '?' ? take_repetition(&scan)
               : c == '(' || c == ')'             ? take_group(&scan)
               : c == '|'                         ? take_branch(&scan)
                                                  : take_atom(&scan);
         if (!why && scan.levels[scan.depth].parts + scan.atom.parts > EXPRESSION_PARTS_MAX)
-            why = "it is too large, with what '+' doubles";
+            why = "the expression is too large, with what '+' doubles";
     }
     return why;
 }

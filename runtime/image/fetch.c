@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "runtime/image/image_config.h"
+#include "runtime/image/store_verify_names.h"
 
 static bool no_memory(struct err *err)
 {
@@ -296,28 +297,19 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
            no_memory(err);
 }
 
-static bool is_same_image(const struct image *image, const struct image *other)
-{
-    autojson *one = store_image_json(image), *two = store_image_json(other);
-
-    return one && two && json_equal(one, two);
-}
-
-/* A record knows passwd and group already, and its lock keeps the image from being removed. */
+/*
+ * A record knows passwd and group already, and its lock keeps the image from being removed. One
+ * that says something else than the configuration is written anew in the end.
+ */
 static bool load_record(struct fetch *fetch, struct err *err)
 {
     autoimage image = IMAGE_INIT;
+    bool found;
 
-    if (!store_load_image(fetch->store, fetch->name.manifest_digest, &fetch->has_record, &image,
-                          err))
+    if (!store_load_image(fetch->store, fetch->name.manifest_digest, &found, &image, err))
         return false;
+    fetch->has_record = found && store_same_image(&image, &fetch->image);
     if (fetch->has_record) {
-        if (!is_same_image(&image, &fetch->image)) {
-            err_set(err, ERR_IMAGE_CORRUPT,
-                    "what the store has noted of image '%s' is not what its configuration says",
-                    fetch->reference->given);
-            return err_hint(err, "run 'stepcell image verify', and pull the image again");
-        }
         image_release(&fetch->image);
         fetch->image = image;
         image = IMAGE_INIT;
@@ -330,7 +322,7 @@ static bool resolve(struct fetch *fetch, struct err *err)
     if (fetch->lock < 0)
         fetch->lock = store_open_lock(fetch->store, "store", err);
     if (fetch->lock < 0 || !store_lock_opened(fetch->lock, "store", LOCK_SH, err) ||
-        !store_sweep(fetch->store, fetch->remover, err))
+        !store_sweep(fetch->store, fetch->remover, NULL, err))
         return false;
     if (fetch->policy != FETCH_ALWAYS && !resolve_in_store(fetch, err))
         return false;
@@ -387,6 +379,7 @@ bool fetch_finish(struct fetch *fetch, struct err *err)
         return false;
     if (fetch->has_name)
         return true;
+    store_mend_name(fetch->store, stored_as(fetch));
     /* The name last: where it is known, the rest is there. */
     return store_save_index(fetch->store, stored_as(fetch)->name, fetch->name.manifest_digest,
                             &fetch->image.platform, err) &&

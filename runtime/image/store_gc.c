@@ -181,12 +181,11 @@ static bool drop_reference(struct gc *gc, size_t first, struct err *err)
     gc->result->busy += busy;
     if (busy)
         return true;
-    gc->options->removed(gc->options->data, "image", names[first].reference);
-    if (gc->options->dry_run)
-        return true;
-    if (unlinkat(gc->store->fd, names[first].file, 0) < 0 && errno != ENOENT)
+    if (!gc->options->dry_run && unlinkat(gc->store->fd, names[first].file, 0) < 0 &&
+        errno != ENOENT)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", names[first].file);
-    return store_remove_index(gc->store, names[first].reference, err);
+    gc->options->removed(gc->options->data, "image", names[first].reference);
+    return true;
 }
 
 static bool drop_old(struct gc *gc, struct err *err)
@@ -291,8 +290,10 @@ static bool collect_record(void *data, const char *dir, const char *hex, struct 
     held = store_claim_image(gc->store, digest, &busy);
     if (busy)
         return err_set(err, ERR_STORE_BUSY, "a cell has just started with the image '%s'", digest);
+    if (!gc->options->dry_run && !store_remove_record(gc->store, digest, err))
+        return false;
     tell(gc, "record", digest);
-    return gc->options->dry_run || store_remove_record(gc->store, digest, err);
+    return true;
 }
 
 static bool collect_blob(void *data, const char *dir, const char *hex, struct err *err)
@@ -309,8 +310,10 @@ static bool collect_blob(void *data, const char *dir, const char *hex, struct er
         gc->result->after += bytes;
         return true;
     }
+    if (!gc->options->dry_run && !store_remove_blob(gc->store, hex, err))
+        return false;
     tell(gc, "blob", digest);
-    return gc->options->dry_run || store_remove_blob(gc->store, hex, err);
+    return true;
 }
 
 static bool collect_layer(void *data, const char *dir, const char *hex, struct err *err)
@@ -368,13 +371,16 @@ static bool collect_torn(void *data, const char *dir, const char *name, struct e
 {
     struct gc *gc = data;
     autofree char *path = text_printf("%s/%s", dir, name);
+    bool is_top = strcmp(dir, ".") == 0;
 
     if (!path)
         return no_memory(err);
-    if (file_is_temporary(name))
-        return gc->options->dry_run || unlinkat(gc->store->fd, path, 0) == 0 ||
-               err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
-    return strcmp(dir, ".") == 0 || store_each(gc->store, path, collect_torn, gc, err);
+    if (!file_is_temporary(name))
+        return is_top || store_each(gc->store, path, collect_torn, gc, err);
+    if (!gc->options->dry_run && unlinkat(gc->store->fd, path, 0) < 0)
+        return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", path);
+    tell(gc, "unfinished", is_top ? name : path);
+    return true;
 }
 
 static bool collect_all_torn(struct gc *gc, struct err *err)
@@ -386,6 +392,18 @@ static bool collect_all_torn(struct gc *gc, struct err *err)
             return false;
     }
     return true;
+}
+
+/* index.json first, and last where the disk was full: as store_remove does it. */
+static bool collect_all(struct gc *gc, struct err *err)
+{
+    struct err full;
+    bool pruned = gc->options->dry_run || store_prune_index(gc->store, &full);
+
+    return store_each(gc->store, "images", collect_record, gc, err) &&
+           store_each(gc->store, "blobs/sha256", collect_blob, gc, err) &&
+           store_each(gc->store, "layers", collect_map, gc, err) && collect_all_torn(gc, err) &&
+           (pruned || store_prune_index(gc->store, err));
 }
 
 static bool keep_recorded(void *data, const char *dir, const char *hex, struct err *err)
@@ -428,15 +446,21 @@ bool store_drop_unnamed_layers(const struct store *store, const struct tree_remo
            (gc.unsure || store_each(store, "layers", collect_map, &gc, err));
 }
 
+static void tell_swept(void *data, const char *path)
+{
+    tell(data, "unfinished", path);
+}
+
 bool store_gc(const struct store *store, const struct tree_remover *remover,
               const struct gc_options *options, struct gc_result *result, struct err *err)
 {
     CLEANUP(gc_release)
     struct gc gc = {.store = store, .remover = remover, .options = options, .result = result};
+    const struct sweep_listener listener = {options->dry_run, tell_swept, &gc};
     autofd lock = store_lock(store, "store", LOCK_EX, err);
 
     *result = (struct gc_result){0};
-    if (lock < 0 || (!options->dry_run && !store_sweep(store, remover, err)) ||
+    if (lock < 0 || !store_sweep(store, remover, &listener, err) ||
         !store_list(store, &gc.names, err) || !stored_names_are_all(&gc.names, err))
         return false;
     gc.gone = calloc(gc.names.count + 1, sizeof(bool));
@@ -445,8 +469,5 @@ bool store_gc(const struct store *store, const struct tree_remover *remover,
         return no_memory(err);
     return (!options->has_age || drop_old(&gc, err)) &&
            (!options->has_size || drop_large(&gc, err)) && find_kept(&gc, err) &&
-           store_each(store, "images", collect_record, &gc, err) &&
-           store_each(store, "blobs/sha256", collect_blob, &gc, err) &&
-           store_each(store, "layers", collect_map, &gc, err) && collect_all_torn(&gc, err) &&
-           (options->dry_run || store_prune_index(store, err));
+           collect_all(&gc, err);
 }

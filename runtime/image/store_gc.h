@@ -23,7 +23,8 @@ struct gc_options {
     uint64_t
         size_max; /* then what was not used for longest, until so many bytes are left at most */
     /*
-     * Told of what goes: "image" with a reference, or "blob", "layer" and "record" that none needs.
+     * Told of what goes: "image" with a reference, "blob", "layer" and "record" that none needs, or
+     * "unfinished" with a path below the store.
      */
     void (*removed)(void *data, const char *kind, const char *name);
     /* Whether no step will have the id map with this key: its layers go, unless a cell has them. */

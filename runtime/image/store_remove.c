@@ -312,22 +312,27 @@ static bool remove_layers_of_map(void *data, const char *dir, const char *map, s
     return true;
 }
 
-/* Names first, then what they named: a kill in between leaves too much, never too little. */
+/*
+ * Names first, then what they named: a kill in between leaves too much, never too little. But a
+ * disk that is full may have room for index.json only when the rest is gone.
+ */
 static bool carry_out(struct removal *removal, const struct reference *reference, const char *file,
                       struct err *err)
 {
     const struct store *store = removal->store;
+    struct err full;
+    bool unlisted;
 
     if (unlinkat(store->fd, file, 0) < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot remove '%s'", file);
-    if (!store_remove_index(store, reference->name, err))
-        return false;
+    unlisted = store_remove_index(store, reference->name, &full);
     for (size_t i = 0; i < removal->victims.count; i++) {
         if (!store_remove_record(store, removal->victims.items[i], err))
             return false;
     }
     return remove_blobs(removal, err) &&
-           store_each(store, "layers", remove_layers_of_map, removal, err);
+           store_each(store, "layers", remove_layers_of_map, removal, err) &&
+           (unlisted || store_remove_index(store, reference->name, err));
 }
 
 bool store_remove(const struct store *store, const struct reference *reference,
@@ -359,7 +364,27 @@ bool store_remove(const struct store *store, const struct reference *reference,
 struct sweep {
     const struct store *store;
     const struct tree_remover *remover;
+    const struct sweep_listener *listener; /* NULL: nobody */
 };
+
+static bool is_dry(const struct sweep *sweep)
+{
+    return sweep->listener && sweep->listener->dry_run;
+}
+
+static bool tell_swept(const struct sweep *sweep, const char *dir, const char *name,
+                       struct err *err)
+{
+    autofree char *path = NULL;
+
+    if (!sweep->listener)
+        return true;
+    path = text_printf("%s/%s", dir, name);
+    if (!path)
+        return no_memory(err);
+    sweep->listener->removed(sweep->listener->data, path);
+    return true;
+}
 
 /* The lock of unfinished work whose owner is gone, or -1. */
 static int claim_unfinished(const struct store *store, const char *lock)
@@ -374,8 +399,8 @@ static bool sweep_place(void *data, const char *dir, const char *name, struct er
     const struct sweep *sweep = data;
     autofd lock = claim_unfinished(sweep->store, name);
 
-    (void)dir;
-    return lock < 0 || place_clear(sweep->store, sweep->remover, name, err);
+    return lock < 0 || ((is_dry(sweep) || place_clear(sweep->store, sweep->remover, name, err)) &&
+                        tell_swept(sweep, dir, name, err));
 }
 
 static bool sweep_layer(void *data, const char *dir, const char *name, struct err *err)
@@ -398,8 +423,8 @@ static bool sweep_layer(void *data, const char *dir, const char *name, struct er
     if (fd < 0)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot open '%s'", dir);
     /* What is of ids that are not the caller's any more is in nobody's way. */
-    (void)sweep->remover->remove(sweep->remover->data, fd, name, &ignored);
-    return true;
+    return (!is_dry(sweep) && !sweep->remover->remove(sweep->remover->data, fd, name, &ignored)) ||
+           tell_swept(sweep, dir, name, err);
 }
 
 static bool sweep_map(void *data, const char *dir, const char *name, struct err *err)
@@ -410,9 +435,10 @@ static bool sweep_map(void *data, const char *dir, const char *name, struct err 
     return path ? store_each(sweep->store, path, sweep_layer, data, err) : no_memory(err);
 }
 
-bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err)
+bool store_sweep(const struct store *store, const struct tree_remover *remover,
+                 const struct sweep_listener *listener, struct err *err)
 {
-    struct sweep sweep = {.store = store, .remover = remover};
+    struct sweep sweep = {store, remover, listener};
 
     return store_each(store, "tmp", sweep_place, &sweep, err) &&
            store_each(store, "layers", sweep_map, &sweep, err);

@@ -415,7 +415,7 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
     struct verification verification = {.store = store, .check = check};
     autofd lock = store_lock(store, "store", LOCK_SH, err);
 
-    if (lock < 0 || !store_sweep(store, check->remover, err) ||
+    if (lock < 0 || !store_sweep(store, check->remover, NULL, err) ||
         !store_each(store, "blobs/sha256", verify_blob, &verification, err) ||
         !store_each(store, "images", verify_image, &verification, err))
         return false;
@@ -424,6 +424,6 @@ bool store_verify(const struct store *store, struct store_check *check, struct e
     lock = store_lock(store, "store", LOCK_EX, err);
     return lock >= 0 && store_verify_names(store, check, err) &&
            store_drop_unnamed_layers(store, check->remover, err) &&
-           store_sweep(store, check->remover, err) &&
+           store_sweep(store, check->remover, NULL, err) &&
            store_each(store, "layers", report_parts, &verification, err);
 }

@@ -169,6 +169,15 @@ static bool mend_reference(const struct store *store, const char *path)
     return false;
 }
 
+void store_mend_name(const struct store *store, const struct reference *reference)
+{
+    autofree char *path = store_reference_path(reference);
+
+    if (path && faccessat(store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !store_has_right_name(store, reference))
+        (void)mend_reference(store, path);
+}
+
 static bool lacks_platforms(const struct store *store, const char *path, const json_t *damaged)
 {
     struct err ignored;

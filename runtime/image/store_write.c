@@ -378,7 +378,33 @@ static bool write_over(const struct store *store, const char *dir, const char *n
            err_errno(err, ERR_CONFIG_INVALID, "cannot write '%s/%s'", dir, name);
 }
 
-static bool write_image(const struct store *store, const struct image *image, struct err *err)
+bool store_same_image(const struct image *image, const struct image *other)
+{
+    autojson *one = store_image_json(image), *two = store_image_json(other);
+
+    return one && two && json_equal(one, two);
+}
+
+/* What stays of a record is all that keeps the layers of a cell. */
+static bool names_others(const struct image *there, const struct image *image)
+{
+    for (size_t i = 0; i < there->diff_ids.count; i++) {
+        if (!strv_contains(&image->diff_ids, there->diff_ids.items[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool refuse_busy(const struct image *image, struct err *err)
+{
+    err_set(err, ERR_STORE_BUSY,
+            "the record of the image '%s' is not what its configuration says, and a cell holds it",
+            image->manifest_digest);
+    return err_hint(err, "pull it again when the cell has ended");
+}
+
+static bool write_image(const struct store *store, const struct image *image,
+                        const struct image *there, struct err *err)
 {
     autofree char *dir = text_printf("images/%s", digest_hex(image->manifest_digest));
     autofree char *text = store_image_text(image);
@@ -388,6 +414,8 @@ static bool write_image(const struct store *store, const struct image *image, st
     if (!dir || !text)
         return no_memory(err);
     held = store_claim_image(store, image->manifest_digest, &busy);
+    if (busy && names_others(there, image))
+        return refuse_busy(image, err);
     if (mkdirat(store->fd, dir, 0700) < 0 && errno != EEXIST)
         return err_errno(err, ERR_CONFIG_INVALID, "cannot create '%s'", dir);
     return write_beside(store, dir, "passwd", image->passwd, err) &&
@@ -403,7 +431,10 @@ bool store_save_image(const struct store *store, const struct image *image, stru
 
     if (lock < 0 || !store_load_image(store, image->manifest_digest, &found, &there, err))
         return false;
-    return found || write_image(store, image, err);
+    if (found && store_same_image(&there, image))
+        return true;
+    there.lock = close_fd(there.lock); /* it is no cell's */
+    return write_image(store, image, &there, err);
 }
 
 static json_t *source_json(const struct store_fingerprint *fingerprint)

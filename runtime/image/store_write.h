@@ -84,14 +84,18 @@ void blob_writer_release(struct blob_writer *writer);
 
 /* ---- records ---- */
 
-/* A record that is there stays: the lock of a cell is on that file. One that cannot be read is
- * replaced, or, while a cell holds it, written over. */
+/*
+ * A record that is there stays. One that cannot be read, or says something else, is replaced; while
+ * a cell holds it, whose lock is on that file, it is written over, unless it names other layers:
+ * they may be the cell's.
+ */
 bool store_save_image(const struct store *store, const struct image *image, struct err *err);
 
 /* What the record says of an image, and the whole text of its file, in which the digest of passwd
  * and group is too; both owned by the caller, NULL without memory. */
 json_t *store_image_json(const struct image *image);
 char *store_image_text(const struct image *image);
+bool store_same_image(const struct image *image, const struct image *other);
 
 /* `fingerprint` is of a local source as it was before it was read; NULL for a registry. */
 bool store_save_name(const struct store *store, const struct reference *reference,
@@ -169,10 +173,18 @@ struct tree_remover {
 bool store_remove(const struct store *store, const struct reference *reference,
                   const struct tree_remover *remover, struct err *err);
 
+/* Who is told of what is cleared away: its path below the store. */
+struct sweep_listener {
+    bool dry_run; /* it stays */
+    void (*removed)(void *data, const char *path);
+    void *data;
+};
+
 /*
  * Clears away what killed processes left unfinished. What is being worked on stays. With the
- * store's lock: who removes a layer removes its lock, too.
+ * store's lock: who removes a layer removes its lock, too. `listener` may be NULL.
  */
-bool store_sweep(const struct store *store, const struct tree_remover *remover, struct err *err);
+bool store_sweep(const struct store *store, const struct tree_remover *remover,
+                 const struct sweep_listener *listener, struct err *err);
 
 #endif

@@ -346,9 +346,7 @@ const char *version_rules_check(const struct version_rules *rules)
     }
     if ((rules->scheme == VERSION_REGEX) != (rules->expression != NULL))
         return "the scheme regex, and no other, needs an expression";
-    if (rules->expression && !version_expression_is_valid(rules->expression))
-        return "the expression is not valid, or has no group that is a number";
     if (rules->constraint && !version_constraint_is_valid(rules))
         return "the constraint is not made of comparisons such as '>=7.7 <8'";
-    return NULL;
+    return rules->expression ? version_expression_refusal(rules->expression) : NULL;
 }

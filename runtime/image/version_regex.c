@@ -44,58 +44,65 @@ static enum group take_name(const char **text)
     return GROUPS;
 }
 
-/* Copies "[…]" as it is; false when it has no end. */
+/* Copies "[…]" as it is; of one without an end, all there is, which is refused for it. */
 static bool copy_bracket(const char **text, struct buf *plain)
 {
-    const char *end = expression_bracket_end(*text);
+    const char *begin = *text, *end = expression_bracket_end(begin);
 
-    if (!end || !buf_append(plain, *text, (size_t)(end - *text)))
-        return false;
-    *text = end;
-    return true;
+    *text = end ? end : begin + strlen(begin);
+    return buf_append(plain, begin, (size_t)(*text - begin));
 }
 
-/* "(" or "(?<NAME>", the group of number `count`. */
-static bool open_group(const char **text, size_t count, struct expression *expression)
+/* "(" or "(?<NAME>", the group of number `count`. Why it cannot be one, or NULL. */
+static const char *open_group(const char **text, size_t count, struct expression *expression)
 {
     enum group group;
 
     ++*text;
+    if (count >= MATCHES_MAX)
+        return "an expression has too many groups";
     if (strncmp(*text, "?<", 2) != 0)
-        return true;
+        return NULL;
     *text += 2;
     group = take_name(text);
-    if (group == GROUPS || expression->places[group])
-        return false;
+    if (group == GROUPS)
+        return "a group of the expression has a name that means nothing";
+    if (expression->places[group])
+        return "two groups of the expression have one name";
     expression->places[group] = count;
-    return true;
+    return NULL;
 }
 
 /* Writes what regcomp understands, and notes the place of each named group. */
-static bool translate(const char *text, struct buf *plain, struct expression *expression)
+static const char *translate(const char *text, struct buf *plain, struct expression *expression)
 {
+    const char *why = NULL;
     size_t count = 0;
+    bool ok = true;
 
-    while (*text) {
-        bool ok;
-
+    while (!why && ok && *text) {
         if (strncmp(text, "\\d", 2) == 0) {
             ok = buf_append_text(plain, "[0-9]");
             text += 2;
         } else if (text[0] == '\\') {
-            ok = text[1] && buf_append(plain, text, 2);
-            text += 2;
+            size_t len = text[1] ? 2 : 1;
+
+            ok = buf_append(plain, text, len);
+            text += len;
         } else if (text[0] == '[') {
             ok = copy_bracket(&text, plain);
         } else if (text[0] == '(') {
-            ok = ++count < MATCHES_MAX && open_group(&text, count, expression) &&
-                 buf_append_text(plain, "(");
+            why = open_group(&text, ++count, expression);
+            ok = buf_append_text(plain, "(");
         } else {
             ok = buf_append(plain, text++, 1);
         }
-        if (!ok)
-            return false;
     }
+    return ok ? why : "there is not enough memory for the expression";
+}
+
+static bool has_number(const struct expression *expression)
+{
     for (int i = 0; i < NUMBERS; i++) {
         if (expression->places[i])
             return true;
@@ -103,24 +110,32 @@ static bool translate(const char *text, struct buf *plain, struct expression *ex
     return false;
 }
 
-static bool compile(const char *text, struct expression *expression)
+/* Why it cannot be used, or NULL. */
+static const char *compile(const char *text, struct expression *expression)
 {
     autobuf plain = BUF_INIT(PLAIN_MAX), whole = BUF_INIT(PLAIN_MAX);
+    const char *why;
 
     *expression = (struct expression){.places = {0}};
-    return translate(text, &plain, expression) && !expression_refusal(plain.data) &&
-           buf_printf(&whole, "^(%s)$", plain.data) &&
-           regcomp(&expression->compiled, whole.data, REG_EXTENDED) == 0;
+    why = translate(text, &plain, expression);
+    if (!why && !has_number(expression))
+        why = "no group of the expression is a number";
+    if (!why)
+        why = expression_refusal(plain.data);
+    if (!why && (!buf_printf(&whole, "^(%s)$", plain.data) ||
+                 regcomp(&expression->compiled, whole.data, REG_EXTENDED) != 0))
+        why = "the expression is no POSIX extended one";
+    return why;
 }
 
-bool version_expression_is_valid(const char *text)
+const char *version_expression_refusal(const char *text)
 {
     struct expression expression;
+    const char *why = compile(text, &expression);
 
-    if (!compile(text, &expression))
-        return false;
-    regfree(&expression.compiled);
-    return true;
+    if (!why)
+        regfree(&expression.compiled);
+    return why;
 }
 
 static bool match(const struct version_rules *rules, const char *text, struct groups *groups)
@@ -129,7 +144,7 @@ static bool match(const struct version_rules *rules, const char *text, struct gr
     regmatch_t matches[MATCHES_MAX + 1];
     bool ok;
 
-    if (!rules->expression || !compile(rules->expression, &expression))
+    if (!rules->expression || compile(rules->expression, &expression))
         return false;
     ok = regexec(&expression.compiled, text, MATCHES_MAX + 1, matches, 0) == 0;
     regfree(&expression.compiled);

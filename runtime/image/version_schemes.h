@@ -42,8 +42,8 @@ struct span span_letters(const char *text);       /* the letters at the beginnin
 
 #define VERSION_NUMBERS_MAX 16
 
-/* Whether it can be used, and names a number. */
-bool version_expression_is_valid(const char *expression);
+/* Why it cannot be used, as when it names no number, or NULL. */
+const char *version_expression_refusal(const char *expression);
 
 /* The numbers at the beginning of a version, for constraints: docker's and semver's. */
 size_t version_docker_numbers(const char *text, struct span numbers[VERSION_NUMBERS_MAX]);

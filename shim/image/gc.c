@@ -72,17 +72,24 @@ static bool is_orphan(void *data, const char *map)
     return mapped_is_orphan(map);
 }
 
-static int print_result(const struct listing *listing, const struct gc_result *result)
+/* Of a gc that did not get to its end nobody knows what it had before. */
+static json_t *bytes_json(bool done, uint64_t bytes)
+{
+    return done ? json_integer((json_int_t)bytes) : json_null();
+}
+
+static int print_json(const struct listing *listing, const struct gc_result *result, bool done)
+{
+    return command_print_json(json_pack(
+        "{s:s, s:b, s:O, s:o, s:o, s:i}", "schema", "stepcell.gc/1", "dry_run", listing->dry_run,
+        "removed", listing->removed, "bytes_before", bytes_json(done, result->before),
+        "bytes_after", bytes_json(done, result->after), "busy", (int)result->busy));
+}
+
+static int print_text(const struct listing *listing, const struct gc_result *result)
 {
     char before[UNITS_MAX], after[UNITS_MAX];
-    autojson *removed = listing->removed;
 
-    if (listing->json)
-        return command_print_json(json_pack("{s:s, s:b, s:o, s:I, s:I, s:i}", "schema",
-                                            "stepcell.gc/1", "dry_run", listing->dry_run, "removed",
-                                            TAKE_PTR(removed), "bytes_before",
-                                            (json_int_t)result->before, "bytes_after",
-                                            (json_int_t)result->after, "busy", (int)result->busy));
     print_out("%s %s, %s\n", units_size(result->before, before),
               listing->dry_run ? "now" : "before", units_size(result->after, after));
     if (result->busy)
@@ -93,7 +100,8 @@ static int print_result(const struct listing *listing, const struct gc_result *r
 int command_gc(int argc, char **argv)
 {
     const char *store_option = NULL, *age = NULL, *size = NULL;
-    struct listing listing = {0};
+    autojson *list = json_array();
+    struct listing listing = {.removed = list};
     struct gc_options gc = {.removed = removed, .is_orphan = is_orphan, .data = &listing};
     struct gc_result result;
     const struct option_spec options[] = {
@@ -116,15 +124,20 @@ int command_gc(int argc, char **argv)
     struct err err;
     size_t words;
     int status;
+    bool done;
 
     if (!command_begin(argc, argv, &command, &words, &status))
         return status;
     gc.dry_run = listing.dry_run;
-    listing.removed = json_array();
-    if (!parse(age, size, &gc, &err) || !command_open_store(store_option, &store, &err) ||
-        !store_gc(&store, &mapped_remover, &gc, &result, &err))
+    if (!parse(age, size, &gc, &err) || !command_open_store(store_option, &store, &err))
         return command_failed(&err);
-    status = print_result(&listing, &result);
+    done = store_gc(&store, &mapped_remover, &gc, &result, &err);
+    if (listing.json)
+        status = print_json(&listing, &result, done);
+    else if (done)
+        status = print_text(&listing, &result);
+    if (!done)
+        return command_failed(&err);
     if (result.left.code == ERR_NONE)
         return status;
     err_context(&result.left, "everything else is removed");

@@ -64,7 +64,7 @@ static void clear_away(int argc, char **argv)
         return;
     lock = store_lock(&store, "store", LOCK_SH | LOCK_NB, &err);
     if (lock >= 0)
-        (void)!store_sweep(&store, &mapped_remover, &err);
+        (void)!store_sweep(&store, &mapped_remover, NULL, &err);
 }
 
 int main(int argc, char **argv)

@@ -720,6 +720,8 @@ allowed() { run -0 cell "$@" -- true; }
         jq -e '.error.code == "option.invalid" and (.error.hint | length > 0)' <<<"$output"
         run -0 stepcell policy test --network none --json "$IMAGE"
         jq -e '.verdict == "allowed" and .error == null and .signed == null' <<<"$output"
+        run -125 --separate-stderr stepcell policy test --json --network none --result "$POLICY" "$IMAGE"
+        jq -e --arg image "$IMAGE" '.verdict == "refused" and .image == $image and .error.code == "option.invalid"' <<<"$output"
         # What is not there was not judged.
         run -125 --separate-stderr stepcell policy test --network none --workdir /missing "$IMAGE" true
         assert_match "$stderr" "*/missing*"

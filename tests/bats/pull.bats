@@ -273,7 +273,11 @@ nest() {
             assert_equal "platforms after $change" "$(listed)" '["linux/amd64","linux/arm64"]'
             run -0 stepcell image verify
         done
-        # index.json has the last one.
+        # index.json has the last one: for a pull of another as well.
+        sed -i '/linux.arm64/,/}/s/sha256:../sha256:00/' "$name"
+        stepcell image import -q "oci:$IMAGES/platforms:latest" --platform linux/amd64 example.test/many:1
+        assert_equal platforms "$(listed)" '["linux/amd64","linux/arm64"]'
+        import_both
         sed -i '/linux.amd64/,/}/s/sha256:../sha256:00/' "$name"
         run -2 stepcell image verify
         assert_match "$output" "reference *many:1.json: it is not what was written; pull the image again*1 findings"
@@ -591,6 +595,43 @@ liar() {
     as_caller another_record
 }
 
+@test "a pull writes a record anew that says something else, also while a cell has it" {
+    CALLER=root
+    changed_record() {
+        local record change pid
+        # change_record SED: in the same file, which a cell may have the lock of
+        change_record() {
+            sed -E "$1" "$record" >"$TEST_DIR/changed"
+            run ! cmp -s "$TEST_DIR/changed" "$record"
+            cat "$TEST_DIR/changed" >"$record"
+        }
+        fresh_store
+        stepcell image pull -q "$IMAGE"
+        record=$(echo "$STORE"/images/*/image.json)
+        cp "$record" "$TEST_DIR/sound"
+        mkfifo "$WORK/go"
+        cell --timeout 20s -- sh -c 'echo here >started; read -r line <go' 3>&- &
+        pid=$!
+        wait_for test -s "$WORK/started"
+        for change in '/config_digest/s/sha256:../sha256:00/' 's/"PATH=/"HTAP=/'; do
+            change_record "$change"
+            run -0 stepcell image pull -q "$IMAGE"
+            cmp "$record" "$TEST_DIR/sound"
+        done
+        # They may be those of the cell.
+        change_record '/^ {4}"sha256/s/sha256:../sha256:00/'
+        run -125 stepcell image pull -q "$IMAGE"
+        assert_match "$output" "*a cell holds it*hint: pull it again when the cell has ended*"
+        echo >"$WORK/go"
+        wait "$pid"
+        run -0 stepcell image pull -q "$IMAGE"
+        cmp "$record" "$TEST_DIR/sound"
+        run -0 stepcell image verify
+        rm "$TEST_DIR/sound" "$TEST_DIR/changed"
+    }
+    as_caller changed_record
+}
+
 @test "gc takes no blob of an image whose manifest is damaged" {
     local hex
     CALLER=root
@@ -602,6 +643,12 @@ liar() {
         run -125 stepcell image gc
         assert_match "$output" "*the manifest 'sha256:$hex' in the store is damaged*stepcell image verify*"
         assert_equal blobs "$(as ls "$STORE/blobs/sha256")" "$(<"$TEST_DIR/blobs")"
+        # What it did remove until then is said.
+        stepcell image pull -q "oci:$IMAGES/busybox:latest"
+        find "$STORE/images" -name image.json -not -path "*$hex*" -exec touch -d '2 days ago' {} +
+        run -125 --separate-stderr stepcell image gc --unused-for 1d --json
+        assert_equal "what is removed" "$(jq -c '[.bytes_after, .removed[].name]' <<<"$output")" "[null,\"oci:$IMAGES/busybox:latest\"]"
+        assert_match "$stderr" "*in the store is damaged*"
         run -0 stepcell image list
         run -2 stepcell image verify
         run -0 stepcell image import -q "oci:$IMAGES/layers:latest" example.test/layers:1
@@ -648,11 +695,17 @@ liar() {
         run -0 stepcell image gc
         assert_equal images "$(stepcell image list | wc -l)" 2
         assert_match "$output" "removed*blob*0000*"
-        # What a kill leaves of a record that was being written.
+        # What a kill leaves of a record that was being written, of a blob and of a layer.
         as touch "$STORE/index.json.tmp0123abcd" "$STORE/references/oci/x.json.tmp00000000" \
-            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff"
-        run -0 stepcell image gc
-        assert_equal "torn records" "$(find "$STORE" -name '*.tmp*')" ""
+            "$STORE/images/$(ls "$STORE/images" | head -n 1)/passwd.tmpffffffff" "$STORE/tmp/blob-00"
+        as mkdir "$(echo "$STORE"/layers/* | cut -d' ' -f1)/00.part"
+        run -0 --separate-stderr stepcell image gc --dry-run --json
+        assert_equal unfinished "$(jq -c '[.removed[] | select(.kind == "unfinished").name | sub(".*/"; "")]' <<<"$output")" \
+            '["blob-00","00.part","index.json.tmp0123abcd","x.json.tmp00000000","passwd.tmpffffffff"]'
+        jq '.removed' <<<"$output" >"$TEST_DIR/announced"
+        run -0 --separate-stderr stepcell image gc --json
+        assert_equal "what is removed" "$(jq .removed <<<"$output")" "$(<"$TEST_DIR/announced")"
+        assert_equal "what was unfinished" "$(find "$STORE" -name '*.tmp*' -o -name '*.part' -o -path "$STORE/tmp/*")" ""
         run -0 stepcell image gc --unused-for 1h
         assert_equal images "$(stepcell image list | wc -l)" 2
         # The one that a step uses last is the one that stays.
@@ -944,6 +997,29 @@ liar() {
     mount -o remount,size=20m "$disk"
     run -0 --separate-stderr stepcell run --store "$disk" --result "$RESULT" --workdir "$WORK" "$IMAGE" -- echo room
     assert_equal output "$output" room
+    run -0 stepcell image verify --store "$disk"
+}
+
+@test "a disk that is full is no reason to keep what remove and gc take" {
+    local disk name i
+    disk=$(mktemp -d "$TEST_DIR/disk.XXXXXX")
+    mount -t tmpfs -o size=30m tmpfs "$disk"
+    MOUNTED=$disk
+    chmod 0700 "$disk"
+    # So that index.json needs more room than a name leaves.
+    name=example.test/$(printf 'long/%.0s' {1..30})tools
+    for i in {1..8}; do
+        stepcell image import -q --store "$disk" "oci:$IMAGES/layers:latest" "$name:$i"
+    done
+    stepcell image import -q --store "$disk" "oci:$IMAGES/busybox:latest" "$name:other"
+    fill() { run ! dd if=/dev/zero of="$disk/fill$1" bs=4k; }
+    fill 1
+    run -0 stepcell image remove --store "$disk" "$name:other"
+    assert_equal names "$(jq '.manifests | length' "$disk/index.json")" 8
+    fill 2
+    run -0 stepcell image gc --store "$disk" --unused-for 0s
+    assert_equal names "$(jq '.manifests | length' "$disk/index.json")" 0
+    assert_equal left "$(find "$disk"/{blobs,images,layers,references} -type f)" ""
     run -0 stepcell image verify --store "$disk"
 }
 

@@ -196,6 +196,25 @@ static void the_callers_descriptor_stays_as_it_is(void **state)
     close(ends[0]), close(ends[1]);
 }
 
+/* A file whose signature is not right, say, is not one that a policy guards. */
+static void an_error_of_the_disk_is_told_from_a_guarded_place(void **state)
+{
+    const struct outlets guarded = {.policy = "/policy.json"};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    for (errno = 1; errno < 4096; errno++) {
+        int number = errno;
+
+        assert_false(outlet_failed(&none, "cannot write", "file", &err));
+        assert_non_null(strstr(err.message, strerror(number)));
+        errno = number;
+    }
+    errno = OUTLET_GUARDED;
+    assert_false(outlet_failed(&guarded, "cannot write", "file", &err));
+    assert_non_null(strstr(err.message, "guarded places of '/policy.json'"));
+}
+
 static void targets_that_are_none_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -235,6 +254,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_stops_nothing),
         cmocka_unit_test(a_queue_has_an_end),
         cmocka_unit_test(the_callers_descriptor_stays_as_it_is),
+        cmocka_unit_test(an_error_of_the_disk_is_told_from_a_guarded_place),
         cmocka_unit_test(targets_that_are_none_are_refused),
     };
 

@@ -372,11 +372,11 @@ static void unfinished_work_is_cleared_unless_it_goes_on(void **state)
     overwrite(fixture, "tmp/blob-" HEX, "x");
     lock = store_lock(&fixture->store, "blob-" HEX, LOCK_EX, &err);
     assert_true(lock >= 0);
-    assert_ok(store_sweep(&fixture->store, &remover, &err));
+    assert_ok(store_sweep(&fixture->store, &remover, NULL, &err));
     assert_int_equal(faccessat(fixture->store.fd, "tmp/blob-" HEX, F_OK, 0), 0);
     assert_int_not_equal(faccessat(fixture->store.fd, "layers/map/" HEX ".part", F_OK, 0), 0);
     close(lock);
-    assert_ok(store_sweep(&fixture->store, &remover, &err));
+    assert_ok(store_sweep(&fixture->store, &remover, NULL, &err));
     assert_int_not_equal(faccessat(fixture->store.fd, "tmp/blob-" HEX, F_OK, 0), 0);
 }
 

@@ -324,30 +324,34 @@ static void constraints_hold_or_do_not(void **state)
 
 static void expressions_are_read(void **state)
 {
-    static const char *const bad[] = {"",
-                                      "x",
-                                      "(?<major>\\d+",
-                                      "(?<other>\\d+)",
-                                      "\\1",
-                                      "(?<major>a)(?<major>b)",
-                                      "(?<compatibility>.*)",
-                                      "(?<major>\\d+){1,255}",
-                                      "(?<major>[",
-                                      "(?<major>[\\d])",
-                                      "(?<major>\\d)|x)",
-                                      "(?<major>\\d))|(x",
-                                      "(?<major>\\d+++++++++++++++++++++)",
-                                      "(?<major>\\d+[[:digit:][]++++++++++)",
-                                      "((((((((((?<major>\\d)+)+)+)+)+)+)+)+)+)+",
-                                      "(?<major>\\d)(a?)*(b|)+",
-                                      "(?<major>\\d)(^|a)*",
-                                      "(?<major>\\d)(a*)*",
-                                      "(?<major>\\d)a**",
-                                      "(?<major>\\d)(|\\>|^|\\<|$)(|\\>|^|\\<|$)",
-                                      "(^|)(?<major>\\d)",
-                                      "(?<major>\\d($))",
-                                      "(?<major>\\",
-                                      "(?<"};
+    static const struct {
+        const char *expression, *why; /* a part of it */
+    } bad[] = {
+        {"", "is empty"},
+        {"x", "no group of the expression is a number"},
+        {"(?<major>\\d+", "no POSIX extended one"},
+        {"(?<other>\\d+)", "a name that means nothing"},
+        {"(?<major>\\1)", "a letter or a digit behind '\\'"},
+        {"(?<major>a)(?<major>b)", "two groups of the expression have one name"},
+        {"(?<compatibility>.*)", "no group of the expression is a number"},
+        {"(?<major>\\d+){1,255}", "'{' is not allowed"},
+        {"(?<major>[", "a '[' has no ']'"},
+        {"(?<major>[\\d])", "a letter or a digit behind '\\'"},
+        {"(?<major>\\d)|x)", "a ')' has no '('"},
+        {"(?<major>\\d))|(x", "a ')' has no '('"},
+        {"(?<major>\\d+++++++++++++++++++++)", "too large"},
+        {"(?<major>\\d+[[:digit:][]++++++++++)", "too large"},
+        {"((((((((((?<major>\\d)+)+)+)+)+)+)+)+)+)+", "too large"},
+        {"(?<major>\\d)(a?)*(b|)+", "what can be empty"},
+        {"(?<major>\\d)(^|a)*", "not allowed in a group"},
+        {"(?<major>\\d)(a*)*", "what can be empty"},
+        {"(?<major>\\d)a**", "what can be empty"},
+        {"(?<major>\\d)(|\\>|^|\\<|$)(|\\>|^|\\<|$)", "not allowed in a group"},
+        {"(^|)(?<major>\\d)", "not allowed in a group"},
+        {"(?<major>\\d($))", "not allowed in a group"},
+        {"(?<major>\\", "nothing is behind the last '\\'"},
+        {"(?<", "a name that means nothing"},
+    };
     const struct version_rules rules = {.scheme = VERSION_REGEX, .expression = OCTOPUS};
     const struct version_rules none = {.scheme = VERSION_REGEX};
     const struct version_rules other = {.expression = OCTOPUS};
@@ -365,10 +369,12 @@ static void expressions_are_read(void **state)
     assert_false(version_is_valid(&rules, "x1.9"));
     assert_false(version_is_valid(&rules, "1.9x5"));
     for (size_t i = 0; i < COUNT(bad); i++) {
-        const struct version_rules wrong = {.scheme = VERSION_REGEX, .expression = bad[i]};
+        const struct version_rules wrong = {.scheme = VERSION_REGEX,
+                                            .expression = bad[i].expression};
+        const char *why = version_rules_check(&wrong);
 
-        if (!version_rules_check(&wrong))
-            fail_msg("'%s' was accepted", bad[i]);
+        if (!why || !strstr(why, bad[i].why))
+            fail_msg("'%s': '%s'", bad[i].expression, why ? why : "it was accepted");
     }
 }
 
