@@ -158,6 +158,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run --separate-stderr script_cell --entrypoint clear --script script --shell "no/env also-none"
         assert_equal violations "$(violations)" "image.shell-missing image.shell-missing"
         assert_equal error "$(result_field .error.code)" image.shell-missing
+        run --separate-stderr script_cell --entrypoint clear --script script --shell nosh --user nobody-knows
+        assert_equal violations "$(violations)" "user.unknown image.shell-missing"
     }
     each_caller all
 }
