@@ -1,11 +1,17 @@
 #include "base/libexec.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/child.h"
+
+#define BESIDE_MAX 8 /* descriptors of a program that is started beside this one */
 
 /*
  * What the dynamic loader, the C library, libcrypto and libcurl obey; a name that ends with '_'
@@ -84,4 +90,61 @@ char *libexec_program(const char *name, struct err *err)
         return NULL;
     }
     return TAKE_PTR(path);
+}
+
+/* `fds` as the descriptors from LIBEXEC_CONTROL_FD on, and no others. */
+static bool place_descriptors(const int *fds, size_t count)
+{
+    int high[BESIDE_MAX], keep[BESIDE_MAX];
+    bool ok = true;
+
+    for (size_t i = 0; i < count; i++)
+        high[i] = fcntl(fds[i], F_DUPFD, LIBEXEC_CONTROL_FD + (int)count);
+    for (size_t i = 0; i < count; i++) {
+        keep[i] = LIBEXEC_CONTROL_FD + (int)i;
+        ok = ok && dup2(high[i], keep[i]) == keep[i];
+    }
+    return ok && child_keep_only(keep, count);
+}
+
+_Noreturn static void become(const char *path, char *const words[], const int *fds, size_t count)
+{
+    char **environment = libexec_environment();
+    sigset_t none;
+
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    if (environment && place_descriptors(fds, count))
+        execve(path, words, environment);
+    _exit(127);
+}
+
+pid_t libexec_start_beside(char *const words[], const int *fds, size_t count, int *control,
+                           struct err *err)
+{
+    autofree char *path = libexec_program(words[0], err);
+    autofd own = -1, other = -1;
+    int ends[2], all[BESIDE_MAX];
+    pid_t child;
+
+    if (!path)
+        return 0;
+    if (count >= BESIDE_MAX || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot make a control socket");
+        return 0;
+    }
+    own = ends[0];
+    all[0] = other = ends[1];
+    memcpy(all + 1, fds, count * sizeof(*fds));
+    child = fork();
+    if (child == 0)
+        become(path, words, all, count + 1);
+    if (child < 0) {
+        err_errno(err, ERR_ENGINE_FAILED, "cannot start %s", words[0]);
+        return 0;
+    }
+    *control = TAKE_FD(own);
+    return child;
 }

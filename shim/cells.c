@@ -11,6 +11,7 @@
 #include "runtime/native/handshake.h"
 #include "shim/command.h"
 #include "shim/door.h"
+#include "shim/state/step_dir.h"
 
 void found_cell_release(struct found_cell *cell)
 {
@@ -91,6 +92,24 @@ bool cells_find(const char *store, const char *id, struct found_cell *cell, stru
     }
     free(search.silent);
     return ok;
+}
+
+bool cells_unknown_step(const char *store, const char *id, struct err *err)
+{
+    autocell cell = FOUND_CELL_INIT;
+    struct err ignored;
+
+    if (step_id_is_good(id) && cells_find(store, id, &cell, &ignored) && cell.door >= 0) {
+        err_set(err, ERR_OPTION_INVALID,
+                "the step of the cell '%s' had no --id: nothing is recorded of it", id);
+        return err_hint(err,
+                        "'stepcell exec %s -- COMMAND' looks into the cell; run the step with --id "
+                        "for a record",
+                        id);
+    }
+    err_set(err, ERR_OPTION_INVALID, "no step has the id '%s'", id);
+    return err_hint(err, "it had no --id, was started with another store, or has been forgotten or "
+                         "expired");
 }
 
 int cells_end(struct found_cell *cell)

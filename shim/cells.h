@@ -26,6 +26,9 @@ bool cells_each(const char *store, bool (*each)(void *data, struct found_cell *c
  * answer. */
 bool cells_find(const char *store, const char *id, struct found_cell *cell, struct err *err);
 
+/* Says why nothing is recorded of a step that was asked for by its id: false, with err. */
+bool cells_unknown_step(const char *store, const char *id, struct err *err);
+
 /* Ends it, and waits until it is gone; the exit status of a command that does so. */
 int cells_end(struct found_cell *cell);
 

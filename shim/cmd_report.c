@@ -2,19 +2,13 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "shim/cells.h"
 #include "shim/commands.h"
 #include "shim/durable.h"
 #include "shim/print.h"
 #include "shim/report/report.h"
 
 #define TEXT_MAX (16 << 20) /* bytes of a report */
-
-static bool unknown_step(const char *id, struct err *err)
-{
-    err_set(err, ERR_OPTION_INVALID, "no step has the id '%s'", id);
-    return err_hint(err, "it had no --id, was started with another store, or has been forgotten or "
-                         "expired");
-}
 
 static bool find_step(const char *store_option, const char *id, struct step_dir *step,
                       enum ledger_record *state, struct err *err)
@@ -25,11 +19,11 @@ static bool find_step(const char *store_option, const char *id, struct step_dir 
     if (!store)
         return false;
     if (!step_id_is_good(id))
-        return unknown_step(id, err);
+        return cells_unknown_step(store, id, err);
     if (!step_dir_open(store, id, step, &found, err))
         return false;
     if (!found || faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return unknown_step(id, err);
+        return cells_unknown_step(store, id, err);
     return durable_look_after(store, step, id, state, err);
 }
 

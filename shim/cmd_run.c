@@ -13,8 +13,8 @@ static void look_at_rest(struct session *session, const struct err *err)
 {
     struct err second = *err;
 
-    if (!session->options.id && session_passes(session, false, &second) &&
-        session_begin(session, &second) && !session_resolve(session, &second))
+    if (session_passes(session, false, &second) && session_begin(session, &second) &&
+        session_open_mask(session, &second) && !session_resolve(session, &second))
         session_look_inside(session);
 }
 
@@ -66,9 +66,21 @@ static bool run_durable(struct session *session, int *status, struct err *err)
     return (place->dir < 0 && place->fd < 0) || result_write_json(result, place, err);
 }
 
-/* *status is that of the step, which another process has run; false: none has, or with err. */
+/* Whoever waits for the step asks by the id. */
+static bool start_durable(struct session *session, int *status, struct err *err)
+{
+    if (!durable_ensure(session, err))
+        return false;
+    print_out("%s\n", session->id);
+    *status = 0;
+    return true;
+}
+
+/* *status is what another process makes of the step; false: none does, or with err. */
 static bool run_elsewhere(struct session *session, int *status, struct err *err)
 {
+    if (session->detached)
+        return start_durable(session, status, err);
     if (session->options.id)
         return run_durable(session, status, err);
     return session->options.keep != KEEP_NEVER && front_run(session, status, err);
@@ -114,21 +126,8 @@ int cmd_shell(int argc, char **argv)
 int cmd_start(int argc, char **argv)
 {
     struct session session = SESSION_INIT;
-    struct err err = ERR_INIT;
-    int status = 0;
-    bool ready;
 
-    ready = prepare(argc, argv, &session, &err);
-    if (ready && session.options.help)
-        return print_help(&session, "start");
     /* The supervisor writes the result, and sends the events: nobody else waits for them. */
     session.detached = true;
-    if (ready && durable_ensure(&session, &err)) {
-        print_out("%s\n", session.id);
-    } else {
-        session_perform(&session, false, &err);
-        status = session.result.exit_code;
-    }
-    session_close(&session);
-    return status;
+    return run(argc, argv, &session, "start");
 }

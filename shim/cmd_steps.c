@@ -42,12 +42,6 @@ static void request_release(struct request *request)
 
 #define autorequest CLEANUP(request_release) struct request
 
-static bool unknown_step(const struct request *request, struct err *err)
-{
-    err_set(err, ERR_OPTION_INVALID, "no step has the id '%s'", request->id);
-    return err_hint(err, "it was never started with this store, or has been forgotten or expired");
-}
-
 /* Its door is -1 when there is none. */
 static bool find_cell(struct request *request, struct err *err)
 {
@@ -67,7 +61,7 @@ static bool find_step(struct request *request, struct err *err)
         return err_hint(err, "give --id ID");
     }
     if (!step_id_is_good(request->id))
-        return unknown_step(request, err);
+        return cells_unknown_step(request->store, request->id, err);
     opened = step_dir_open(request->store, request->id, &request->step, &found, err);
     /* Root may end cells of others, whose records it does not believe. */
     if (!opened && !request->cells_too)
@@ -76,7 +70,8 @@ static bool find_step(struct request *request, struct err *err)
         faccessat(request->step.fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
         if (request->cells_too && !find_cell(request, err))
             return false;
-        return request->cell.door >= 0 || (opened && unknown_step(request, err));
+        return request->cell.door >= 0 ||
+               (opened && cells_unknown_step(request->store, request->id, err));
     }
     durable_resume_delivery(&request->step);
     return durable_look_after(request->store, &request->step, request->id, &request->state, err) ||

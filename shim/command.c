@@ -143,7 +143,8 @@ bool subcommand_begin(struct err *err)
     return caller_check(err);
 }
 
-const struct subcommand *subcommand_find(const struct subcommand *commands, const char *name)
+/* NULL when there is none of that name. */
+static const struct subcommand *subcommand_find(const struct subcommand *commands, const char *name)
 {
     while (commands->name && strcmp(commands->name, name) != 0)
         commands++;
@@ -200,6 +201,19 @@ int command_end(int status)
     else
         err_errno(&err, ERR_ENGINE_FAILED, "cannot write the output");
     err_hint(&err, "it goes where the caller's stdout goes: look there");
+    return command_failed(&err);
+}
+
+int subcommand_main(const char *program, const struct subcommand *commands, int argc, char **argv)
+{
+    const struct subcommand *command = subcommand_find(commands, argc > 1 ? argv[1] : "");
+    struct err err;
+
+    if (!subcommand_begin(&err))
+        return command_failed(&err);
+    if (command)
+        return command_end(command->run(argc - 2, argv + 2));
+    err_set(&err, ERR_OPTION_INVALID, "%s is started by stepcell alone", program);
     return command_failed(&err);
 }
 

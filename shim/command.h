@@ -91,8 +91,8 @@ const struct subcommand *command_group_choose(const struct command_group *group,
 /* What programs of libexec begin with: who calls, and what a caller may have left to them. */
 bool subcommand_begin(struct err *err);
 
-/* NULL when there is none of that name. */
-const struct subcommand *subcommand_find(const struct subcommand *commands, const char *name);
+/* All of a program of libexec that stepcell alone starts: the first word is its command. */
+int subcommand_main(const char *program, const struct subcommand *commands, int argc, char **argv);
 
 /* Prints the error; the exit status. */
 int command_failed(const struct err *err);

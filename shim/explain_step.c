@@ -219,5 +219,5 @@ json_t *explain_step(const struct session *session, const char *origins)
     make_absolute(session, step, "mask_file", 0);
     if (!set_mounts(session, step) || !set_env(session, origins, step))
         return NULL;
-    return TAKE_PTR(step);
+    return options_in_order(step);
 }

@@ -130,16 +130,24 @@ static json_t *hidden_value(const char *value)
     return text ? json_bytes(text, strlen(text)) : NULL;
 }
 
+/* Its key in a JSON step, owned. */
+static char *key_of(const struct option *option)
+{
+    char *key = strdup(option->name);
+
+    for (char *p = key; p && *p; p++)
+        *p = *p == '-' ? '_' : *p;
+    return key;
+}
+
 /* Puts it into `asked`, as a JSON step would have it. */
 static bool note_asked(struct run_options *options, const struct option *option, const char *value)
 {
-    autofree char *key = strdup(option->name);
+    autofree char *key = key_of(option);
     json_t *item, *list;
 
     if (!key || option_is_callers(option))
         return key != NULL;
-    for (char *p = key; *p; p++)
-        *p = *p == '-' ? '_' : *p;
     item = !value                     ? json_true()
            : option_is(option, "env") ? hidden_value(value)
                                       : json_bytes(value, strlen(value));
@@ -474,6 +482,24 @@ static bool parse(int argc, char **argv, struct run_options *options, struct tok
         return false;
     }
     return note_words(options) || options_no_memory(err);
+}
+
+json_t *options_in_order(const json_t *step)
+{
+    static const char *const words[] = {"schema", "image", "command"};
+    autojson *ordered = json_object();
+    const struct option *table;
+    size_t count;
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        json_object_set(ordered, words[i], json_object_get(step, words[i]));
+    table = options_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        autofree char *key = key_of(&table[i]);
+
+        json_object_set(ordered, key, json_object_get(step, key));
+    }
+    return json_object_update_missing(ordered, (json_t *)step) == 0 ? TAKE_PTR(ordered) : NULL;
 }
 
 bool options_parse(int argc, char **argv, struct run_options *options, struct err *err)

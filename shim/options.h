@@ -110,6 +110,9 @@ bool options_add_writable(const struct run_options *options, struct strv *places
  */
 const char *options_origin(const struct run_options *options, const char *name);
 
+/* The same JSON step with its keys in the order of stepcell-step(5). NULL without memory. */
+json_t *options_in_order(const json_t *step);
+
 /* The help text of `command`, which takes the options of run, owned by the caller. */
 char *options_help(const char *command);
 

@@ -67,6 +67,9 @@ static bool open_events(struct session *session, struct err *err)
     bool http = session->options.events && sink_is_http(session->options.events);
     bool makes_log = http && session->dir.fd < 0;
 
+    /* The directory of a step with an id is its record: one that was not accepted has none. */
+    if (makes_log && session->options.id)
+        return true;
     if (makes_log && !open_log(session, err))
         return false;
     if (session->dir.fd >= 0) {

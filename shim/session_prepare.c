@@ -281,10 +281,9 @@ static bool check_image(struct session *session, struct err *err)
         !session_passes(session, check_entrypoint(session, err), err) ||
         !session_passes(session, take_user(session, err), err))
         return false;
-    if (!session->knows_user)
-        return true;
     if (session->options.engine != ENGINE_NATIVE)
-        return session_check_daemon(session, err);
+        return !session->knows_user || session_check_daemon(session, err);
+    /* As its root the rest of it is looked at also where it does not know the user. */
     return session->image.diff_ids.count ? find_layers(session, err) : no_layers(session, err);
 }
 

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/libexec.h"
 
 enum daemon_message_kind {
     DAEMON_STARTED = 1,
@@ -48,7 +49,7 @@ struct daemon_message {
 };
 
 /* Descriptors of stepcell-docker when it is executed. */
-enum { DAEMON_CONTROL_FD = 3, DAEMON_REQUEST_FD = 4 };
+enum { DAEMON_CONTROL_FD = LIBEXEC_CONTROL_FD, DAEMON_REQUEST_FD };
 
 /* DAEMON_REQUEST_FD: {"engine", "host" or null, "name", "body"}. */
 #define DAEMON_REQUEST_MAX (16 << 20) /* bytes */

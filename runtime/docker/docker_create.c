@@ -1,7 +1,5 @@
 /* The first half of a cell: everything up to the daemon's being asked for a container. */
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,7 +10,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/libexec.h"
@@ -347,50 +344,13 @@ static bool make_request(const struct cell *cell, const struct root_filesystem *
            failed(err, "hand the step to the engine");
 }
 
-/*
- * Not killed with stepcell: it removes the container then. A terminal's signals are for stepcell,
- * which says what they mean.
- */
-_Noreturn static void become_daemon_client(const char *path, int control, int request)
-{
-    int high_control = fcntl(control, F_DUPFD, DAEMON_REQUEST_FD + 1);
-    int high_request = fcntl(request, F_DUPFD, DAEMON_REQUEST_FD + 1);
-    const int keep[] = {DAEMON_CONTROL_FD, DAEMON_REQUEST_FD};
-    char *const words[] = {DAEMON_BINARY, "cell", NULL};
-    char **environment = libexec_environment();
-    sigset_t none;
-
-    sigemptyset(&none);
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    if (environment && dup2(high_control, DAEMON_CONTROL_FD) == DAEMON_CONTROL_FD &&
-        dup2(high_request, DAEMON_REQUEST_FD) == DAEMON_REQUEST_FD &&
-        child_keep_only(keep, ARRAY_SIZE(keep)))
-        execve(path, words, environment);
-    _exit(127);
-}
-
+/* Not killed with stepcell: it removes the container then. */
 static bool start_daemon_client(struct cell *cell, int request, struct err *err)
 {
-    autofree char *path = libexec_program(DAEMON_BINARY, err);
-    autofd other = -1;
-    int ends[2];
+    char *const words[] = {DAEMON_BINARY, "cell", NULL};
 
-    if (!path)
-        return false;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return failed(err, "make a control socket");
-    cell->daemon = ends[0];
-    other = ends[1];
-    cell->helper = fork();
-    if (cell->helper == 0)
-        become_daemon_client(path, other, request);
-    if (cell->helper < 0) {
-        cell->helper = 0;
-        return failed(err, "start stepcell-docker");
-    }
-    return docker_wait_for(cell, cell->daemon, FROM_DAEMON, err);
+    cell->helper = libexec_start_beside(words, &request, 1, &cell->daemon, err);
+    return cell->helper && docker_wait_for(cell, cell->daemon, FROM_DAEMON, err);
 }
 
 static void set_nothing(struct cell *cell)

@@ -1,19 +1,15 @@
 /* The first half of a cell: everything up to the program that speaks to the cluster. */
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/base64.h"
-#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/libexec.h"
@@ -324,35 +320,6 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
 
 /* ---- the program ---- */
 
-/*
- * Not killed with stepcell: it removes the Pod then. A terminal's signals are for stepcell, which
- * says what they mean.
- */
-_Noreturn static void become_helper(const struct cell *cell, const char *path, int control)
-{
-    const int wanted[] = {control, cell->request, cell->pipes.child_out, cell->pipes.child_err,
-                          cell->output};
-    char *const words[] = {HELPER_BINARY, "cell", NULL};
-    char **environment = libexec_environment();
-    int high[ARRAY_SIZE(wanted)], keep[ARRAY_SIZE(wanted)];
-    bool ok = environment;
-    sigset_t none;
-
-    sigemptyset(&none);
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-        high[i] = fcntl(wanted[i], F_DUPFD, POD_VAR_FD + 1);
-    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-        keep[i] = POD_CONTROL_FD + (int)i;
-        ok = ok && dup2(high[i], keep[i]) == keep[i];
-    }
-    if (ok && child_keep_only(keep, ARRAY_SIZE(keep)))
-        execve(path, words, environment);
-    _exit(127);
-}
-
 static bool watch(const struct cell *cell, int fd, enum kubernetes_source source, struct err *err)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
@@ -360,25 +327,15 @@ static bool watch(const struct cell *cell, int fd, enum kubernetes_source source
     return epoll_ctl(cell->events, EPOLL_CTL_ADD, fd, &event) == 0 || failed(err, "watch the cell");
 }
 
+/* Not killed with stepcell: it removes the Pod then. */
 static bool start_helper(struct cell *cell, struct err *err)
 {
-    autofree char *path = libexec_program(HELPER_BINARY, err);
-    autofd other = -1;
-    int ends[2];
+    const int fds[] = {cell->request, cell->pipes.child_out, cell->pipes.child_err, cell->output};
+    char *const words[] = {HELPER_BINARY, "cell", NULL};
 
-    if (!path)
+    cell->helper = libexec_start_beside(words, fds, ARRAY_SIZE(fds), &cell->daemon, err);
+    if (!cell->helper)
         return false;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return failed(err, "make a control socket");
-    cell->daemon = ends[0];
-    other = ends[1];
-    cell->helper = fork();
-    if (cell->helper == 0)
-        become_helper(cell, path, other);
-    if (cell->helper < 0) {
-        cell->helper = 0;
-        return failed(err, "start stepcell-kubernetes");
-    }
     cell_pipes_close_child(&cell->pipes);
     cell->request = close_fd(cell->request);
     cell->output = close_fd(cell->output);

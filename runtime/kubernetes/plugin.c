@@ -1,17 +1,11 @@
 #include "runtime/kubernetes/plugin.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/child.h"
-#include "base/clock.h"
+#include "base/program.h"
 
 #define INFO_VARIABLE "KUBERNETES_EXEC_INFO"
-#define CHUNK         4096
 
 static bool refuse(const char *command, const char *why, struct err *err)
 {
@@ -122,92 +116,23 @@ static bool make_words(const struct kube_plugin *plugin, struct strv *words)
     return ok;
 }
 
-static int spawn(const struct strv *words, const struct strv *environment, int out, pid_t *pid)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, usual;
-    int error;
-
-    sigemptyset(&none);
-    sigemptyset(&usual);
-    sigaddset(&usual, SIGPIPE);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &usual);
-    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (!error)
-        error = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    if (!error)
-        error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    if (!error)
-        error = posix_spawnp(pid, words->items[0], &actions, &attributes, words->items,
-                             environment->items);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-}
-
-/* To the end of its output: *fault says what kept it from that. */
-static bool read_answer(int out, struct buf *text, const char **fault)
-{
-    int64_t deadline = clock_now() + PLUGIN_TIMEOUT_MS * NS_PER_MS;
-    struct pollfd polled = {.fd = out, .events = POLLIN};
-    char chunk[CHUNK];
-
-    for (;;) {
-        int64_t left = (deadline - clock_now()) / NS_PER_MS;
-        ssize_t n;
-
-        if (left <= 0 || poll(&polled, 1, (int)left) == 0) {
-            *fault = "does not end in time";
-            return false;
-        }
-        n = read(out, chunk, sizeof(chunk));
-        if (n == 0)
-            return true;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 || !buf_append(text, chunk, (size_t)n)) {
-            *fault = "says too much";
-            return false;
-        }
-    }
-}
-
 bool plugin_run(const struct kube_plugin *plugin, struct plugin_answer *answer, struct err *err)
 {
     autobuf text = BUF_INIT(PLUGIN_ANSWER_MAX);
     autostrv environment = {0}, words = {0};
-    autofd reader = -1, writer = -1;
+    bool made = make_environment(plugin, &environment) && make_words(plugin, &words);
+    const struct program_question question = {
+        .words = words.items,
+        .environment = environment.items,
+        .timeout_ms = PLUGIN_TIMEOUT_MS,
+    };
     const char *fault = NULL;
-    int ends[2], error, status;
-    pid_t pid;
 
-    if (!make_environment(plugin, &environment) || !make_words(plugin, &words) ||
-        pipe2(ends, O_CLOEXEC) < 0)
-        return err_errno(err, ERR_CONFIG_INVALID, "cannot run the credential program '%s'",
-                         plugin->command);
-    reader = ends[0];
-    writer = ends[1];
-    error = spawn(&words, &environment, writer, &pid);
-    writer = close_fd(writer);
-    if (error) {
-        errno = error;
-        err_errno(err, ERR_CONFIG_INVALID, "cannot run the credential program '%s'",
-                  plugin->command);
-        return err_hint(err, "install it, or give its path in the kubeconfig");
-    }
-    if (!read_answer(reader, &text, &fault))
-        kill(-pid, SIGKILL);
-    status = child_wait(pid);
+    if (made && program_ask(&question, &text, &fault))
+        return plugin_take(plugin->command, plugin->api_version, text.data ? text.data : "",
+                           text.len, answer, err);
     if (fault)
         return refuse(plugin->command, fault, err);
-    if (status != 0)
-        return refuse(plugin->command, "fails", err);
-    return plugin_take(plugin->command, plugin->api_version, text.data ? text.data : "", text.len,
-                       answer, err);
+    err_errno(err, ERR_CONFIG_INVALID, "cannot run the credential program '%s'", plugin->command);
+    return err_hint(err, "install it, or give its path in the kubeconfig");
 }

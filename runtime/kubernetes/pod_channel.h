@@ -22,6 +22,7 @@
 
 #include <stdint.h>
 
+#include "base/libexec.h"
 #include "runtime/native/handshake.h"
 
 enum pod_message_kind {
@@ -47,7 +48,7 @@ struct pod_message {
 };
 
 /* Descriptors of stepcell-kubernetes when it is executed. */
-enum { POD_CONTROL_FD = 3, POD_REQUEST_FD, POD_OUT_FD, POD_ERR_FD, POD_VAR_FD };
+enum { POD_CONTROL_FD = LIBEXEC_CONTROL_FD, POD_REQUEST_FD, POD_OUT_FD, POD_ERR_FD, POD_VAR_FD };
 
 /* POD_REQUEST_FD: {"context" or null, "namespace" or null, "name", "pod", "secret", "grace"}. */
 #define POD_REQUEST_MAX (8 << 20) /* bytes */

@@ -362,9 +362,10 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
 {
     struct http *http = exchange->http;
     struct err *err = exchange->err;
-    long proxy_status = 0;
+    long proxy_status = 0, error = 0;
 
     curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
     if (http_is_stopped(&http->settings.stop))
         return err_set(err, ERR_ENGINE_FAILED, "nobody needs the answer any more");
     if (code == CURLE_ABORTED_BY_CALLBACK)
@@ -372,6 +373,8 @@ static bool broken(struct exchange *exchange, const struct url *url, CURLcode co
                 http->settings.stall_ms / 1000.0);
     else if (code == CURLE_SEND_FAIL_REWIND) /* what libcurl says is of its own insides */
         err_set(err, ERR_REGISTRY_UNREACHABLE, "the connection broke while a blob was sent");
+    else if (http->settings.unix_socket && error) /* libcurl would name host and port of the URL */
+        err_set(err, ERR_REGISTRY_UNREACHABLE, "%s", strerror((int)error));
     else
         err_set(err, ERR_REGISTRY_UNREACHABLE, "%s",
                 http->error[0] ? http->error : curl_easy_strerror(code));

@@ -10,13 +10,5 @@ static const struct subcommand commands[] = {
 
 int main(int argc, char **argv)
 {
-    const struct subcommand *command = subcommand_find(commands, argc > 1 ? argv[1] : "");
-    struct err err;
-
-    if (!subcommand_begin(&err))
-        return command_failed(&err);
-    if (command)
-        return command_end(command->run(argc - 2, argv + 2));
-    err_set(&err, ERR_OPTION_INVALID, "stepcell-kubernetes is started by stepcell alone");
-    return command_failed(&err);
+    return subcommand_main("stepcell-kubernetes", commands, argc, argv);
 }

@@ -131,6 +131,20 @@ assert_unknown() {
     each_caller none
 }
 
+@test "a step that lacks a secret takes no id, and all that is wrong with it is told" {
+    lacking() {
+        local lacking=(--secret-env NOPE --package gone --events "http://127.0.0.1:9/") command
+        new_id
+        for command in run start; do
+            run -125 --separate-stderr stepcell "$command" --id "$ID" --workdir "$WORK" "${lacking[@]}" "$IMAGE" true
+            assert_match "$stderr" "*'NOPE'*'gone'*"
+            [ ! -e "$TEST_DIR/store/$CALLER/steps/$ID" ]
+        done
+        run -0 cell --id "$ID" -- true
+    }
+    CALLER=plain as_caller lacking
+}
+
 @test "what the reader of a durable step does not take, or who gets its events, is said" {
     untaken() {
         new_id

@@ -41,7 +41,7 @@ teardown() {
         run --separate-stderr engine_cell "$WORK/none.sock" -- touch started
         assert_equal status "$status" 125
         assert_equal code "$(result_field .error.code)" engine.unavailable
-        assert_match "$stderr" "*$ENGINE at 'unix://$WORK/none.sock'*"
+        assert_match "$stderr" "*$ENGINE at 'unix://$WORK/none.sock' gives no answer: No such file or directory"$'\n'*
         [ ! -e started ]
     }
     as_caller gone

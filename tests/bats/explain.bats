@@ -158,6 +158,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         run --separate-stderr script_cell --entrypoint clear --script script --shell "no/env also-none"
         assert_equal violations "$(violations)" "image.shell-missing image.shell-missing"
         assert_equal error "$(result_field .error.code)" image.shell-missing
+        run --separate-stderr script_cell --entrypoint clear --script script --shell nosh --user nobody-knows
+        assert_equal violations "$(violations)" "user.unknown image.shell-missing"
     }
     each_caller all
 }
@@ -263,6 +265,8 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
         as env A='of the caller' "$STEPCELL" explain --json -e A --env-file ../env --package "DB=../p,k g" -v ./f:/x:ro \
             --tmpfs /t --pids-limit 0 --timeout 1m --script ./script.sh --progress none "$IMAGE" "it's" >../plan
         shaped
+        assert_equal keys "$(jq -r 'keys_unsorted | join(" ")' ../plan)" \
+            "schema image command workdir package mount tmpfs env no_proxy_env script pids_limit timeout explain"
         cd /
         run -7 --separate-stderr stepcell run --step "$WORK/../plan" --progress none
         cd "$WORK"

@@ -493,6 +493,11 @@ allowed() { run -0 cell "$@" -- true; }
         # What else is refused is told as well, and nothing is opened for that.
         assert_denied policy.denied stores --network host --workdir "$mine/missing"
         assert_match "$stderr" "*$mine/missing*the network 'host'*"
+        assert_denied policy.denied stores --network host --workdir "$mine/missing" --id denied
+        assert_match "$stderr" "*$mine/missing*the network 'host'*"
+        run -125 --separate-stderr stepcell start --id denied --network host --workdir "$mine/missing" "$IMAGE" true
+        assert_match "$stderr" "*the image store*$mine/missing*the network 'host'*"
+        [ ! -e "$TEST_DIR/store/$CALLER/steps/denied" ]
         if [ "$CALLER" != root ]; then
             STORE='' XDG_DATA_HOME='' allowed --network none
             rm -rf "$TEST_DIR/home/$CALLER/.local"

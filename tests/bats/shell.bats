@@ -390,6 +390,21 @@ alone() { [ "$(stepcell exec "$1" -- sh -c 'ls -d /proc/[0-9]*' | wc -l)" -le 3 
     CALLER=plain as_caller drive
 }
 
+@test "who asks for the record of a cell whose step had no id learns why there is none" {
+    unrecorded() {
+        local command
+        cell -q --keep always -- true
+        for command in report status logs; do
+            run -125 stepcell "$command" "$(result_field .id)"
+            assert_match "$output" "*the step of the cell '$(result_field .id)' had no --id*hint: 'stepcell exec *--id*"
+        done
+        stepcell cancel "$(result_field .id)"
+        run -125 stepcell report "$(result_field .id)"
+        assert_match "$output" "*no step has the id*"
+    }
+    CALLER=plain as_caller unrecorded
+}
+
 @test "what is kept: failures and timeouts, or whatever has ended; never what was canceled" {
     kept() {
         run cell -q "$@"

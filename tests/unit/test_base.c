@@ -728,6 +728,49 @@ static void any_number_of_timers_fires_in_order(void **state)
     loop_close(&loop);
 }
 
+/* What it is asked, and what comes of it. */
+static const struct {
+    const char *script, *answer, *fault;
+    size_t max;
+} questions[] = {
+    {"cat; echo said >&2", "asked", NULL, 100},
+    {"echo $WHO; exit 3", "me\n", "fails", 100},
+    {"echo $WHO; kill -9 $$", "me\n", "fails", 100},
+    {"echo much", "", "answers too much", 3},
+    {"sleep 60", "", "does not end in time", 100},
+    {"sleep 60 & echo x", "x\n", "does not end in time", 100},
+    {"exec >&-; sleep 60", "", "does not end in time", 100},
+};
+
+static void a_program_answers_in_time_or_is_killed(void **state)
+{
+    char *const nowhere[] = {(char *)"/nowhere/program", NULL};
+    char *const environment[] = {(char *)"PATH=/usr/bin:/bin", (char *)"WHO=me", NULL};
+    struct program_question missing = {nowhere, environment, NULL, 1000};
+    int64_t start = clock_now();
+    autobuf none = BUF_INIT(10);
+    const char *fault = "";
+
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
+        char *const words[] = {(char *)"/bin/sh", (char *)"-c", (char *)questions[i].script, NULL};
+        bool waits = questions[i].fault && strstr(questions[i].fault, "in time");
+        const struct program_question question = {words, environment, "asked",
+                                                  waits ? 1000 : 30000};
+        autobuf answer = BUF_INIT(questions[i].max);
+
+        if (program_ask(&question, &answer, &fault) != !questions[i].fault)
+            fail_msg("%zu: %s, %s", i, fault ? fault : "not started", strerror(errno));
+        assert_string_equal(fault ? fault : "", questions[i].fault ? questions[i].fault : "");
+        assert_string_equal(answer.data ? answer.data : "", questions[i].answer);
+    }
+    assert_true(clock_now() - start < 60 * 1000 * NS_PER_MS);
+    assert_false(program_ask(&missing, &none, &fault));
+    assert_null(fault);
+    assert_int_equal(errno, ENOENT);
+}
+
 static void programs_are_found_in_fixed_folders(void **state)
 {
     char path[PROGRAM_PATH_MAX];
@@ -767,6 +810,7 @@ int main(void)
         cmocka_unit_test(the_loop_serves_signals_and_timers),
         cmocka_unit_test(any_number_of_timers_fires_in_order),
         cmocka_unit_test(programs_are_found_in_fixed_folders),
+        cmocka_unit_test(a_program_answers_in_time_or_is_killed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
