@@ -235,6 +235,17 @@ package() {
     each_caller grammar
 }
 
+@test "memory that is mounted over a directory is empty" {
+    empty() {
+        as mkdir deep
+        as touch deep/file
+        run -0 cell --tmpfs "$WORK/deep" --tmpfs /etc/memory -- sh -c 'ls -A deep /etc/memory; touch deep/mine'
+        assert_equal shown "$output" $'/etc/memory:\n\ndeep:'
+        assert_equal host "$(ls deep)" file
+    }
+    as_caller empty
+}
+
 @test "a single file can be mounted" {
     file() {
         package
