@@ -88,6 +88,7 @@ struct run_spec {
     bool stays; /* the cell outlives its command, until it is cleaned: see exit_record.stays */
     bool with_32_bits; /* the image is of a 32-bit platform: its system calls are allowed */
     const struct seccomp_filter *seccomp; /* instead of the default; NULL for the default */
+    bool hides_store; /* in a mount: in a user namespace of its own the step could uncover it */
     struct limits limits;
     const struct secret_file *secrets; /* what the plan's MOUNT_SECRETS holds */
     size_t secret_count;

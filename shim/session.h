@@ -86,6 +86,7 @@ struct session {
     struct mount_spec *specs;     /* options.mounts, the working directory, and others */
     struct mount_source *sources; /* of each */
     size_t spec_room;             /* how many there may be */
+    bool hides_store;             /* a mount holds one, see session_cover_stores */
     struct buf mountinfo;         /* of the host, or nothing when it cannot be read */
     char *cwd;
     char *workdir;

@@ -133,6 +133,7 @@ static bool cover_in(struct session *session, size_t i, const struct covered *st
     /* A target that is none is refused with the plan. */
     if (!around)
         return true;
+    session->hides_store = true;
     do {
         autofree char *outside = NULL, *place = NULL;
         bool ok;

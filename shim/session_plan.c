@@ -311,6 +311,7 @@ static bool make_spec(struct session *session, struct err *err)
     spec->capabilities = session_capabilities(&session->options);
     spec->with_32_bits = platform_has_32_bits(&session->image.platform);
     spec->seccomp = session->seccomp.count ? &session->seccomp : NULL;
+    spec->hides_store = session->hides_store;
     spec->pass_stdin = session->options.interactive;
     spec->limits = session->options.limits;
     spec->secrets = session->secrets.files;

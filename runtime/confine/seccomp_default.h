@@ -18,4 +18,8 @@
 /* Static, never freed. */
 struct seccomp_filter seccomp_default(bool with_32_bits);
 
+/* What was given; or the default where it is needed; or none, of no instructions. Borrowed. */
+struct seccomp_filter seccomp_choose(const struct seccomp_filter *given, bool needs_default,
+                                     bool with_32_bits);
+
 #endif

@@ -123,8 +123,7 @@ static bool add_plain_tmpfs(const struct body *body, const char *target, const s
     /* Podman copies what lies there, unless it is told not to. */
     snprintf(options, sizeof(options), "%s,%s,nosuid,nodev,mode=%o%s%s",
              mount->readonly ? "ro" : "rw", mount->tmpfs_noexec ? "noexec" : "exec",
-             mount->tmpfs_mode, size,
-             body->podman && mount->role == MOUNT_COVER ? ",notmpcopyup" : "");
+             mount->tmpfs_mode, size, body->podman ? ",notmpcopyup" : "");
     return add_tmpfs(body, target, options, err);
 }
 

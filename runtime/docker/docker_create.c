@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/libexec.h"
 #include "base/path.h"
-#include "runtime/confine/seccomp_profile.h"
+#include "runtime/confine/seccomp_default.h"
 #include "runtime/docker/docker_parts.h"
 #include "runtime/mount_points.h"
 #include "runtime/native/handshake.h"
@@ -286,6 +286,9 @@ static bool rewind_file(int fd)
 static bool make_config(struct cell *cell)
 {
     const struct run_spec *spec = cell->spec;
+    /* Podman's own filter, beside which it stands, allows user namespaces. */
+    struct seccomp_filter filter =
+        seccomp_choose(spec->seccomp, spec->hides_store, spec->with_32_bits);
     mode_t mask = umask(0);
     struct init_config config = {
         .uid = spec->uid,
@@ -294,7 +297,7 @@ static bool make_config(struct cell *cell)
         .scope_sockets = spec->network == NETWORK_HOST,
         .terminal = spec->terminal,
         .stays = spec->stays,
-        .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
+        .filter_count = (uint32_t)filter.count,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
     };
@@ -302,10 +305,7 @@ static bool make_config(struct cell *cell)
 
     umask(mask);
     return fd >= 0 && file_write_all(fd, &config, sizeof(config)) &&
-           (!spec->seccomp ||
-            file_write_all(fd, spec->seccomp->code,
-                           spec->seccomp->count * sizeof(*spec->seccomp->code))) &&
-           rewind_file(fd);
+           file_write_all(fd, filter.code, filter.count * sizeof(*filter.code)) && rewind_file(fd);
 }
 
 /* Everything that is handed to the container's first program. */

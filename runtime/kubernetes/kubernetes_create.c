@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/libexec.h"
-#include "runtime/confine/seccomp_profile.h"
+#include "runtime/confine/seccomp_default.h"
 #include "runtime/kubernetes/kubernetes_parts.h"
 #include "runtime/kubernetes/pod_setup.h"
 #include "runtime/mount_points.h"
@@ -61,14 +61,14 @@ static bool add_texts(const struct cell *cell, struct buf *texts)
 }
 
 /* As the native engine's, but for groups, which are the Pod's. */
-static struct init_config make_config(const struct run_spec *spec)
+static struct init_config make_config(const struct run_spec *spec, size_t filter_count)
 {
     mode_t mask = umask(0);
     struct init_config config = {
         .uid = spec->uid,
         .gid = spec->gid,
         .umask = mask,
-        .filter_count = spec->seccomp ? (uint32_t)spec->seccomp->count : 0,
+        .filter_count = (uint32_t)filter_count,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
         .rlimit_count = (uint32_t)spec->limits.ulimit_count,
@@ -98,6 +98,9 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
                         bool has_script, struct buf *setup)
 {
     const struct run_spec *spec = cell->spec;
+    /* The filter of a cluster, beside which it stands, may allow user namespaces. */
+    struct seccomp_filter filter =
+        seccomp_choose(spec->seccomp, spec->hides_store, spec->with_32_bits);
     const struct pod_setup head = {
         .version = POD_VERSION,
         .argument_count = (uint32_t)spec->argv.count,
@@ -108,7 +111,7 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
         .text_size = (uint32_t)texts->len,
         .script_size = (uint32_t)script->len,
         .has_script = has_script,
-        .config = make_config(spec),
+        .config = make_config(spec, filter.count),
     };
     bool ok = buf_append(setup, &head, sizeof(head));
 
@@ -117,10 +120,8 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
 
         ok = buf_append(setup, &size, sizeof(size));
     }
-    if (ok && spec->seccomp)
-        ok = buf_append(setup, spec->seccomp->code,
-                        spec->seccomp->count * sizeof(*spec->seccomp->code));
-    return ok && buf_append(setup, texts->data, texts->len) && add_bytes(spec, script, setup);
+    return ok && buf_append(setup, filter.code, filter.count * sizeof(*filter.code)) &&
+           buf_append(setup, texts->data, texts->len) && add_bytes(spec, script, setup);
 }
 
 static bool too_large(struct err *err)

@@ -262,6 +262,23 @@ static void loosen(int root, const struct idmap_side *gids, gid_t own)
     (void)!write(pings, range, (size_t)snprintf(range, sizeof(range), "%u %u", first, last));
 }
 
+/* How many user namespaces the cell may make; opened while its /proc/sys can be written to. */
+static int open_namespace_limit(int root)
+{
+    return path_open_in(root, "proc/sys/user/max_user_namespaces", O_WRONLY, 0);
+}
+
+/*
+ * In mounts of its own, which come with a user namespace, a step could take away what hides a
+ * store. No capability that a cell may have raises the limit again. After the switch of roots,
+ * which needs one itself.
+ */
+static bool forbid_user_namespaces(int limit, struct err *err)
+{
+    return write(limit, "0", 1) == 1 ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot keep the step from making user namespaces");
+}
+
 /* Whoever could not make it has told stepcell. */
 static void wait_for_network(const struct cell_setup *setup)
 {
@@ -410,7 +427,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     char scratch_path[40];
     struct apply_scratch scratch = {opened->scratch, scratch_path};
     struct home found = {0};
-    autofd root = -1;
+    autofd root = -1, limit = -1;
 
     snprintf(scratch_path, sizeof(scratch_path), "/proc/self/fd/%d", opened->scratch);
     if (!become_root_for_now(setup, err) || !make_overlay(setup, opened, &root, err) ||
@@ -421,6 +438,7 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
             return false;
         loosen(root, &setup->map->gids, spec->gid);
     }
+    limit = spec->hides_store ? open_namespace_limit(root) : -1;
     if (!root_mask(root, options, &opened->host, err))
         return false;
     /* Before the plan: what these write must never be something of the host's. */
@@ -434,9 +452,10 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
     if (setup->refused)
         return false;
     *home = home_choose(spec, root, &found);
-    return name_host(spec, err) && root_switch(&root, err) && protect_root(spec, root, err) &&
-           apply_prove(spec->plan, setup->trees, root, err) && enter_workdir(spec, err) &&
-           prove_command(spec, root, err);
+    return name_host(spec, err) && root_switch(&root, err) &&
+           (!spec->hides_store || forbid_user_namespaces(limit, err)) &&
+           protect_root(spec, root, err) && apply_prove(spec->plan, setup->trees, root, err) &&
+           enter_workdir(spec, err) && prove_command(spec, root, err);
 }
 
 /*
@@ -466,8 +485,7 @@ static bool make_config(const struct cell_setup *setup, int *reader, struct err 
         .bounding = capabilities(setup),
         .caps = spec->uid == 0 ? capabilities(setup) : 0,
     };
-    struct seccomp_filter filter =
-        spec->seccomp ? *spec->seccomp : seccomp_default(spec->with_32_bits);
+    struct seccomp_filter filter = seccomp_choose(spec->seccomp, true, spec->with_32_bits);
     autofd file = -1;
 
     config.filter_count = (uint32_t)filter.count;

@@ -235,6 +235,17 @@ package() {
     each_caller grammar
 }
 
+@test "memory that is mounted over a directory is empty" {
+    empty() {
+        as mkdir deep
+        as touch deep/file
+        run -0 cell --tmpfs "$WORK/deep" --tmpfs /etc/memory -- sh -c 'ls -A deep /etc/memory; touch deep/mine'
+        assert_equal shown "$output" $'/etc/memory:\n\ndeep:'
+        assert_equal host "$(ls deep)" file
+    }
+    as_caller empty
+}
+
 @test "a single file can be mounted" {
     file() {
         package
@@ -348,4 +359,33 @@ package() {
         assert_equal hidden "$output" $'/mounted/deep/store:\n\nbelow/deep/store:\nkept'
     }
     each_caller named
+}
+
+@test "where a mount holds a store, a step makes no user namespace, in which it could uncover it" {
+    alone() {
+        local other store=$WORK/deep/store profile=(--seccomp /usr/share/containers/seccomp.json)
+        local script='unshare -r true 2>&1 && echo made
+            (echo 9 >/proc/sys/user/max_user_namespaces) 2>/dev/null && echo raised
+            unshare -r true 2>/dev/null && echo made; :'
+        if [ "${ENGINE:-native}" = native ]; then
+            run -0 cell "${profile[@]}" -- sh -c "$script"
+            assert_equal "without a store" "$output" $'made\nmade'
+        else
+            # Without a profile there is the engine's: Podman's is the one above.
+            profile=()
+        fi
+        as mkdir deep ../other
+        # Nor does who comes to see the cell. Something else in the store's place could be taken away as well.
+        for other in "$WORK/../other:/other" "$WORK/../other:$WORK/deep"; do
+            run -0 --separate-stderr stepcell run -q --store "$store" --result "$RESULT" --keep always "${profile[@]}" \
+                -w "$WORK" -v "$other" "$IMAGE" -- sh -c "$script"
+            assert_match "$output" "unshare: *"
+            [[ $output != *$'\n'* ]]
+            run -0 stepcell exec --store "$store" "$(result_field .id)" -- sh -c "$script"
+            assert_match "$output" "unshare: *"
+            [[ $output != *$'\n'* ]]
+            run -0 stepcell cancel --store "$store" "$(result_field .id)"
+        done
+    }
+    each_caller alone
 }

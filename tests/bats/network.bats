@@ -10,13 +10,9 @@ setup_file() {
     serve "$HOST" python3 "$TESTS/lib/contacts.py" 8090 "$NET_DIR/contacts"
     wait_for grep -q listening "$NET_DIR/contacts"
     : >"$NET_DIR/contacts"
-    export SERVER_LIST="${SERVERS[*]}"
 }
 
-teardown_file() {
-    read -ra SERVERS <<<"$SERVER_LIST"
-    remove_networks
-}
+teardown_file() { remove_networks; }
 
 # As common.bash has it, on the host of these tests.
 as() {

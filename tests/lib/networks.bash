@@ -16,7 +16,7 @@ hold_namespaces() {
     pid=$!
     wait_for has_left_namespace "$pid"
     printf -v "$2" %s "$pid"
-    SERVERS+=("$pid")
+    echo "$pid" >>"$NET_DIR/servers"
 }
 
 has_left_namespace() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
@@ -24,12 +24,12 @@ has_left_namespace() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/se
 on_host() { nsenter -t "$HOST" -n -m --wdns="$PWD" -- "$@"; }
 outside() { nsenter -t "$INTERNET" -n -m -- "$@"; }
 
-# serve NAMESPACES COMMAND...: $! is the server itself
+# serve NAMESPACES COMMAND...: $! is the server itself; remove_networks ends it, whoever has started it
 serve() {
     local holder=$1
     shift
     nsenter -t "$holder" -n -m -- "$@" >/dev/null 2>&1 3>&- &
-    SERVERS+=($!)
+    echo $! >>"$NET_DIR/servers"
 }
 
 # name_server NAMESPACES ADDRESS NAME
@@ -40,7 +40,7 @@ name_server() {
 
 # make_networks: sets HOST, INTERNET and NET_DIR, and covers the host's files with those of NET_DIR
 make_networks() {
-    NET_DIR=$TEST_DIR/net SERVERS=()
+    NET_DIR=$TEST_DIR/net
     mkdir -p "$NET_DIR"/{outside,loopback,fake}
     hold_namespaces "-n -m" INTERNET
     hold_namespaces "-n -m" HOST
@@ -95,8 +95,10 @@ cover() {
 uncover() { on_host umount "$1"; }
 
 remove_networks() {
-    kill "${SERVERS[@]}" 2>/dev/null || true
-    wait "${SERVERS[@]}" 2>/dev/null || true
+    local servers
+    mapfile -t servers <"$NET_DIR/servers"
+    kill "${servers[@]}" 2>/dev/null || true
+    wait "${servers[@]}" 2>/dev/null || true
     rm -rf "$NET_DIR"
 }
 
