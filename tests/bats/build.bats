@@ -99,8 +99,8 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
 @test "the same build at the same time gives the same image, and what is known by name alone is not told" {
     base one
     same() {
-        local -x SOURCE_DATE_EPOCH=1000000000 API_TOKEN=very-secret
-        context 'ARG API_TOKEN' 'RUN echo $API_TOKEN | md5sum >/sum; echo "token $API_TOKEN"; env' 'ENTRYPOINT []'
+        local -x SOURCE_DATE_EPOCH=1000000000 API_TOKEN="very'secret"
+        context 'ARG API_TOKEN' 'RUN set -x; echo $API_TOKEN | md5sum >/sum; echo "token $API_TOKEN"; env' 'ENTRYPOINT []'
         run -0 --separate-stderr build --build-arg TOOL_VERSION=1 --version-arg TOOL_VERSION --build-arg API_TOKEN \
             --name "$IMAGE" --json --ignore env-secrets
         first=$output
@@ -111,7 +111,7 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
             --name "$IMAGE" --verbose --ignore env-secrets
         assert_equal digest "$output" "$(jq -r .digest <<<"$first")"
         assert_match "$stderr" "*stepcell: STEP *stepcell: token [*][*][*][*][*][*][*][*]*"
-        [[ $stderr != *very-secret* ]]
+        [[ $stderr != *very* ]]
         # Nothing was pushed.
         run -1 skopeo inspect --tls-verify=false "docker://$IMAGE:1"
     }
