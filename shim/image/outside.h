@@ -13,6 +13,18 @@
 
 #define OUTSIDE_LINE_MAX 4096 /* bytes of a line that are handed on; the rest is passed over */
 
+/* Bytes that become lines. */
+struct outside_lines {
+    void (*line)(void *data, const char *line); /* takes each, without its end */
+    void *data;
+    char text[OUTSIDE_LINE_MAX + 1];
+    size_t len;
+};
+
+void outside_take(struct outside_lines *lines, const char *bytes, size_t len);
+/* The last line may have no end. */
+void outside_end(struct outside_lines *lines);
+
 struct outside {
     const char *program;      /* its path */
     const struct strv *words; /* its name and its arguments */

@@ -295,6 +295,10 @@ a.txt"
         cp "$WORK/context/Containerfile" "$WORK/outside"
         run -125 --separate-stderr build --push "$IMAGE" --file "$WORK/outside"
         assert_match "$stderr" "*'$WORK/outside' is not in '$WORK/context', which is all that a daemon is sent*hint: *"
+        # Much at once, every byte of it escaped; and a secret that two writes are made of.
+        context 'ARG API_TOKEN' 'RUN head -c 40000 /dev/zero | tr "\\0" "\\033"; printf "\\none very"; sleep 1; echo "-secret two"' 'ENTRYPOINT []'
+        API_TOKEN=very-secret run -0 --separate-stderr build --build-arg API_TOKEN --name "$IMAGE" --verbose
+        assert_match "$stderr" "*one [*][*][*][*][*][*][*][*] two*"
         # Ended in the middle.
         context 'RUN echo begun; sleep 6543'
         end_build TERM
