@@ -237,6 +237,21 @@ other: '$IMAGE' was built for linux/amd64 on other layers than those of '$REGIST
         assert_equal json "$(jq -c '[.schema, .status, .base, .candidates[0].labelled, .candidates[0].built_on, .candidates[0].digest]' <<<"$output")" \
             "$(jq -nc --arg base "$BASE" --arg was "$was" --arg now "$(digest_there team/base:1)" \
                 '["stepcell.image-base/1", "moved", $base, true, $was, $now]')"
+        # The base has no image for one of the platforms.
+        umoci config --image "$PARTS/layout:latest" --architecture arm64
+        run -0 stepcell manifest create "$REGISTRY/team/two:1" "$BASE" "oci:$PARTS/layout:latest"
+        run -0 stepcell image base --base "$BASE" "$REGISTRY/team/two:1"
+        assert_equal missing "$output" "same: '$REGISTRY/team/two:1' is built on '$BASE', which has no image for linux/arm64"
+        run -0 stepcell image base --json --base "$BASE" "$REGISTRY/team/two:1"
+        assert_equal missing "$(jq -c '.candidates[0].missing' <<<"$output")" '["linux/arm64"]'
+        # What the label names is gone: it alone proves nothing, nor does one without a digest.
+        curl -sf --noproxy '*' -X DELETE "http://$REGISTRY/v2/team/base/manifests/$was"
+        run -1 --separate-stderr stepcell image base "$IMAGE"
+        assert_match "$output" "unknown: '$IMAGE' says that it was built for linux/amd64 on '$BASE@$was': *"
+        context "LABEL org.opencontainers.image.base.name=$BASE"
+        BASE=scratch run -0 build --push "$IMAGE" --ignore shell
+        run -1 --separate-stderr stepcell image base "$IMAGE"
+        assert_match "$output" "unknown: '$IMAGE' says that it was built for linux/amd64 on '$BASE', and not on which digest of it"
         # A label that lies: it names a digest that the image is not on.
         context "LABEL org.opencontainers.image.base.name=$REGISTRY/team/other:1 org.opencontainers.image.base.digest=$(digest_there team/other:1)"
         BASE=scratch run -0 build --push "$IMAGE" --ignore shell
