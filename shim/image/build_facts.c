@@ -143,6 +143,7 @@ static bool ask_git(const struct build *build, const char *const *more, struct g
     struct outside outside = {.program = program,
                               .words = &words,
                               .more = &environment,
+                              .without = "GIT_", /* the directory decides, not $GIT_DIR */
                               .directory = build->directory,
                               .line = take_line,
                               .data = answer};

@@ -37,26 +37,31 @@ const char *outside_find(const char *name, char path[PATH_MAX])
     return program_find(name, path);
 }
 
-static bool is_replaced(const char *variable, const struct strv *more)
+static bool is_handed_on(const char *variable, const struct outside *outside)
 {
+    const char *without = outside->without;
+    const struct strv *more = outside->more;
     size_t len = strcspn(variable, "=");
 
+    if (without && strncmp(variable, without, strlen(without)) == 0)
+        return false;
     for (size_t i = 0; more && i < more->count; i++) {
         if (strncmp(more->items[i], variable, len + 1) == 0)
-            return true;
+            return false;
     }
-    return false;
+    return true;
 }
 
-static bool make_environment(const struct strv *more, struct strv *variables)
+static bool make_environment(const struct outside *outside, struct strv *variables)
 {
+    const struct strv *more = outside->more;
     bool own = registry_users_configure();
     autofree char *home = own ? NULL : caller_home();
     autofree char *home_variable = home ? text_printf("HOME=%s", home) : NULL;
     char *const fixed[] = {(char *)"PATH=" PROGRAM_SEARCH, home_variable, NULL};
 
     for (char *const *at = own ? environ : fixed; at && *at; at++) {
-        if (!is_replaced(*at, more) && !strv_add(variables, *at))
+        if (is_handed_on(*at, outside) && !strv_add(variables, *at))
             return false;
     }
     for (size_t i = 0; more && i < more->count; i++) {
@@ -149,7 +154,7 @@ bool outside_run(const struct outside *outside, int *status, struct err *err)
     pid_t self = getpid(), child;
     int ends[2];
 
-    if (!make_environment(outside->more, &variables) || pipe2(ends, O_CLOEXEC) < 0)
+    if (!make_environment(outside, &variables) || pipe2(ends, O_CLOEXEC) < 0)
         return failed(outside, err);
     reader = ends[0];
     writer = ends[1];

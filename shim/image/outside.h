@@ -29,9 +29,10 @@ struct outside {
     const char *program;      /* its path */
     const struct strv *words; /* its name and its arguments */
     const struct strv *more;  /* variables that it gets beside, or instead of, the caller's */
-    const char *directory;    /* where it works, or NULL */
-    bool apart;               /* in a mount namespace of its own, where the caller is root */
-    bool with_errors;         /* what it prints on stderr, too; otherwise that is dropped */
+    const char *without;   /* how variables of the caller's begin that it does not get, or NULL */
+    const char *directory; /* where it works, or NULL */
+    bool apart;            /* in a mount namespace of its own, where the caller is root */
+    bool with_errors;      /* what it prints on stderr, too; otherwise that is dropped */
     /* Takes each line, without its end. */
     void (*line)(void *data, const char *line);
     void *data;

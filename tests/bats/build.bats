@@ -127,7 +127,9 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         as git -C "$WORK/context" remote add origin https://me:token@git.example.test/team/tools.git
         as git -C "$WORK/context" add .
         as git -C "$WORK/context" -c user.name=n -c user.email=e@example.test commit -q -m one
-        run -0 build --push "$IMAGE" --ignore shell
+        # Whatever other repository the caller works with.
+        as git init -q "$WORK/other"
+        GIT_DIR=$WORK/other/.git GIT_WORK_TREE=$WORK/other run -0 build --push "$IMAGE" --ignore shell
         assert_equal revision "$(labels team/tools:latest | jq -r '.["org.opencontainers.image.revision"]')" \
             "$(as git -C "$WORK/context" rev-parse HEAD)"
         assert_equal source "$(labels team/tools:latest | jq -r '.["org.opencontainers.image.source"]')" \
