@@ -89,7 +89,7 @@ struct daemon_build {
     char error[ANSWER_MESSAGE_MAX]; /* "" for none */
 };
 
-/* False when it is no line of that kind, or without memory. `build->text` is the caller's to free. */
+/* False when it is no line of that kind, or without memory. The caller frees `build->text`. */
 bool answer_build(const char *line, size_t len, struct daemon_build *build);
 
 /*

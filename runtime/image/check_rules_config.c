@@ -187,8 +187,8 @@ static bool tells_arguments(const char *line)
     return false;
 }
 
-/* Whether there is a value behind "NAME=". In "ARG NAME=$OTHER" it is another's; in "|2 NAME= B=c sh"
- * it is empty, when the next argument or the shell follows. */
+/* Whether there is a value behind "NAME=". In "ARG NAME=$OTHER" it is another's; in "|2 NAME= B=c
+ * /bin/sh" it is empty, when the next argument or the shell follows. */
 static bool has_value(const char *value, bool given)
 {
     const char *next = value + 1;

@@ -274,6 +274,16 @@ static bool make_context(struct daemon *daemon, const char *file, uint64_t *size
     return true;
 }
 
+/* Behind the first ':' of an archive's path a reference names an image in it. */
+static bool can_be_named(const struct build *build, struct err *err)
+{
+    if (!strchr(build->place, ':'))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the archive of a daemon cannot lie in '%s', which has a ':'",
+            build->place);
+    return err_hint(err, "give a store without one: --store DIR");
+}
+
 static bool build_image(const struct build *build, char **reference, struct err *err)
 {
     CLEANUP(daemon_release)
@@ -288,8 +298,8 @@ static bool build_image(const struct build *build, char **reference, struct err 
     uint64_t size = 0;
     bool built;
 
-    if (!file || !open_daemon(build, &daemon, err) || !may_send(&daemon, err) ||
-        !make_context(&daemon, file, &size, err) ||
+    if (!file || !can_be_named(build, err) || !open_daemon(build, &daemon, err) ||
+        !may_send(&daemon, err) || !make_context(&daemon, file, &size, err) ||
         (build->base.name &&
          !auth_find_config(&build->base, daemon.client, ENGINE, &registries, err)))
         return false;

@@ -202,6 +202,8 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         says "the label 'x' is not KEY=VALUE*" --push "$IMAGE" --label x
         says "'none' is no builder*hint: give buildah or docker*" --push "$IMAGE" --builder none
         says "'none' is no value for --fail-on*" --push "$IMAGE" --fail-on none
+        mkdir "$WORK/a:b"
+        BUILDER=docker says "*the archive of a daemon cannot lie in '$WORK/a:b/*', which has a ':'*hint: *--store*" --push "$IMAGE" --store "$WORK/a:b"
         SOURCE_DATE_EPOCH=yesterday says "SOURCE_DATE_EPOCH is no number*" --push "$IMAGE"
         echo 'RUN true' >"$WORK/context/Containerfile"
         says "'$WORK/context/Containerfile' has no FROM*" --push "$IMAGE"
