@@ -295,8 +295,8 @@ static bool note_all(struct strv *names, const struct strv *more)
     return true;
 }
 
-/* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at; false for any other form, and for
- * a variable that nothing sets. */
+/* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at, which moves on; false for any
+ * other form, and for a variable that nothing sets. */
 static bool expand_variable(const struct reading *reading, const char **at, struct buf *out,
                             struct strv *made_of)
 {
@@ -306,6 +306,7 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
     const struct global *global = find_global(reading, name, len);
     char form = '\0';
 
+    (*at)++;
     if (len == 0 ||
         (global && (!note(made_of, global->name) || !note_all(made_of, &global->made_of))))
         return false;
@@ -331,6 +332,7 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
 static char *expand(const struct reading *reading, const char *text, struct strv *made_of)
 {
     autobuf out = BUF_INIT(CONTAINERFILE_LINE_MAX);
+    bool told = true;
 
     while (*text) {
         size_t len = strcspn(text, "$");
@@ -339,8 +341,10 @@ static char *expand(const struct reading *reading, const char *text, struct strv
             return NULL;
         text += len;
         if (*text && !expand_variable(reading, &text, &out, made_of))
-            return NULL;
+            told = false;
     }
+    if (!told)
+        return NULL;
     return out.len ? buf_take(&out) : strdup("");
 }
 

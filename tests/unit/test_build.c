@@ -146,6 +146,7 @@ static const struct {
     {"for a FROM", "ARG V=1\nFROM a:$V", true, false},
     {"for another that is for a FROM", "ARG V=1\nARG W=$V X=$W\nFROM a:$X", true, false},
     {"declared where nothing uses it", "ARG V=1\nFROM a AS x\nARG V\nFROM b", false, false},
+    {"for a FROM that cannot be told", "ARG V=1\nFROM a-$TARGETARCH:$V", true, false},
     {"declared", "ARG V=1\nFROM a\nARG V", true, false},
 };
 
