@@ -43,7 +43,7 @@ static const char *const fixes[ERR_COUNT] = {
     [ERR_STORE_BUSY] = "try again when the other one has ended",
     [ERR_STEP_CONFLICT] = "give the step an id of its own, or ask for exactly the same",
     [ERR_CONFIG_INVALID] = "correct what the message names",
-    [ERR_OPTION_INVALID] = "'stepcell run --help' lists the options",
+    [ERR_OPTION_INVALID] = "the command's '--help' lists its options",
     [ERR_COMMAND_NOT_FOUND] = "install it in the image, or give its path",
     [ERR_COMMAND_NOT_EXECUTABLE] = "'chmod +x', or run it by its interpreter",
 };

@@ -414,7 +414,7 @@ bool answer_build(const char *line, size_t len, struct daemon_build *build)
     *build = (struct daemon_build){0};
     if (id && is_id(id))
         strcpy(build->id, id);
-    snprintf(build->text, sizeof(build->text), "%s", text ? text : "");
     take_message(json_text(json, "error"), build->error);
-    return true;
+    build->text = text ? strdup(text) : NULL;
+    return !text || build->text;
 }

@@ -85,11 +85,11 @@ bool answer_progress(const char *line, size_t len, struct daemon_progress *progr
 /* One line of what a daemon says while it builds. */
 struct daemon_build {
     char id[DAEMON_ID_MAX];         /* of the image that it has made, "" for none */
-    char text[ANSWER_TEXT_MAX];     /* what the builder or a step prints, as it is; "" for none */
+    char *text;                     /* bytes that the builder or a step prints; NULL for none */
     char error[ANSWER_MESSAGE_MAX]; /* "" for none */
 };
 
-/* False when it is no line of that kind. */
+/* False when it is no line of that kind, or without memory. The caller frees `build->text`. */
 bool answer_build(const char *line, size_t len, struct daemon_build *build);
 
 /*

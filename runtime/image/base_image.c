@@ -54,6 +54,7 @@ static enum base_status look_at_past(const struct pair *pair)
                *digest = check_config_label(&pair->own, LABEL_BASE_DIGEST);
     struct base_answer *answer = pair->answer;
     struct err why = ERR_INIT;
+    bool on_layers;
 
     if (!names(check_config_label(&pair->own, LABEL_BASE_NAME), pair->base->reference)) {
         err_set(&answer->err, ERR_NONE, "'%s' was built for %s on other layers than those of '%s'",
@@ -61,16 +62,27 @@ static enum base_status look_at_past(const struct pair *pair)
         return BASE_OTHER;
     }
     answer->labelled = true;
-    if (digest && !digest_is_valid(digest))
-        digest = NULL;
-    if (digest && was_on(pair, digest, &why)) {
-        strcpy(answer->was_on, digest);
-    } else if (digest && why.code == ERR_NONE) {
+    if (!digest || !digest_is_valid(digest)) {
+        err_set(&answer->err, ERR_IMAGE_NOT_FOUND,
+                "'%s' says that it was built for %s on '%s', and not on which digest of it", given,
+                pair->platform, base);
+        err_hint(&answer->err, "build it again: 'stepcell image build' labels it with the digest");
+        return BASE_UNKNOWN;
+    }
+    on_layers = was_on(pair, digest, &why);
+    if (!on_layers && why.code != ERR_NONE) {
+        answer->err = why;
+        err_context(&answer->err, "'%s' says that it was built for %s on '%s@%s'", given,
+                    pair->platform, base, digest);
+        return BASE_UNKNOWN;
+    }
+    if (!on_layers) {
         err_set(&answer->err, ERR_NONE,
                 "'%s' says that it was built for %s on '%s', and is on other layers", given,
                 pair->platform, base);
         return BASE_OTHER;
     }
+    strcpy(answer->was_on, digest);
     err_set(&answer->err, ERR_NONE, "'%s' was built for %s on '%s', which has other layers now",
             given, pair->platform, base);
     return BASE_MOVED;
@@ -111,6 +123,33 @@ static enum base_status look_at_pair(const struct offer *image, const struct ind
     return BASE_SAME;
 }
 
+void base_answer_release(struct base_answer *answer)
+{
+    strv_release(&answer->missing);
+}
+
+/* Same is what both have alone. */
+static void tell_missing(const struct offer *image, const struct reference *reference,
+                         struct base_answer *answer)
+{
+    autobuf list = BUF_INIT(ERR_MESSAGE_MAX);
+
+    for (size_t i = 0; i < answer->missing.count; i++) {
+        if (!buf_printf(&list, "%s%s", i ? ", " : "", answer->missing.items[i]))
+            break;
+    }
+    err_set(&answer->err, ERR_NONE, "'%s' is built on '%s', which has no image for %s",
+            image->reference->given, reference->given, list.data ? list.data : "others");
+}
+
+static bool note_missing(struct base_answer *answer, const struct index_image *own)
+{
+    char platform[PLATFORM_TEXT_MAX];
+
+    platform_text(&own->platform, platform);
+    return strv_add(&answer->missing, platform);
+}
+
 void base_look(const struct offer *image, const struct reference *reference,
                struct base_answer *answer)
 {
@@ -125,13 +164,18 @@ void base_look(const struct offer *image, const struct reference *reference,
         const struct index_image *own = &image->gather.images.items[i],
                                  *below = offer_find(&base, &own->platform);
 
-        if (!below)
-            continue;
-        pairs++;
-        answer->status = look_at_pair(image, own, &base, below, answer);
-        if (answer->status != BASE_SAME)
-            return;
+        if (!below) {
+            if (!note_missing(answer, own)) {
+                answer->status = BASE_UNKNOWN;
+                err_errno(&answer->err, ERR_ENGINE_FAILED, "cannot compare images");
+                return;
+            }
+        } else if (pairs++ == 0 || answer->status == BASE_SAME) {
+            answer->status = look_at_pair(image, own, &base, below, answer);
+        }
     }
+    if (answer->status == BASE_SAME && answer->missing.count > 0)
+        tell_missing(image, reference, answer);
     if (pairs > 0)
         return;
     err_set(&answer->err, ERR_IMAGE_PLATFORM, "'%s' and '%s' have no platform in common",

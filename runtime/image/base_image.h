@@ -12,8 +12,8 @@
 
 /* Of several candidates the lowest one counts. */
 enum base_status {
-    BASE_SAME,    /* the image is on the layers that the base has now */
-    BASE_MOVED,   /* it was, or it says so, and the base has others now */
+    BASE_SAME,  /* the image is on the layers that the base has now */
+    BASE_MOVED, /* it is on those of the digest that its label names, and the base has others now */
     BASE_UNKNOWN, /* that could not be found out */
     BASE_OTHER,   /* it is on other layers, and nothing says that it ever was on these */
 };
@@ -24,11 +24,13 @@ struct base_answer {
     bool labelled;                /* the image's label names this base */
     char digest[DIGEST_TEXT_MAX]; /* of the base now; "" while that is unknown */
     char was_on[DIGEST_TEXT_MAX]; /* by the label and its layers; or "" */
+    struct strv missing;          /* platforms of the image that the base has not */
     struct err err;               /* a sentence, and where the fix is known a hint */
 };
 
 /* Asks the registry of the base. */
 void base_look(const struct offer *image, const struct reference *base, struct base_answer *answer);
+void base_answer_release(struct base_answer *answer);
 
 /* The name by the image's own label, of the first platform that has one (owned); NULL without, and
  * with err when it could not be read. */

@@ -187,13 +187,26 @@ static bool tells_arguments(const char *line)
     return false;
 }
 
+/* Whether there is a value behind "NAME=". In "ARG NAME=$OTHER" it is another's; in "|2 NAME= B=c
+ * /bin/sh" it is empty, when the next argument or the shell follows. */
+static bool has_value(const char *value, bool given)
+{
+    const char *next = value + 1;
+
+    if (!given)
+        return *value && *value != ' ' && *value != '$';
+    return *value && (*value != ' ' || (*next != '/' && next[name_length(next)] != '='));
+}
+
 /* "ARG NAME=value" and "|1 NAME=value ...": the value itself is never repeated. */
 static void look_in_history(const char *line, struct check_list *list)
 {
+    bool given = *line == '|' || strncmp(line, "RUN |", 5) == 0;
+
     for (const char *at = line; *at; at++) {
         size_t len = at == line || strchr(" \t|", at[-1]) ? name_length(at) : 0;
 
-        if (len && at[len] == '=' && at[len + 1] && at[len + 1] != ' ' && at[len + 1] != '$' &&
+        if (len && at[len] == '=' && has_value(at + len + 1, given) &&
             check_name_is_secret(at, len)) {
             autofree char *name = strndup(at, len);
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/num.h"
+
 #define SCRATCH      "scratch"
 #define BLANKS       " \t\r\v\f"
 #define HEREDOCS_MAX 16 /* of one instruction */
@@ -14,28 +16,45 @@ struct reader {
     char escape;
 };
 
-/* A stage, and what it is built on; NULL when that cannot be told. */
+#define NO_STAGE (-1)
+
 struct stage {
-    char *name, *from;
+    char *name;
+    char *from;                           /* what it is built on; NULL when that cannot be told */
+    int below;                            /* the stage that its FROM names, or NO_STAGE */
+    bool reads[CONTAINERFILE_STAGES_MAX]; /* earlier stages that it takes files from */
+    struct strv arguments; /* names of its ARGs, and of those that its FROM is made of */
+    struct strv labels;    /* names */
+};
+
+/* An ARG in front of the first FROM that has a value. */
+struct global {
+    char *name, *value;
+    struct strv made_of; /* the names of others that are in the value */
 };
 
 /* The file while it is read. */
 struct reading {
     struct reader reader;
     const struct strv *build_args;
-    struct strv globals; /* "NAME=VALUE", of ARGs in front of the first FROM; "NAME" without one */
+    struct global globals[CONTAINERFILE_ARGS_MAX];
     struct stage stages[CONTAINERFILE_STAGES_MAX];
-    size_t stage_count;
-    struct containerfile *file;
+    size_t global_count, stage_count;
 };
 
 static void reading_release(struct reading *reading)
 {
+    for (size_t i = 0; i < reading->global_count; i++) {
+        free(reading->globals[i].name);
+        free(reading->globals[i].value);
+        strv_release(&reading->globals[i].made_of);
+    }
     for (size_t i = 0; i < reading->stage_count; i++) {
         free(reading->stages[i].name);
         free(reading->stages[i].from);
+        strv_release(&reading->stages[i].arguments);
+        strv_release(&reading->stages[i].labels);
     }
-    strv_release(&reading->globals);
 }
 
 void containerfile_release(struct containerfile *file)
@@ -252,33 +271,46 @@ static const char *find(const struct strv *list, const char *name, size_t len)
     return NULL;
 }
 
-/* An argument that is used: the steps of a stage see it, or a FROM has it. */
-static bool note_argument(struct reading *reading, const char *name, size_t len)
+static const struct global *find_global(const struct reading *reading, const char *name, size_t len)
 {
-    struct strv *arguments = &reading->file->arguments;
-    char *copy = strndup(name, len);
-
-    if (copy && strv_contains(arguments, copy)) {
-        free(copy);
-        return true;
+    for (size_t i = reading->global_count; i-- > 0;) {
+        if (strncmp(reading->globals[i].name, name, len) == 0 && !reading->globals[i].name[len])
+            return &reading->globals[i];
     }
-    return strv_take(arguments, copy);
+    return NULL;
 }
 
-/* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at; false for any other form, and for
- * a variable that nothing sets. */
-static bool expand_variable(struct reading *reading, const char **at, struct buf *out)
+/* A list of names that has each once. */
+static bool note(struct strv *names, const char *name)
+{
+    return strv_contains(names, name) || strv_add(names, name);
+}
+
+static bool note_all(struct strv *names, const struct strv *more)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        if (!note(names, more->items[i]))
+            return false;
+    }
+    return true;
+}
+
+/* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at, which moves on; false for any
+ * other form, and for a variable that nothing sets. */
+static bool expand_variable(const struct reading *reading, const char **at, struct buf *out,
+                            struct strv *made_of)
 {
     bool braces = (*at)[1] == '{';
     const char *name = *at + 1 + braces, *value, *end, *word = "";
     size_t len = name_length(name), word_len = 0;
+    const struct global *global = find_global(reading, name, len);
     char form = '\0';
 
-    if (len == 0)
+    (*at)++;
+    if (len == 0 ||
+        (global && (!note(made_of, global->name) || !note_all(made_of, &global->made_of))))
         return false;
-    value = find(&reading->globals, name, len);
-    if (value && !note_argument(reading, name, len))
-        return false;
+    value = global ? global->value : NULL;
     end = name + len;
     if (braces && *end == ':' && (end[1] == '-' || end[1] == '+')) {
         form = end[1];
@@ -296,10 +328,11 @@ static bool expand_variable(struct reading *reading, const char **at, struct buf
     return value && buf_append_text(out, value);
 }
 
-/* Owned by the caller; NULL when it cannot be told. */
-static char *expand(struct reading *reading, const char *text)
+/* Owned by the caller; NULL when it cannot be told. `made_of` gets the names of what is in it. */
+static char *expand(const struct reading *reading, const char *text, struct strv *made_of)
 {
     autobuf out = BUF_INIT(CONTAINERFILE_LINE_MAX);
+    bool told = true;
 
     while (*text) {
         size_t len = strcspn(text, "$");
@@ -307,34 +340,58 @@ static char *expand(struct reading *reading, const char *text)
         if (!buf_append(&out, text, len))
             return NULL;
         text += len;
-        if (*text && !expand_variable(reading, &text, &out))
-            return NULL;
+        if (*text && !expand_variable(reading, &text, &out, made_of))
+            told = false;
     }
+    if (!told)
+        return NULL;
     return out.len ? buf_take(&out) : strdup("");
 }
 
 /* ---- instructions ---- */
 
-/* "NAME" or "NAME=DEFAULT": what the caller gives counts. */
+/* The last of the stages, which is being read. */
+static struct stage *this_stage(struct reading *reading)
+{
+    return &reading->stages[reading->stage_count - 1];
+}
+
+/* What the caller gives counts; without a value it is none that a FROM could have. */
+static bool declare_global(struct reading *reading, const char *name, const char *preset,
+                           struct err *err)
+{
+    const char *given = find(reading->build_args, name, strlen(name));
+    struct global *global = &reading->globals[reading->global_count];
+    autostrv made_of = {0};
+    autofree char *value = given    ? strdup(given)
+                           : preset ? expand(reading, preset, &made_of)
+                                    : NULL;
+
+    if (reading->global_count == CONTAINERFILE_ARGS_MAX)
+        return invalid(&reading->reader, "has too many ARGs", err);
+    if (!value)
+        return true;
+    *global = (struct global){.name = strdup(name), .value = TAKE_PTR(value), .made_of = made_of};
+    made_of = (struct strv){0};
+    reading->global_count++;
+    return global->name || no_memory(err);
+}
+
+/* "NAME" or "NAME=DEFAULT" */
 static bool declare(struct reading *reading, const char *word, struct err *err)
 {
     size_t len = strcspn(word, "=");
-    autofree char *name = strndup(word, len), *value = NULL, *set = NULL;
-    const char *given = name ? find(reading->build_args, name, len) : NULL;
+    autofree char *name = strndup(word, len);
 
     if (!name)
         return no_memory(err);
-    if (len == 0 ||
-        reading->file->arguments.count + reading->globals.count >= CONTAINERFILE_ARGS_MAX)
-        return invalid(&reading->reader, len ? "has too many ARGs" : "has an ARG without a name",
-                       err);
-    if (reading->stage_count > 0)
-        return note_argument(reading, word, len) || no_memory(err);
-    value = given ? strdup(given) : word[len] ? expand(reading, word + len + 1) : NULL;
-    if (!value)
-        return true;
-    set = text_printf("%s=%s", name, value);
-    return (set && strv_add(&reading->globals, set)) || no_memory(err);
+    if (len == 0)
+        return invalid(&reading->reader, "has an ARG without a name", err);
+    if (reading->stage_count == 0)
+        return declare_global(reading, name, word[len] ? word + len + 1 : NULL, err);
+    if (this_stage(reading)->arguments.count >= CONTAINERFILE_ARGS_MAX)
+        return invalid(&reading->reader, "has too many ARGs", err);
+    return note(&this_stage(reading)->arguments, name) || no_memory(err);
 }
 
 static bool read_arg(struct reading *reading, const char *words, struct err *err)
@@ -351,14 +408,14 @@ static bool read_arg(struct reading *reading, const char *words, struct err *err
     return true;
 }
 
-/* What an earlier stage of that name is built on. */
-static const struct stage *find_stage(const struct reading *reading, const char *name)
+/* The last one of that name in front of stage `end`, or NO_STAGE. */
+static int find_stage(const struct reading *reading, size_t end, const char *name)
 {
-    for (size_t i = reading->stage_count; i-- > 0;) {
+    for (size_t i = end; i-- > 0;) {
         if (reading->stages[i].name && strcasecmp(reading->stages[i].name, name) == 0)
-            return &reading->stages[i];
+            return (int)i;
     }
-    return NULL;
+    return NO_STAGE;
 }
 
 /* "[--OPTION...] IMAGE [AS NAME]" */
@@ -366,8 +423,8 @@ static bool read_from(struct reading *reading, const char *words, struct err *er
 {
     char escape = reading->reader.escape;
     autofree char *image = next_word(&words, escape), *as = NULL, *name = NULL, *from = NULL;
-    const struct stage *below;
-    struct stage *stage = &reading->stages[reading->stage_count];
+    autostrv made_of = {0};
+    int below;
 
     while (image && strncmp(image, "--", 2) == 0) {
         free(image);
@@ -379,22 +436,60 @@ static bool read_from(struct reading *reading, const char *words, struct err *er
         return invalid(&reading->reader, "has a FROM that is not 'FROM IMAGE [AS NAME]'", err);
     if (reading->stage_count == CONTAINERFILE_STAGES_MAX)
         return invalid(&reading->reader, "has too many stages", err);
-    from = expand(reading, image);
-    below = from ? find_stage(reading, from) : NULL;
-    if (below) {
+    from = expand(reading, image, &made_of);
+    below = from ? find_stage(reading, reading->stage_count, from) : NO_STAGE;
+    if (below != NO_STAGE) {
         free(from);
-        from = below->from ? strdup(below->from) : NULL;
+        from = reading->stages[below].from ? strdup(reading->stages[below].from) : NULL;
     }
-    *stage = (struct stage){.name = TAKE_PTR(name), .from = TAKE_PTR(from)};
-    reading->stage_count++;
+    reading->stages[reading->stage_count++] = (struct stage){
+        .name = TAKE_PTR(name), .from = TAKE_PTR(from), .below = below, .arguments = made_of};
+    made_of = (struct strv){0};
+    return true;
+}
+
+/* A stage by its name or number; any other text names an image. */
+static void note_read(struct reading *reading, const char *name)
+{
+    size_t last = reading->stage_count - 1;
+    int found = find_stage(reading, last, name);
+    uint64_t number;
+
+    if (found != NO_STAGE)
+        this_stage(reading)->reads[found] = true;
+    else if (last > 0 && num_parse(name, last - 1, &number))
+        this_stage(reading)->reads[number] = true;
+}
+
+/* "[--OPTION...] ...": what "--from=STAGE" and "--mount=...,from=STAGE" name. */
+static bool read_files(struct reading *reading, const char *words, struct err *err)
+{
+    static const char from[] = "from=", copies[] = "--from=", mounts[] = "--mount=";
+
+    (void)err;
+    while (reading->stage_count > 0) {
+        autofree char *option = next_word(&words, reading->reader.escape);
+        char *rest = option, *part;
+
+        if (!option || strncmp(option, "--", 2) != 0)
+            break;
+        if (strncmp(option, copies, strlen(copies)) == 0)
+            note_read(reading, option + strlen(copies));
+        if (strncmp(option, mounts, strlen(mounts)) != 0)
+            continue;
+        for (rest += strlen(mounts); (part = strsep(&rest, ","));) {
+            if (strncmp(part, from, strlen(from)) == 0)
+                note_read(reading, part + strlen(from));
+        }
+    }
     return true;
 }
 
 /* "NAME=VALUE..." or "NAME VALUE" */
 static bool read_label(struct reading *reading, const char *words, struct err *err)
 {
-    struct strv *labels = &reading->file->labels;
-    bool assigns = true;
+    struct strv *labels = reading->stage_count ? &this_stage(reading)->labels : NULL;
+    bool assigns = labels != NULL;
 
     while (assigns) {
         autofree char *word = next_word(&words, reading->reader.escape);
@@ -418,8 +513,8 @@ static bool read_instruction(struct reading *reading, const char *line, struct e
         bool (*read)(struct reading *reading, const char *words, struct err *err);
         bool heredocs;
     } instructions[] = {
-        {"FROM", read_from, false}, {"ARG", read_arg, false}, {"RUN", NULL, true},
-        {"COPY", NULL, true},       {"ADD", NULL, true},      {"LABEL", read_label, false},
+        {"FROM", read_from, false}, {"ARG", read_arg, false},  {"RUN", read_files, true},
+        {"COPY", read_files, true}, {"ADD", read_files, true}, {"LABEL", read_label, false},
     };
     size_t len;
 
@@ -432,7 +527,32 @@ static bool read_instruction(struct reading *reading, const char *line, struct e
             continue;
         if (instructions[i].heredocs)
             skip_heredocs(&reading->reader, line + len);
-        return !instructions[i].read || instructions[i].read(reading, line + len, err);
+        return instructions[i].read(reading, line + len, err);
+    }
+    return true;
+}
+
+/* Of what the last stage is built on, or takes files from; labels come by FROM alone. */
+static bool take_reached(const struct reading *reading, struct containerfile *file, struct err *err)
+{
+    bool reached[CONTAINERFILE_STAGES_MAX] = {false};
+    int last = (int)reading->stage_count - 1, on = last;
+
+    reached[last] = true;
+    /* A stage reaches earlier ones alone. */
+    for (int i = last; i >= 0; i--) {
+        const struct stage *stage = &reading->stages[i];
+
+        if (!reached[i])
+            continue;
+        if (!note_all(&file->arguments, &stage->arguments) ||
+            (i == on && !note_all(&file->labels, &stage->labels)))
+            return no_memory(err);
+        if (file->arguments.count > CONTAINERFILE_ARGS_MAX)
+            return invalid(&reading->reader, "has too many ARGs", err);
+        for (int k = 0; k < i; k++)
+            reached[k] |= stage->reads[k] || k == stage->below;
+        on = i == on ? stage->below : on;
     }
     return true;
 }
@@ -444,7 +564,6 @@ bool containerfile_parse(const char *text, size_t len, const char *what,
     struct reading reading = {
         .reader = {.at = text, .end = text + len, .what = what, .escape = '\\'},
         .build_args = build_args,
-        .file = file,
     };
     autobuf line = BUF_INIT(CONTAINERFILE_LINE_MAX);
     const char *from;
@@ -462,6 +581,8 @@ bool containerfile_parse(const char *text, size_t len, const char *what,
     }
     if (reading.stage_count == 0)
         return invalid(&reading.reader, "has no FROM", err);
+    if (!take_reached(&reading, file, err))
+        return false;
     from = reading.stages[reading.stage_count - 1].from;
     file->on_scratch = from && strcmp(from, SCRATCH) == 0;
     if (!from || !*from || file->on_scratch)

@@ -19,10 +19,11 @@ struct containerfile {
      * for "scratch", and for one that the file alone does not tell. */
     char *base;
     bool on_scratch; /* it is told, and it is "scratch" */
-    /* The names of ARGs that count for something: those of a stage, whose steps see them, and of
-     * those in front of all stages the ones that a FROM has. */
+    /* The names of ARGs that count for something: those of a stage that the last one is built on
+     * or takes files from, and its own; of ARGs in front of all stages those that the FROM of such
+     * a stage is made of. */
     struct strv arguments;
-    struct strv labels; /* the names that any stage sets by LABEL */
+    struct strv labels; /* the names that LABELs of the last stage, and of those it is on, set */
 };
 
 /*

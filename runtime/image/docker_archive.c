@@ -311,7 +311,12 @@ struct source *docker_archive_open(const struct reference *reference, struct err
     archive->source = (struct source){.ops = &archive_ops, .reference = reference};
     archive->bundle = BUNDLE_INIT;
     archive->config = BUF_INIT(CONFIG_MAX);
-    if (!bundle_open(reference->path, false, &archive->bundle, err) || !load(archive, err)) {
+    if (!bundle_open(reference->path, false, &archive->bundle, err)) {
+        reference_hint(reference, err);
+        archive_close(&archive->source);
+        return NULL;
+    }
+    if (!load(archive, err)) {
         archive_close(&archive->source);
         return NULL;
     }

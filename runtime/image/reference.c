@@ -374,6 +374,13 @@ bool reference_parse(const char *text, const char *cwd, struct reference *refere
     return true;
 }
 
+bool reference_hint(const struct reference *reference, struct err *err)
+{
+    if (reference->transport == TRANSPORT_DOCKER_ARCHIVE && reference->tag)
+        err_hint(err, "check the path: what is behind its first ':' names an image in the archive");
+    return false;
+}
+
 bool reference_resolve(struct reference *reference, struct err *err)
 {
     bool local = reference->transport != TRANSPORT_REGISTRY;
@@ -383,8 +390,10 @@ bool reference_resolve(struct reference *reference, struct err *err)
 
     if (!local || (path && strcmp(path, reference->path) == 0))
         return true;
-    if (!path)
-        return err_errno(err, ERR_IMAGE_NOT_FOUND, "cannot find '%s'", reference->path);
+    if (!path) {
+        err_errno(err, ERR_IMAGE_NOT_FOUND, "cannot find '%s'", reference->path);
+        return reference_hint(reference, err);
+    }
     text = text_printf("%.*s:%s%s%s", (int)strcspn(reference->name, ":"), reference->name, path,
                        reference->tag ? ":" : "", reference->tag ? reference->tag : "");
     if (!text)

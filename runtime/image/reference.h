@@ -54,6 +54,9 @@ char *reference_host(const char *host);
  */
 bool reference_resolve(struct reference *reference, struct err *err);
 
+/* To an error of a file that is not there: what a ':' in its path would have done. False. */
+bool reference_hint(const struct reference *reference, struct err *err);
+
 /* Whether it names a repository of a registry: HOST/PATH, without tag and digest. */
 bool reference_is_repository(const char *text);
 

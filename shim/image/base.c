@@ -33,8 +33,10 @@ static const struct {
 
 static void base_call_release(struct base_call *call)
 {
-    for (size_t i = 0; i < call->count; i++)
+    for (size_t i = 0; i < call->count; i++) {
+        base_answer_release(&call->candidates[i].answer);
         reference_release(&call->candidates[i].reference);
+    }
     offer_release(&call->image);
     reference_release(&call->reference);
 }
@@ -88,11 +90,14 @@ static json_t *text_or_null(const char *text)
 static json_t *candidate_json(const struct candidate *candidate)
 {
     const struct base_answer *answer = &candidate->answer;
+    json_t *missing = json_array();
 
-    return json_pack("{s:s, s:b, s:o, s:o, s:s, s:o}", "name", candidate->reference.name,
+    for (size_t i = 0; i < answer->missing.count; i++)
+        json_array_append_new(missing, json_string(answer->missing.items[i]));
+    return json_pack("{s:s, s:b, s:o, s:o, s:s, s:o, s:o}", "name", candidate->reference.name,
                      "labelled", answer->labelled, "digest", text_or_null(answer->digest),
                      "built_on", text_or_null(answer->was_on), "status",
-                     statuses[answer->status].word, "message",
+                     statuses[answer->status].word, "missing", missing, "message",
                      json_bytes(answer->err.message, strlen(answer->err.message)));
 }
 

@@ -44,6 +44,7 @@ static void call_release(struct call *call)
     strv_release(&call->made_tags);
     strv_release(&build->arguments);
     strv_release(&build->labels);
+    mask_free(build->secrets);
     containerfile_release(&build->parsed);
     offer_release(&build->offer);
     reference_release(&build->base);
@@ -280,10 +281,10 @@ static bool prepare(struct call *call, const char *directory, struct err *err)
     call->build.verbosity = call->verbose ? PRINT_VERBOSE
                             : call->quiet ? PRINT_QUIET
                                           : PRINT_NORMAL;
-    return take_arguments(call, err) && check_labels(&call->build.labels, err) &&
-           read_file(call, directory, err) && find_version(call, err) && make_tags(call, err) &&
-           check_names(call, err) && take_epoch(call, err) &&
-           command_parse_platform(call->build.platform, &platform, err) &&
+    return take_arguments(call, err) && build_hide_secrets(&call->build, err) &&
+           check_labels(&call->build.labels, err) && read_file(call, directory, err) &&
+           find_version(call, err) && make_tags(call, err) && check_names(call, err) &&
+           take_epoch(call, err) && command_parse_platform(call->build.platform, &platform, err) &&
            check_is_understood(&call->check, err);
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/image/containerfile.h"
 #include "runtime/image/offer.h"
 #include "shim/print.h"
+#include "shim/relay/mask.h"
 
 #define LABEL_PREFIX "org.opencontainers.image."
 
@@ -21,6 +22,7 @@ struct build {
     const char *epoch;      /* SOURCE_DATE_EPOCH, a number, or NULL */
     const char *place;      /* an empty directory of this build's own */
     enum verbosity verbosity;
+    struct mask *secrets; /* values of arguments that may not be shown */
     struct containerfile parsed;
     struct reference base; /* what it is built on; no name while that is not known */
     struct offer offer;    /* what that stands for in its registry, before the build */
@@ -39,6 +41,9 @@ extern const struct builder buildah_builder, docker_builder;
 
 /* The one of this name, or with NULL the first that is there; NULL with err. */
 const struct builder *builder_choose(const char *name, const struct build *build, struct err *err);
+
+/* Learns which arguments are secrets. */
+bool build_hide_secrets(struct build *build, struct err *err);
 
 /* Shows a line of a builder where that is wanted, without the values of secrets. */
 void build_say(const struct build *build, const char *line);

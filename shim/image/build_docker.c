@@ -11,10 +11,11 @@
 #include "runtime/image/manifest.h"
 #include "shim/docker/auth.h"
 #include "shim/image/build.h"
+#include "shim/image/outside.h"
 
 #define ENGINE         "docker"
 #define STALL_MS       (3600 * 1000) /* that a step of a build may print nothing */
-#define LINE_MAX_BYTES 65536         /* of what a daemon says at once */
+#define LINE_MAX_BYTES (256 << 10)   /* of what a daemon says at once: 32 KiB, all escaped */
 
 struct daemon {
     const struct build *build;
@@ -23,6 +24,7 @@ struct daemon {
     int file; /* that is sent, or written */
     uint64_t size;
     struct buf line;
+    struct outside_lines output; /* of the builder and the steps */
     char id[DAEMON_ID_MAX], error[ANSWER_MESSAGE_MAX];
 };
 
@@ -135,18 +137,26 @@ static bool send_context(void *data, void *bytes, size_t size, size_t *len, stru
 
 /* ---- what it says ---- */
 
+static void say(void *data, const char *line)
+{
+    build_say(data, line);
+}
+
+/* What a step prints at once may end anywhere. */
 static void take_line(struct daemon *daemon)
 {
     struct daemon_build said;
-    char *text, *part;
 
     if (daemon->line.len && answer_build(daemon->line.data, daemon->line.len, &said)) {
         if (said.id[0])
             strcpy(daemon->id, said.id);
         if (said.error[0])
             strcpy(daemon->error, said.error);
-        for (text = said.text; (part = strsep(&text, "\n"));)
-            build_say(daemon->build, part);
+        if (said.text)
+            outside_take(&daemon->output, said.text, strlen(said.text));
+        free(said.text);
+        if (said.error[0])
+            outside_end(&daemon->output);
         build_say(daemon->build, said.error);
     }
     daemon->line.len = 0;
@@ -161,9 +171,11 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t part = (size_t)((newline ? newline : end) - at);
 
-        if (!buf_append(&daemon->line, at, part))
-            return err_set(err, ERR_ENGINE_FAILED, "the daemon says more than %d bytes at once",
-                           LINE_MAX_BYTES);
+        if (!buf_append(&daemon->line, at, part)) {
+            err_set(err, ERR_ENGINE_FAILED, "the daemon says more than %d bytes at once",
+                    LINE_MAX_BYTES);
+            return err_hint(err, "let the steps of the build write less at once");
+        }
         if (newline)
             take_line(daemon);
         at += part + (newline != NULL);
@@ -192,6 +204,7 @@ static bool ask_to_build(struct daemon *daemon, const char *path, const char *re
     if (!client_call(daemon->client, &call, &answer, err))
         return false;
     take_line(daemon);
+    outside_end(&daemon->output);
     if (answer.status != 200) {
         answer_message(answer.json, daemon->error);
         build_say(daemon->build, daemon->error);
@@ -261,10 +274,23 @@ static bool make_context(struct daemon *daemon, const char *file, uint64_t *size
     return true;
 }
 
+/* Behind the first ':' of an archive's path a reference names an image in it. */
+static bool can_be_named(const struct build *build, struct err *err)
+{
+    if (!strchr(build->place, ':'))
+        return true;
+    err_set(err, ERR_OPTION_INVALID, "the archive of a daemon cannot lie in '%s', which has a ':'",
+            build->place);
+    return err_hint(err, "give a store without one: --store DIR");
+}
+
 static bool build_image(const struct build *build, char **reference, struct err *err)
 {
     CLEANUP(daemon_release)
-    struct daemon daemon = {.build = build, .file = -1, .line = BUF_INIT(LINE_MAX_BYTES)};
+    struct daemon daemon = {.build = build,
+                            .file = -1,
+                            .line = BUF_INIT(LINE_MAX_BYTES),
+                            .output = {.line = say, .data = (void *)build}};
     autofree char *archive = text_printf("%s/image.tar", build->place),
                   *result = text_printf("docker-archive:%s", archive ? archive : ""), *path = NULL;
     const char *file = file_in_context(build, err);
@@ -272,8 +298,8 @@ static bool build_image(const struct build *build, char **reference, struct err 
     uint64_t size = 0;
     bool built;
 
-    if (!file || !open_daemon(build, &daemon, err) || !may_send(&daemon, err) ||
-        !make_context(&daemon, file, &size, err) ||
+    if (!file || !can_be_named(build, err) || !open_daemon(build, &daemon, err) ||
+        !may_send(&daemon, err) || !make_context(&daemon, file, &size, err) ||
         (build->base.name &&
          !auth_find_config(&build->base, daemon.client, ENGINE, &registries, err)))
         return false;

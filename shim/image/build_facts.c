@@ -8,10 +8,8 @@
 #include "shim/image/build.h"
 #include "shim/image/outside.h"
 
-#define MASK       "********"
-#define SECRET_MIN 4 /* bytes of a value that is masked, as in a step's output */
-#define TIME_MAX   40
-#define YEAR_9999  UINT64_C(253402300799)
+#define TIME_MAX  40
+#define YEAR_9999 UINT64_C(253402300799)
 
 static bool no_memory(struct err *err)
 {
@@ -20,59 +18,47 @@ static bool no_memory(struct err *err)
 
 /* ---- what a builder says ---- */
 
-/* How much of a line is this line of a value, or of a line that was cut its beginning. */
-static size_t masked_by(const char *value, size_t len, const char *line, bool is_cut)
+bool build_hide_secrets(struct build *build, struct err *err)
 {
-    size_t left;
-
-    if (len < SECRET_MIN)
-        return 0;
-    if (strncmp(line, value, len) == 0)
-        return len;
-    left = is_cut ? strlen(line) : len;
-    return left < len && strncmp(value, line, left) == 0 ? left : 0;
-}
-
-/* How much of the line is a value that may not be shown, or one line of it. */
-static size_t masked_at(const struct build *build, const char *line, bool is_cut)
-{
-    size_t masked = 0;
-
+    build->secrets = mask_new();
+    if (!build->secrets)
+        return no_memory(err);
     for (size_t i = 0; i < build->arguments.count; i++) {
         const char *argument = build->arguments.items[i], *value = strchr(argument, '=') + 1;
+        size_t len = (size_t)(value - 1 - argument);
+        bool is_short = false;
 
-        if (!check_name_is_secret(argument, (size_t)(value - 1 - argument)))
+        if (!check_name_is_secret(argument, len))
             continue;
-        for (size_t len; *value; value += len + (value[len] == '\n')) {
-            size_t one;
-
-            len = strcspn(value, "\n");
-            one = masked_by(value, len, line, is_cut);
-            masked = one > masked ? one : masked;
-        }
-    }
-    return masked;
-}
-
-static bool mask(const struct build *build, const char *line, struct buf *out)
-{
-    bool is_cut = strlen(line) == OUTSIDE_LINE_MAX;
-
-    while (*line) {
-        size_t masked = masked_at(build, line, is_cut);
-
-        if (!(masked ? buf_append_text(out, MASK) : buf_append(out, line, 1)))
-            return false;
-        line += masked ? masked : 1;
+        if (!mask_add(build->secrets, value, strlen(value), &is_short, err))
+            return err_context(err, "the build argument '%.*s'", (int)len, argument);
+        if (is_short && *value)
+            print_note(build->verbosity, "the value of '%.*s' is too short to be masked", (int)len,
+                       argument);
     }
     return true;
 }
 
+/* Of a line that was cut, what may be the beginning of a secret is not shown. */
+static bool mask_line(struct mask_stream *stream, const char *line, struct buf *out)
+{
+    struct err ignored;
+    const char *bytes;
+    size_t len;
+
+    if (!mask_feed(stream, line, strlen(line), &bytes, &len, &ignored) ||
+        !buf_append(out, bytes, len))
+        return false;
+    return strlen(line) == OUTSIDE_LINE_MAX ||
+           (mask_end(stream, &bytes, &len, &ignored) && buf_append(out, bytes, len));
+}
+
 void build_say(const struct build *build, const char *line)
 {
+    CLEANUP(mask_stream_release) struct mask_stream stream = {.mask = build->secrets};
     autobuf out = BUF_INIT(4 * OUTSIDE_LINE_MAX);
 
-    if (*line && mask(build, line, &out))
+    if (*line && mask_line(&stream, line, &out) && out.len)
         print_detail(build->verbosity, "%s", out.data);
 }
 
@@ -157,6 +143,7 @@ static bool ask_git(const struct build *build, const char *const *more, struct g
     struct outside outside = {.program = program,
                               .words = &words,
                               .more = &environment,
+                              .without = "GIT_", /* the directory decides, not $GIT_DIR */
                               .directory = build->directory,
                               .line = take_line,
                               .data = answer};

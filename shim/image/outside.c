@@ -37,26 +37,31 @@ const char *outside_find(const char *name, char path[PATH_MAX])
     return program_find(name, path);
 }
 
-static bool is_replaced(const char *variable, const struct strv *more)
+static bool is_handed_on(const char *variable, const struct outside *outside)
 {
+    const char *without = outside->without;
+    const struct strv *more = outside->more;
     size_t len = strcspn(variable, "=");
 
+    if (without && strncmp(variable, without, strlen(without)) == 0)
+        return false;
     for (size_t i = 0; more && i < more->count; i++) {
         if (strncmp(more->items[i], variable, len + 1) == 0)
-            return true;
+            return false;
     }
-    return false;
+    return true;
 }
 
-static bool make_environment(const struct strv *more, struct strv *variables)
+static bool make_environment(const struct outside *outside, struct strv *variables)
 {
+    const struct strv *more = outside->more;
     bool own = registry_users_configure();
     autofree char *home = own ? NULL : caller_home();
     autofree char *home_variable = home ? text_printf("HOME=%s", home) : NULL;
     char *const fixed[] = {(char *)"PATH=" PROGRAM_SEARCH, home_variable, NULL};
 
     for (char *const *at = own ? environ : fixed; at && *at; at++) {
-        if (!is_replaced(*at, more) && !strv_add(variables, *at))
+        if (is_handed_on(*at, outside) && !strv_add(variables, *at))
             return false;
     }
     for (size_t i = 0; more && i < more->count; i++) {
@@ -91,13 +96,7 @@ _Noreturn static void become(const struct outside *outside, const struct strv *v
     _exit(127);
 }
 
-struct lines {
-    const struct outside *outside;
-    char text[OUTSIDE_LINE_MAX + 1];
-    size_t len;
-};
-
-static void take_bytes(struct lines *lines, const char *bytes, size_t len)
+void outside_take(struct outside_lines *lines, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] != '\n') {
@@ -106,13 +105,19 @@ static void take_bytes(struct lines *lines, const char *bytes, size_t len)
             continue;
         }
         lines->text[lines->len] = '\0';
-        lines->outside->line(lines->outside->data, lines->text);
+        lines->line(lines->data, lines->text);
         lines->len = 0;
     }
 }
 
+void outside_end(struct outside_lines *lines)
+{
+    if (lines->len > 0)
+        outside_take(lines, "\n", 1);
+}
+
 /* Reads until the end of the output, or of the program: what it has left may hold the output. */
-static void read_output(struct lines *lines, int output, int process)
+static void read_output(struct outside_lines *lines, int output, int process)
 {
     struct pollfd polled[] = {{.fd = output, .events = POLLIN}, {.fd = process, .events = POLLIN}};
     char bytes[8192];
@@ -131,10 +136,9 @@ static void read_output(struct lines *lines, int output, int process)
         if (n <= 0 && !(n < 0 && errno == EINTR))
             break;
         if (n > 0)
-            take_bytes(lines, bytes, (size_t)n);
+            outside_take(lines, bytes, (size_t)n);
     }
-    if (lines->len > 0)
-        take_bytes(lines, "\n", 1);
+    outside_end(lines);
 }
 
 static bool failed(const struct outside *outside, struct err *err)
@@ -144,13 +148,13 @@ static bool failed(const struct outside *outside, struct err *err)
 
 bool outside_run(const struct outside *outside, int *status, struct err *err)
 {
-    struct lines lines = {.outside = outside};
+    struct outside_lines lines = {.line = outside->line, .data = outside->data};
     autofd reader = -1, writer = -1, process = -1;
     autostrv variables = {0};
     pid_t self = getpid(), child;
     int ends[2];
 
-    if (!make_environment(outside->more, &variables) || pipe2(ends, O_CLOEXEC) < 0)
+    if (!make_environment(outside, &variables) || pipe2(ends, O_CLOEXEC) < 0)
         return failed(outside, err);
     reader = ends[0];
     writer = ends[1];

@@ -13,13 +13,26 @@
 
 #define OUTSIDE_LINE_MAX 4096 /* bytes of a line that are handed on; the rest is passed over */
 
+/* Bytes that become lines. */
+struct outside_lines {
+    void (*line)(void *data, const char *line); /* takes each, without its end */
+    void *data;
+    char text[OUTSIDE_LINE_MAX + 1];
+    size_t len;
+};
+
+void outside_take(struct outside_lines *lines, const char *bytes, size_t len);
+/* The last line may have no end. */
+void outside_end(struct outside_lines *lines);
+
 struct outside {
     const char *program;      /* its path */
     const struct strv *words; /* its name and its arguments */
     const struct strv *more;  /* variables that it gets beside, or instead of, the caller's */
-    const char *directory;    /* where it works, or NULL */
-    bool apart;               /* in a mount namespace of its own, where the caller is root */
-    bool with_errors;         /* what it prints on stderr, too; otherwise that is dropped */
+    const char *without;   /* how variables of the caller's begin that it does not get, or NULL */
+    const char *directory; /* where it works, or NULL */
+    bool apart;            /* in a mount namespace of its own, where the caller is root */
+    bool with_errors;      /* what it prints on stderr, too; otherwise that is dropped */
     /* Takes each line, without its end. */
     void (*line)(void *data, const char *line);
     void *data;

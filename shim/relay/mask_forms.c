@@ -98,6 +98,37 @@ static bool with_line_end(struct bytes value, const char *line_end, struct buf *
     return true;
 }
 
+/* Whether one of these characters is in the value. */
+static bool has_any(struct bytes value, const char *characters)
+{
+    for (; *characters; characters++) {
+        if (memchr(value.data, *characters, value.len))
+            return true;
+    }
+    return false;
+}
+
+/* As shells quote words, where "set -x" shows them: '\'' for each ', or '"'"' for a run of them, of
+ * which the last quote begins what follows. */
+static bool give_quoted(const struct forms *forms, struct bytes value)
+{
+    autobuf each = BUF_INIT(FORM_MAX), runs = BUF_INIT(FORM_MAX);
+    bool ok = true;
+
+    if (!has_any(value, "'"))
+        return true;
+    for (size_t i = 0; ok && i < value.len; i++) {
+        bool quote = value.data[i] == '\'', begins = i == 0 || value.data[i - 1] != '\'',
+             ends = i + 1 < value.len && value.data[i + 1] != '\'';
+
+        ok = (quote ? buf_append_text(&each, "'\\''") : buf_append(&each, value.data + i, 1)) &&
+             (!quote || !begins || buf_append_text(&runs, "'\"")) &&
+             buf_append(&runs, value.data + i, 1) &&
+             (!quote || !ends || buf_append_text(&runs, "\"'"));
+    }
+    return ok && give(forms, each.data, each.len) && give(forms, runs.data, runs.len);
+}
+
 static bool give_lines(const struct forms *forms, struct bytes value)
 {
     static const char *const line_ends[] = {"\n", "\r\n", ""};
@@ -118,7 +149,9 @@ static bool give_lines(const struct forms *forms, struct bytes value)
             line++;
         while (n && (line[n - 1] == ' ' || line[n - 1] == '\t'))
             n--;
-        if (mask_forms_characters(line, n) >= MASK_CHARACTERS_MIN && !give(forms, line, n))
+        if (mask_forms_characters(line, n) >= MASK_CHARACTERS_MIN &&
+            (!give(forms, line, n) ||
+             (value.len <= MASK_FORMS_ALL_MAX && !give_quoted(forms, (struct bytes){line, n}))))
             return false;
     }
     return true;
@@ -234,16 +267,6 @@ static bool encode_percent(const struct percent *way, struct bytes value, struct
     return true;
 }
 
-/* Whether one of these characters is in the value. */
-static bool has_any(struct bytes value, const char *characters)
-{
-    for (; *characters; characters++) {
-        if (memchr(value.data, *characters, value.len))
-            return true;
-    }
-    return false;
-}
-
 static bool give_percent(const struct forms *forms, struct bytes value)
 {
     static const char *const digits[] = {"0123456789ABCDEF", "0123456789abcdef"};
@@ -338,7 +361,8 @@ static bool give_encodings(const struct forms *forms, struct bytes value, struct
 {
     return give_base64(forms, value, given) &&
            (value.len > MASK_FORMS_ALL_MAX ||
-            (give_percent(forms, value) && give_json(forms, value) && give_csv(forms, value)));
+            (give_percent(forms, value) && give_json(forms, value) && give_csv(forms, value) &&
+             give_quoted(forms, value)));
 }
 
 bool mask_forms(const char *value, size_t len,

@@ -12,10 +12,12 @@
  *     also as encodeURIComponent has it; / and space in both ways (%20 and +);
  *   - as a JSON string: the shortest escapes, also with \/, with HTML's characters as \u003c, and
  *     in pure ASCII;
- *   - as CSV has it in quotes: each " twice.
+ *   - as CSV has it in quotes: each " twice;
+ *   - as shells have it in quotes: '\'' for each ', or '"'"' for one and '"''"' for two; each line,
+ *     too.
  * Encodings are also made of the value with \n as line end, when it has others. Of a value of more
  * than MASK_FORMS_ALL_MAX bytes, which is a file and no word of a command or URL, there is none of
- * percent-encoding, JSON and CSV: they would take most of the memory.
+ * percent-encoding, JSON, CSV and shells: they would take most of the memory.
  */
 #ifndef STEPCELL_SHIM_RELAY_MASK_FORMS_H
 #define STEPCELL_SHIM_RELAY_MASK_FORMS_H

@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t choice = fuzz_choice(&data, &size);
     struct daemon_progress progress;
-    struct daemon_build build;
+    struct daemon_build build = {0};
     struct buf file = {.max = ANSWER_FILE_MAX};
 
     if (choice < 64) {
@@ -94,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)answer_progress((const char *)data, size, &progress);
         FUZZ_CHECK(!answer_build((const char *)data, size, &build) || !build.id[0] ||
                    strlen(build.id) == DAEMON_ID_MAX - 1);
+        free(build.text);
     } else if (answer_file((const char *)data, size, &file)) {
         FUZZ_CHECK(file.len <= ANSWER_FILE_MAX && file.len <= size);
     }

@@ -120,6 +120,50 @@ static void test_arguments(void **state)
     assert_false(strv_contains(&file.arguments, "E"));
 }
 
+/* Whether the argument V, and the label V, count for the image. */
+static const struct {
+    const char *what, *text;
+    bool argument, label;
+} reached[] = {
+    {"the last stage", "FROM a\nARG V\nLABEL V=1", true, true},
+    {"one that nothing uses", "FROM a AS x\nARG V\nLABEL V=1\nFROM b", false, false},
+    {"one that it is on", "FROM a AS x\nARG V\nLABEL V=1\nFROM x", true, true},
+    {"through another", "FROM a AS x\nARG V\nLABEL V=1\nFROM x AS y\nFROM Y", true, true},
+    {"files of it alone", "FROM a AS x\nARG V\nLABEL V=1\nFROM b\nCOPY --from=X / /", true, false},
+    {"by its number", "FROM a\nARG V\nLABEL V=1\nFROM b\nCOPY --chown=1 --from=0 / /", true, false},
+    {"a number that is none", "FROM a\nARG V\nFROM b\nCOPY --from=1 / /", false, false},
+    {"no option", "FROM a AS x\nARG V\nFROM b\nCOPY / --from=x", false, false},
+    {"an image of that name", "FROM a AS x\nARG V\nFROM b\nCOPY --from=xy / /", false, false},
+    {"a mount", "FROM a AS x\nARG V\nFROM b\nRUN --mount=type=bind,from=x true", true, false},
+    {"a later one of the name", "FROM a AS x\nARG V\nFROM b AS x\nFROM c\nCOPY --from=x / /", false,
+     false},
+    {"files for what nothing uses",
+     "FROM a AS x\nARG V\nFROM b AS y\nCOPY --from=x / /\nFROM c\nCOPY z z", false, false},
+    {"a stage of the same name", "FROM a AS x\nARG V\nFROM b AS x\nCOPY --from=x / /", true, false},
+    {"in front of all, for nothing", "ARG V\nFROM a", false, false},
+    {"for another that is for nothing", "ARG V=1\nARG W=$V\nFROM a", false, false},
+    {"for the FROM of what nothing uses", "ARG V=1\nFROM a:$V AS x\nFROM b", false, false},
+    {"for a FROM", "ARG V=1\nFROM a:$V", true, false},
+    {"for another that is for a FROM", "ARG V=1\nARG W=$V X=$W\nFROM a:$X", true, false},
+    {"declared where nothing uses it", "ARG V=1\nFROM a AS x\nARG V\nFROM b", false, false},
+    {"for a FROM that cannot be told", "ARG V=1\nFROM a-$TARGETARCH:$V", true, false},
+    {"declared", "ARG V=1\nFROM a\nARG V", true, false},
+};
+
+static void test_stages(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(reached); i++) {
+        autocontainerfile file = {0};
+        struct err err = ERR_INIT;
+
+        print_message("%s\n", reached[i].what);
+        assert_true(parse(reached[i].text, NULL, &file, &err));
+        assert_int_equal(strv_contains(&file.arguments, "V"), reached[i].argument);
+        assert_int_equal(strv_contains(&file.labels, "V"), reached[i].label);
+    }
+}
+
 static void test_labels(void **state)
 {
     static const char text[] =
@@ -140,13 +184,23 @@ static void test_limits(void **state)
 {
     autobuf stages = BUF_INIT(CONTAINERFILE_MAX), line = BUF_INIT(CONTAINERFILE_MAX);
     struct err err = ERR_INIT;
-    autocontainerfile many = {0}, longest = {0}, zero = {0};
+    autobuf arguments = BUF_INIT(CONTAINERFILE_MAX);
+    autocontainerfile many = {0}, longest = {0}, zero = {0}, most = {0};
 
     (void)state;
     for (int i = 0; i <= CONTAINERFILE_STAGES_MAX; i++)
         assert_true(buf_append_text(&stages, "FROM a\n"));
     assert_false(parse(stages.data, NULL, &many, &err));
     assert_string_equal(err.message, "'File' has too many stages");
+    /* Of all stages that are reached together. */
+    for (int i = 0; i <= CONTAINERFILE_ARGS_MAX; i++)
+        assert_true(buf_printf(&arguments, "%sARG A%d\n",
+                               i == 0   ? "FROM a AS b\n"
+                               : i == 9 ? "FROM b\n"
+                                        : "",
+                               i));
+    assert_false(parse(arguments.data, NULL, &most, &err));
+    assert_string_equal(err.message, "'File' has too many ARGs");
     assert_true(buf_append_text(&line, "FROM a\nRUN "));
     for (int i = 0; i < CONTAINERFILE_LINE_MAX; i++)
         assert_true(buf_append_text(&line, "x"));
@@ -242,8 +296,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_containerfile), cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_labels),        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_ignore),
+        cmocka_unit_test(test_stages),        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_ignore),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,12 @@ static const struct example examples[] = {
     EXAMPLE("env-secrets", "", NULL, "warning", .history = "ARG NPM_TOKEN=abc"),
     EXAMPLE("env-secrets", "", NULL, "warning", .history = "|1 NPM_TOKEN=abc /bin/sh -c x"),
     EXAMPLE("env-secrets", "", NULL, "warning", .history = "/bin/sh -c #(nop)  ARG NPM_TOKEN=abc"),
+    EXAMPLE("env-secrets", "", NULL, "warning", .history = "|1 NPM_TOKEN=$abc /bin/sh -c x"),
+    EXAMPLE("env-secrets", "", NULL, "warning", .history = "RUN |1 NPM_TOKEN= abc /bin/sh -c x"),
+    EXAMPLE("env-secrets", "", NULL, "warning", .history = "|1 NPM_TOKEN=  /bin/sh -c x"),
+    EXAMPLE("env-secrets", "", NULL, "passed", .history = "|1 NPM_TOKEN= /bin/sh -c x"),
+    EXAMPLE("env-secrets", "", NULL, "passed", .history = "|2 NPM_TOKEN= VERSION=1 /bin/sh -c x"),
+    EXAMPLE("env-secrets", "", NULL, "passed", .history = "ARG NPM_TOKEN=$OTHER"),
     EXAMPLE("env-secrets", "", NULL, "passed", .history = "ARG NPM_TOKEN"),
     EXAMPLE("env-secrets", "", NULL, "passed", .history = "RUN NPM_TOKEN=abc npm install"),
     /* References. */

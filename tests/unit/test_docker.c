@@ -391,7 +391,8 @@ static void test_build_lines(void **state)
     for (size_t i = 0; i < COUNT(lines); i++) {
         assert_true(answer_build(lines[i].line, strlen(lines[i].line), &build));
         assert_string_equal(build.id, lines[i].id);
-        assert_string_equal(build.text, lines[i].text);
+        assert_string_equal(build.text ? build.text : "", lines[i].text);
+        free(build.text);
         if (*lines[i].error)
             assert_true(build.error[0] == 'a' && !strchr(build.error, '\033'));
     }

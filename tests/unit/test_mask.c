@@ -524,6 +524,32 @@ static void test_forms(void **state)
     assert_int_equal(mask_forms_characters("a\xc3\xa4\xff", 4), 3);
 }
 
+static void test_words_of_shells(void **state)
+{
+    static const struct {
+        const char *value, *printed, *masked;
+    } table[] = {
+        {"pass'word1", "+ : 'a pass'\\''word1 b'", "+ : 'a " STARS " b'"},   /* bash */
+        {"pass'word1", "+ : 'a pass'\"'\"'word1 b'", "+ : 'a " STARS " b'"}, /* busybox */
+        {"pass''word", "+ : 'pass'\"''\"'word'", "+ : '" STARS "'"},
+        {"pass''word", "+ : 'pass'\\'''\\''word'", "+ : '" STARS "'"},
+        {"password'", "+ : 'password'\"'\"", "+ : '" STARS "\""},
+        {"'password", "+ : ''\"'\"'password'", "+ : '" STARS "'"},
+        {"one\nit's two", "+ : 'it'\\''s two'", "+ : '" STARS "'"},
+        {"one\nit's two", "+ : 'one\nit'\"'\"'s two'", "+ : '" STARS "'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct mask *mask = mask_new();
+
+        add(mask, table[i].value);
+        assert_masked(mask, table[i].printed, strlen(table[i].printed), table[i].masked,
+                      strlen(table[i].masked));
+        mask_free(mask);
+    }
+}
+
 static void test_limits(void **state)
 {
     char *value = malloc(MASK_VALUE_MAX + 1);
@@ -887,6 +913,7 @@ int main(void)
         cmocka_unit_test(test_a_secret_that_comes_late),
         cmocka_unit_test(test_a_region_that_is_given_and_goes_on),
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_words_of_shells),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_a_text_without_room),
         cmocka_unit_test(test_no_memory),

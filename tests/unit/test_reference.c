@@ -158,7 +158,7 @@ static void test_resolve(void **state)
 {
     char dir[] = "/tmp/stepcell-unit-XXXXXX";
     autofree char *real = NULL, *link = NULL, *odd = NULL, *text = NULL, *expected = NULL;
-    autoreference reference = {0}, registry = {0}, missing = {0}, tagged = {0};
+    autoreference reference = {0}, registry = {0}, missing = {0}, tagged = {0}, split = {0};
     struct err err;
 
     (void)state;
@@ -182,6 +182,9 @@ static void test_resolve(void **state)
     assert_int_equal(unlink(link) | rmdir(odd) | rmdir(real) | rmdir(dir), 0);
     assert_ok(reference_parse(text, "/", &missing, &err));
     assert_refused(reference_resolve(&missing, &err), ERR_IMAGE_NOT_FOUND);
+    assert_ok(reference_parse("docker-archive:/no:where/f.tar", "/", &split, &err));
+    assert_refused(reference_resolve(&split, &err), ERR_IMAGE_NOT_FOUND);
+    assert_non_null(strstr(err.hint, "first ':'"));
 }
 
 static void test_too_long(void **state)
