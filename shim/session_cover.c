@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "mounts/mountinfo.h"
 
@@ -224,15 +225,52 @@ static bool check_links(const struct session *session, int store, const char *gi
     return true;
 }
 
+/* Whether the step could make what is missing of a store, or choose where that is. */
+static bool could_be_made(const struct session *session, const char *store)
+{
+    autostrv places = {0};
+    autofree char *resolved = path_resolve(store, &places);
+
+    if (!resolved || !strv_add(&places, resolved))
+        return true;
+    for (size_t i = 0; i < places.count; i++) {
+        for (size_t k = 0; k <= session->options.mount_count; k++) {
+            const char *source = session->sources[k].resolved;
+
+            if (source && is_written_to(&session->specs[k]) &&
+                path_is_below(places.items[i], source))
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The store of calls that name none. One that is not there has no records, and is made where the
+ * step could make it, with records of its own. *fd is -1 where there is nothing to cover.
+ */
+static bool open_default(const struct session *session, const char *path, int *fd, struct err *err)
+{
+    *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (*fd >= 0 || errno != ENOENT || !could_be_made(session, path))
+        return true;
+    /* What the caller may not make, the step may not either. */
+    if (!file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
+        return errno == EACCES || errno == EROFS;
+    *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 || err_errno(err, ERR_ENGINE_FAILED, "cannot open the store '%s'", path);
+}
+
 bool session_cover_stores(struct session *session, size_t *count, struct err *err)
 {
     autofree char *other = store_default_path();
-    /* That of calls that name none; one that is not there has no records. */
-    autofd fd = other && strcmp(other, session->store.path) != 0
-                    ? open(other, O_PATH | O_DIRECTORY | O_CLOEXEC)
-                    : -1;
+    autofd fd = -1;
 
-    return check_links(session, session->store.fd, session->store.path, err) &&
-           cover(session, session->store.fd, count, err) &&
+    if (!check_links(session, session->store.fd, session->store.path, err) ||
+        !cover(session, session->store.fd, count, err))
+        return false;
+    if (!other || strcmp(other, session->store.path) == 0)
+        return true;
+    return open_default(session, other, &fd, err) &&
            (fd < 0 || (check_links(session, fd, other, err) && cover(session, fd, count, err)));
 }
