@@ -8,9 +8,6 @@
 
 #include "base/err.h"
 
-#define CONTEXT_ENTRIES_MAX 1000000
-#define CONTEXT_DEPTH_MAX   128
-
 /* `file`, the name of the Containerfile below the directory, is always in it. */
 bool context_write(const char *directory, const char *file, int archive, struct err *err);
 

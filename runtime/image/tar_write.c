@@ -20,14 +20,16 @@ struct header {
 _Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
 
 /* Octal digits, or the number itself where they do not reach (the way of GNU tar). */
-static void put_number(char field[12], uint64_t number)
+static void put_number(char *field, size_t size, uint64_t number)
 {
-    if (number < UINT64_C(1) << 33) {
-        snprintf(field, 12, "%011llo", (unsigned long long)number);
+    int digits = (int)size - 1;
+
+    if (number >> 3 * digits == 0) {
+        snprintf(field, size, "%0*llo", digits, (unsigned long long)number);
         return;
     }
     field[0] = (char)0x80;
-    for (int i = 11; i > 0; i--, number >>= 8)
+    for (int i = digits; i > 0; i--, number >>= 8)
         field[i] = (char)number;
 }
 
@@ -39,8 +41,6 @@ static void put_text(char field[100], const char *text)
 static bool write_one(int fd, const struct tar_entry *entry)
 {
     struct header header = {
-        .uid = "0000000",
-        .gid = "0000000",
         .checksum = "        ",
         .type = entry->type,
         .magic = "ustar",
@@ -52,8 +52,10 @@ static bool write_one(int fd, const struct tar_entry *entry)
     put_text(header.name, entry->name);
     put_text(header.link, entry->target ? entry->target : "");
     snprintf(header.mode, sizeof(header.mode), "%07o", entry->mode & 07777);
-    put_number(header.size, entry->size);
-    put_number(header.mtime, entry->mtime);
+    put_number(header.uid, sizeof(header.uid), entry->uid);
+    put_number(header.gid, sizeof(header.gid), entry->gid);
+    put_number(header.size, sizeof(header.size), entry->size);
+    put_number(header.mtime, sizeof(header.mtime), entry->mtime);
     /* The field itself counts as blanks, without an end. */
     header.checksum[7] = ' ';
     for (size_t i = 0; i < sizeof(header); i++)

@@ -14,11 +14,12 @@ struct tar_entry {
     const char *target; /* of a symbolic link, or NULL */
     char type;
     unsigned int mode;
+    uint64_t uid, gid;
     uint64_t mtime; /* seconds */
     uint64_t size;  /* bytes of a file */
 };
 
-/* All belongs to root. Each is false with errno. */
+/* Each is false with errno. */
 bool tar_write_header(int fd, const struct tar_entry *entry);
 
 /* Fills the last block of a file of so many bytes. */

@@ -14,6 +14,7 @@ stepcell_unit_test(test_feed image_fetch)
 stepcell_unit_test(test_build image_fetch)
 stepcell_unit_test(test_upstream image_fetch)
 stepcell_unit_test(test_push image_fetch)
+stepcell_unit_test(test_tar_tree image_fetch unit_image)
 stepcell_unit_test(test_signature image_fetch)
 stepcell_unit_test(test_store image_fetch unit_image)
 # Another inflater's other half: what zlib deflates, ISA-L has to inflate.
