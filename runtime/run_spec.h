@@ -56,6 +56,7 @@ struct secret_file {
 struct cluster_spec {
     const char *context, *space; /* of the kubeconfig; the namespace */
     const char *init_image;
+    const char *shipped;        /* an init image with what is shipped, "NAME@sha256:…" */
     const char *arch;           /* of the image, as Kubernetes names it */
     const struct strv *volumes; /* "PATH=pvc:NAME" or "PATH=hostPath" */
     bool host_network;          /* it was asked for */

@@ -538,6 +538,7 @@ void options_release(struct run_options *options)
     free(options->kubernetes_context);
     free(options->kubernetes_namespace);
     free(options->kubernetes_init);
+    free(options->kubernetes_ship);
     strv_release(&options->kubernetes_volumes);
     free(options->events);
     free(options->events_token_file);

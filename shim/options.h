@@ -60,7 +60,7 @@ struct run_options {
     enum entrypoint_policy entrypoint;
     enum engine_name engine;
     char *engine_host; /* unix:///PATH or tcp://HOST:PORT */
-    char *kubernetes_context, *kubernetes_namespace, *kubernetes_init;
+    char *kubernetes_context, *kubernetes_namespace, *kubernetes_init, *kubernetes_ship;
     struct strv kubernetes_volumes; /* PATH=pvc:NAME or PATH=hostPath */
     char *result;
     char *events;            /* a target, see sink.h */

@@ -60,6 +60,7 @@ TEXT_OPTION(engine_host)
 TEXT_OPTION(kubernetes_context)
 TEXT_OPTION(kubernetes_namespace)
 TEXT_OPTION(kubernetes_init)
+TEXT_OPTION(kubernetes_ship)
 TEXT_OPTION(events)
 TEXT_OPTION(seccomp)
 TEXT_OPTION(store)
@@ -511,6 +512,8 @@ static const struct option table[] = {
      "a directory that this host and the nodes share: a claim, or each node's own path"},
     {"kubernetes-init", 0, "IMAGE", false, set_kubernetes_init,
      "what 'stepcell image init' has pushed"},
+    {"kubernetes-ship", 0, "REPOSITORY", false, set_kubernetes_ship,
+     "where packages and a working directory that the nodes do not have are pushed to"},
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
     {"events", 0, "TARGET", false, set_events,

@@ -99,6 +99,7 @@ struct session {
     struct strv env_places; /* of the files of --env-file */
     struct run_spec spec;
     struct cluster_spec cluster;
+    char *shipped; /* an image that was pushed for this cell alone; or NULL */
     enum command_state command;
 
     /* cell */
@@ -320,6 +321,16 @@ bool session_describe_image(struct session *session, struct err *err);
 
 /* Where the Pod of the step runs. */
 void session_choose_cluster(struct session *session);
+
+/* Before the plan is made: whether the working directory is to be a copy in the Pod, of whoever the
+ * step's user is. */
+bool session_ships_workdir(const struct session *session);
+
+/* What the nodes do not have is pushed for them, where --kubernetes-ship says so. For drive. */
+bool session_ship(struct session *session, struct err *err);
+
+/* And deleted, as far as the registry lets anybody: the layers stay for the next step. */
+void session_unship(struct session *session);
 
 /* Refuses what a daemon cannot do for this step; session->user is known. */
 bool session_check_daemon(struct session *session, struct err *err);

@@ -367,6 +367,8 @@ static bool drive(struct session *session, struct err *err)
                                   session->scratch.path),
                         err))
         return false;
+    if (!session_ship(session, err))
+        return false;
     created = session->engine->create(&session->spec, &root, &session->cell, err);
     /* What could not be created is cleaned up all the same. */
     if (session->cell)
@@ -440,6 +442,7 @@ void session_clean_up(struct session *session)
 
     loop_clear_timer(&session->loop, &session->door_time);
     close_cell(session);
+    session_unship(session);
     if (left->count > 0)
         scratch_leave(&session->scratch);
     else if (!scratch_release(&session->scratch) && path)
@@ -517,6 +520,7 @@ void session_close(struct session *session)
     free(session->locked_tag);
     free(session->locked_manifest);
     free(session->bound);
+    free(session->shipped);
     policy_verdict_release(&session->verdict);
     policy_release(&session->policy);
     json_decref(session->signatures);

@@ -252,7 +252,8 @@ static bool check_owner(struct session *session, struct err *err)
     if (session->spec.rootless)
         uid = gid = 0;
     /* The group is the caller's business: --user names it. Nobody owns what is missing. */
-    if (session->user.uid == uid || (session->spec.rootless && podman) || !workdir->resolved)
+    if (session->user.uid == uid || (session->spec.rootless && podman) || !workdir->resolved ||
+        session_ships_workdir(session))
         return true;
     err_set(err, ERR_OPTION_INVALID,
             "the engine '%s' cannot give what user %u of the step writes to user %u, whom it has "

@@ -136,6 +136,16 @@ bool push_manifest(struct push *push, const char *reference, const struct buf *t
     return url ? push_send(push, &request, &response, err) : no_memory(err);
 }
 
+bool push_delete(struct push *push, const char *digest, struct err *err)
+{
+    autofree char *url = manifest_url(push, digest);
+    struct http_request request = {.url = url, .method = "DELETE"};
+    autoresponse response = {0};
+
+    push->client.deletes = true;
+    return url ? push_send(push, &request, &response, err) : no_memory(err);
+}
+
 bool push_tag(struct push *push, const char *tag, const struct buf *text, const char *media_type,
               const char *digest, struct err *err)
 {

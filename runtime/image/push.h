@@ -54,6 +54,9 @@ bool push_blob(struct push *push, const struct descriptor *blob,
 bool push_manifest(struct push *push, const char *reference, const struct buf *text,
                    const char *media_type, struct err *err);
 
+/* Removes a manifest, and what stands for it. Not every registry lets anybody do so. */
+bool push_delete(struct push *push, const char *digest, struct err *err);
+
 /*
  * Makes a tag stand for a manifest, all of whose parts are there, and asks the registry afterwards
  * whether it does.

@@ -44,6 +44,7 @@ struct registry_client {
     const struct reference *reference; /* borrowed */
     struct registry_config config;
     bool pushes;           /* tokens are asked for with the right to push */
+    bool deletes;          /* and to delete */
     unsigned int stall_ms; /* without a byte, unless a configuration says otherwise; or 0 */
     struct http_stop stop; /* before the first request */
     struct endpoint endpoints[REGISTRY_MIRRORS_MAX + 1];

@@ -51,8 +51,8 @@ static bool add_parameter(struct buf *query, const char *name, const char *value
 static bool collect_scopes(const struct registry_client *client, const struct endpoint *endpoint,
                            const char *demanded, struct strv *scopes)
 {
-    char *own =
-        text_printf("repository:%s:%s", endpoint->path, client->pushes ? "pull,push" : "pull");
+    char *own = text_printf("repository:%s:pull%s%s", endpoint->path, client->pushes ? ",push" : "",
+                            client->deletes ? ",delete" : "");
 
     demanded = demanded ? demanded + strspn(demanded, " ") : "";
     if (client->pushes || !*demanded) {

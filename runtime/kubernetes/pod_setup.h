@@ -9,7 +9,8 @@
  *
  * In the Pod, POD_DIR is a volume in memory. `stepcell-pod place`, of the init container, lays out
  * in it its own program, the setup up to the texts, the secrets, the script, the output file and a
- * home; `stepcell-pod run` is the first process of the step's container.
+ * home. What is shipped with the image of that container it copies into a volume of its own.
+ * `stepcell-pod run` is the first process of the step's container.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
@@ -27,10 +28,14 @@
 #define POD_PLACE   "/setup" /* in the init container: the Secret */
 #define POD_SETUP   "setup"
 #define POD_PROGRAM "stepcell-pod"
-#define POD_SECRETS "secrets"
-#define POD_SCRIPT  "script"
-#define POD_OUTPUT  "output"
-#define POD_HOME    "home"
+/* In the init container's image: directories of the caller's host. */
+#define POD_SHIPPED_DIR "shipped"
+#define POD_SHIPPED     "/" POD_SHIPPED_DIR
+#define POD_LANDING     "/landing" /* in the init container: the volume that they are copied to */
+#define POD_SECRETS     "secrets"
+#define POD_SCRIPT      "script"
+#define POD_OUTPUT      "output"
+#define POD_HOME        "home"
 
 #define POD_OUTPUT_MAX (16 << 20) /* bytes of the output file that are read: STEP_OUTPUT_MAX */
 #define POD_PROBE_MAX  64         /* bytes of a probe file */

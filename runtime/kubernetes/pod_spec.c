@@ -3,17 +3,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/path.h"
 #include "runtime/confine/caps_names.h"
 #include "runtime/kubernetes/pod_setup.h"
 
-#define CELL_VOLUME  "cell"
-#define SETUP_VOLUME "setup"
-#define CLAIM        "pvc:"
-#define HOST_PATH    "hostPath"
-#define CLAIM_MAX    253 /* bytes of a name of an object */
-#define CAPABILITIES 64
-#define NAME_SIZE    32
+#define CELL_VOLUME    "cell"
+#define SETUP_VOLUME   "setup"
+#define SHIPPED_VOLUME "shipped"
+#define CLAIM          "pvc:"
+#define HOST_PATH      "hostPath"
+#define CLAIM_MAX      253 /* bytes of a name of an object */
+#define CAPABILITIES   64
+#define NAME_SIZE      32
 
 /* What is being built, and the lists that grow. */
 struct body {
@@ -72,18 +74,42 @@ bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount
 }
 
 /* The deepest that holds it. */
-static const struct pod_volume *find_volume(const struct pod_request *request,
-                                            const struct mount *mount)
+static const struct pod_volume *find_among(const struct pod_volume *volumes, size_t count,
+                                           const struct mount *mount)
 {
     const struct pod_volume *found = NULL;
 
-    for (size_t i = 0; i < request->volume_count; i++) {
-        const struct pod_volume *one = &request->volumes[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct pod_volume *one = &volumes[i];
 
         if (pod_volume_holds(one, mount) && (!found || strlen(one->path) > strlen(found->path)))
             found = one;
     }
     return found;
+}
+
+static const struct pod_volume *find_volume(const struct pod_request *request,
+                                            const struct mount *mount)
+{
+    return find_among(request->volumes, request->volume_count, mount);
+}
+
+bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct mount *mount)
+{
+    if (mount->alias_of || !mount->source.resolved)
+        return false;
+    return mount->kind == MOUNT_COW ||
+           (mount->kind == MOUNT_BIND && !find_among(volumes, count, mount) &&
+            (mount->role == MOUNT_WORKDIR || (mount->role == MOUNT_PACKAGE && mount->readonly)));
+}
+
+void pod_shipped_name(const struct mount *mount, char name[POD_SHIPPED_NAME_MAX])
+{
+    char digest[DIGEST_TEXT_MAX];
+
+    digest_of(mount->target, strlen(mount->target), digest);
+    memcpy(name, digest + strlen("sha256:"), POD_SHIPPED_NAME_MAX - 1);
+    name[POD_SHIPPED_NAME_MAX - 1] = '\0';
 }
 
 const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan)
@@ -158,8 +184,43 @@ static bool not_shared(const struct mount *mount, struct err *err)
 {
     err_set(err, ERR_MOUNT_DENIED, "'%s' is in no volume that the nodes of the cluster share",
             mount->source.resolved);
+    if (mount->role == MOUNT_WORKDIR || (mount->role == MOUNT_PACKAGE && mount->readonly))
+        return err_hint(err, "name the volume that holds it with --kubernetes-volume, or a "
+                             "repository to ship it by with --kubernetes-ship");
     return err_hint(err, "name the volume that holds it: --kubernetes-volume PATH=pvc:NAME, or "
                          "PATH=hostPath where each node has it");
+}
+
+/* Whether `mount` comes by the image of the init container. */
+static bool is_shipped(const struct body *body, const struct mount *mount)
+{
+    return body->spec->cluster->shipped &&
+           pod_is_shipped(body->request->volumes, body->request->volume_count, mount);
+}
+
+/* A copy of the step's own needs nothing that keeps its directories where they are. */
+static bool is_inside_shipped(const struct body *body, const struct mount *pin)
+{
+    const struct mount_plan *plan = body->spec->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (is_shipped(body, &plan->mounts[i]) &&
+            path_is_below(pin->target, plan->mounts[i].target))
+            return true;
+    }
+    return false;
+}
+
+static bool add_shipped(const struct body *body, const struct mount *mount, const char *target,
+                        struct err *err)
+{
+    char name[POD_SHIPPED_NAME_MAX];
+
+    pod_shipped_name(mount, name);
+    return (has_volume(body, SHIPPED_VOLUME) ||
+            append(body->volumes, json_pack("{s:s, s:{}}", "name", SHIPPED_VOLUME, "emptyDir"),
+                   err)) &&
+           add_mount(body, SHIPPED_VOLUME, target, name, mount->readonly, err);
 }
 
 /* At `target`, which is the mount's own or another name of it. */
@@ -170,6 +231,8 @@ static bool add_bind(const struct body *body, const struct mount *mount, const c
     char name[NAME_SIZE];
     const char *below;
 
+    if (is_shipped(body, mount))
+        return add_shipped(body, mount, target, err);
     if (!volume && mount->role == MOUNT_SCRIPT)
         return add_mount(body, CELL_VOLUME, target, POD_SCRIPT, true, err);
     if (!volume)
@@ -208,6 +271,14 @@ static bool add_own(const struct body *body, const struct mount *mount, struct e
                      err);
 }
 
+static bool no_copy(const struct mount *mount, struct err *err)
+{
+    err_set(err, ERR_OPTION_INVALID,
+            "the engine 'kubernetes' cannot mount a package copy-on-write where it is: '%s'",
+            mount->target);
+    return err_hint(err, "name a repository to ship a copy by, with --kubernetes-ship");
+}
+
 /* The same once more at another name, with whatever is mounted below. */
 static bool add_alias(const struct body *body, const struct mount *alias, struct err *err)
 {
@@ -220,7 +291,7 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
 
         if (below->alias_of || !path_is_below(below->target, alias->alias_of))
             continue;
-        if (below->kind != MOUNT_BIND)
+        if (below->kind != MOUNT_BIND && below->kind != MOUNT_COW)
             return cannot(err, "give such a mount a second name", below->target);
         target = text_printf("%s%s", alias->target, below->target + len);
         if (!target)
@@ -240,8 +311,9 @@ static bool add_one(const struct body *body, size_t index, struct err *err)
     if (mount->alias_of)
         return add_alias(body, mount, err);
     switch (mount->kind) {
-    case MOUNT_BIND:
     case MOUNT_PIN:
+        return is_inside_shipped(body, mount) || add_bind(body, mount, mount->target, err);
+    case MOUNT_BIND:
         return add_bind(body, mount, mount->target, err);
     case MOUNT_TMPFS:
         return add_memory(body, index, mount, err);
@@ -250,7 +322,8 @@ static bool add_one(const struct body *body, size_t index, struct err *err)
     case MOUNT_COW:
         break;
     }
-    return cannot(err, "mount a package copy-on-write", mount->target);
+    return is_shipped(body, mount) ? add_shipped(body, mount, mount->target, err)
+                                   : no_copy(mount, err);
 }
 
 static bool is_target(const struct mount_plan *plan, const char *path)
@@ -348,25 +421,31 @@ static bool check(const struct run_spec *spec, struct err *err)
         if (unable[i].asked)
             return cannot(err, unable[i].what, NULL);
     }
-    if (spec->cluster->init_image)
+    if (spec->cluster->init_image || spec->cluster->shipped)
         return true;
     err_set(err, ERR_OPTION_INVALID, "the engine 'kubernetes' needs the init image of stepcell");
     return err_hint(err, "push it once: stepcell image init HOST/PATH:TAG; then name it with "
-                         "--kubernetes-init");
+                         "--kubernetes-init; or ship it with each step: --kubernetes-ship");
 }
 
 static json_t *init_container(const struct body *body)
 {
     const struct cluster_spec *cluster = body->spec->cluster;
+    const char *image = cluster->shipped ? cluster->shipped : cluster->init_image;
+    json_t *landing =
+        has_volume(body, SHIPPED_VOLUME)
+            ? json_pack("{s:s, s:s}", "name", SHIPPED_VOLUME, "mountPath", POD_LANDING)
+            : NULL;
 
-    return json_pack("{s:s, s:s, s:s, s:[s, s], s:[{s:s, s:s}, {s:s, s:s, s:b}], "
-                     "s:{s:b, s:b, s:{s:[s]}, s:{s:s}}}",
-                     "name", POD_INIT, "image", cluster->init_image, "imagePullPolicy",
-                     "IfNotPresent", "command", "/" POD_PROGRAM, "place", "volumeMounts", "name",
-                     CELL_VOLUME, "mountPath", POD_DIR, "name", SETUP_VOLUME, "mountPath",
-                     POD_PLACE, "readOnly", true, "securityContext", "allowPrivilegeEscalation",
-                     false, "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
-                     "seccompProfile", "type", "RuntimeDefault");
+    return json_pack("{s:s, s:s, s:s, s:[s, s], s:[{s:s, s:s}, {s:s, s:s, s:b}, o*], "
+                     "s:{s:b, s:b, s:{s:[s]}, s:{s:s}}, s:s}",
+                     "name", POD_INIT, "image", image, "imagePullPolicy", "IfNotPresent", "command",
+                     "/" POD_PROGRAM, "place", "volumeMounts", "name", CELL_VOLUME, "mountPath",
+                     POD_DIR, "name", SETUP_VOLUME, "mountPath", POD_PLACE, "readOnly", true,
+                     landing, "securityContext", "allowPrivilegeEscalation", false,
+                     "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
+                     "seccompProfile", "type", "RuntimeDefault", "terminationMessagePolicy",
+                     "FallbackToLogsOnError");
 }
 
 static json_t *step_container(const struct body *body)

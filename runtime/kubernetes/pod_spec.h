@@ -40,6 +40,16 @@ struct pod_request {
 /* Whether the source of a mount lies in the volume. */
 bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount);
 
+/*
+ * Whether a mount is shipped, where that is asked for: a working directory or a package that only
+ * this host has, or a package that the step has a copy of.
+ */
+bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct mount *mount);
+
+/* What it is called on the way: the same for the same target. */
+#define POD_SHIPPED_NAME_MAX 33
+void pod_shipped_name(const struct mount *mount, char name[POD_SHIPPED_NAME_MAX]);
+
 /* The body of the Pod. */
 bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **body,
               struct err *err);

@@ -146,8 +146,10 @@ void pod_state_explain(const struct pod_state *state, struct err *err)
                           "nodes have to reach its registry, and to be let in there"},
         [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, "the node cannot make the container of the step",
                               "--verbose shows what the node says of it"},
-        [POD_INIT_FAILED] = {ERR_ENGINE_FAILED, "the init container of the step has failed",
-                             "its image has to be of this version: stepcell image init TARGET"},
+        [POD_INIT_FAILED] =
+            {ERR_ENGINE_FAILED, "the init container of the step has failed",
+             "its image has to be of this version (stepcell image init TARGET), and the node "
+             "has to have room; --verbose shows what it says"},
         [POD_EVICTED] = {ERR_ENGINE_FAILED, "the step's Pod was evicted from its node",
                          "look at what the step has done before it is run again"},
         [POD_LOST] = {ERR_ENGINE_FAILED, "the node of the step is lost",

@@ -21,6 +21,8 @@ int command_export(int argc, char **argv);
 int command_import(int argc, char **argv);
 int command_push(int argc, char **argv);
 int command_init(int argc, char **argv);
+int command_ship(int argc, char **argv);
+int command_unship(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_reach(int argc, char **argv);

@@ -26,6 +26,8 @@ static const struct subcommand commands[] = {
     {"manifest", command_manifest, false, NULL}, /* stepcell manifest */
     {"upstream", command_upstream, false, NULL}, /* stepcell upstream */
     {"attest", command_attest, false, NULL},
+    {"ship", command_ship, false, NULL},
+    {"unship", command_unship, false, NULL},
     {"reach", command_reach, false, NULL},
     {0},
 };

@@ -57,6 +57,9 @@ static void test_volumes(void **state)
         .kind = MOUNT_BIND, .target = (char *)(at), .source = DIRECTORY(from), __VA_ARGS__         \
     }
 
+/* Of "/p", when it is shipped. */
+#define P_NAME "00d74baf14ea415c6164614838c91f83"
+
 static struct pod_volume shared[] = {
     {.path = (char *)"/shared", .claim = (char *)"steps"},
     {.path = (char *)"/shared/local"},
@@ -71,7 +74,7 @@ struct step {
     enum network_mode network;
     struct limits limits;
     uid_t uid;
-    bool no_init;
+    bool no_init, ships;
 };
 
 static bool make(const struct step *step, json_t **body, struct err *err)
@@ -79,6 +82,7 @@ static bool make(const struct step *step, json_t **body, struct err *err)
     const struct mount_plan plan = {.mounts = (struct mount *)step->mounts, .count = step->count};
     const struct cluster_spec cluster = {
         .init_image = step->no_init ? NULL : "h/init:1",
+        .shipped = step->ships ? "h/shipped@" DIGEST : NULL,
         .arch = "amd64",
         .host_network = step->host_network,
         .grace_ms = 1500,
@@ -145,6 +149,49 @@ static const struct step steps[] = {
      .count = 1,
      .says = "\"mountPath\":\"/run/stepcell/script\",\"subPath\":\"script\""},
 
+    /* The image of the init container brings what no volume has, and copies. */
+    {.says = "\"image\":\"h/shipped@" DIGEST "\"", .ships = true, .no_init = true},
+    {.mounts = {MOUNT("/p", "/p", .role = MOUNT_PACKAGE, .readonly = true)},
+     .count = 1,
+     .says = "{\"name\":\"shipped\",\"mountPath\":\"/p\",\"subPath\":"
+             "\"" P_NAME "\",\"readOnly\":true}",
+     .ships = true},
+    {.mounts = {MOUNT("/p", "/p", .role = MOUNT_PACKAGE, .readonly = true),
+                {.kind = MOUNT_BIND, .target = (char *)"/link", .alias_of = (char *)"/p"}},
+     .count = 2,
+     .says = "{\"name\":\"shipped\",\"mountPath\":\"/link\",\"subPath\":"
+             "\"" P_NAME "\",\"readOnly\":true}",
+     .ships = true},
+    {.mounts = {{.kind = MOUNT_COW, .target = (char *)"/p", .source = DIRECTORY("/shared/p")}},
+     .count = 1,
+     .says = "{\"name\":\"shipped\",\"mountPath\":\"/p\",\"subPath\":"
+             "\"" P_NAME "\",\"readOnly\":false}",
+     .ships = true},
+    {.mounts = {MOUNT("/p", "/p", .role = MOUNT_WORKDIR),
+                {.kind = MOUNT_PIN, .target = (char *)"/p/a", .source = DIRECTORY("/p/a")}},
+     .count = 2,
+     .says = "{\"name\":\"shipped\",\"mountPath\":\"/p\",\"subPath\":"
+             "\"" P_NAME "\",\"readOnly\":false}]",
+     .ships = true},
+    {.mounts = {MOUNT("/p", "/shared/p", .role = MOUNT_PACKAGE, .readonly = true)},
+     .count = 1,
+     .says = "{\"name\":\"claim-0\",\"mountPath\":\"/p\",\"subPath\":\"p\",\"readOnly\":true}",
+     .ships = true},
+
+    {.refused = true,
+     .says = "'/p'",
+     .mounts = {MOUNT("/p", "/p", .role = MOUNT_PACKAGE, .readonly = true)},
+     .count = 1},
+    {.refused = true,
+     .says = "'/p'",
+     .mounts = {MOUNT("/p", "/p", .role = MOUNT_PACKAGE)},
+     .count = 1,
+     .ships = true},
+    {.refused = true,
+     .says = "'/p'",
+     .mounts = {MOUNT("/p", "/p", .role = MOUNT_VOLUME)},
+     .count = 1,
+     .ships = true},
     {.refused = true, .says = "terminal", .terminal = true},
     {.refused = true, .says = "stdin", .pass_stdin = true},
     {.refused = true, .says = "--keep", .stays = true},

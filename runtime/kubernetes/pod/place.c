@@ -7,8 +7,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/inside.h"
-
-#define CHUNK 65536
+#include "runtime/kubernetes/pod/copy.h"
 
 static bool failed(struct err *err, const char *what)
 {
@@ -51,14 +50,8 @@ static bool copy_program(int dir)
 {
     autofd from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     autofd to = make_file(dir, POD_PROGRAM, 0555);
-    char chunk[CHUNK];
-    ssize_t n = -1;
 
-    while (from >= 0 && to >= 0 && (n = read(from, chunk, sizeof(chunk))) > 0) {
-        if (!write_all(to, chunk, (size_t)n))
-            return false;
-    }
-    return n == 0;
+    return from >= 0 && to >= 0 && copy_bytes(from, to);
 }
 
 static bool make_dir(int dir, const char *name, mode_t mode)
@@ -82,6 +75,17 @@ static bool place_secrets(int dir, const struct setup *setup, const char **bytes
     return true;
 }
 
+/* Nothing is there when nothing is shipped. */
+static bool place_shipped(struct err *err)
+{
+    autofd to = open(POD_LANDING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (to < 0 && errno == ENOENT)
+        return true;
+    return to < 0 ? failed(err, "open the volume for what was shipped")
+                  : copy_entries(AT_FDCWD, POD_SHIPPED, to, 0, err);
+}
+
 bool pod_place(struct err *err)
 {
     autofd dir = open(POD_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -95,7 +99,7 @@ bool pod_place(struct err *err)
     if (dir < 0 || !copy_program(dir) || !make_dir(dir, POD_HOME, 0755) ||
         !make_whole(dir, POD_OUTPUT, 0600, "", 0))
         return failed(err, "prepare the volume of the Pod");
-    if (!place_secrets(dir, &setup, &bytes, err))
+    if (!place_shipped(err) || !place_secrets(dir, &setup, &bytes, err))
         return false;
     if (setup.head.has_script && !make_whole(dir, POD_SCRIPT, 0555, bytes, setup.head.script_size))
         return failed(err, "keep the script in the volume of the Pod");

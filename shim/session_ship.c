@@ -1,0 +1,206 @@
+/* What a cluster's nodes do not have of a step goes there as an image, by stepcell-image. */
+#include "shim/session.h"
+
+#include <string.h>
+
+#include "base/path.h"
+#include "runtime/kubernetes/pod_spec.h"
+
+#define WORDS_BEFORE 10
+
+struct parcels {
+    struct pod_volume *volumes;
+    size_t volume_count;
+    struct strv without; /* directories that are shipped empty */
+    struct strv words;   /* "NAME=DIR" */
+    bool has_workdir;
+};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to ship the packages");
+}
+
+static void parcels_release(struct parcels *parcels)
+{
+    for (size_t i = 0; i < parcels->volume_count; i++)
+        pod_volume_release(&parcels->volumes[i]);
+    free(parcels->volumes);
+    strv_release(&parcels->without);
+    strv_release(&parcels->words);
+}
+
+static bool read_volumes(const struct strv *given, struct parcels *parcels, struct err *err)
+{
+    parcels->volumes = calloc(given->count + 1, sizeof(*parcels->volumes));
+    if (!parcels->volumes)
+        return no_memory(err);
+    for (size_t i = 0; i < given->count; i++) {
+        if (!pod_volume_parse(given->items[i], &parcels->volumes[i], err))
+            return false;
+        parcels->volume_count++;
+    }
+    return true;
+}
+
+/* What other mounts hide need not go along. */
+static bool add_hidden(const struct mount_plan *plan, const struct mount *mount,
+                       struct parcels *parcels, struct err *err)
+{
+    size_t len = strlen(mount->target);
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *other = &plan->mounts[i];
+
+        if (other == mount || other->kind == MOUNT_PIN ||
+            !path_is_below(other->target, mount->target))
+            continue;
+        if (!strv_take(&parcels->without,
+                       text_printf("%s%s", mount->source.resolved, other->target + len)))
+            return no_memory(err);
+    }
+    return true;
+}
+
+bool session_ships_workdir(const struct session *session)
+{
+    const struct run_options *options = &session->options;
+    const struct mount workdir = {
+        .kind = MOUNT_BIND,
+        .role = MOUNT_WORKDIR,
+        .source.resolved = session->sources[options->mount_count].resolved,
+    };
+    CLEANUP(parcels_release) struct parcels parcels = {0};
+    struct err ignored;
+
+    return options->engine == ENGINE_KUBERNETES && options->kubernetes_ship &&
+           read_volumes(&options->kubernetes_volumes, &parcels, &ignored) &&
+           pod_is_shipped(parcels.volumes, parcels.volume_count, &workdir);
+}
+
+static bool add_parcel(const struct mount_plan *plan, const struct mount *mount,
+                       struct parcels *parcels, struct err *err)
+{
+    char name[POD_SHIPPED_NAME_MAX];
+
+    parcels->has_workdir |= mount->role == MOUNT_WORKDIR;
+    pod_shipped_name(mount, name);
+    if (!strv_take(&parcels->words, text_printf("%s=%s", name, mount->source.resolved)))
+        return no_memory(err);
+    return add_hidden(plan, mount, parcels, err);
+}
+
+/* The working directory last: it changes most, and what lies below a layer need not. */
+static bool collect(const struct session *session, struct parcels *parcels, struct err *err)
+{
+    const struct mount_plan *plan = &session->plan;
+
+    if (!read_volumes(&session->options.kubernetes_volumes, parcels, err))
+        return false;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < plan->count; i++) {
+            const struct mount *mount = &plan->mounts[i];
+
+            if ((mount->role == MOUNT_WORKDIR) == (pass == 1) &&
+                pod_is_shipped(parcels->volumes, parcels->volume_count, mount) &&
+                !add_parcel(plan, mount, parcels, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The program that unpacks is this machine's. */
+static bool check_platform(const struct session *session, struct err *err)
+{
+    struct platform host;
+
+    platform_host(&host);
+    if (strcmp(host.arch, session->image.platform.arch) == 0)
+        return true;
+    err_set(err, ERR_IMAGE_PLATFORM,
+            "a step for %s cannot be shipped to from a machine of another kind",
+            session->platform_text);
+    return err_hint(err, "put what it needs on a volume, with --kubernetes-volume");
+}
+
+/* What a cluster cannot do is said before anything is pushed for it. */
+static bool check_pod(struct session *session, const struct parcels *parcels, struct err *err)
+{
+    const struct pod_request request = {
+        .name = "",
+        .image = session->image_id,
+        .owner = "",
+        .step = "",
+        .volumes = parcels->volumes,
+        .volume_count = parcels->volume_count,
+    };
+    autojson *body = NULL;
+
+    session->cluster.shipped = session->options.kubernetes_ship;
+    return pod_body(&session->spec, &request, &body, err);
+}
+
+static bool push(struct session *session, const struct parcels *parcels, struct err *err)
+{
+    autofree char *owner = text_printf("%u:%u", session->spec.uid, session->spec.gid);
+    size_t count = 0, room = WORDS_BEFORE + 2 * parcels->without.count + parcels->words.count;
+    autofree char **words = calloc(room + 1, sizeof(*words));
+    const char *image;
+
+    if (!words || !owner)
+        return no_memory(err);
+    words[count++] = "stepcell-image";
+    words[count++] = "ship";
+    words[count++] = "--report";
+    words[count++] = "3";
+    words[count++] = "--store";
+    words[count++] = session->store.path;
+    words[count++] = "--owner";
+    words[count++] = owner;
+    for (size_t i = 0; i < parcels->without.count; i++) {
+        words[count++] = "--without";
+        words[count++] = parcels->without.items[i];
+    }
+    words[count++] = "--";
+    words[count++] = session->options.kubernetes_ship;
+    for (size_t i = 0; i < parcels->words.count; i++)
+        words[count++] = parcels->words.items[i];
+    if (!session_run_helper(session, "stepcell-image", words, -1, err))
+        return false;
+    image = json_text(session->helper_report, "image");
+    session->shipped = image ? strdup(image) : NULL;
+    session->cluster.shipped = session->shipped;
+    return session->shipped || no_memory(err);
+}
+
+bool session_ship(struct session *session, struct err *err)
+{
+    const struct run_options *options = &session->options;
+    CLEANUP(parcels_release) struct parcels parcels = {0};
+
+    if (options->engine != ENGINE_KUBERNETES || !options->kubernetes_ship)
+        return true;
+    if (!collect(session, &parcels, err))
+        return false;
+    if (!parcels.words.count && options->kubernetes_init)
+        return true;
+    if (!check_platform(session, err) || !check_pod(session, &parcels, err))
+        return false;
+    if (parcels.has_workdir)
+        session_note(session, "what the step changes in '%s' stays in its Pod", session->workdir);
+    return push(session, &parcels, err);
+}
+
+void session_unship(struct session *session)
+{
+    char *words[] = {"stepcell-image", "unship", "--report", "3", session->shipped, NULL};
+    struct err ignored;
+
+    if (!session->shipped)
+        return;
+    /* What a registry does not let anybody delete is its administrator's to clear away. */
+    (void)session_run_helper(session, "stepcell-image", words, -1, &ignored);
+    free(session->shipped);
+    session->shipped = NULL;
+}
