@@ -19,6 +19,7 @@
 #define STUCK_LOOK_MS 5000  /* between two looks at that */
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
+#define SETTLE_MS     5000  /* that one may take to see that a command has ended */
 
 struct cell {
     json_t *request;
@@ -204,11 +205,40 @@ static void take_signal(struct cell *cell, int number)
         cell->asked_end |= objects_end_command(&cell->objects, &ignored);
 }
 
+/* Whether a command is known to have ended that the API still shows as running. */
+static bool is_settling(struct sight *sight)
+{
+    bool settling;
+
+    pthread_mutex_lock(&sight->lock);
+    settling = sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
+               !sight->silent_since;
+    pthread_mutex_unlock(&sight->lock);
+    return settling;
+}
+
+/*
+ * A kubelet looks once a second. A Pod that is deleted once it has seen the end is gone in the same
+ * moment; one that is deleted before may stay for many seconds.
+ */
+static void settle(struct sight *sight)
+{
+    struct pollfd polled = {sight->wake, POLLIN, 0};
+    int64_t deadline = clock_now() + SETTLE_MS * NS_PER_MS;
+    eventfd_t count;
+
+    while (is_settling(sight) && clock_now() < deadline) {
+        if (poll(&polled, 1, TICK_MS) > 0)
+            (void)!eventfd_read(sight->wake, &count);
+    }
+}
+
 static int finish(struct cell *cell)
 {
     struct pod_message message = {.kind = POD_REMOVED};
     struct err err;
 
+    settle(&cell->sight);
     cell->asked_kill = true;
     if (objects_remove(&cell->objects, &err))
         tell(&message);
