@@ -7,10 +7,11 @@
  * what the file has to hold, the interpreters, the names of the secrets; then the bytes of all
  * secrets, and those of the script.
  *
- * In the Pod, POD_DIR is a volume in memory. `stepcell-pod place`, of the init container, lays out
- * in it its own program, the setup up to the texts, the secrets, the script, the output file and a
- * home. What is shipped with the image of that container it copies into a volume of its own.
- * `stepcell-pod run` is the first process of the step's container.
+ * In the Pod, POD_DIR is a volume in memory. `stepcell-pod place`, the hook of the container
+ * `place`, lays out in it its own program, the setup up to the texts, the secrets, the script, the
+ * output file and a home, and at the end POD_PLACED, for which `stepcell-pod hold`, the first
+ * process there, waits and ends. What is shipped with the image of that container it copies into a
+ * volume of its own. `stepcell-pod run` is the first process of the step's container.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H
@@ -25,13 +26,14 @@
 #define POD_SETUP_MAX (1 << 20) /* bytes, which is what a Secret holds */
 
 #define POD_DIR     "/.stepcell"
-#define POD_PLACE   "/setup" /* in the init container: the Secret */
+#define POD_PLACE   "/setup" /* in the container `place`: the Secret */
 #define POD_SETUP   "setup"
 #define POD_PROGRAM "stepcell-pod"
-/* In the init container's image: directories of the caller's host. */
+#define POD_PLACED  "placed"
+/* In the image of the container `place`: directories of the caller's host. */
 #define POD_SHIPPED_DIR "shipped"
 #define POD_SHIPPED     "/" POD_SHIPPED_DIR
-#define POD_LANDING     "/landing" /* in the init container: the volume that they are copied to */
+#define POD_LANDING     "/landing" /* in the container `place`: the volume that they are copied to */
 #define POD_SECRETS     "secrets"
 #define POD_SCRIPT      "script"
 #define POD_OUTPUT      "output"

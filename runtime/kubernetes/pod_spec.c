@@ -428,7 +428,11 @@ static bool check(const struct run_spec *spec, struct err *err)
                          "--kubernetes-init; or ship it with each step: --kubernetes-ship");
 }
 
-static json_t *init_container(const struct body *body)
+/*
+ * A kubelet starts the containers in their order, each when the hook of the one before is done.
+ * That an init container has ended it would see only when it looks again, which is once a second.
+ */
+static json_t *place_container(const struct body *body)
 {
     const struct cluster_spec *cluster = body->spec->cluster;
     const char *image = cluster->shipped ? cluster->shipped : cluster->init_image;
@@ -437,15 +441,15 @@ static json_t *init_container(const struct body *body)
             ? json_pack("{s:s, s:s}", "name", SHIPPED_VOLUME, "mountPath", POD_LANDING)
             : NULL;
 
-    return json_pack("{s:s, s:s, s:s, s:[s, s], s:[{s:s, s:s}, {s:s, s:s, s:b}, o*], "
-                     "s:{s:b, s:b, s:{s:[s]}, s:{s:s}}, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:[s, s], s:{s:{s:{s:[s, s]}}}, "
+                     "s:[{s:s, s:s}, {s:s, s:s, s:b}, o*], s:{s:b, s:b, s:{s:[s]}, s:{s:s}}}",
                      "name", POD_INIT, "image", image, "imagePullPolicy", "IfNotPresent", "command",
+                     "/" POD_PROGRAM, "hold", "lifecycle", "postStart", "exec", "command",
                      "/" POD_PROGRAM, "place", "volumeMounts", "name", CELL_VOLUME, "mountPath",
                      POD_DIR, "name", SETUP_VOLUME, "mountPath", POD_PLACE, "readOnly", true,
                      landing, "securityContext", "allowPrivilegeEscalation", false,
                      "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
-                     "seccompProfile", "type", "RuntimeDefault", "terminationMessagePolicy",
-                     "FallbackToLogsOnError");
+                     "seccompProfile", "type", "RuntimeDefault");
 }
 
 static json_t *step_container(const struct body *body)
@@ -484,14 +488,14 @@ static json_t *pod_of(const struct body *body)
 
     annotate(meta, spec);
     return json_pack(
-        "{s:s, s:s, s:o, s:{s:s, s:b, s:b, s:b, s:I, s:{s:s, s:s*}, s:s*, s:o, s:[o], s:[o], s:O}}",
+        "{s:s, s:s, s:o, s:{s:s, s:b, s:b, s:b, s:I, s:{s:s, s:s*}, s:s*, s:o, s:[o, o], s:O}}",
         "apiVersion", "v1", "kind", "Pod", "metadata", meta, "spec", "restartPolicy", "Never",
         "automountServiceAccountToken", false, "enableServiceLinks", false, "hostNetwork",
         cluster->host_network, "terminationGracePeriodSeconds",
         (json_int_t)(cluster->grace_ms + 999) / 1000, "nodeSelector", "kubernetes.io/os", "linux",
         "kubernetes.io/arch", cluster->arch, "hostname", spec->hostname, "securityContext",
-        security_of_pod(spec), "initContainers", init_container(body), "containers",
-        step_container(body), "volumes", body->volumes);
+        security_of_pod(spec), "containers", place_container(body), step_container(body), "volumes",
+        body->volumes);
 }
 
 bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **out,

@@ -43,6 +43,7 @@ static void take_waiting(struct pod_state *state, const json_t *waiting)
         {"CreateContainerConfigError", POD_NO_CONTAINER},
         {"CreateContainerError", POD_NO_CONTAINER},
         {"RunContainerError", POD_NO_CONTAINER},
+        {"PostStartHookError", POD_INIT_FAILED},
     };
     const char *reason = json_text(waiting, "reason");
 
@@ -121,6 +122,11 @@ bool pod_state_take(const json_t *pod, struct pod_state *out, struct err *err)
         take_init(&state, one);
     json_array_foreach (json_object_get(status, "containerStatuses"), i, one) {
         name = json_text(one, "name");
+        if (name && strcmp(name, POD_INIT) == 0)
+            take_init(&state, one);
+    }
+    json_array_foreach (json_object_get(status, "containerStatuses"), i, one) {
+        name = json_text(one, "name");
         if (name && strcmp(name, POD_CONTAINER) == 0)
             take_container(&state, one);
     }
@@ -147,7 +153,7 @@ void pod_state_explain(const struct pod_state *state, struct err *err)
         [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, "the node cannot make the container of the step",
                               "--verbose shows what the node says of it"},
         [POD_INIT_FAILED] =
-            {ERR_ENGINE_FAILED, "the init container of the step has failed",
+            {ERR_ENGINE_FAILED, "what the step needs in its Pod could not be placed there",
              "its image has to be of this version (stepcell image init TARGET), and the node "
              "has to have room; --verbose shows what it says"},
         [POD_EVICTED] = {ERR_ENGINE_FAILED, "the step's Pod was evicted from its node",

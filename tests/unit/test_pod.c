@@ -238,8 +238,12 @@ static void test_bodies(void **state)
 
 #define POD(status)                                                                                \
     "{\"metadata\": {\"uid\": \"u\", \"resourceVersion\": \"5\"}, \"status\": {" status "}}"
-#define STEP(now) "\"containerStatuses\": [{\"name\": \"step\", \"state\": {" now "}}]"
-#define INIT(now) "\"initContainerStatuses\": [{\"name\": \"place\", \"state\": {" now "}}]"
+#define STEP(now)  "\"containerStatuses\": [{\"name\": \"step\", \"state\": {" now "}}]"
+#define INIT(now)  "\"initContainerStatuses\": [{\"name\": \"mesh\", \"state\": {" now "}}]"
+#define PLACE(now) "\"containerStatuses\": [{\"name\": \"place\", \"state\": {" now "}}]"
+#define BOTH(place, step)                                                                          \
+    "\"containerStatuses\": [{\"name\": \"step\", \"state\": {" step                               \
+    "}}, {\"name\": \"place\", \"state\": {" place "}}]"
 
 static const struct {
     const char *pod; /* NULL trouble and all: none of it */
@@ -273,6 +277,15 @@ static const struct {
     {POD(INIT("\"terminated\": {\"exitCode\": 125}")), .trouble = POD_INIT_FAILED,
      .code = ERR_ENGINE_FAILED},
     {POD(INIT("\"terminated\": {\"exitCode\": 0}")), .code = ERR_ENGINE_FAILED},
+    {POD(PLACE("\"waiting\": {\"reason\": \"ErrImagePull\"}")), .trouble = POD_NO_IMAGE,
+     .code = ERR_IMAGE_DENIED},
+    {POD(PLACE("\"waiting\": {\"reason\": \"PostStartHookError\"}")), .trouble = POD_INIT_FAILED,
+     .code = ERR_ENGINE_FAILED},
+    {POD(BOTH("\"terminated\": {\"exitCode\": 125}",
+              "\"terminated\": {\"reason\": \"StartError\"}")),
+     true, true, .trouble = POD_INIT_FAILED, .code = ERR_ENGINE_FAILED},
+    {POD(BOTH("\"terminated\": {\"exitCode\": 0}", "\"running\": {}")), .begun = true,
+     .code = ERR_ENGINE_FAILED},
     /* Another container is none of ours, and what has another type is not there. */
     {POD("\"containerStatuses\": [{\"name\": \"sidecar\", \"state\": {\"running\": {}}}, 1]"),
      .code = ERR_ENGINE_FAILED},

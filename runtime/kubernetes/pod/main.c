@@ -1,6 +1,7 @@
 /*
- * stepcell-pod: a static program, the only one of the init image. `place` is what the init
- * container of a step's Pod does, `run` the first process of the step's own container.
+ * stepcell-pod: a static program, the only one of the init image. `hold` is the first process of
+ * the container `place` of a step's Pod, `place` the hook that it is started with, `run` the first
+ * process of the step's own container.
  */
 #include "runtime/kubernetes/pod/pod.h"
 
@@ -9,7 +10,7 @@
 
 #include "runtime/native/init/command.h"
 
-/* Into the log of the init container, for who looks why a Pod does not start. */
+/* Into the events of the Pod, for who looks why it does not start. */
 static void say(const char *text)
 {
     (void)!write(STDERR_FILENO, text, strlen(text));
@@ -21,6 +22,8 @@ int main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "run") == 0)
         return pod_run();
+    if (argc == 2 && strcmp(argv[1], "hold") == 0)
+        return pod_hold();
     if (argc == 2 && strcmp(argv[1], "place") == 0) {
         if (pod_place(&err))
             return 0;

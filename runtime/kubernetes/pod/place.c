@@ -27,7 +27,7 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-/* What another init container of the same Pod has left is begun anew. */
+/* What another hook of the same Pod has left is begun anew. */
 static int make_file(int dir, const char *name, mode_t mode)
 {
     int fd;
@@ -104,6 +104,7 @@ bool pod_place(struct err *err)
     if (setup.head.has_script && !make_whole(dir, POD_SCRIPT, 0555, bytes, setup.head.script_size))
         return failed(err, "keep the script in the volume of the Pod");
     /* The secrets are not in it any more. */
-    return make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) ||
+    return (make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) &&
+            make_whole(dir, POD_PLACED, 0400, "", 0)) ||
            failed(err, "keep the setup in the volume of the Pod");
 }

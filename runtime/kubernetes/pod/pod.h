@@ -1,8 +1,11 @@
-/* The two halves of stepcell-pod: see pod_setup.h. */
+/* The parts of stepcell-pod: see pod_setup.h. */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_POD_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_POD_H
 
 #include "runtime/kubernetes/pod/setup.h"
+
+/* The first process of the container `place`, there until all is laid out; its exit status. */
+int pod_hold(void);
 
 /* Lays everything out in POD_DIR. */
 bool pod_place(struct err *err);
