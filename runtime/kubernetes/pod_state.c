@@ -5,6 +5,8 @@
 
 #include "runtime/kubernetes/pod_spec.h"
 
+#define STUCK_COUNT 3 /* times that a kubelet has to fail: a busy one does once, and goes on */
+
 /* One of the API's own words, which goes into messages and URLs; "" for whatever else. */
 static void take_word(const json_t *object, const char *key, char word[POD_REASON_MAX])
 {
@@ -188,4 +190,22 @@ void pod_events_text(const json_t *list, char *text, size_t size)
             return;
         used += (size_t)n;
     }
+}
+
+bool pod_events_are_stuck(const json_t *list)
+{
+    static const char *const reasons[] = {"FailedMount", "FailedAttachVolume",
+                                          "FailedCreatePodSandBox"};
+    const json_t *event;
+    size_t i;
+
+    json_array_foreach (json_object_get(list, "items"), i, event) {
+        bool again = json_integer_value(json_object_get(event, "count")) >= STUCK_COUNT;
+
+        for (size_t k = 0; again && k < ARRAY_SIZE(reasons); k++) {
+            if (has_reason(event, reasons[k]))
+                return true;
+        }
+    }
+    return false;
 }

@@ -19,7 +19,7 @@
 #define STUCK_LOOK_MS 5000  /* between two looks at that */
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
-#define SETTLE_MS     5000  /* that one may take to see that a command has ended */
+#define SETTLE_MS     30000 /* that one may take to see that a command has ended */
 
 struct cell {
     json_t *request;

@@ -174,40 +174,34 @@ bool objects_remove(struct objects *objects, struct err *err)
             await_absence(objects, "secrets", deadline, err));
 }
 
-/* Who may not read them has none: "". */
-static void read_events(struct objects *objects, char text[ERR_DETAIL_MAX])
+/* Who may not read them has none. */
+static void read_events(struct objects *objects, struct kube_answer *answer)
 {
     autofree char *behind =
         text_printf("?fieldSelector=involvedObject.name%%3D%s&limit=50", objects->name);
     autofree char *path = behind ? objects_path(objects, "events", behind) : NULL;
     const struct kube_call one = {.path = path, .once = true};
-    autokubeanswer answer = {0};
     struct err ignored;
 
-    text[0] = '\0';
-    if (path && kube_call(objects->client, &one, &answer, &ignored) && answer.status == 200)
-        pod_events_text(answer.json, text, ERR_DETAIL_MAX);
+    if (path)
+        (void)kube_call(objects->client, &one, answer, &ignored);
 }
 
 bool objects_are_stuck(struct objects *objects)
 {
-    static const char *const reasons[] = {
-        "FailedMount: ", "FailedAttachVolume: ", "FailedCreatePodSandBox: "};
-    char text[ERR_DETAIL_MAX];
+    autokubeanswer answer = {0};
 
-    read_events(objects, text);
-    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-        if (strstr(text, reasons[i]))
-            return true;
-    }
-    return false;
+    read_events(objects, &answer);
+    return pod_events_are_stuck(answer.json);
 }
 
 void objects_add_events(struct objects *objects, struct err *err)
 {
     char text[ERR_DETAIL_MAX], said[ERR_DETAIL_MAX];
+    autokubeanswer answer = {0};
 
-    read_events(objects, text);
+    read_events(objects, &answer);
+    pod_events_text(answer.json, text, sizeof(text));
     memcpy(said, err->detail, sizeof(said));
     if (text[0])
         err_detail(err, "%s%s%s", said, said[0] ? "; " : "", text);

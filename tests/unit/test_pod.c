@@ -366,6 +366,30 @@ static void test_events(void **state)
     assert_string_equal(said, "");
 }
 
+static void test_stuck(void **state)
+{
+    static const struct {
+        const char *list;
+        bool stuck;
+    } lists[] = {
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 3}]}", true},
+        {"{\"items\": [1, {\"reason\": \"FailedCreatePodSandBox\", \"count\": 9}]}", true},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 2}]}", false},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": \"3\"}]}", false},
+        {"{\"items\": [{\"reason\": \"Pulling\", \"count\": 9}]}", false},
+        {"{\"kind\": \"Status\"}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        struct err err = ERR_INIT;
+        autojson *list =
+            json_parse(lists[i].list, strlen(lists[i].list), "events", ERR_ENGINE_FAILED, &err);
+
+        assert_int_equal(pod_events_are_stuck(list), lists[i].stuck);
+    }
+}
+
 static void test_names(void **state)
 {
     char one[POD_NAME_MAX], two[POD_NAME_MAX], label[POD_LABEL_MAX], owner[POD_LABEL_MAX];
@@ -387,7 +411,7 @@ int main(void)
         cmocka_unit_test(test_volumes), cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_states),  cmocka_unit_test(test_no_pods),
         cmocka_unit_test(test_words),   cmocka_unit_test(test_events),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_stuck),   cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
