@@ -97,7 +97,8 @@ static void take_log(struct cell *cell, const struct pod_state *state)
         pod_state_explain(state, &err);
     else if (deleted_by_others(cell, state))
         explain_deletion(&err);
-    if (state->begun) {
+    /* Nobody knows how far one came that was evicted before it was looked at. */
+    if (state->begun || state->trouble == POD_EVICTED) {
         objects_add_events(&cell->objects, &err);
         close_streams();
         message = (struct pod_message){

@@ -25,8 +25,13 @@ void sight_changed(struct sight *sight)
 
 static void take_state(struct sight *sight, const struct pod_state *state)
 {
+    bool begun;
+
     pthread_mutex_lock(&sight->lock);
+    begun = sight->state.begun;
     sight->state = *state;
+    /* A node that evicts a Pod forgets its containers. */
+    sight->state.begun |= begun;
     sight->silent_since = 0;
     sight_changed(sight);
     pthread_mutex_unlock(&sight->lock);

@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# What befalls steps in a cluster: none of it is a success, and nothing is left.
+
+load ../lib/common
+load ../lib/kubernetes
+load ../lib/pods
+
+setup_file() { push_init; }
+
+setup() {
+    make_namespace
+    work_dir
+}
+
+teardown() { remove_namespace; }
+
+# node_of_pod: where the one step runs
+node_of_pod() { kube -n "$NAMESPACE" get pods -o jsonpath='{.items[0].spec.nodeName}'; }
+
+kubelet_of() { pgrep -f "^kubelet --config=$CLUSTER/$1/kubelet.yaml "; }
+
+# log_of_pod KUBELET: the file that the runtime writes, by the node's own names
+log_of_pod() { ls "/proc/$1/root/var/log/pods/${NAMESPACE}"_*/step/0.log; }
+
+# is_said MESSAGE: a pattern
+is_said() { assert_match "$(result_field .error.message)" "$1"; }
+
+@test "fifty steps at once: all outputs are whole, and nothing is left" {
+    local i cells=()
+    for i in $(seq 50); do
+        RESULT=$TEST_DIR/many-$i.json pod_cell -- sh -c \
+            "seq $i 1000; echo $i >&2; exit $i" >"$TEST_DIR/many-$i" 2>"$TEST_DIR/many-$i.err" 3>&- 4>&- &
+        cells+=($!)
+    done
+    wait "${cells[@]}" || true
+    for i in $(seq 50); do
+        seq "$i" 1000 | cmp - "$TEST_DIR/many-$i"
+        assert_equal "stderr of $i" "$(cat "$TEST_DIR/many-$i.err")" "$i"
+        assert_equal "step $i" "$(jq -r '"\(.outcome) \(.exit_code) \(.cleanup.verified)"' "$TEST_DIR/many-$i.json")" \
+            "exited $i true"
+    done
+    nothing_left
+}
+
+@test "a Pod that the API evicts is no success" {
+    local name
+    begin_cell "$TEST_DIR/evicted" sh -c 'echo up; sleep 60'
+    name=$(the_pod)
+    jq -n --arg name "${name#*/}" '{apiVersion: "policy/v1beta1", kind: "Eviction", metadata: {name: $name}}' |
+        kube create --raw "/api/v1/namespaces/$NAMESPACE/pods/${name#*/}/eviction" -f -
+    ended_as 125 unknown
+    is_said '*deleted the Pod*'
+    nothing_left
+}
+
+@test "a Pod that its node evicts is no success, and the error says so" {
+    run -125 pod_cell --tmpfs /t:size=1m -- sh -c 'head -c 3m /dev/zero >/t/file; sleep 60'
+    assert_equal outcome "$(result_field .outcome)" unknown
+    is_said '*evicted*'
+    assert_match "$(result_field .error.detail)" '*EmptyDir*exceeds the limit*'
+    nothing_left
+}
+
+@test "a log that is cut is seen, and is no success" {
+    local kubelet
+    begin_cell "$TEST_DIR/cut" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done; seq 2 5000; touch written
+        until [ -e end ]; do sleep 0.1; done; echo last'
+    kubelet=$(kubelet_of "$(node_of_pod)")
+    # It reads the log for everybody.
+    kill -STOP "$kubelet"
+    touch "$WORK/go"
+    wait_for test -e "$WORK/written"
+    sleep 0.5
+    : >"$(log_of_pod "$kubelet")"
+    touch "$WORK/end"
+    kill -CONT "$kubelet"
+    ended_as 125 unknown
+    is_said '*the log of the Pod is cut*'
+    assert_equal "first and last line" "$(sed -n '1p;$p' "$TEST_DIR/cut" | xargs)" "up last"
+    nothing_left
+}
+
+@test "a log that is cut where it has been read already is whole" {
+    begin_cell "$TEST_DIR/read" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done; seq 2 5000; exit 4'
+    : >"$(log_of_pod "$(kubelet_of "$(node_of_pod)")")"
+    touch "$WORK/go"
+    ended_as 4 exited
+    assert_equal lines "$(wc -l <"$TEST_DIR/read")" 5000
+    nothing_left
+}
+
+@test "an image that nodes cannot get is told as that" {
+    POD_IMAGE=$CLUSTER_REGISTRY/gone:1
+    in_cluster skopeo copy --quiet --src-cert-dir "$CLUSTER/certs.d/$CLUSTER_REGISTRY" --dest-cert-dir \
+        "$CLUSTER/certs.d/$CLUSTER_REGISTRY" "docker://$CLUSTER_REGISTRY/busybox:latest" "docker://$POD_IMAGE"
+    in_stepcell image pull --quiet "$POD_IMAGE"
+    in_cluster skopeo delete --cert-dir "$CLUSTER/certs.d/$CLUSTER_REGISTRY" "docker://$POD_IMAGE"
+    run -125 --separate-stderr pod_cell -- true
+    assert_match "$(result_field .outcome)" '@(failed|refused)'
+    is_said '*cannot get an image*'
+    nothing_left
+}
+
+@test "a node is lost, and no node takes another step" {
+    local node lost=$RESULT large=$TEST_DIR/large.json waiting status=0
+    RESULT=$large pod_cell --memory 900g -- true 2>/dev/null 3>&- 4>&- &
+    waiting=$!
+    begin_cell "$TEST_DIR/lost" sh -c 'echo up; sleep 600'
+    node=$(kube -n "$NAMESPACE" get pods -o json | jq -r '.items[].spec.nodeName // empty')
+    stop_part "$node"
+    wait "$waiting" || status=$?
+    assert_equal status "$status" 125
+    assert_equal large "$(jq -r '"\(.outcome) \(.error.message) \(.cleanup.verified)"' "$large")" \
+        "failed no node of the cluster takes the step (Unschedulable) true"
+    assert_match "$(jq -r .error.detail "$large")" '*nsufficient memory*'
+    ended_as 125 unknown
+    is_said '*node of the step is lost*'
+    # Nobody can say that it has ended until its node is back.
+    assert_match "$(result_field '"\(.cleanup.verified) \(.cleanup.left[0])"')" "false Pod 'stepcell-*' of Kubernetes"
+    start_part "$node"
+    wait_for_node "$node" true
+    wait_for nothing_left
+}
