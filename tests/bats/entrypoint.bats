@@ -3,7 +3,7 @@
 load ../lib/common
 
 refused() {
-    IMAGE=oci:$IMAGES/busybox:entrypoint
+    IMAGE=$IMAGES_AT/busybox:entrypoint
     run --separate-stderr cell "$@" -- touch started
     assert_refused image.entrypoint
     assert_equal outcome "$(result_field .outcome)" refused
@@ -30,7 +30,7 @@ refused() {
 
 @test "--entrypoint clear runs the command alone" {
     clear() {
-        IMAGE=oci:$IMAGES/busybox:entrypoint
+        IMAGE=$IMAGES_AT/busybox:entrypoint
         run -0 cell --entrypoint clear -- echo bare
         assert_equal output "$output" bare
     }
@@ -41,7 +41,7 @@ refused() {
     none() {
         local tag
         for tag in null none blank; do
-            IMAGE=oci:$IMAGES/busybox:entrypoint-$tag
+            IMAGE=$IMAGES_AT/busybox:entrypoint-$tag
             run -0 cell -- echo "$tag"
             assert_equal output "$output" "$tag"
         done
@@ -51,7 +51,7 @@ refused() {
 
 @test "a default command of the image is harmless" {
     cmd() {
-        IMAGE=oci:$IMAGES/busybox:cmd
+        IMAGE=$IMAGES_AT/busybox:cmd
         run -0 cell -- echo mine
         assert_equal output "$output" mine
     }

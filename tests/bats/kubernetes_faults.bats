@@ -5,8 +5,6 @@ load ../lib/common
 load ../lib/kubernetes
 load ../lib/pods
 
-setup_file() { push_init; }
-
 setup() {
     make_namespace
     work_dir

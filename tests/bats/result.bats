@@ -56,7 +56,7 @@ shaped() { jq -e --arg engine "${ENGINE:-native}" "$SHAPE" "$RESULT" >/dev/null 
 
 @test "the result of a refusal has the documented shape and the error" {
     refused() {
-        IMAGE=oci:$IMAGES/busybox:entrypoint
+        IMAGE=$IMAGES_AT/busybox:entrypoint
         run -125 cell -- true
         shaped
         assert_equal outcome "$(result_field .outcome)" refused

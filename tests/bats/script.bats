@@ -108,7 +108,7 @@ load ../lib/common
         printf '#!/usr/bin/env perl\n' >perl
         run --separate-stderr script_cell --script perl
         assert_match "$status" "@(125|127)"
-        IMAGE=oci:$IMAGES/static:latest
+        IMAGE=$IMAGES_AT/static:latest
         echo 'echo 1' >a.sh
         run --separate-stderr script_cell --script a.sh
         assert_refused image.shell-missing
@@ -118,7 +118,7 @@ load ../lib/common
 
 @test "an image without a shell runs its own program" {
     static() {
-        IMAGE=oci:$IMAGES/static:latest
+        IMAGE=$IMAGES_AT/static:latest
         run -0 cell -- /bin/true
     }
     each_caller static

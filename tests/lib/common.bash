@@ -11,13 +11,19 @@
 
 bats_require_minimum_version 1.5.0
 
-[ "${ENGINE:-native}" = native ] || . "$(dirname "${BASH_SOURCE[0]}")/engine.bash"
+case ${ENGINE:-native} in
+native) ;;
+kubernetes) . "$(dirname "${BASH_SOURCE[0]}")/kubernetes.bash" ;;
+*) . "$(dirname "${BASH_SOURCE[0]}")/engine.bash" ;;
+esac
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # An ordinary user's own daemon is asked by that user alone (engine.bash).
 CALLER=${ENGINE_CALLER:-root}
 UNDER=()
-IMAGE=oci:$IMAGES/busybox:latest
+# A cluster gets them from a registry.
+IMAGES_AT=${IMAGES_AT:-oci:$IMAGES}
+IMAGE=$IMAGES_AT/busybox:latest
 
 # as COMMAND...: as the caller of the moment, with a home and a store of its own; under root's command UNDER, if any
 as() {
@@ -123,6 +129,10 @@ namespaces_of_engine() {
 # processes_in_cells: those with a mount namespace of their own in which this run's files are mounted
 processes_in_cells() {
     local not directory link
+    if [ "${ENGINE:-native}" = kubernetes ]; then
+        objects_of_steps
+        return
+    fi
     not=$(readlink /proc/self/ns/mnt)
     [ "${ENGINE:-native}" = native ] || not+=" $(namespaces_of_engine)"
     find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -printf '%h %l\n' 2>/dev/null |

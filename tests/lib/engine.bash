@@ -15,7 +15,7 @@ TESTS_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # wrap_program PROGRAM NAME: prints the path of what stands before it
 wrap_program() {
     local program=$TEST_DIR/engine/$2
-    musl-gcc -O1 -static -DENGINE="\"$ENGINE\"" -DENGINE_HOST="\"unix://$ENGINE_SOCKET\"" \
+    musl-gcc -O1 -static -DOPTIONS="\"--engine\", \"$ENGINE\", \"--engine-host\", \"unix://$ENGINE_SOCKET\"" \
         -DPROGRAM="\"$1\"" -o "$program" "$TESTS_LIB/engine_words.c"
     echo "$program"
 }

@@ -5,10 +5,45 @@ CLUSTER_REGISTRY=10.99.0.1:5000
 CLUSTER_AUTH_REGISTRY=10.99.0.1:5001
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../scripts" && pwd)
 
-# start_cluster: sets CLUSTER; what it starts would keep bats waiting
+# What the Pods of steps begin with; the images of the tests are in the same registry.
+INIT=$CLUSTER_REGISTRY/stepcell-init:1
+TEST_IMAGES="busybox static"
+
+# start_cluster: sets CLUSTER; what it starts would keep bats waiting. STEPCELL becomes a program before the real
+# one, as for a daemon (engine.bash), and the tests of all engines find their images by IMAGES_AT.
 start_cluster() {
     export CLUSTER=$TEST_DIR/cluster
     "$SCRIPTS/kubernetes" up "$CLUSTER" 3>&- 4>&-
+    mkdir -p "$TEST_DIR/home/root/.config/containers"
+    ln -sfn "$CLUSTER/certs.d" "$TEST_DIR/home/root/.config/containers/certs.d"
+    push_test_images
+    export IMAGES_AT=$CLUSTER_REGISTRY STEPCELL_PROGRAM=$STEPCELL CALLERS=root
+    STEPCELL=$(wrap_for_cluster "$STEPCELL" stepcell)
+    STEPCELL_RELEASE=$(wrap_for_cluster "$STEPCELL_RELEASE" stepcell-release)
+    export STEPCELL STEPCELL_RELEASE
+    HOME=$TEST_DIR/home/root STEPCELL_STORE=$TEST_DIR/store/root "$STEPCELL" image init "$INIT"
+}
+
+# push_test_images: those of images.bash that the tests of all engines name
+push_test_images() {
+    local layout tag
+    for layout in $TEST_IMAGES; do
+        for tag in $(jq -r '.manifests[].annotations["org.opencontainers.image.ref.name"]' "$IMAGES/$layout/index.json"); do
+            in_cluster skopeo copy --quiet --dest-cert-dir "$CLUSTER/certs.d/$CLUSTER_REGISTRY" \
+                "oci:$IMAGES/$layout:$tag" "docker://$CLUSTER_REGISTRY/$layout:$tag"
+        done
+    done
+}
+
+# wrap_for_cluster PROGRAM NAME: prints the path of what stands before it
+wrap_for_cluster() {
+    local words='' word
+    for word in --engine kubernetes --kubernetes-init "$INIT" --kubernetes-volume "$TEST_DIR=hostPath"; do
+        words+="\"$word\", "
+    done
+    musl-gcc -O1 -static -DOPTIONS="$words" -DPROGRAM="\"$1\"" -DNETWORK="\"/proc/$(cat "$CLUSTER/pid")/ns/net\"" \
+        -DCONFIG="\"$CLUSTER/kubeconfig/admin\"" -o "$TEST_DIR/$2" "$(dirname "${BASH_SOURCE[0]}")/engine_words.c"
+    echo "$TEST_DIR/$2"
 }
 
 stop_cluster() {
@@ -26,6 +61,9 @@ in_cluster() { "$SCRIPTS/kubernetes" exec "$CLUSTER" "$@"; }
 # kube ARG...: kubectl, as an administrator; kube_as NAME ARG...: by another file of $CLUSTER/kubeconfig
 kube() { in_cluster kubectl "$@"; }
 kube_as() { KUBECONFIG=$CLUSTER/kubeconfig/$1 in_cluster kubectl "${@:2}"; }
+
+# objects_of_steps: what steps have in all namespaces
+objects_of_steps() { kube get pods,secrets -A -l app.kubernetes.io/managed-by=stepcell -o name; }
 
 # make_namespace: an empty one, as $NAMESPACE, that Pods may be created in
 make_namespace() {

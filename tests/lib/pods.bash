@@ -1,14 +1,8 @@
 # shellcheck shell=bash
 # Steps as Pods of the cluster of kubernetes.bash.
 
-INIT=$CLUSTER_REGISTRY/stepcell-init:1
-
-# push_init: what the Pods begin with
-push_init() {
-    mkdir -p "$TEST_DIR/home/root/.config/containers"
-    ln -sfn "$CLUSTER/certs.d" "$TEST_DIR/home/root/.config/containers/certs.d"
-    in_stepcell image init "$INIT"
-}
+# The program itself: the options of the engine are given here.
+STEPCELL=$STEPCELL_PROGRAM
 
 # in_stepcell ARG...: the program under test, in the cluster's network
 in_stepcell() { as in_cluster "$STEPCELL" "$@"; }
