@@ -5,13 +5,6 @@ load ../lib/common
 load ../lib/kubernetes
 load ../lib/pods
 
-setup() {
-    make_namespace
-    work_dir
-}
-
-teardown() { remove_namespace; }
-
 @test "the init image is the same bytes each time" {
     run -0 in_stepcell image init "$INIT"
     assert_match "$output" "$CLUSTER_REGISTRY/stepcell-init@sha256:* unchanged"

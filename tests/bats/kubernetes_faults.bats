@@ -5,13 +5,6 @@ load ../lib/common
 load ../lib/kubernetes
 load ../lib/pods
 
-setup() {
-    make_namespace
-    work_dir
-}
-
-teardown() { remove_namespace; }
-
 # node_of_pod: where the one step runs
 node_of_pod() { kube -n "$NAMESPACE" get pods -o jsonpath='{.items[0].spec.nodeName}'; }
 

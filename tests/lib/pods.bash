@@ -1,8 +1,15 @@
 # shellcheck shell=bash
-# Steps as Pods of the cluster of kubernetes.bash.
+# Steps as Pods of the cluster of kubernetes.bash, which is loaded before.
 
 # The program itself: the options of the engine are given here.
 STEPCELL=$STEPCELL_PROGRAM
+
+setup() {
+    make_namespace
+    work_dir
+}
+
+teardown() { remove_namespace; }
 
 # in_stepcell ARG...: the program under test, in the cluster's network
 in_stepcell() { as in_cluster "$STEPCELL" "$@"; }
