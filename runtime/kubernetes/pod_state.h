@@ -43,7 +43,7 @@ void pod_state_explain(const struct pod_state *state, struct err *err);
 /* The events of a Pod as one text, at most `size` bytes: the newest last. */
 void pod_events_text(const json_t *list, char *text, size_t size);
 
-/* Whether they say again and again that a volume cannot be mounted, or that the Pod cannot be set up. */
+/* Whether they say again and again that a volume cannot be mounted, or the Pod not be set up. */
 bool pod_events_are_stuck(const json_t *list);
 
 #endif
