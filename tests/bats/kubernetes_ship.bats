@@ -3,6 +3,7 @@
 
 load ../lib/common
 load ../lib/kubernetes
+load ../lib/pods
 
 SHIPPED=$CLUSTER_REGISTRY/shipped
 
