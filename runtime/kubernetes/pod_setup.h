@@ -33,7 +33,7 @@
 /* In the image of the container `place`: directories of the caller's host. */
 #define POD_SHIPPED_DIR "shipped"
 #define POD_SHIPPED     "/" POD_SHIPPED_DIR
-#define POD_LANDING     "/landing" /* in the container `place`: the volume that they are copied to */
+#define POD_LANDING     "/landing" /* in `place`: the volume that they are copied to */
 #define POD_SECRETS     "secrets"
 #define POD_SCRIPT      "script"
 #define POD_OUTPUT      "output"

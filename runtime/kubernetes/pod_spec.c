@@ -191,7 +191,7 @@ static bool not_shared(const struct mount *mount, struct err *err)
                          "PATH=hostPath where each node has it");
 }
 
-/* Whether `mount` comes by the image of the init container. */
+/* Whether `mount` comes by the image of the container `place`. */
 static bool is_shipped(const struct body *body, const struct mount *mount)
 {
     return body->spec->cluster->shipped &&

@@ -1,4 +1,4 @@
-/* `init`: the image of the init container of a step in a cluster, which many steps share. */
+/* `init`: the image of the container `place` of a step in a cluster, which many steps share. */
 #include "shim/image/command.h"
 #include "shim/image/pod_image.h"
 #include "shim/image/target.h"

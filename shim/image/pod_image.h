@@ -1,5 +1,5 @@
 /*
- * The image of the init container of a step in a cluster (docs/design/kubernetes.md): the one
+ * The image of the container `place` of a step in a cluster (docs/design/kubernetes.md): the one
  * static program, and for a step whose directories are shipped a layer for each of them. Always the
  * same bytes for the same content.
  *

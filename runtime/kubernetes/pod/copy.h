@@ -1,4 +1,4 @@
-/* Copies in the init container: what was shipped with its image. */
+/* Copies in the container `place`: what was shipped with its image. */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_COPY_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_COPY_H
 
