@@ -48,8 +48,8 @@ static int spawn(const struct program_question *question, int in, int out, pid_t
     sigaddset(&usual, SIGPIPE);
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
+    /* In the caller's process group: it may ask somebody at the terminal, and Ctrl-C is for it, too. */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     error = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
@@ -142,7 +142,7 @@ bool program_ask(const struct program_question *question, struct buf *answer, co
     if (!*fault)
         *fault = await_end(pid, deadline);
     if (*fault)
-        kill(-pid, SIGKILL);
+        kill(pid, SIGKILL);
     if (child_wait(pid) != 0 && !*fault)
         *fault = "fails";
     return !*fault;

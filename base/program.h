@@ -24,7 +24,7 @@ struct program_question {
     char *const *words; /* the first is looked for along $PATH, unless it is a path */
     char *const *environment;
     const char *input;
-    int timeout_ms; /* then it is killed, with all that it has started */
+    int timeout_ms; /* then it is killed */
 };
 
 /*

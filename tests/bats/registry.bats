@@ -251,6 +251,13 @@ echo s3cret'
         run -0 as "$PROBE" top "$host/auth-joined:1"
         docker_config '{"credsStore": "token"}'
         run -0 as "$PROBE" top "$host/auth-joined:1"
+        # One that asks at the terminal.
+        helper asks <<<'#!/bin/sh
+read -r server; read -r token </dev/tty || exit
+echo "{\"Username\": \"<token>\", \"Secret\": \"$token\"}"'
+        docker_config '{"credsStore": "asks"}'
+        run -0 as env SHELL=/bin/bash script -qec "$(printf '%q ' "$PROBE" top "$host/auth-joined:1")" /dev/null \
+            <<<'id&en=tity'
         docker_config "{\"credsStore\": \"none\", \"auths\": {\"$host\": {\"auth\": \"$SECRET_BASE64\"}}}"
         run -0 as "$PROBE" top "$host/auth-joined:1"
         # One that is of no use is not asked while nobody wants credentials.
