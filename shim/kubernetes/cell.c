@@ -69,8 +69,7 @@ static bool deleted_by_others(const struct cell *cell, const struct pod_state *s
 
 static void explain_deletion(struct err *err)
 {
-    err_set(err, ERR_ENGINE_FAILED, "somebody has deleted the Pod of the step");
-    err_hint(err, "look at what the step has done before it is run again");
+    err_set(err, ERR_POD_DELETED, "somebody has deleted the Pod of the step");
 }
 
 /* Its log has been read to the end: what of it is to be believed. */
@@ -152,10 +151,9 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
         cell->gone_by = clock_now() + (cell->objects.grace_s * 1000 + LOST_MS) * NS_PER_MS;
     if (clock_now() < cell->gone_by)
         return;
-    err_set(&err, ERR_ENGINE_FAILED,
+    err_set(&err, ERR_POD_NODE_LOST,
             "the node of the step is lost: its Pod was deleted, and the node does not say that it "
             "has ended");
-    err_hint(&err, "look at what the step has done before it is run again");
     tell_trouble(cell, POD_LOST_CONTACT, &err);
 }
 

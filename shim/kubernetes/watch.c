@@ -25,8 +25,13 @@ void sight_changed(struct sight *sight)
 
 static void take_state(struct sight *sight, const struct pod_state *state)
 {
+    bool begun;
+
     pthread_mutex_lock(&sight->lock);
+    /* Of a Pod that is evicted nothing is said of its containers any more. */
+    begun = sight->state.begun || state->begun;
     sight->state = *state;
+    sight->state.begun = begun;
     sight->silent_since = 0;
     sight_changed(sight);
     pthread_mutex_unlock(&sight->lock);

@@ -3,55 +3,7 @@
 
 load ../lib/common
 load ../lib/kubernetes
-
-INIT=$CLUSTER_REGISTRY/stepcell-init:1
-
-setup_file() {
-    mkdir -p "$TEST_DIR/home/root/.config/containers"
-    ln -sfn "$CLUSTER/certs.d" "$TEST_DIR/home/root/.config/containers/certs.d"
-    in_stepcell image init "$CLUSTER_REGISTRY/stepcell-init:1"
-}
-
-setup() {
-    make_namespace
-    work_dir
-}
-
-teardown() { remove_namespace; }
-
-# in_stepcell ARG...: the program under test, in the cluster's network
-in_stepcell() { as in_cluster "$STEPCELL" "$@"; }
-
-# pod_cell [OPTION...] -- COMMAND [ARG...]: one step as a Pod, in $WORK, which the nodes have at the same path
-pod_cell() {
-    local options=()
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    in_stepcell run --result "$RESULT" --workdir "$WORK" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
-        --kubernetes-init "$INIT" --kubernetes-volume "$WORK=hostPath" "${options[@]}" \
-        "$CLUSTER_REGISTRY/busybox:latest" "$@"
-}
-
-# begin_cell FILE COMMAND...: the same, aside, with its output in FILE, once its Pod has written `up`
-begin_cell() {
-    pod_cell --grace 2s -- "${@:2}" >"$1" 2>"$1.err" 3>&- 4>&- &
-    CELL=$!
-    wait_for grep -qx up "$1"
-}
-
-# ended_as STATUS OUTCOME: what became of it
-ended_as() {
-    local status=0
-    wait "$CELL" || status=$?
-    assert_equal status "$status" "$1"
-    assert_equal outcome "$(result_field .outcome)" "$2"
-}
-
-pods_of_steps() { kube -n "$NAMESPACE" get pods,secrets -l app.kubernetes.io/managed-by=stepcell -o name; }
-nothing_left() { [ -z "$(pods_of_steps)" ] && [ -z "$(find "$WORK" -name '.stepcell-probe*')" ]; }
-the_pod() { kube -n "$NAMESPACE" get pods -l app.kubernetes.io/managed-by=stepcell -o name; }
+load ../lib/pods
 
 @test "the init image is the same bytes each time" {
     run -0 in_stepcell image init "$INIT"
@@ -147,7 +99,7 @@ nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
     run -137 pod_cell --memory 32m -- tail /dev/zero
     assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"
     INIT=$CLUSTER_REGISTRY/nowhere:1 run -125 --separate-stderr pod_cell -- true
-    assert_equal code "$(result_field .error.code)" image.denied
+    assert_equal code "$(result_field .error.code)" pod.image-not-pulled
     run -127 --separate-stderr pod_cell -- nowhere
     assert_equal code "$(result_field .error.code)" command.not-found
     nothing_left

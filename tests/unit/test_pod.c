@@ -255,17 +255,17 @@ static const struct {
     {POD("\"phase\": \"Succeeded\", " STEP("\"terminated\": {\"exitCode\": 0}")), true, true, true,
      .code = ERR_ENGINE_FAILED},
     {POD("\"phase\": \"Failed\", " STEP("\"terminated\": {\"reason\": \"OOMKilled\"}")), true, true,
-     true, true, .code = ERR_ENGINE_FAILED},
+     true, true, .trouble = POD_NO_MEMORY, .code = ERR_POD_OUT_OF_MEMORY},
     {POD("\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low on disk\""),
-     .finished = true, .trouble = POD_EVICTED, .code = ERR_ENGINE_FAILED},
+     .finished = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
     {POD("\"phase\": \"Running\", \"reason\": \"NodeLost\", " STEP("\"running\": {}")),
-     .begun = true, .trouble = POD_LOST, .code = ERR_ENGINE_FAILED},
+     .begun = true, .trouble = POD_LOST, .code = ERR_POD_NODE_LOST},
     {POD("\"conditions\": [{\"type\": \"PodScheduled\", \"reason\": \"Unschedulable\"}]"),
-     .trouble = POD_UNSCHEDULABLE, .code = ERR_ENGINE_UNAVAILABLE},
+     .trouble = POD_UNSCHEDULABLE, .code = ERR_POD_UNSCHEDULED},
     {POD(STEP("\"waiting\": {\"reason\": \"ErrImagePull\"}")), .trouble = POD_NO_IMAGE,
-     .code = ERR_IMAGE_DENIED},
+     .code = ERR_POD_IMAGE},
     {POD(INIT("\"waiting\": {\"reason\": \"ImagePullBackOff\"}")), .trouble = POD_NO_IMAGE,
-     .code = ERR_IMAGE_DENIED},
+     .code = ERR_POD_IMAGE},
     {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_NO_CONTAINER,
      .code = ERR_ENGINE_FAILED},
     {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), true, true,
@@ -297,7 +297,7 @@ static void test_states(void **state)
             fail_msg("%s", states[i].pod);
         pod_state_explain(&seen, &err);
         assert_int_equal(err.code, states[i].code);
-        assert_true(err.message[0] && err.hint[0]);
+        assert_true(err.message[0] && err_fix(&err)[0]);
     }
 }
 
