@@ -253,12 +253,17 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
                           struct err *err)
 {
     const struct cluster_spec *cluster = cell->spec->cluster;
-    autojson *whole =
-        json_pack("{s:s?, s:s?, s:s, s:I, s:O, s:O}", "context", cluster->context, "namespace",
-                  cluster->space, "name", cell->name, "grace",
-                  (json_int_t)(cluster->grace_ms / 1000), "pod", pod, "secret", secret);
-    autofree char *text = whole ? json_dump_line(whole) : NULL;
+    json_t *registries = json_array();
+    autojson *whole = NULL;
+    autofree char *text = NULL;
 
+    for (size_t i = 0; i < cluster->registries->count; i++)
+        json_array_append_new(registries, json_string(cluster->registries->items[i]));
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:O, s:O, s:o}", "kubeconfig",
+                      cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
+                      "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "pod",
+                      pod, "secret", secret, "registries", registries);
+    text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
             lseek(cell->request, 0, SEEK_SET) == 0) ||

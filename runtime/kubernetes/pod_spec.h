@@ -9,11 +9,19 @@
 #include "base/json.h"
 #include "runtime/run_spec.h"
 
+#define LABEL_POD_OWN     "stepcell." /* what nobody else's label begins with */
+#define LABEL_POD_MANAGER "app.kubernetes.io/managed-by"
+#define SELECTOR_OS       "kubernetes.io/os"
+#define SELECTOR_ARCH     "kubernetes.io/arch"
+
 #define LABEL_POD_STEP  "stepcell.step"  /* pod_label_of the id of the step */
 #define LABEL_POD_OWNER "stepcell.owner" /* pod_label_of this machine and user */
 
 #define POD_NAME_MAX  64 /* bytes with the NUL */
 #define POD_LABEL_MAX 33
+
+#define POD_OBJECT_MAX 253 /* bytes of a name of an object */
+#define POD_WORD_MAX   63  /* of a label, and of a namespace */
 
 #define POD_CONTAINER "step"
 #define POD_INIT      "place"

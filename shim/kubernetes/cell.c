@@ -12,6 +12,7 @@
 #include "runtime/kubernetes/pod_channel.h"
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
+#include "shim/kubernetes/pull.h"
 #include "shim/kubernetes/watch.h"
 
 #define TICK_MS       1000
@@ -272,13 +273,23 @@ static bool is_spoken_to(void *data)
     return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
 }
 
+/* The nodes may need the caller's credentials for the images. */
+static bool make_objects(struct cell *cell, const json_t *secret, json_t *pod, struct err *err)
+{
+    autojson *pull = NULL;
+
+    return pull_secret_make(json_object_get(cell->request, "registries"), secret, &pull, err) &&
+           (!pull || pull_secret_use(pull, pod, err)) &&
+           objects_make(&cell->objects, secret, pull, pod, &cell->sight.state, err);
+}
+
 static bool make(struct cell *cell, struct err *err)
 {
     const struct http_stop stop = {.stopped = is_spoken_to, .data = cell};
-    const struct kube_caller caller = kube_caller_now();
+    const struct kube_caller caller = kube_caller_now(json_text(cell->request, "kubeconfig"));
     const json_t *request = cell->request;
-    const json_t *pod = json_object_get(request, "pod");
     const json_t *secret = json_object_get(request, "secret");
+    json_t *pod = json_object_get(request, "pod");
 
     cell->objects.name = cell->sight.name = json_text(request, "name");
     cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));
@@ -289,7 +300,7 @@ static bool make(struct cell *cell, struct err *err)
     if (!kube_config_find(&caller, json_text(request, "context"), json_text(request, "namespace"),
                           &cell->config, err) ||
         !kube_client_open(&cell->config, &stop, &cell->objects.client, err) ||
-        !objects_make(&cell->objects, secret, pod, &cell->sight.state, err))
+        !make_objects(cell, secret, pod, err))
         return false;
     cell->made_at = clock_now();
     return start_threads(cell, err);

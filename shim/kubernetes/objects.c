@@ -10,6 +10,14 @@
 #define LOOK_PAUSE_MS 50
 #define MERGE_PATCH   "application/merge-patch+json"
 
+/* One of the objects, and how errors call it. */
+struct object {
+    const char *kind, *suffix, *what;
+};
+static const struct object pod_object = {"pods", "", "a Pod"},
+                           secret_object = {"secrets", "", "a Secret"},
+                           pull_object = {"secrets", PULL_SUFFIX, "a Secret for pulls"};
+
 static bool no_memory(struct err *err)
 {
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to speak to the cluster");
@@ -20,12 +28,12 @@ char *objects_path(const struct objects *objects, const char *kind, const char *
     return text_printf("/api/v1/namespaces/%s/%s%s", objects->config->space, kind, behind);
 }
 
-/* One call about what has the step's name. */
-static bool call(struct objects *objects, const char *method, const char *kind,
+/* One call about one of them. */
+static bool call(struct objects *objects, const char *method, const struct object *object,
                  const json_t *content, struct kube_answer *answer, struct err *err)
 {
-    autofree char *behind = text_printf("/%s", objects->name);
-    autofree char *path = behind ? objects_path(objects, kind, behind) : NULL;
+    autofree char *behind = text_printf("/%s%s", objects->name, object->suffix);
+    autofree char *path = behind ? objects_path(objects, object->kind, behind) : NULL;
     const struct kube_call one = {
         .method = method,
         .path = path,
@@ -37,7 +45,7 @@ static bool call(struct objects *objects, const char *method, const char *kind,
 }
 
 /* One of that name which has the labels of `body` is what a call made whose answer was lost. */
-static bool is_ours(struct objects *objects, const char *kind, const json_t *body,
+static bool is_ours(struct objects *objects, const struct object *object, const json_t *body,
                     struct kube_answer *answer, struct err *err)
 {
     const json_t *wanted = json_object_get(json_object_get(body, "metadata"), "labels");
@@ -45,7 +53,7 @@ static bool is_ours(struct objects *objects, const char *kind, const json_t *bod
 
     kube_answer_release(answer);
     *answer = (struct kube_answer){0};
-    if (!call(objects, "GET", kind, NULL, answer, err))
+    if (!call(objects, "GET", object, NULL, answer, err))
         return false;
     labels = json_object_get(json_object_get(answer->json, "metadata"), "labels");
     return (answer->status == 200 && json_equal(labels, wanted)) ||
@@ -53,20 +61,21 @@ static bool is_ours(struct objects *objects, const char *kind, const json_t *bod
                    objects->name);
 }
 
-static bool create(struct objects *objects, const char *kind, const char *what, const json_t *body,
+static bool create(struct objects *objects, const struct object *object, const json_t *body,
                    bool *made, struct kube_answer *answer, struct err *err)
 {
-    autofree char *path = objects_path(objects, kind, "");
+    autofree char *path = objects_path(objects, object->kind, ""),
+                  *what = text_printf("create %s", object->what);
     const struct kube_call one = {.method = "POST", .path = path, .content = body};
 
-    if (!path)
+    if (!path || !what)
         return no_memory(err);
     /* Whatever it answers, and be it nothing: from here on there may be one. */
     *made = true;
     if (!kube_call(objects->client, &one, answer, err))
         return false;
     if (answer->status == 409)
-        *made = is_ours(objects, kind, body, answer, err);
+        *made = is_ours(objects, object, body, answer, err);
     else
         *made = answer->status == 201 || answer->status == 200 ||
                 kube_refused(objects->client, answer, what, err);
@@ -74,14 +83,15 @@ static bool create(struct objects *objects, const char *kind, const char *what, 
 }
 
 /* Gone with the Pod, whoever removes it. */
-static bool own_secret(struct objects *objects, const char *uid, struct err *err)
+static bool own(struct objects *objects, const struct object *object, const char *uid,
+                struct err *err)
 {
     autojson *patch =
         json_pack("{s:{s:[{s:s, s:s, s:s, s:s}]}}", "metadata", "ownerReferences", "apiVersion",
                   "v1", "kind", "Pod", "name", objects->name, "uid", uid);
     autokubeanswer answer = {0};
 
-    return patch && call(objects, "PATCH", "secrets", patch, &answer, err) &&
+    return patch && call(objects, "PATCH", object, patch, &answer, err) &&
            (answer.status == 200 ||
             kube_refused(objects->client, &answer, "give a Secret its owner", err));
 }
@@ -95,16 +105,26 @@ static bool reach(struct objects *objects, struct err *err)
     return kube_call(objects->client, &one, &answer, err);
 }
 
-bool objects_make(struct objects *objects, const json_t *secret, const json_t *pod,
-                  struct pod_state *state, struct err *err)
+static bool make_secret(struct objects *objects, const struct object *object, const json_t *body,
+                        bool *made, struct err *err)
 {
-    autokubeanswer first = {0}, second = {0};
+    autokubeanswer answer = {0};
+
+    return create(objects, object, body, made, &answer, err);
+}
+
+bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
+                  const json_t *pod, struct pod_state *state, struct err *err)
+{
+    autokubeanswer answer = {0};
 
     return reach(objects, err) &&
-           create(objects, "secrets", "create a Secret", secret, &objects->has_secret, &first,
-                  err) &&
-           create(objects, "pods", "create a Pod", pod, &objects->has_pod, &second, err) &&
-           pod_state_take(second.json, state, err) && own_secret(objects, state->uid, err);
+           make_secret(objects, &secret_object, secret, &objects->has_secret, err) &&
+           (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
+           create(objects, &pod_object, pod, &objects->has_pod, &answer, err) &&
+           pod_state_take(answer.json, state, err) &&
+           own(objects, &secret_object, state->uid, err) &&
+           (!pull || own(objects, &pull_object, state->uid, err));
 }
 
 bool objects_end_command(struct objects *objects, struct err *err)
@@ -112,17 +132,20 @@ bool objects_end_command(struct objects *objects, struct err *err)
     autojson *patch = json_pack("{s:{s:i}}", "spec", "activeDeadlineSeconds", 1);
     autokubeanswer answer = {0};
 
-    return patch && call(objects, "PATCH", "pods", patch, &answer, err) &&
+    return patch && call(objects, "PATCH", &pod_object, patch, &answer, err) &&
            (answer.status == 200 || answer.status == 404 ||
             kube_refused(objects->client, &answer, "end a Pod", err));
 }
 
-static bool ask_to_delete(struct objects *objects, const char *kind, const char *what,
+static bool ask_to_delete(struct objects *objects, const struct object *object,
                           const json_t *options, struct err *err)
 {
+    autofree char *what = text_printf("delete %s", object->what);
     autokubeanswer answer = {0};
 
-    return call(objects, "DELETE", kind, options, &answer, err) &&
+    if (!what)
+        return no_memory(err);
+    return call(objects, "DELETE", object, options, &answer, err) &&
            (answer.status == 200 || answer.status == 202 || answer.status == 404 ||
             kube_refused(objects->client, &answer, what, err));
 }
@@ -133,7 +156,7 @@ bool objects_delete_pod(struct objects *objects, struct err *err)
     autojson *options = json_pack("{s:i, s:s}", "gracePeriodSeconds", objects->never_begun ? 0 : 1,
                                   "propagationPolicy", "Background");
 
-    return options && ask_to_delete(objects, "pods", "delete a Pod", options, err);
+    return options && ask_to_delete(objects, &pod_object, options, err);
 }
 
 static void pause_a_little(void)
@@ -143,23 +166,30 @@ static void pause_a_little(void)
     nanosleep(&time, NULL);
 }
 
-static bool await_absence(struct objects *objects, const char *kind, int64_t deadline,
+static bool await_absence(struct objects *objects, const struct object *object, int64_t deadline,
                           struct err *err)
 {
     for (;;) {
         autokubeanswer answer = {0};
 
-        if (!call(objects, "GET", kind, NULL, &answer, err))
+        if (!call(objects, "GET", object, NULL, &answer, err))
             return false;
         if (answer.status == 404)
             return true;
         if (answer.status != 200)
             return kube_refused(objects->client, &answer, "see whether it is gone", err);
         if (clock_now() > deadline)
-            return err_set(err, ERR_ENGINE_FAILED, "the cluster has not removed '%s' (%s)",
-                           objects->name, kind);
+            return err_set(err, ERR_ENGINE_FAILED, "the cluster has not removed '%s%s' (%s)",
+                           objects->name, object->suffix, object->kind);
         pause_a_little();
     }
+}
+
+static bool remove_secret(struct objects *objects, const struct object *object, bool made,
+                          int64_t deadline, struct err *err)
+{
+    return !made || (ask_to_delete(objects, object, NULL, err) &&
+                     await_absence(objects, object, deadline, err));
 }
 
 bool objects_remove(struct objects *objects, struct err *err)
@@ -167,11 +197,10 @@ bool objects_remove(struct objects *objects, struct err *err)
     int64_t deadline = clock_now() + OBJECTS_GONE_MS * NS_PER_MS;
 
     if (objects->has_pod &&
-        (!objects_delete_pod(objects, err) || !await_absence(objects, "pods", deadline, err)))
+        (!objects_delete_pod(objects, err) || !await_absence(objects, &pod_object, deadline, err)))
         return false;
-    return !objects->has_secret ||
-           (ask_to_delete(objects, "secrets", "delete a Secret", NULL, err) &&
-            await_absence(objects, "secrets", deadline, err));
+    return remove_secret(objects, &secret_object, objects->has_secret, deadline, err) &&
+           remove_secret(objects, &pull_object, objects->has_pull, deadline, err);
 }
 
 /* Who may not read them has none: "". */
