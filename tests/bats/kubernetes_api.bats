@@ -77,3 +77,53 @@ pull_secrets() { kube -n "$NAMESPACE" get secrets --field-selector type=kubernet
     run -125 --separate-stderr pod_cell --label app.kubernetes.io/managed-by=me -- true
     nothing_left
 }
+
+# under_policy [OPTION...] -- COMMAND...: in a mount namespace with the administrator's files of $ETC
+under_policy() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    HOME=$TEST_DIR/home/root STEPCELL_STORE=$TEST_DIR/store/root in_cluster unshare --mount --propagation private -- \
+        sh -c 'mount --bind "$0" /etc && exec "$@"' "$ETC" "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
+        --engine kubernetes "${options[@]}" "$CLUSTER_REGISTRY/busybox:latest" "$@"
+}
+
+# policy JSON: of the administrator, who has a kubeconfig that the policy names, and says where Pods are made
+policy() {
+    jq --arg stores "$TEST_DIR/store/*" '{schema: "stepcell.policy/1", stores: [$stores]} + .' <<<"$1" \
+        >"$ETC/stepcell/policy.json"
+}
+
+@test "a policy that allows the engine: its kubeconfig, the administrator's cluster, and its rules for what the Pod gets" {
+    ETC=$TEST_DIR/etc-$BATS_TEST_NUMBER
+    cp -a /etc "$ETC"
+    mkdir -p "$ETC/stepcell" "$ETC/containers"
+    rm -rf "$ETC/containers/policy.json" "$ETC/containers/certs.d"
+    ln -s "$CLUSTER/certs.d" "$ETC/containers/certs.d"
+    install -m 600 "$CLUSTER/kubeconfig/admin" "$ETC/stepcell/kubeconfig"
+    jq -n --arg namespace "$NAMESPACE" --arg init "$INIT" --arg work "$WORK" \
+        '{kubernetes: {namespace: $namespace, init: $init, volumes: ["\($work)=hostPath"]}}' >"$ETC/stepcell/config.json"
+
+    policy '{"engines": {"native": true}}'
+    run -125 --separate-stderr under_policy -- true
+    assert_equal engine "$(result_field .error.code)" policy.denied
+    policy "$(jq -n --arg work "$WORK" '{engines: {kubernetes: "/etc/stepcell/kubeconfig"}, users: ["0"], groups: ["0"],
+        capabilities: ["CHOWN"], mounts: [{tree: $work, access: "write"}], limits: {memory: {max: "64m"}}}')"
+    # The caller's own would lead nowhere.
+    KUBECONFIG=/nowhere run -0 --separate-stderr under_policy --memory 32m --cap-drop ALL --cap-add CHOWN -- \
+        grep CapBnd /proc/self/status
+    assert_match "$output" "*0000000000000001"
+    for option in "--kubernetes-init $CLUSTER_REGISTRY/other:1" "--kubernetes-volume /etc=hostPath" \
+        "--kubernetes-namespace default" "--memory 65m" "--user 0:7" "--cap-add SETUID"; do
+        # shellcheck disable=SC2086 # two words
+        run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL $option -- true
+        assert_equal "$option" "$(result_field .error.code)" policy.denied
+    done
+    chmod 666 "$ETC/stepcell/kubeconfig"
+    run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL -- true
+    assert_equal file "$(result_field .error.code)" config.invalid
+    nothing_left
+    rm -rf "$ETC"
+}
