@@ -54,6 +54,7 @@ struct secret_file {
 
 /* Where a step runs that is a Pod; any text but the image may be NULL. */
 struct cluster_spec {
+    bool durable;                /* the Pod's name is the step's, for other workers to find it */
     const char *kubeconfig;      /* no other is looked for; NULL: the caller's */
     const char *context, *space; /* of the kubeconfig; the namespace */
     const char *init_image;

@@ -110,6 +110,7 @@ bool session_choose_cluster(struct session *session, struct err *err)
         }
     }
     session->cluster = (struct cluster_spec){
+        .durable = session->durable,
         .kubeconfig = session->cluster_file,
         .context = choose(options->kubernetes_context, config->context),
         .space = choose(options->kubernetes_namespace, config->space),

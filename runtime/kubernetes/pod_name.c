@@ -36,6 +36,14 @@ static void label_of(const char *text, char label[POD_LABEL_MAX])
     label[POD_LABEL_MAX - 1] = '\0';
 }
 
+void pod_name_of_step(const char *step, char name[POD_NAME_MAX])
+{
+    char label[POD_LABEL_MAX];
+
+    label_of(step, label);
+    snprintf(name, POD_NAME_MAX, NAME_PREFIX "%s", label);
+}
+
 void pod_label_step(const char *step, char label[POD_LABEL_MAX])
 {
     label_of(step, label);

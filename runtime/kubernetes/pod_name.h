@@ -7,6 +7,9 @@
 /* "stepcell-" and digits that nobody else has. */
 bool pod_name_make(char name[POD_NAME_MAX], struct err *err);
 
+/* The one name of a durable step, on whichever worker: of any id. */
+void pod_name_of_step(const char *step, char name[POD_NAME_MAX]);
+
 /* The value of LABEL_POD_STEP: of any id, as the API takes it. */
 void pod_label_step(const char *step, char label[POD_LABEL_MAX]);
 

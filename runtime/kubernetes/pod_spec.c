@@ -540,9 +540,10 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
     return *out || no_memory(err);
 }
 
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64)
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
+                   const char *digest_base64)
 {
-    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Secret",
+    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "Secret",
                      "metadata", metadata(request), "type", "stepcell/setup", "data", POD_SETUP,
-                     setup_base64);
+                     setup_base64, POD_DIGEST, digest_base64);
 }

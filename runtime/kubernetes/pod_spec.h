@@ -65,8 +65,9 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
 /* The script of the plan, when it has to be handed over: it lies in no volume. Or NULL. */
 const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan);
 
-/* The body of its Secret, with the setup. */
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64);
+/* The body of its Secret: the setup, and a digest by which another worker knows the same step. */
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
+                   const char *digest_base64);
 
 #define autopodvolume CLEANUP(pod_volume_release) struct pod_volume
 

@@ -321,7 +321,7 @@ int command_cell(int argc, char **argv)
         cell.request = json_parse(text.data, text.len, "the request", ERR_ENGINE_FAILED, &err);
     if (!cell.request || !make(&cell, &err)) {
         close_streams();
-        tell_err(POD_FAILED, &err);
+        tell_err(cell.objects.attached ? POD_LOST_CONTACT : POD_FAILED, &err);
         cell.told = true;
     }
     /* The threads end with the process, wherever they are. */

@@ -4,10 +4,12 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "runtime/kubernetes/pod_setup.h"
 #include "runtime/kubernetes/pod_spec.h"
 #include "runtime/net/url.h"
 
 #define LOOK_PAUSE_MS 50
+#define ATTACH_MS     30000 /* that another worker may take from its Secret to its Pod */
 #define MERGE_PATCH   "application/merge-patch+json"
 
 /* One of the objects, and how errors call it. */
@@ -44,20 +46,53 @@ static bool call(struct objects *objects, const char *method, const struct objec
     return path ? kube_call(objects->client, &one, answer, err) : no_memory(err);
 }
 
-/* One of that name which has the labels of `body` is what a call made whose answer was lost. */
+static const char *label_of(const json_t *object, const char *key)
+{
+    const char *text =
+        json_text(json_object_get(json_object_get(object, "metadata"), "labels"), key);
+
+    return text ? text : "";
+}
+
+/* Whether the Secret that is there is of this very step. */
+static bool check_same(const struct objects *objects, const json_t *theirs, const json_t *ours,
+                       struct err *err)
+{
+    if (json_equal(json_object_get(json_object_get(theirs, "data"), POD_DIGEST),
+                   json_object_get(json_object_get(ours, "data"), POD_DIGEST)))
+        return true;
+    err_set(err, ERR_STEP_CONFLICT,
+            "another step has this id in the cluster, and is not the same: Secret '%s'",
+            objects->name);
+    return err_hint(err, "give this step an id of its own");
+}
+
+/*
+ * One of that name which has the labels of `body` is what a call made whose answer was lost. Where
+ * only the owner is another one, another worker has begun the step.
+ */
 static bool is_ours(struct objects *objects, const struct object *object, const json_t *body,
                     struct kube_answer *answer, struct err *err)
 {
-    const json_t *wanted = json_object_get(json_object_get(body, "metadata"), "labels");
-    const json_t *labels;
+    bool same_step, same_owner;
 
     kube_answer_release(answer);
     *answer = (struct kube_answer){0};
     if (!call(objects, "GET", object, NULL, answer, err))
         return false;
-    labels = json_object_get(json_object_get(answer->json, "metadata"), "labels");
-    return (answer->status == 200 && json_equal(labels, wanted)) ||
-           err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
+    same_step = answer->status == 200 &&
+                strcmp(label_of(answer->json, LABEL_POD_STEP), label_of(body, LABEL_POD_STEP)) == 0;
+    same_owner =
+        strcmp(label_of(answer->json, LABEL_POD_OWNER), label_of(body, LABEL_POD_OWNER)) == 0;
+    if (same_step && object == &secret_object) {
+        if (!check_same(objects, answer->json, body, err))
+            return false;
+        objects->attached = !same_owner;
+        return true;
+    }
+    if (same_step && same_owner)
+        return true;
+    return err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
                    objects->name);
 }
 
@@ -113,14 +148,63 @@ static bool make_secret(struct objects *objects, const struct object *object, co
     return create(objects, object, body, made, &answer, err);
 }
 
+static void pause_a_little(void)
+{
+    const struct timespec time = {.tv_nsec = LOOK_PAUSE_MS * NS_PER_MS};
+
+    nanosleep(&time, NULL);
+}
+
+/* From here on it is this worker's to remove, and no other's sweep finds it. */
+static bool adopt(struct objects *objects, const struct object *object, const char *owner,
+                  struct err *err)
+{
+    autojson *patch = json_pack("{s:{s:{s:s}}}", "metadata", "labels", LABEL_POD_OWNER, owner);
+    autokubeanswer answer = {0};
+
+    return patch && call(objects, "PATCH", object, patch, &answer, err) &&
+           (answer.status == 200 || answer.status == 404 ||
+            kube_refused(objects->client, &answer, "take a step over", err));
+}
+
+/* The Pod that another worker has made, or is about to. */
+static bool attach(struct objects *objects, const char *owner, struct pod_state *state,
+                   struct err *err)
+{
+    int64_t deadline = clock_now() + ATTACH_MS * NS_PER_MS;
+
+    for (;;) {
+        autokubeanswer answer = {0};
+
+        if (!call(objects, "GET", &pod_object, NULL, &answer, err))
+            return false;
+        if (answer.status == 200) {
+            objects->has_pod = objects->has_pull = true;
+            return pod_state_take(answer.json, state, err) &&
+                   adopt(objects, &pod_object, owner, err) &&
+                   adopt(objects, &secret_object, owner, err) &&
+                   adopt(objects, &pull_object, owner, err);
+        }
+        if (answer.status != 404)
+            return kube_refused(objects->client, &answer, "look at a Pod", err);
+        if (clock_now() > deadline)
+            return err_set(err, ERR_POD_DELETED,
+                           "another worker has begun the step, and its Pod is not there");
+        pause_a_little();
+    }
+}
+
 bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
                   const json_t *pod, struct pod_state *state, struct err *err)
 {
     autokubeanswer answer = {0};
 
-    return reach(objects, err) &&
-           make_secret(objects, &secret_object, secret, &objects->has_secret, err) &&
-           (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
+    if (!reach(objects, err) ||
+        !make_secret(objects, &secret_object, secret, &objects->has_secret, err))
+        return false;
+    if (objects->attached)
+        return attach(objects, label_of(secret, LABEL_POD_OWNER), state, err);
+    return (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
            create(objects, &pod_object, pod, &objects->has_pod, &answer, err) &&
            pod_state_take(answer.json, state, err) &&
            own(objects, &secret_object, state->uid, err) &&
@@ -157,13 +241,6 @@ bool objects_delete_pod(struct objects *objects, struct err *err)
                                   "propagationPolicy", "Background");
 
     return options && ask_to_delete(objects, &pod_object, options, err);
-}
-
-static void pause_a_little(void)
-{
-    const struct timespec time = {.tv_nsec = LOOK_PAUSE_MS * NS_PER_MS};
-
-    nanosleep(&time, NULL);
 }
 
 static bool await_absence(struct objects *objects, const struct object *object, int64_t deadline,

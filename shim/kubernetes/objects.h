@@ -15,6 +15,7 @@ struct objects {
     const char *name;
     struct kube_client *client;
     bool has_secret, has_pull, has_pod; /* there may be one */
+    bool attached;                      /* another worker has made them */
     unsigned int grace_s;               /* of the Pod */
     bool never_begun; /* it cannot begin: nobody waits for a kubelet that tries to */
 };
@@ -23,7 +24,11 @@ struct objects {
  * caller. */
 char *objects_path(const struct objects *objects, const char *kind, const char *behind);
 
-/* The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner. */
+/*
+ * The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner. Where another
+ * worker has made them for the same durable step, its Pod is the one; of another step they are
+ * step.conflict, and stay as they are.
+ */
 bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
                   const json_t *pod, struct pod_state *state, struct err *err);
 

@@ -481,6 +481,11 @@ static void test_names(void **state)
     assert_ok(pod_name_make(one, &err));
     assert_ok(pod_name_make(two, &err));
     assert_true(kube_name_is_valid(one) && strcmp(one, two) != 0);
+    pod_name_of_step("an id with /, : and more than is allowed", one);
+    pod_name_of_step("an id with /, : and more than is allowed", two);
+    assert_true(kube_name_is_valid(one) && strcmp(one, two) == 0);
+    pod_name_of_step("another", two);
+    assert_true(strcmp(one, two) != 0);
     pod_label_step("an id with /, : and more than is allowed", label);
     assert_int_equal(strspn(label, "0123456789abcdef"), POD_LABEL_MAX - 1);
     assert_ok(pod_label_owner(owner, &err));
