@@ -52,3 +52,19 @@ lose_worker() {
     assert_equal begun "$(cat "$WORK/begun")" begun
     nothing_left
 }
+
+# Whoever ends first removes the Pod: the other one has seen the end by then, or says that it has not.
+@test "two workers begin one durable step at once: its command runs once" {
+    local worker pids=() script='echo up; echo begun >>begun; sleep 2; exit 7'
+    for worker in first second; do
+        durable_cell "$worker" sh -c "$script" >"$TEST_DIR/$worker" 2>&1 3>&- 4>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}" || true
+    assert_equal begun "$(cat "$WORK/begun")" begun
+    [[ $(of_worker first)+$(of_worker second) = *"exited 7 null"* ]]
+    for worker in first second; do
+        [[ $(of_worker "$worker") = @("exited 7 null"|"unknown 125 "*) ]]
+    done
+    nothing_left
+}
