@@ -152,7 +152,7 @@ static bool check_cluster(const struct policy_facts *facts, struct policy_verdic
         return true;
     decide(verdict, "engines");
     err_set(err, ERR_POLICY_DENIED,
-            "the policy does not allow a step to choose context, namespace, init image or volumes "
+            "the policy does not allow a step to choose context, namespace, images or volumes "
             "of a cluster");
     refuse(verdict, err);
     return err_hint(err, "leave the options --kubernetes-... out: the administrator says them in "

@@ -65,25 +65,18 @@ static bool no_memory(struct err *err)
 }
 
 /* The nodes need what this process has got its image with. */
-static bool add_registry(struct session *session, const struct reference *reference,
-                         struct err *err)
-{
-    return strv_take(&session->cluster_registries,
-                     text_printf("%s/%s", reference->host, reference->path)) ||
-           no_memory(err);
-}
-
-static bool add_registries(struct session *session, const char *init, struct err *err)
+static bool add_registry(struct session *session, const char *image, struct err *err)
 {
     autoreference reference = {0};
 
-    if (!init || session->cluster_config.no_pull_secret)
+    if (!image)
         return true;
-    return reference_parse(init, session->cwd, &reference, err) &&
+    return reference_parse(image, session->cwd, &reference, err) &&
            (reference.transport == TRANSPORT_REGISTRY ||
-            err_set(err, ERR_OPTION_INVALID, "the nodes of a cluster cannot get '%s'", init)) &&
-           add_registry(session, &session->reference, err) &&
-           add_registry(session, &reference, err);
+            err_set(err, ERR_OPTION_INVALID, "the nodes of a cluster cannot get '%s'", image)) &&
+           (strv_take(&session->cluster_registries,
+                      text_printf("%s/%s", reference.host, reference.path)) ||
+            no_memory(err));
 }
 
 /* An option wins over the same of the configuration. */
@@ -125,5 +118,7 @@ bool session_choose_cluster(struct session *session, struct err *err)
         .grace_ms = options->grace_ms,
     };
     session->spec.cluster = &session->cluster;
-    return add_registries(session, session->cluster.init_image, err);
+    return config->no_pull_secret || (add_registry(session, session->reference.name, err) &&
+                                      add_registry(session, session->cluster.init_image, err) &&
+                                      add_registry(session, options->kubernetes_ship, err));
 }

@@ -129,7 +129,8 @@ static const char *find_store(const struct session *session, struct room *room, 
 static bool chooses_cluster(const struct run_options *options)
 {
     return options->kubernetes_context || options->kubernetes_namespace ||
-           options->kubernetes_init || options->kubernetes_volumes.count;
+           options->kubernetes_init || options->kubernetes_ship ||
+           options->kubernetes_volumes.count;
 }
 
 static bool find_facts(const struct session *session, struct room *room, struct policy_facts *facts,
