@@ -11,6 +11,8 @@ static const char *const texts[ERR_COUNT] = {
 #undef X
 };
 
+#define LOOK_FIRST "look at what the step has done before it is run again"
+
 /* For errors that have no better one: the line "Fix:" of docs/errors.md. */
 static const char *const fixes[ERR_COUNT] = {
     [ERR_IMAGE_ENTRYPOINT] = "rebuild it with 'ENTRYPOINT []', or run with '--entrypoint clear'",
@@ -39,6 +41,12 @@ static const char *const fixes[ERR_COUNT] = {
                                "has to run, and to let the caller in",
     [ERR_ENGINE_FAILED] = "'stepcell doctor' looks for what this machine lacks; '--verbose' shows "
                           "what an engine said",
+    [ERR_POD_UNSCHEDULED] = "ask for less with '--memory' and '--cpus', or add nodes",
+    [ERR_POD_IMAGE] = "nodes have to reach its registry, and to be let in there",
+    [ERR_POD_EVICTED] = LOOK_FIRST,
+    [ERR_POD_DELETED] = LOOK_FIRST,
+    [ERR_POD_NODE_LOST] = LOOK_FIRST,
+    [ERR_POD_OUT_OF_MEMORY] = "give more with '--memory'",
     [ERR_STORE_FULL] = "'stepcell image gc', or another place with '--store'",
     [ERR_STORE_BUSY] = "try again when the other one has ended",
     [ERR_STEP_CONFLICT] = "give the step an id of its own, or ask for exactly the same",

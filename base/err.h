@@ -36,6 +36,12 @@
     X(USER_UNKNOWN, "user.unknown")                                                                \
     X(ENGINE_UNAVAILABLE, "engine.unavailable")                                                    \
     X(ENGINE_FAILED, "engine.failed")                                                              \
+    X(POD_UNSCHEDULED, "pod.unscheduled")                                                          \
+    X(POD_IMAGE, "pod.image-not-pulled")                                                           \
+    X(POD_EVICTED, "pod.evicted")                                                                  \
+    X(POD_DELETED, "pod.deleted")                                                                  \
+    X(POD_NODE_LOST, "pod.node-lost")                                                              \
+    X(POD_OUT_OF_MEMORY, "pod.out-of-memory")                                                      \
     X(STORE_FULL, "store.full")                                                                    \
     X(STORE_BUSY, "store.busy")                                                                    \
     X(STEP_CONFLICT, "step.conflict")                                                              \

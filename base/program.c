@@ -48,7 +48,7 @@ static int spawn(const struct program_question *question, int in, int out, pid_t
     sigaddset(&usual, SIGPIPE);
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    /* In the caller's process group: it may ask somebody at the terminal, and Ctrl-C is for it, too. */
+    /* In the caller's process group: it may ask at the terminal, and Ctrl-C is for it, too. */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);

@@ -54,12 +54,17 @@ struct secret_file {
 
 /* Where a step runs that is a Pod; any text but the image may be NULL. */
 struct cluster_spec {
+    bool durable;                /* the Pod's name is the step's, for other workers to find it */
+    const char *kubeconfig;      /* no other is looked for; NULL: the caller's */
     const char *context, *space; /* of the kubeconfig; the namespace */
     const char *init_image;
-    const char *shipped;        /* an init image with what is shipped, "NAME@sha256:…" */
-    const char *arch;           /* of the image, as Kubernetes names it */
-    const struct strv *volumes; /* "PATH=pvc:NAME" or "PATH=hostPath" */
-    bool host_network;          /* it was asked for */
+    const char *shipped;         /* an init image with what is shipped, "NAME@sha256:…" */
+    const char *arch;            /* of the image, as Kubernetes names it */
+    const struct strv *volumes;  /* "PATH=pvc:NAME" or "PATH=hostPath" */
+    bool host_network;           /* it was asked for */
+    const char *service_account; /* whose token the step gets */
+    const json_t *node_selector, *labels; /* objects of texts, or NULL */
+    const struct strv *registries; /* "HOST/PATH" of the images whose credentials the nodes get */
     uint64_t grace_ms;
 };
 

@@ -18,7 +18,8 @@ static size_t add(char **words, size_t count, const char *option, const char *va
     return count;
 }
 
-bool abandoned_remove(const char *engine, const json_t *accepted, const char *step)
+bool abandoned_remove(const char *engine, const json_t *cell, const json_t *accepted,
+                      const char *step)
 {
     bool cluster = strcmp(engine, "kubernetes") == 0;
     const char *program = cluster ? "stepcell-kubernetes" : "stepcell-docker";
@@ -29,8 +30,9 @@ bool abandoned_remove(const char *engine, const json_t *accepted, const char *st
     pid_t child;
 
     if (cluster) {
-        count = add(words, count, "--context", json_text(accepted, "kubernetes_context"));
-        add(words, count, "--namespace", json_text(accepted, "kubernetes_namespace"));
+        count = add(words, count, "--context", json_text(cell, "context"));
+        count = add(words, count, "--kubeconfig", json_text(cell, "kubeconfig"));
+        add(words, count, "--namespace", json_text(cell, "namespace"));
     } else {
         count = add(words, count, "--engine", engine);
         add(words, count, "--host", json_text(accepted, "engine_host"));

@@ -5,9 +5,10 @@
 #include "base/json.h"
 
 /*
- * Removes the step's containers, if their process is gone, or its Pods; `accepted` is the step as
- * it was asked for. True when the engine has none of them any more.
+ * Removes the step's containers, if their process is gone, or its Pods; `cell` is the record of its
+ * cell, `accepted` the step as it was asked for. True when the engine has none of them any more.
  */
-bool abandoned_remove(const char *engine, const json_t *accepted, const char *step);
+bool abandoned_remove(const char *engine, const json_t *cell, const json_t *accepted,
+                      const char *step);
 
 #endif

@@ -138,7 +138,7 @@ static void undo_cell(const char *store, const json_t *records, struct result *r
 
     result->cleanup_verified = await_cell(records, result);
     if (engine && strcmp(engine, "native") != 0 &&
-        !abandoned_remove(engine, accepted, result->id)) {
+        !abandoned_remove(engine, cell, accepted, result->id)) {
         result->cleanup_verified = false;
         strv_add(&result->left, strcmp(engine, "kubernetes") == 0 ? "the Pod of the step"
                                                                   : "the container of the step");

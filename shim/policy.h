@@ -100,7 +100,8 @@ struct policy {
     char *audit; /* a file, or NULL */
     struct strv stores, locks, seccomp;
     bool engines[POLICY_ENGINES];
-    struct strv hosts[POLICY_ENGINES]; /* of engines that are daemons */
+    struct strv
+        hosts[POLICY_ENGINES]; /* of engines that are daemons; of a cluster the kubeconfig */
     bool networks[NETWORK_PRIVATE + 1];
     uint64_t capabilities;
     struct policy_image_rule *images;
@@ -154,7 +155,8 @@ struct policy_facts {
     const char *home;  /* of the caller, by the host's passwd; NULL: none is known */
     uid_t caller;
     enum policy_engine engine;
-    const char *engine_host; /* resolved, or NULL */
+    const char *engine_host; /* resolved, or NULL; of a cluster the kubeconfig that is used */
+    bool chooses_cluster; /* the step says itself where its Pod runs, and by which first program */
     enum network_mode network;
     uint64_t capabilities;
     const char *seccomp; /* resolved file of --seccomp, or NULL */
@@ -226,6 +228,9 @@ bool policy_check_mounts(const struct policy *policy, const struct policy_facts 
  */
 bool policy_check_image(const struct policy *policy, const struct reference *reference,
                         struct policy_verdict *verdict, struct err *err);
+
+/* Whether the file is root's, and nobody else may write to it. */
+bool policy_check_file(const char *path, struct err *err);
 
 /* Reads a key that a policy names: a file of root's, which nobody else may write to. */
 char *policy_read_key_file(const char *path, struct err *err);

@@ -141,15 +141,47 @@ static bool fits_daemon(const struct strv *hosts, const char *host)
     return clean && strcmp(clean, path) == 0 && policy_glob_any(hosts, host);
 }
 
+/*
+ * A cluster enforces what its Pods say, and what they say is enforced by the first program, on the
+ * volumes that are what they are said to be: nothing that a step may choose.
+ */
+static bool check_cluster(const struct policy_facts *facts, struct policy_verdict *verdict,
+                          struct err *err)
+{
+    if (!facts->chooses_cluster)
+        return true;
+    decide(verdict, "engines");
+    err_set(err, ERR_POLICY_DENIED,
+            "the policy does not allow a step to choose context, namespace, images or volumes "
+            "of a cluster");
+    refuse(verdict, err);
+    return err_hint(err, "leave the options --kubernetes-... out: the administrator says them in "
+                         "'/etc/stepcell/config.json'");
+}
+
+static bool fits_host(const struct policy *policy, const struct policy_facts *facts)
+{
+    const struct strv *hosts = &policy->hosts[facts->engine];
+    const char *host = facts->engine_host;
+
+    switch (facts->engine) {
+    case POLICY_NATIVE:
+        return true;
+    case POLICY_KUBERNETES:
+        return host && strv_contains(hosts, host);
+    default:
+        return fits_daemon(hosts, host);
+    }
+}
+
 static bool check_engine(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
     enum policy_engine engine = facts->engine;
     bool allowed = policy->parts & PART_ENGINES ? policy->engines[engine] : engine == POLICY_NATIVE;
 
-    if (allowed &&
-        (engine == POLICY_NATIVE || fits_daemon(&policy->hosts[engine], facts->engine_host)))
-        return true;
+    if (allowed && fits_host(policy, facts))
+        return engine != POLICY_KUBERNETES || check_cluster(facts, verdict, err);
     decide(verdict, "engines");
     if (!allowed) {
         err_set(err, ERR_POLICY_DENIED, "the policy does not allow the engine '%s'",
@@ -309,6 +341,13 @@ static bool check_network(const struct policy *policy, const struct policy_facts
             buf_printf(&allowed, "%s--network %s", allowed.len ? " or " : "", names[i]);
     }
     decide(verdict, "networks");
+    if (facts->engine == POLICY_KUBERNETES) {
+        err_set(err, ERR_POLICY_DENIED,
+                "the policy does not allow the network of a Pod, which is that of its cluster");
+        refuse(verdict, err);
+        return err_hint(err,
+                        "it counts as 'host': nothing keeps a Pod from what others offer there");
+    }
     err_set(err, ERR_POLICY_DENIED, "the policy does not allow the network '%s'",
             names[facts->network]);
     refuse(verdict, err);

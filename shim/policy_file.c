@@ -43,6 +43,14 @@ static int open_file(const char *path, bool *missing, struct err *err)
     return -1;
 }
 
+bool policy_check_file(const char *path, struct err *err)
+{
+    bool missing;
+    autofd fd = open_file(path, &missing, err);
+
+    return fd >= 0 || (missing && refuse(path, "is named by the policy and not there", err));
+}
+
 char *policy_read_key_file(const char *path, struct err *err)
 {
     autobuf text = BUF_INIT(PUBLIC_KEY_MAX);

@@ -72,6 +72,15 @@ static bool add_key_paths(struct strv *places, const char *name, json_t *value, 
     return true;
 }
 
+static bool add_paths(struct strv *places, const struct strv *paths, struct err *err)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        if (!add_path(places, paths->items[i], err))
+            return false;
+    }
+    return true;
+}
+
 static bool add_programs(struct strv *places, struct err *err)
 {
     autofree char *self = path_resolve("/proc/self/exe", NULL), *libexec = libexec_path(".", err);
@@ -103,6 +112,7 @@ bool policy_guarded_places(const struct policy *policy, const char *store, const
            (!policy->audit || add_path(places, policy->audit, err)) &&
            add_keys(places, policy, err) && add_key_paths(places, "", policy->containers, err) &&
            add_stores(places, policy, home, err) &&
+           add_paths(places, &policy->hosts[POLICY_KUBERNETES], err) &&
            add_patterns(places, &policy->locks, home, err) &&
            add_patterns(places, &policy->seccomp, home, err);
 }

@@ -363,8 +363,23 @@ static bool take_podman(struct parse *parse, json_t *value, void *into, struct e
     return take_daemon(parse, value, POLICY_PODMAN, err);
 }
 
-static const struct key engine_keys[] = {
-    {"native", take_native}, {"docker", take_docker}, {"podman", take_podman}, {NULL, NULL}};
+/* The file says which cluster it is and by whom it is known, so that no pattern can. */
+static bool take_kubernetes(struct parse *parse, json_t *value, void *into, struct err *err)
+{
+    const char *text = json_string_value(value);
+
+    (void)into;
+    if (!text || !is_clean_path(text) || !text[1] || strpbrk(text, "*?:"))
+        return invalid(parse, "must be the path of a kubeconfig", err);
+    parse->policy->engines[POLICY_KUBERNETES] = true;
+    return strv_add(&parse->policy->hosts[POLICY_KUBERNETES], text) || no_memory(err);
+}
+
+static const struct key engine_keys[] = {{"native", take_native},
+                                         {"docker", take_docker},
+                                         {"podman", take_podman},
+                                         {"kubernetes", take_kubernetes},
+                                         {NULL, NULL}};
 
 static bool take_engines(struct parse *parse, json_t *value, void *into, struct err *err)
 {

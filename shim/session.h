@@ -15,6 +15,7 @@
 #include "runtime/confine/seccomp_profile.h"
 #include "runtime/engine.h"
 #include "runtime/image/store.h"
+#include "runtime/kubernetes/cluster_config.h"
 #include "runtime/native/user.h"
 #include "runtime/native/scratch.h"
 #include "shim/door.h"
@@ -99,7 +100,10 @@ struct session {
     struct strv env_places; /* of the files of --env-file */
     struct run_spec spec;
     struct cluster_spec cluster;
-    char *shipped; /* an image that was pushed for this cell alone; or NULL */
+    char *shipped;            /* an image that was pushed for this cell alone; or NULL */
+    const char *cluster_file; /* the kubeconfig that a policy names, or NULL */
+    struct cluster_config cluster_config;            /* of config.json */
+    struct strv cluster_volumes, cluster_registries; /* of cluster */
     enum command_state command;
 
     /* cell */
@@ -319,8 +323,8 @@ bool session_take_image(struct session *session, struct err *err);
 /* For session_prepare: a cluster gets the image itself, by the digest that was resolved here. */
 bool session_describe_image(struct session *session, struct err *err);
 
-/* Where the Pod of the step runs. */
-void session_choose_cluster(struct session *session);
+/* Where the Pod of the step runs, with an engine that is a cluster. */
+bool session_choose_cluster(struct session *session, struct err *err);
 
 /* Before the plan is made: whether the working directory is to be a copy in the Pod, of whoever the
  * step's user is. */

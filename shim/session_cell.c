@@ -363,8 +363,10 @@ static bool drive(struct session *session, struct err *err)
 
     phases_enter(&session->result.phases, "create");
     if (!session_record(session, LEDGER_CELL,
-                        json_pack("{s:s, s:s}", "engine", session->engine->name, "scratch",
-                                  session->scratch.path),
+                        json_pack("{s:s, s:s, s:s*, s:s*, s:s*}", "engine", session->engine->name,
+                                  "scratch", session->scratch.path, "kubeconfig",
+                                  session->cluster.kubeconfig, "context", session->cluster.context,
+                                  "namespace", session->cluster.space),
                         err))
         return false;
     if (!session_ship(session, err))
@@ -531,6 +533,9 @@ void session_close(struct session *session)
     reference_release(&session->reference);
     store_close(&session->store);
     json_decref(session->helper_report);
+    cluster_config_release(&session->cluster_config);
+    strv_release(&session->cluster_volumes);
+    strv_release(&session->cluster_registries);
     buf_release(&session->report);
     loop_close(&session->loop);
     close_fd(session->script_fd);

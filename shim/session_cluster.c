@@ -48,7 +48,9 @@ bool session_describe_image(struct session *session, struct err *err)
     session->bound = text_printf("%s/%s@%s", reference->host, reference->path, manifest);
     if (!session->name.digest || !session->name.manifest_digest || !session->bound)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
-    if (!session_take_verified(session, err) || !session_take_image(session, err))
+    if (!cluster_config_take(json_object_get(session->helper_report, "clusters"),
+                             &session->cluster_config, err) ||
+        !session_take_verified(session, err) || !session_take_image(session, err))
         return false;
     free(session->image_id);
     session->image_id = strdup(session->bound);
@@ -57,19 +59,66 @@ bool session_describe_image(struct session *session, struct err *err)
            err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
 }
 
-void session_choose_cluster(struct session *session)
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
+}
+
+/* The nodes need what this process has got its image with. */
+static bool add_registry(struct session *session, const char *image, struct err *err)
+{
+    autoreference reference = {0};
+
+    if (!image)
+        return true;
+    return reference_parse(image, session->cwd, &reference, err) &&
+           (reference.transport == TRANSPORT_REGISTRY ||
+            err_set(err, ERR_OPTION_INVALID, "the nodes of a cluster cannot get '%s'", image)) &&
+           (strv_take(&session->cluster_registries,
+                      text_printf("%s/%s", reference.host, reference.path)) ||
+            no_memory(err));
+}
+
+/* An option wins over the same of the configuration. */
+static const char *choose(const char *option, const char *configured)
+{
+    return option ? option : configured;
+}
+
+bool session_choose_cluster(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
+    const struct cluster_config *config = &session->cluster_config;
+    const struct strv *volumes[] = {&options->kubernetes_volumes, &config->volumes};
     const char *network = json_text(options->asked, "network");
 
+    if (options->engine != ENGINE_KUBERNETES)
+        return true;
+    strv_release(&session->cluster_volumes);
+    strv_release(&session->cluster_registries);
+    for (size_t i = 0; i < ARRAY_SIZE(volumes); i++) {
+        for (size_t j = 0; j < volumes[i]->count; j++) {
+            if (!strv_add(&session->cluster_volumes, volumes[i]->items[j]))
+                return no_memory(err);
+        }
+    }
     session->cluster = (struct cluster_spec){
-        .context = options->kubernetes_context,
-        .space = options->kubernetes_namespace,
-        .init_image = options->kubernetes_init,
+        .durable = session->durable,
+        .kubeconfig = session->cluster_file,
+        .context = choose(options->kubernetes_context, config->context),
+        .space = choose(options->kubernetes_namespace, config->space),
+        .init_image = choose(options->kubernetes_init, config->init_image),
         .arch = session->image.platform.arch,
-        .volumes = &options->kubernetes_volumes,
+        .volumes = &session->cluster_volumes,
         .host_network = network && strcmp(network, "host") == 0,
+        .service_account = config->service_account,
+        .node_selector = config->node_selector,
+        .labels = config->labels,
+        .registries = &session->cluster_registries,
         .grace_ms = options->grace_ms,
     };
     session->spec.cluster = &session->cluster;
+    return config->no_pull_secret || (add_registry(session, session->reference.name, err) &&
+                                      add_registry(session, session->cluster.init_image, err) &&
+                                      add_registry(session, options->kubernetes_ship, err));
 }

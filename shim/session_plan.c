@@ -319,11 +319,10 @@ static bool make_spec(struct session *session, struct err *err)
     spec->scratch = session->scratch.path;
     spec->step = session->id;
     spec->engine_host = session->options.engine_host;
-    session_choose_cluster(session);
     spec->terminal = session->options.terminal;
     spec->stays = session->options.keep != KEEP_NEVER;
     terminal_look(&spec->rows, &spec->columns);
-    return make_command(session, err) &&
+    return session_choose_cluster(session, err) && make_command(session, err) &&
            (!session->options.opens_shell || choose_shell(session, err));
 }
 

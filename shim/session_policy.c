@@ -126,11 +126,19 @@ static const char *find_store(const struct session *session, struct room *room, 
     return room->store || !path ? room->store : (no_memory(err), NULL);
 }
 
+static bool chooses_cluster(const struct run_options *options)
+{
+    return options->kubernetes_context || options->kubernetes_namespace ||
+           options->kubernetes_init || options->kubernetes_ship ||
+           options->kubernetes_volumes.count;
+}
+
 static bool find_facts(const struct session *session, struct room *room, struct policy_facts *facts,
                        struct err *err)
 {
     const struct run_options *options = &session->options;
     bool guards = policy_decides(&session->policy);
+    bool cluster = options->engine == ENGINE_KUBERNETES;
 
     room->image = policy_image_name(&session->reference);
     /* Where nothing is guarded, only a store has to be known, and root's is. */
@@ -151,8 +159,9 @@ static bool find_facts(const struct session *session, struct room *room, struct 
         .home = room->home,
         .caller = geteuid(),
         .engine = (enum policy_engine)options->engine,
-        .engine_host = options->engine_host,
-        .network = options->network,
+        .engine_host = cluster ? session->cluster_file : options->engine_host,
+        .chooses_cluster = chooses_cluster(options),
+        .network = cluster ? NETWORK_HOST : options->network,
         .capabilities = session_capabilities(options),
         .seccomp = session->seccomp_place ? session->seccomp_place
                    : room->seccomp        ? room->seccomp
@@ -197,7 +206,7 @@ static bool check(struct session *session, struct err *err)
 
 /*
  * A daemon that the caller's environment names is none that the policy knows; what is judged is the
- * socket that is asked, wherever a link on the way leads later.
+ * socket that is asked, wherever a link on the way leads later. So is a kubeconfig.
  */
 static bool choose_host(struct session *session, struct err *err)
 {
@@ -206,6 +215,10 @@ static bool choose_host(struct session *session, struct err *err)
 
     if (!session->policy.exists)
         return true;
+    if (options->engine == ENGINE_KUBERNETES) {
+        session->cluster_file = host;
+        return !host || policy_check_file(host, err);
+    }
     if (!options->engine_host && host)
         options->engine_host = strdup(host);
     if (!options->engine_host)

@@ -70,12 +70,17 @@ bool session_ships_workdir(const struct session *session)
         .role = MOUNT_WORKDIR,
         .source.resolved = session->sources[options->mount_count].resolved,
     };
-    CLEANUP(parcels_release) struct parcels parcels = {0};
+    const struct strv *volumes[] = {&options->kubernetes_volumes, &session->cluster_config.volumes};
     struct err ignored;
 
-    return options->engine == ENGINE_KUBERNETES && options->kubernetes_ship &&
-           read_volumes(&options->kubernetes_volumes, &parcels, &ignored) &&
-           pod_is_shipped(parcels.volumes, parcels.volume_count, &workdir);
+    for (size_t i = 0; i < ARRAY_SIZE(volumes); i++) {
+        CLEANUP(parcels_release) struct parcels parcels = {0};
+
+        if (!read_volumes(volumes[i], &parcels, &ignored) ||
+            !pod_is_shipped(parcels.volumes, parcels.volume_count, &workdir))
+            return false;
+    }
+    return options->engine == ENGINE_KUBERNETES && options->kubernetes_ship;
 }
 
 static bool add_parcel(const struct mount_plan *plan, const struct mount *mount,
@@ -95,7 +100,7 @@ static bool collect(const struct session *session, struct parcels *parcels, stru
 {
     const struct mount_plan *plan = &session->plan;
 
-    if (!read_volumes(&session->options.kubernetes_volumes, parcels, err))
+    if (!read_volumes(&session->cluster_volumes, parcels, err))
         return false;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < plan->count; i++) {
@@ -183,7 +188,7 @@ bool session_ship(struct session *session, struct err *err)
         return true;
     if (!collect(session, &parcels, err))
         return false;
-    if (!parcels.words.count && options->kubernetes_init)
+    if (!parcels.words.count && session->cluster.init_image)
         return true;
     if (!check_platform(session, err) || !check_pod(session, &parcels, err))
         return false;

@@ -124,6 +124,10 @@ static bool check_file(json_t *file, const char *path, struct err *err)
                 if (!check_registry(host, registry, path, err))
                     return false;
             }
+        } else if (strcmp(key, "kubernetes") == 0) {
+            /* Its keys are looked at by who runs a step there. */
+            if (!json_is_object(value))
+                return invalid(err, path, key, "must be an object");
         } else {
             return invalid(err, path, key, "is not known");
         }
@@ -133,28 +137,35 @@ static bool check_file(json_t *file, const char *path, struct err *err)
 
 /* ---- loading ---- */
 
+static bool take_file(json_t *file, const char *path, size_t index, struct registry_config *config,
+                      struct err *err)
+{
+    if (!check_file(file, path, err))
+        return false;
+    config->paths[index] = strdup(path);
+    if (!config->paths[index])
+        return err_set(err, ERR_ENGINE_FAILED, "not enough memory for '%s'", path);
+    config->files[index] = json_incref(file);
+    return true;
+}
+
 bool registry_config_parse(const char *text, size_t len, const char *path,
                            struct registry_config *config, struct err *err)
 {
     autojson *file = json_parse(text, len, path, ERR_CONFIG_INVALID, err);
 
-    if (!file || !check_file(file, path, err))
-        return false;
-    config->files[0] = TAKE_PTR(file);
-    return true;
+    return file && take_file(file, path, 0, config, err);
 }
 
-static bool load_file(const char *path, json_t **place, struct err *err)
+static bool load_file(const char *path, size_t index, struct registry_config *config,
+                      struct err *err)
 {
     autojson *file = NULL;
 
     if (faccessat(AT_FDCWD, path, F_OK, 0) < 0)
         return true;
     file = json_read_file(AT_FDCWD, path, REGISTRY_CONFIG_MAX, ERR_CONFIG_INVALID, err);
-    if (!file || !check_file(file, path, err))
-        return false;
-    *place = TAKE_PTR(file);
-    return true;
+    return file && take_file(file, path, index, config, err);
 }
 
 static char *user_file(void)
@@ -171,8 +182,7 @@ bool registry_config_load(struct registry_config *config, struct err *err)
     autofree char *own = registry_users_configure() ? user_file() : NULL;
     autoregistryconfig loaded = {0};
 
-    if ((own && !load_file(own, &loaded.files[0], err)) ||
-        !load_file(SYSTEM_FILE, &loaded.files[1], err))
+    if ((own && !load_file(own, 0, &loaded, err)) || !load_file(SYSTEM_FILE, 1, &loaded, err))
         return false;
     *config = loaded;
     loaded = (struct registry_config){0};
@@ -181,8 +191,10 @@ bool registry_config_load(struct registry_config *config, struct err *err)
 
 void registry_config_release(struct registry_config *config)
 {
-    for (size_t i = 0; i < REGISTRY_CONFIG_FILES_MAX; i++)
+    for (size_t i = 0; i < REGISTRY_CONFIG_FILES_MAX; i++) {
         json_decref(config->files[i]);
+        free(config->paths[i]);
+    }
     *config = (struct registry_config){0};
 }
 
@@ -253,4 +265,20 @@ unsigned int registry_config_stall_ms(const struct registry_config *config)
             return (unsigned int)ms;
     }
     return 0;
+}
+
+json_t *registry_config_clusters(const struct registry_config *config)
+{
+    autojson *list = json_array();
+
+    for (size_t i = 0; list && i < REGISTRY_CONFIG_FILES_MAX; i++) {
+        json_t *settings = json_object_get(config->files[i], "kubernetes");
+
+        if (settings && json_array_append_new(
+                            list, json_pack("{s:o, s:O}", "file",
+                                            json_bytes(config->paths[i], strlen(config->paths[i])),
+                                            "settings", settings)) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(list);
 }

@@ -21,6 +21,7 @@
 
 struct registry_config {
     json_t *files[REGISTRY_CONFIG_FILES_MAX]; /* the user's first; NULL: not there */
+    char *paths[REGISTRY_CONFIG_FILES_MAX];
 };
 
 struct registry_mirror {
@@ -51,6 +52,12 @@ void registry_mirror_release(struct registry_mirror *mirror);
 
 /* Milliseconds without a byte after which a connection is dead; 0 when nothing is said. */
 unsigned int registry_config_stall_ms(const struct registry_config *config);
+
+/*
+ * What both say about clusters, the user's first: [{"file", "settings"}], for
+ * runtime/kubernetes/cluster_config.h. Owned by the caller; NULL without memory.
+ */
+json_t *registry_config_clusters(const struct registry_config *config);
 
 #define autoregistryconfig CLEANUP(registry_config_release) struct registry_config
 

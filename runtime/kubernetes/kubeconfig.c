@@ -441,8 +441,10 @@ bool kube_config_find(const struct kube_caller *caller, const char *context, con
     return read_service_account(caller, space, config, err);
 }
 
-struct kube_caller kube_caller_now(void)
+struct kube_caller kube_caller_now(const char *file)
 {
+    if (file)
+        return (struct kube_caller){.kubeconfig = file};
     return (struct kube_caller){
         .kubeconfig = getenv("KUBECONFIG"),
         .home = getenv("HOME"),

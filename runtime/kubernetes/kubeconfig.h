@@ -45,7 +45,8 @@ struct kube_caller {
     const char *service_host, *service_port; /* of the API in a cluster */
     const char *service_folder;              /* KUBE_SERVICE_FOLDER but for tests */
 };
-struct kube_caller kube_caller_now(void);
+/* With `file`, that alone; NULL: whatever the caller has. */
+struct kube_caller kube_caller_now(const char *file);
 
 /* `context` and `space` may be NULL: the file's. config.invalid names what is wrong. */
 bool kube_config_find(const struct kube_caller *caller, const char *context, const char *space,

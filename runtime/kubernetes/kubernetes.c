@@ -37,8 +37,8 @@ static void take_loss(struct cell *cell, const struct pod_message *message, enum
     if (!cell->ended && cell->record.kind != EXIT_FAILED) {
         cell->record.kind = EXIT_UNKNOWN;
         cell->record.oom_killed = message->oom_killed;
-        /* Who kills it, or sees it run out of memory, knows why. */
-        if (!cell->killed && !message->oom_killed)
+        /* Who kills it knows why. */
+        if (!cell->killed)
             cell->record.error = message->err;
     }
     take_end(cell, event);

@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "base/cleanup.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/libexec.h"
 #include "runtime/confine/seccomp_default.h"
@@ -133,8 +134,29 @@ static bool too_large(struct err *err)
     return err_hint(err, "put what is large into a file of a volume, or use --engine native");
 }
 
-/* As base64, owned by the caller; NULL with err. */
-static char *make_setup(const struct cell *cell, const struct pod_request *request, struct err *err)
+/* Of all that a step is on whichever worker; the probes of each are its own. */
+static char *digest_setup(const struct cell *cell, const struct buf *script, bool has_script,
+                          const char *image)
+{
+    struct cell plain = {.spec = cell->spec};
+    autobuf texts = BUF_INIT(POD_SETUP_MAX), setup = BUF_INIT(2 * POD_SETUP_MAX);
+    char digest[DIGEST_TEXT_MAX], *text = NULL;
+
+    if (add_texts(&plain, &texts) && write_setup(&plain, &texts, script, has_script, &setup) &&
+        buf_append(&setup, image, strlen(image))) {
+        digest_of(setup.data, setup.len, digest);
+        text = base64_encode(digest, strlen(digest));
+    }
+    if (setup.data)
+        explicit_bzero(setup.data, setup.len);
+    if (texts.data)
+        explicit_bzero(texts.data, texts.len);
+    return text;
+}
+
+/* As base64, owned by the caller; NULL with err. So is *digest. */
+static char *make_setup(const struct cell *cell, const struct pod_request *request, char **digest,
+                        struct err *err)
 {
     const struct mount *shipped = pod_script(request, cell->spec->plan);
     autobuf texts = BUF_INIT(POD_SETUP_MAX), script = BUF_INIT(POD_SETUP_MAX);
@@ -145,7 +167,8 @@ static char *make_setup(const struct cell *cell, const struct pod_request *reque
         return NULL;
     if (!add_texts(cell, &texts) || !write_setup(cell, &texts, &script, shipped, &setup))
         too_large(err);
-    else if (!(text = base64_encode(setup.data, setup.len)))
+    else if (!(*digest = digest_setup(cell, &script, shipped, request->image)) ||
+             !(text = base64_encode(setup.data, setup.len)))
         failed(err, "hand the step to its Pod");
     if (setup.data)
         explicit_bzero(setup.data, setup.len);
@@ -174,13 +197,13 @@ static bool read_volumes(struct cell *cell, struct err *err)
 static bool name_probe(struct cell *cell, const struct mount *mount, struct err *err)
 {
     struct strv *probes = &cell->probes;
-    char contents[POD_NAME_MAX];
+    char name[POD_NAME_MAX];
 
-    return pod_name_make(contents, err) &&
-           ((strv_take(probes,
-                       text_printf("%s/" PROBE_NAME "%s", mount->source.resolved, cell->name)) &&
-             strv_take(probes, text_printf("%s/" PROBE_NAME "%s", mount->target, cell->name)) &&
-             strv_add(probes, contents)) ||
+    /* Which is what it holds as well. */
+    return pod_name_make(name, err) &&
+           ((strv_take(probes, text_printf("%s/" PROBE_NAME "%s", mount->source.resolved, name)) &&
+             strv_take(probes, text_printf("%s/" PROBE_NAME "%s", mount->target, name)) &&
+             strv_add(probes, name)) ||
             failed(err, "name a probe file"));
 }
 
@@ -253,12 +276,17 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
                           struct err *err)
 {
     const struct cluster_spec *cluster = cell->spec->cluster;
-    autojson *whole =
-        json_pack("{s:s?, s:s?, s:s, s:I, s:O, s:O}", "context", cluster->context, "namespace",
-                  cluster->space, "name", cell->name, "grace",
-                  (json_int_t)(cluster->grace_ms / 1000), "pod", pod, "secret", secret);
-    autofree char *text = whole ? json_dump_line(whole) : NULL;
+    json_t *registries = json_array();
+    autojson *whole = NULL;
+    autofree char *text = NULL;
 
+    for (size_t i = 0; i < cluster->registries->count; i++)
+        json_array_append_new(registries, json_string(cluster->registries->items[i]));
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:O, s:O, s:o}", "kubeconfig",
+                      cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
+                      "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "pod",
+                      pod, "secret", secret, "registries", registries);
+    text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
             lseek(cell->request, 0, SEEK_SET) == 0) ||
@@ -277,13 +305,13 @@ static bool make_request(struct cell *cell, const struct root_filesystem *root, 
         .volume_count = cell->volume_count,
     };
     autojson *pod = NULL, *secret = NULL;
-    autofree char *setup = NULL;
+    autofree char *setup = NULL, *digest = NULL;
 
     pod_label_step(cell->spec->step, step);
     if (!pod_label_owner(owner, err) || !pod_body(cell->spec, &request, &pod, err) ||
-        !find_probes(cell, err) || !(setup = make_setup(cell, &request, err)))
+        !find_probes(cell, err) || !(setup = make_setup(cell, &request, &digest, err)))
         return false;
-    secret = pod_secret(&request, setup);
+    secret = pod_secret(&request, setup, digest);
     return secret ? write_request(cell, pod, secret, err)
                   : failed(err, "hand the step to the cluster");
 }
@@ -314,8 +342,12 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
     cell->events = epoll_create1(EPOLL_CLOEXEC);
     if (cell->events < 0)
         return failed(err, "make a cell");
-    return pod_name_make(cell->name, err) && mount_points_check(spec->plan, err) &&
-           read_volumes(cell, err) && make_request(cell, root, err) && make_output(cell, err) &&
+    if (spec->cluster->durable)
+        pod_name_of_step(spec->step, cell->name);
+    else if (!pod_name_make(cell->name, err))
+        return false;
+    return mount_points_check(spec->plan, err) && read_volumes(cell, err) &&
+           make_request(cell, root, err) && make_output(cell, err) &&
            cell_pipes_make(false, &cell->pipes, err);
 }
 

@@ -50,7 +50,10 @@ struct pod_message {
 /* Descriptors of stepcell-kubernetes when it is executed. */
 enum { POD_CONTROL_FD = LIBEXEC_CONTROL_FD, POD_REQUEST_FD, POD_OUT_FD, POD_ERR_FD, POD_VAR_FD };
 
-/* POD_REQUEST_FD: {"context" or null, "namespace" or null, "name", "pod", "secret", "grace"}. */
+/*
+ * POD_REQUEST_FD: {"kubeconfig" or null, "context" or null, "namespace" or null, "name", "pod",
+ * "secret", "grace", "registries": of whose credentials a Secret is made for the nodes}.
+ */
 #define POD_REQUEST_MAX (8 << 20) /* bytes */
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * What stepcell hands to stepcell-pod: in a Secret, as its one entry POD_SETUP.
+ * What stepcell hands to stepcell-pod: in a Secret, as its entry POD_SETUP. POD_DIGEST is for
+ * stepcell alone.
  *
  * struct pod_setup; the size of each secret; the instructions of the seccomp filter; NUL-ended
  * texts in this order: the working directory, HOME ("" when the caller has set it), the place for a
@@ -28,6 +29,7 @@
 #define POD_DIR     "/.stepcell"
 #define POD_PLACE   "/setup" /* in the container `place`: the Secret */
 #define POD_SETUP   "setup"
+#define POD_DIGEST  "digest"
 #define POD_PROGRAM "stepcell-pod"
 #define POD_PLACED  "placed"
 /* In the image of the container `place`: directories of the caller's host. */

@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/path.h"
 #include "runtime/confine/caps_names.h"
+#include "runtime/kubernetes/pod_name.h"
 #include "runtime/kubernetes/pod_setup.h"
 
 #define CELL_VOLUME    "cell"
@@ -13,7 +14,6 @@
 #define SHIPPED_VOLUME "shipped"
 #define CLAIM          "pvc:"
 #define HOST_PATH      "hostPath"
-#define CLAIM_MAX      253 /* bytes of a name of an object */
 #define CAPABILITIES   64
 #define NAME_SIZE      32
 
@@ -51,7 +51,7 @@ bool pod_volume_parse(const char *text, struct pod_volume *volume, struct err *e
     if (claim)
         volume->claim = strdup(claim);
     if (volume->path && volume->path[1] &&
-        (claim ? *claim && strlen(claim) <= CLAIM_MAX && strspn(claim, bytes) == strlen(claim)
+        (claim ? *claim && strlen(claim) <= POD_OBJECT_MAX && strspn(claim, bytes) == strlen(claim)
                : strcmp(kind, HOST_PATH) == 0))
         return true;
     pod_volume_release(volume);
@@ -416,10 +416,19 @@ static bool check(const struct run_spec *spec, struct err *err)
         {spec->limits.pids, "limit the processes of a step (--pids-limit): the kubelet does"},
         {spec->network == NETWORK_NONE, "take the network from a step (--network none)"},
     };
+    const json_t *label;
+    size_t i;
 
-    for (size_t i = 0; i < ARRAY_SIZE(unable); i++) {
+    for (i = 0; i < ARRAY_SIZE(unable); i++) {
         if (unable[i].asked)
             return cannot(err, unable[i].what, NULL);
+    }
+    json_array_foreach (spec->labels, i, label) {
+        const char *text = json_string_value(label);
+
+        if (strncmp(text, LABEL_POD_MANAGER, strcspn(text, "=")) == 0 &&
+            strcspn(text, "=") == strlen(LABEL_POD_MANAGER))
+            return cannot(err, "take a label that is its own", LABEL_POD_MANAGER);
     }
     if (spec->cluster->init_image || spec->cluster->shipped)
         return true;
@@ -465,19 +474,41 @@ static json_t *step_container(const struct body *body)
 
 static json_t *metadata(const struct pod_request *request)
 {
-    return json_pack("{s:s, s:{s:s, s:s, s:s}}", "name", request->name, "labels",
-                     "app.kubernetes.io/managed-by", "stepcell", LABEL_POD_STEP, request->step,
-                     LABEL_POD_OWNER, request->owner);
+    return json_pack("{s:s, s:{s:s, s:s, s:s}}", "name", request->name, "labels", LABEL_POD_MANAGER,
+                     "stepcell", LABEL_POD_STEP, request->step, LABEL_POD_OWNER, request->owner);
 }
 
-/* The caller's labels need not be such as the API takes. */
-static void annotate(json_t *meta, const struct run_spec *spec)
+/*
+ * The labels of the configuration, and those of the caller that are such as the API takes; the
+ * caller's are an annotation in any case. Nothing takes the place of stepcell's own.
+ */
+static void add_labels(json_t *meta, const struct run_spec *spec)
 {
     autojson *pairs = spec->labels ? json_pairs(spec->labels) : NULL;
     autofree char *text = pairs ? json_dump_line(pairs) : NULL;
+    autojson *labels = json_object();
+    const char *key;
+    json_t *value;
 
+    if (spec->cluster->labels)
+        json_object_update(labels, (json_t *)spec->cluster->labels);
+    json_object_foreach (pairs, key, value) {
+        if (pod_is_label(key, json_string_value(value)))
+            json_object_set(labels, key, value);
+    }
+    json_object_update_missing(json_object_get(meta, "labels"), labels);
     if (text)
         json_object_set_new(meta, "annotations", json_pack("{s:s}", "stepcell.labels", text));
+}
+
+/* Where it may run: what the image needs, and what the configuration says. */
+static json_t *node_selector(const struct cluster_spec *cluster)
+{
+    json_t *selector = json_pack("{s:s, s:s*}", SELECTOR_OS, "linux", SELECTOR_ARCH, cluster->arch);
+
+    if (cluster->node_selector)
+        json_object_update_missing(selector, (json_t *)cluster->node_selector);
+    return selector;
 }
 
 static json_t *pod_of(const struct body *body)
@@ -486,14 +517,14 @@ static json_t *pod_of(const struct body *body)
     const struct cluster_spec *cluster = spec->cluster;
     json_t *meta = metadata(body->request);
 
-    annotate(meta, spec);
+    add_labels(meta, spec);
     return json_pack(
-        "{s:s, s:s, s:o, s:{s:s, s:b, s:b, s:b, s:I, s:{s:s, s:s*}, s:s*, s:o, s:[o, o], s:O}}",
+        "{s:s, s:s, s:o, s:{s:s, s:b, s:s*, s:b, s:b, s:I, s:o, s:s*, s:o, s:[o, o], s:O}}",
         "apiVersion", "v1", "kind", "Pod", "metadata", meta, "spec", "restartPolicy", "Never",
-        "automountServiceAccountToken", false, "enableServiceLinks", false, "hostNetwork",
-        cluster->host_network, "terminationGracePeriodSeconds",
-        (json_int_t)(cluster->grace_ms + 999) / 1000, "nodeSelector", "kubernetes.io/os", "linux",
-        "kubernetes.io/arch", cluster->arch, "hostname", spec->hostname, "securityContext",
+        "automountServiceAccountToken", cluster->service_account != NULL, "serviceAccountName",
+        cluster->service_account, "enableServiceLinks", false, "hostNetwork", cluster->host_network,
+        "terminationGracePeriodSeconds", (json_int_t)(cluster->grace_ms + 999) / 1000,
+        "nodeSelector", node_selector(cluster), "hostname", spec->hostname, "securityContext",
         security_of_pod(spec), "containers", place_container(body), step_container(body), "volumes",
         body->volumes);
 }
@@ -513,9 +544,10 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
     return *out || no_memory(err);
 }
 
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64)
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
+                   const char *digest_base64)
 {
-    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Secret",
+    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "Secret",
                      "metadata", metadata(request), "type", "stepcell/setup", "data", POD_SETUP,
-                     setup_base64);
+                     setup_base64, POD_DIGEST, digest_base64);
 }

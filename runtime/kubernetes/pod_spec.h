@@ -9,11 +9,19 @@
 #include "base/json.h"
 #include "runtime/run_spec.h"
 
+#define LABEL_POD_OWN     "stepcell." /* what nobody else's label begins with */
+#define LABEL_POD_MANAGER "app.kubernetes.io/managed-by"
+#define SELECTOR_OS       "kubernetes.io/os"
+#define SELECTOR_ARCH     "kubernetes.io/arch"
+
 #define LABEL_POD_STEP  "stepcell.step"  /* pod_label_of the id of the step */
 #define LABEL_POD_OWNER "stepcell.owner" /* pod_label_of this machine and user */
 
 #define POD_NAME_MAX  64 /* bytes with the NUL */
 #define POD_LABEL_MAX 33
+
+#define POD_OBJECT_MAX 253 /* bytes of a name of an object */
+#define POD_WORD_MAX   63  /* of a label, and of a namespace */
 
 #define POD_CONTAINER "step"
 #define POD_INIT      "place"
@@ -57,8 +65,9 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
 /* The script of the plan, when it has to be handed over: it lies in no volume. Or NULL. */
 const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan);
 
-/* The body of its Secret, with the setup. */
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64);
+/* The body of its Secret: the setup, and a digest by which another worker knows the same step. */
+json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
+                   const char *digest_base64);
 
 #define autopodvolume CLEANUP(pod_volume_release) struct pod_volume
 

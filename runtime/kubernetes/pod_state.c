@@ -70,7 +70,10 @@ static void take_container(struct pod_state *state, const json_t *container)
     take_waiting(state, json_object_get(now, "waiting"));
     state->begun |= json_is_object(ended) || json_is_object(json_object_get(now, "running"));
     state->ended |= json_is_object(ended);
-    state->oom_killed |= has_reason(ended, "OOMKilled");
+    if (has_reason(ended, "OOMKilled")) {
+        state->oom_killed = true;
+        note(state, POD_NO_MEMORY, ended);
+    }
     /* The runtime could not start what it had made. */
     if (has_reason(ended, "StartError") || has_reason(ended, "ContainerCannotRun"))
         note(state, POD_NO_CONTAINER, ended);
@@ -144,29 +147,29 @@ void pod_state_explain(const struct pod_state *state, struct err *err)
 {
     static const struct {
         enum err_code code;
-        const char *message, *hint;
+        const char *message;
+        const char *hint; /* NULL: the code's own */
     } troubles[] = {
         [POD_FINE] = {ERR_ENGINE_FAILED, "the Pod of the step ended without its log's end",
                       "look at what the step has done before it is run again"},
-        [POD_UNSCHEDULABLE] = {ERR_ENGINE_UNAVAILABLE, "no node of the cluster takes the step",
-                               "ask for less with --memory and --cpus, or add nodes"},
-        [POD_NO_IMAGE] = {ERR_IMAGE_DENIED, "the node cannot get an image of the step",
-                          "nodes have to reach its registry, and to be let in there"},
+        [POD_UNSCHEDULABLE] = {ERR_POD_UNSCHEDULED, "no node of the cluster takes the step", NULL},
+        [POD_NO_IMAGE] = {ERR_POD_IMAGE, "the node cannot get an image of the step", NULL},
         [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, "the node cannot make the container of the step",
                               "--verbose shows what the node says of it"},
         [POD_INIT_FAILED] =
             {ERR_ENGINE_FAILED, "what the step needs in its Pod could not be placed there",
              "its image has to be of this version (stepcell image init TARGET), and the node "
              "has to have room; --verbose shows what it says"},
-        [POD_EVICTED] = {ERR_ENGINE_FAILED, "the step's Pod was evicted from its node",
-                         "look at what the step has done before it is run again"},
-        [POD_LOST] = {ERR_ENGINE_FAILED, "the node of the step is lost",
-                      "look at what the step has done before it is run again"},
+        [POD_EVICTED] = {ERR_POD_EVICTED, "the step's Pod was evicted from its node", NULL},
+        [POD_LOST] = {ERR_POD_NODE_LOST, "the node of the step is lost", NULL},
+        [POD_NO_MEMORY] = {ERR_POD_OUT_OF_MEMORY, "the container of the step ran out of memory",
+                           NULL},
     };
 
     err_set(err, troubles[state->trouble].code, "%s%s%s%s", troubles[state->trouble].message,
             state->reason[0] ? " (" : "", state->reason, state->reason[0] ? ")" : "");
-    err_hint(err, "%s", troubles[state->trouble].hint);
+    if (troubles[state->trouble].hint)
+        err_hint(err, "%s", troubles[state->trouble].hint);
     err_detail(err, "%s", state->message);
 }
 

@@ -19,6 +19,7 @@ enum pod_trouble {
     POD_INIT_FAILED,   /* the container `place` has failed, or one that runs before */
     POD_EVICTED,       /* the node has put it out */
     POD_LOST,          /* its node is gone */
+    POD_NO_MEMORY,     /* its first process was killed for memory */
 };
 
 struct pod_state {

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "runtime/image/registry_config.h"
 #include "runtime/native/user.h"
 #include "shim/image/command.h"
 #include "shim/image/mapped.h"
@@ -123,6 +124,20 @@ static bool add_description(const struct image *image, json_t *report)
     return facts && json_object_update_new(report, facts) == 0;
 }
 
+/* For a step that is a Pod: its image, and where it runs. */
+static bool describe(const struct image *image, json_t *report, struct err *err)
+{
+    autoregistryconfig config = {0};
+    json_t *clusters;
+
+    if (!registry_config_load(&config, err))
+        return false;
+    clusters = registry_config_clusters(&config);
+    return (clusters && json_object_set_new(report, "clusters", clusters) == 0 &&
+            add_description(image, report)) ||
+           err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+}
+
 /* What the step has, the layers or a description. */
 static bool complete(const struct obtain *obtain, struct fetch *fetch,
                      const struct signed_image *image, struct err *err)
@@ -169,6 +184,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
         json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
                   fetch.name.manifest_digest, "signatures", image.signatures, "phases",
                   phases_json(&fetch, obtain->describes ? FETCH_PHASE_RESOLVE + 1 : FETCH_PHASES));
-    return (*report && (!obtain->describes || add_description(&fetch.image, *report))) ||
-           err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+    if (!*report)
+        return err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+    return !obtain->describes || describe(&fetch.image, *report, err);
 }

@@ -12,6 +12,7 @@
 #include "runtime/kubernetes/pod_channel.h"
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
+#include "shim/kubernetes/pull.h"
 #include "shim/kubernetes/watch.h"
 
 #define TICK_MS       1000
@@ -70,8 +71,7 @@ static bool deleted_by_others(const struct cell *cell, const struct pod_state *s
 
 static void explain_deletion(struct err *err)
 {
-    err_set(err, ERR_ENGINE_FAILED, "somebody has deleted the Pod of the step");
-    err_hint(err, "look at what the step has done before it is run again");
+    err_set(err, ERR_POD_DELETED, "somebody has deleted the Pod of the step");
 }
 
 /* Its log has been read to the end: what of it is to be believed. */
@@ -154,10 +154,9 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
         cell->gone_by = clock_now() + (cell->objects.grace_s * 1000 + LOST_MS) * NS_PER_MS;
     if (clock_now() < cell->gone_by)
         return;
-    err_set(&err, ERR_ENGINE_FAILED,
+    err_set(&err, ERR_POD_NODE_LOST,
             "the node of the step is lost: its Pod was deleted, and the node does not say that it "
             "has ended");
-    err_hint(&err, "look at what the step has done before it is run again");
     tell_trouble(cell, POD_LOST_CONTACT, &err);
 }
 
@@ -305,13 +304,23 @@ static bool is_spoken_to(void *data)
     return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
 }
 
+/* The nodes may need the caller's credentials for the images. */
+static bool make_objects(struct cell *cell, const json_t *secret, json_t *pod, struct err *err)
+{
+    autojson *pull = NULL;
+
+    return pull_secret_make(json_object_get(cell->request, "registries"), secret, &pull, err) &&
+           (!pull || pull_secret_use(pull, pod, err)) &&
+           objects_make(&cell->objects, secret, pull, pod, &cell->sight.state, err);
+}
+
 static bool make(struct cell *cell, struct err *err)
 {
     const struct http_stop stop = {.stopped = is_spoken_to, .data = cell};
-    const struct kube_caller caller = kube_caller_now();
+    const struct kube_caller caller = kube_caller_now(json_text(cell->request, "kubeconfig"));
     const json_t *request = cell->request;
-    const json_t *pod = json_object_get(request, "pod");
     const json_t *secret = json_object_get(request, "secret");
+    json_t *pod = json_object_get(request, "pod");
 
     cell->objects.name = cell->sight.name = json_text(request, "name");
     cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));
@@ -322,7 +331,7 @@ static bool make(struct cell *cell, struct err *err)
     if (!kube_config_find(&caller, json_text(request, "context"), json_text(request, "namespace"),
                           &cell->config, err) ||
         !kube_client_open(&cell->config, &stop, &cell->objects.client, err) ||
-        !objects_make(&cell->objects, secret, pod, &cell->sight.state, err))
+        !make_objects(cell, secret, pod, err))
         return false;
     cell->made_at = clock_now();
     return start_threads(cell, err);
@@ -343,7 +352,7 @@ int command_cell(int argc, char **argv)
         cell.request = json_parse(text.data, text.len, "the request", ERR_ENGINE_FAILED, &err);
     if (!cell.request || !make(&cell, &err)) {
         close_streams();
-        tell_err(POD_FAILED, &err);
+        tell_err(cell.objects.attached ? POD_LOST_CONTACT : POD_FAILED, &err);
         cell.told = true;
     }
     /* The threads end with the process, wherever they are. */

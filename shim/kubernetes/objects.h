@@ -1,4 +1,5 @@
-/* The objects of one step in a cluster: its Pod and its Secret, which have the same name. */
+/* The objects of one step in a cluster: its Pod, its Secret, which has the same name, and where
+ * there are credentials for its images one with those, which has that name and PULL_SUFFIX. */
 #ifndef STEPCELL_SHIM_KUBERNETES_OBJECTS_H
 #define STEPCELL_SHIM_KUBERNETES_OBJECTS_H
 
@@ -7,22 +8,29 @@
 
 #define OBJECTS_GONE_MS 60000 /* that objects take to go, beside the grace of the Pod */
 
+#define PULL_SUFFIX "-pull"
+
 struct objects {
     const struct kube_config *config;
     const char *name;
     struct kube_client *client;
-    bool has_secret, has_pod; /* there may be one */
-    unsigned int grace_s;     /* of the Pod */
-    bool never_begun;         /* it cannot begin: nobody waits for a kubelet that tries to */
+    bool has_secret, has_pull, has_pod; /* there may be one */
+    bool attached;                      /* another worker has made them */
+    unsigned int grace_s;               /* of the Pod */
+    bool never_begun; /* it cannot begin: nobody waits for a kubelet that tries to */
 };
 
 /* The path of a kind ("pods", "secrets") in the namespace, and of what is behind it; owned by the
  * caller. */
 char *objects_path(const struct objects *objects, const char *kind, const char *behind);
 
-/* The Secret, then the Pod, which becomes its owner. */
-bool objects_make(struct objects *objects, const json_t *secret, const json_t *pod,
-                  struct pod_state *state, struct err *err);
+/*
+ * The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner. Where another
+ * worker has made them for the same durable step, its Pod is the one; of another step they are
+ * step.conflict, and stay as they are.
+ */
+bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
+                  const json_t *pod, struct pod_state *state, struct err *err);
 
 /* Asks the command to end; the Pod and its log stay. */
 bool objects_end_command(struct objects *objects, struct err *err);
@@ -30,7 +38,7 @@ bool objects_end_command(struct objects *objects, struct err *err);
 /* Asks for the Pod's deletion, with a second of grace if its command may run. */
 bool objects_delete_pod(struct objects *objects, struct err *err);
 
-/* Removes both, and looks until the API says that they are gone. */
+/* Removes all, and looks until the API says that they are gone. */
 bool objects_remove(struct objects *objects, struct err *err);
 
 /* What the cluster tells of the Pod in its events joins the detail of the error. */

@@ -5,7 +5,7 @@
 #include "shim/kubernetes/objects.h"
 
 struct sweep {
-    const char *context, *space, *step; /* as given, or NULL */
+    const char *file, *context, *space, *step; /* as given, or NULL */
     struct kube_config config;
     struct kube_client *client;
 };
@@ -55,7 +55,7 @@ static bool sweep_kind(struct sweep *sweep, const char *kind, struct err *err)
 
 static bool sweep_all(struct sweep *sweep, struct err *err)
 {
-    const struct kube_caller caller = kube_caller_now();
+    const struct kube_caller caller = kube_caller_now(sweep->file);
 
     return kube_config_find(&caller, sweep->context, sweep->space, &sweep->config, err) &&
            kube_client_open(&sweep->config, NULL, &sweep->client, err) &&
@@ -66,6 +66,7 @@ int command_sweep(int argc, char **argv)
 {
     struct sweep sweep = {.config = KUBE_CONFIG_INIT};
     const struct option_spec options[] = {
+        OPTION("--kubeconfig", "FILE", &sweep.file, "instead of the caller's"),
         OPTION("--context", "NAME", &sweep.context, "of the kubeconfig"),
         OPTION("--namespace", "NAME", &sweep.space, "where to look"),
         OPTION("--step", "ID", &sweep.step, "the step whose Pods are removed"),

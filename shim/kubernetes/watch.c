@@ -28,10 +28,10 @@ static void take_state(struct sight *sight, const struct pod_state *state)
     bool begun;
 
     pthread_mutex_lock(&sight->lock);
-    begun = sight->state.begun;
+    /* Of a Pod that is evicted nothing is said of its containers any more. */
+    begun = sight->state.begun || state->begun;
     sight->state = *state;
-    /* A node that evicts a Pod forgets its containers. */
-    sight->state.begun |= begun;
+    sight->state.begun = begun;
     sight->silent_since = 0;
     sight_changed(sight);
     pthread_mutex_unlock(&sight->lock);

@@ -117,7 +117,8 @@ provoke_command_not_executable() { run --separate-stderr cell -- /etc; }
     every() {
         local code provoke count=0 image=$IMAGE
         run -0 cell -- true # the image is there
-        for code in $(sed -n 's/^## `\(.*\)`$/\1/p' "$ERRORS"); do
+        # What befalls a Pod takes a cluster: kubernetes_errors.bats.
+        for code in $(sed -n 's/^## `\(.*\)`$/\1/p' "$ERRORS" | grep -v '^pod\.'); do
             echo "code: $code"
             provoke=provoke_${code//[.-]/_}
             rm -f "$RESULT"

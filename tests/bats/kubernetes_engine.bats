@@ -99,7 +99,7 @@ nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
     run -137 pod_cell --memory 32m -- tail /dev/zero
     assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"
     INIT=$CLUSTER_REGISTRY/nowhere:1 run -125 --separate-stderr pod_cell -- true
-    assert_equal code "$(result_field .error.code)" image.denied
+    assert_equal code "$(result_field .error.code)" pod.image-not-pulled
     run -127 --separate-stderr pod_cell -- nowhere
     assert_equal code "$(result_field .error.code)" command.not-found
     nothing_left

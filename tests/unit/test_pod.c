@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "runtime/kubernetes/cluster_config.h"
 #include "runtime/kubernetes/pod_name.h"
 #include "runtime/kubernetes/pod_state.h"
 
@@ -75,12 +76,18 @@ struct step {
     struct limits limits;
     uid_t uid;
     bool no_init, ships;
+    const char *label, *account;
 };
 
 static bool make(const struct step *step, json_t **body, struct err *err)
 {
     const struct mount_plan plan = {.mounts = (struct mount *)step->mounts, .count = step->count};
+    autojson *labels = step->label ? json_pack("[s]", step->label) : NULL;
+    autojson *configured = json_pack("{s:s, s:s}", "team", "x", "a", "configured");
     const struct cluster_spec cluster = {
+        .service_account = step->account,
+        .labels = configured,
+        .node_selector = configured,
         .init_image = step->no_init ? NULL : "h/init:1",
         .shipped = step->ships ? "h/shipped@" DIGEST : NULL,
         .arch = "amd64",
@@ -97,6 +104,7 @@ static bool make(const struct step *step, json_t **body, struct err *err)
         .stays = step->stays,
         .network = step->network,
         .limits = step->limits,
+        .labels = labels,
         .cluster = &cluster,
     };
     const struct pod_request request = {.name = "stepcell-1",
@@ -192,6 +200,14 @@ static const struct step steps[] = {
      .mounts = {MOUNT("/p", "/p", .role = MOUNT_VOLUME)},
      .count = 1,
      .ships = true},
+    {.says = "\"serviceAccountName\":\"deployer\"", .account = "deployer"},
+    {.says = "\"automountServiceAccountToken\":true", .account = "deployer"},
+    {.says = "\"team\":\"x\",\"a\":\"given\"}", .label = "a=given"},
+    {.says = "\"team\":\"x\",\"a\":\"configured\"},\"annotations\"", .label = "no label = of it"},
+    {.says = "\"nodeSelector\":{\"kubernetes.io/os\":\"linux\",\"kubernetes.io/arch\":\"amd64\","
+             "\"team\":\"x\""},
+
+    {.refused = true, .says = "managed-by", .label = "app.kubernetes.io/managed-by=somebody"},
     {.refused = true, .says = "terminal", .terminal = true},
     {.refused = true, .says = "stdin", .pass_stdin = true},
     {.refused = true, .says = "--keep", .stays = true},
@@ -236,6 +252,109 @@ static void test_bodies(void **state)
     }
 }
 
+/* ---- config.json ---- */
+
+#define LONG        "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg" /* 64 bytes */
+#define PAIRS(text) "{\"labels\": {" text "}}"
+
+static const char *const good_settings[] = {
+    "{}",
+    "{\"context\": \"a b/c\", \"namespace\": \"steps-1\", \"init\": \"r.example/init:1\"}",
+    "{\"volumes\": []}",
+    "{\"volumes\": [\"/shared=pvc:steps\", \"/nfs=hostPath\"]}",
+    "{\"service_account\": \"deployer.v1\", \"pull_secret\": false}",
+    "{\"node_selector\": {\"pool\": \"steps\", \"example.org/zone\": \"\"}}",
+    PAIRS("\"team\": \"x\", \"example.org/a_b.c-1\": \"A.b_c-1\""),
+};
+
+static const char *const bad_settings[] = {
+    "{\"insecure\": true}",
+    "{\"context\": \"\"}",
+    "{\"context\": null}",
+    "{\"namespace\": \"Steps\"}",
+    "{\"namespace\": \"a.b\"}",
+    "{\"namespace\": \"../b\"}",
+    "{\"namespace\": \"" LONG "\"}",
+    "{\"init\": 1}",
+    "{\"volumes\": \"/shared=pvc:steps\"}",
+    "{\"volumes\": [\"/shared\"]}",
+    "{\"volumes\": [1]}",
+    "{\"volumes\": {}}",
+    "{\"service_account\": \"a_b\"}",
+    "{\"service_account\": \"-a\"}",
+    "{\"service_account\": \"a..b\"}",
+    "{\"pull_secret\": \"yes\"}",
+    "{\"node_selector\": []}",
+    "{\"node_selector\": {\"kubernetes.io/os\": \"windows\"}}",
+    "{\"node_selector\": {\"kubernetes.io/arch\": \"arm64\"}}",
+    PAIRS("\"a\": 1"),
+    PAIRS("\"\": \"x\""),
+    PAIRS("\"a/b/c\": \"x\""),
+    PAIRS("\"/b\": \"x\""),
+    PAIRS("\"A.example/b\": \"x\""),
+    PAIRS("\"a b\": \"x\""),
+    PAIRS("\"a\": \"x y\""),
+    PAIRS("\"a\": \"-x\""),
+    PAIRS("\"a\": \"" LONG "\""),
+    PAIRS("\"" LONG "\": \"x\""),
+    PAIRS("\"stepcell.owner\": \"x\""),
+    PAIRS("\"app.kubernetes.io/managed-by\": \"x\""),
+};
+
+static json_t *settings_of(const char *first, const char *second)
+{
+    autofree char *text = text_printf("[{\"file\": \"first\", \"settings\": %s}, "
+                                      "{\"file\": \"second\", \"settings\": %s}]",
+                                      first, second);
+    struct err err = ERR_INIT;
+    json_t *files = json_parse(text, strlen(text), "files", ERR_CONFIG_INVALID, &err);
+
+    assert_non_null(files);
+    return files;
+}
+
+static void test_settings(void **state)
+{
+    struct err err = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good_settings); i++) {
+        autojson *files = settings_of("{}", good_settings[i]);
+        autoclusterconfig config = {0};
+
+        assert_ok(cluster_config_take(files, &config, &err));
+    }
+    for (size_t i = 0; i < COUNT(bad_settings); i++) {
+        autojson *files = settings_of("{}", bad_settings[i]);
+        autoclusterconfig config = {0};
+
+        if (cluster_config_take(files, &config, &err))
+            fail_msg("%s was accepted", bad_settings[i]);
+        assert_int_equal(err.code, ERR_CONFIG_INVALID);
+        assert_non_null(strstr(err.message, "'second'"));
+    }
+}
+
+static void test_settings_of_two_files(void **state)
+{
+    autojson *files = settings_of(
+        "{\"context\": \"mine\", \"labels\": {\"a\": \"1\"}, \"pull_secret\": true}",
+        "{\"context\": \"theirs\", \"namespace\": \"steps\", \"labels\": {\"b\": \"2\"}, "
+        "\"volumes\": [\"/a=hostPath\"], \"pull_secret\": false}");
+    autoclusterconfig config = {0};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(cluster_config_take(files, &config, &err));
+    assert_string_equal(config.context, "mine");
+    assert_string_equal(config.space, "steps");
+    assert_int_equal(config.volumes.count, 1);
+    assert_int_equal(json_object_size(config.labels), 1);
+    assert_non_null(json_object_get(config.labels, "a"));
+    assert_null(config.service_account);
+    assert_false(config.no_pull_secret);
+}
+
 #define POD(status)                                                                                \
     "{\"metadata\": {\"uid\": \"u\", \"resourceVersion\": \"5\"}, \"status\": {" status "}}"
 #define STEP(now)  "\"containerStatuses\": [{\"name\": \"step\", \"state\": {" now "}}]"
@@ -259,17 +378,17 @@ static const struct {
     {POD("\"phase\": \"Succeeded\", " STEP("\"terminated\": {\"exitCode\": 0}")), true, true, true,
      .code = ERR_ENGINE_FAILED},
     {POD("\"phase\": \"Failed\", " STEP("\"terminated\": {\"reason\": \"OOMKilled\"}")), true, true,
-     true, true, .code = ERR_ENGINE_FAILED},
+     true, true, .trouble = POD_NO_MEMORY, .code = ERR_POD_OUT_OF_MEMORY},
     {POD("\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low on disk\""),
-     .finished = true, .trouble = POD_EVICTED, .code = ERR_ENGINE_FAILED},
+     .finished = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
     {POD("\"phase\": \"Running\", \"reason\": \"NodeLost\", " STEP("\"running\": {}")),
-     .begun = true, .trouble = POD_LOST, .code = ERR_ENGINE_FAILED},
+     .begun = true, .trouble = POD_LOST, .code = ERR_POD_NODE_LOST},
     {POD("\"conditions\": [{\"type\": \"PodScheduled\", \"reason\": \"Unschedulable\"}]"),
-     .trouble = POD_UNSCHEDULABLE, .code = ERR_ENGINE_UNAVAILABLE},
+     .trouble = POD_UNSCHEDULABLE, .code = ERR_POD_UNSCHEDULED},
     {POD(STEP("\"waiting\": {\"reason\": \"ErrImagePull\"}")), .trouble = POD_NO_IMAGE,
-     .code = ERR_IMAGE_DENIED},
+     .code = ERR_POD_IMAGE},
     {POD(INIT("\"waiting\": {\"reason\": \"ImagePullBackOff\"}")), .trouble = POD_NO_IMAGE,
-     .code = ERR_IMAGE_DENIED},
+     .code = ERR_POD_IMAGE},
     {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_NO_CONTAINER,
      .code = ERR_ENGINE_FAILED},
     {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), true, true,
@@ -278,7 +397,7 @@ static const struct {
      .code = ERR_ENGINE_FAILED},
     {POD(INIT("\"terminated\": {\"exitCode\": 0}")), .code = ERR_ENGINE_FAILED},
     {POD(PLACE("\"waiting\": {\"reason\": \"ErrImagePull\"}")), .trouble = POD_NO_IMAGE,
-     .code = ERR_IMAGE_DENIED},
+     .code = ERR_POD_IMAGE},
     {POD(PLACE("\"waiting\": {\"reason\": \"PostStartHookError\"}")), .trouble = POD_INIT_FAILED,
      .code = ERR_ENGINE_FAILED},
     {POD(BOTH("\"terminated\": {\"exitCode\": 125}",
@@ -310,7 +429,7 @@ static void test_states(void **state)
             fail_msg("%s", states[i].pod);
         pod_state_explain(&seen, &err);
         assert_int_equal(err.code, states[i].code);
-        assert_true(err.message[0] && err.hint[0]);
+        assert_true(err.message[0] && err_fix(&err)[0]);
     }
 }
 
@@ -399,6 +518,11 @@ static void test_names(void **state)
     assert_ok(pod_name_make(one, &err));
     assert_ok(pod_name_make(two, &err));
     assert_true(kube_name_is_valid(one) && strcmp(one, two) != 0);
+    pod_name_of_step("an id with /, : and more than is allowed", one);
+    pod_name_of_step("an id with /, : and more than is allowed", two);
+    assert_true(kube_name_is_valid(one) && strcmp(one, two) == 0);
+    pod_name_of_step("another", two);
+    assert_true(strcmp(one, two) != 0);
     pod_label_step("an id with /, : and more than is allowed", label);
     assert_int_equal(strspn(label, "0123456789abcdef"), POD_LABEL_MAX - 1);
     assert_ok(pod_label_owner(owner, &err));
@@ -408,10 +532,11 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_volumes), cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_states),  cmocka_unit_test(test_no_pods),
-        cmocka_unit_test(test_words),   cmocka_unit_test(test_events),
-        cmocka_unit_test(test_stuck),   cmocka_unit_test(test_names),
+        cmocka_unit_test(test_volumes),  cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_states),   cmocka_unit_test(test_no_pods),
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_events),
+        cmocka_unit_test(test_stuck),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_settings), cmocka_unit_test(test_settings_of_two_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,7 @@ struct fact {
     uid_t caller;
     enum policy_engine engine;
     const char *host, *seccomp;
+    bool chooses_cluster;
     enum network_mode network;
     uint64_t capabilities, memory, timeout_ms, keep_ms;
     const char *source;
@@ -262,6 +263,7 @@ struct fact {
 #define TAGS(action, tag)                                                                          \
     "\"locks\": [\"/l\"], \"images\": [{\"match\": \"**\", \"tags\": [\"" tag                      \
     "\"], \"action\": \"" action "\"}, {\"match\": \"**\", \"action\": \"allow\"}]"
+#define CLUSTER "\"engines\": {\"kubernetes\": \"/etc/k\"}"
 #define DENY_EXAMPLE                                                                               \
     "\"images\": [{\"match\": \"registry.example/**\", \"action\": \"deny\"}, "                    \
     "{\"match\": \"**\", \"action\": \"allow\"}]"
@@ -307,6 +309,23 @@ static const struct {
      {.engine = POLICY_PODMAN, .host = "x"},
      ERR_POLICY_DENIED,
      "engines"},
+    {"", {.engine = POLICY_KUBERNETES}, ERR_POLICY_DENIED, "engines"},
+    {CLUSTER, {0}, ERR_POLICY_DENIED, "engines"},
+    {CLUSTER, {.engine = POLICY_KUBERNETES, .host = "/etc/k"}, ERR_NONE, "no 'images'"},
+    {CLUSTER, {.engine = POLICY_KUBERNETES}, ERR_POLICY_DENIED, "engines"},
+    {CLUSTER, {.engine = POLICY_KUBERNETES, .host = "/home/u/k"}, ERR_POLICY_DENIED, "engines"},
+    {CLUSTER,
+     {.engine = POLICY_KUBERNETES, .host = "/etc/k", .chooses_cluster = true},
+     ERR_POLICY_DENIED,
+     "engines"},
+    {CLUSTER ", \"networks\": [\"private\"]",
+     {.engine = POLICY_KUBERNETES, .host = "/etc/k"},
+     ERR_POLICY_DENIED,
+     "networks"},
+    {CLUSTER ", \"limits\": {\"pids\": {\"required\": true}}",
+     {.engine = POLICY_KUBERNETES, .host = "/etc/k"},
+     ERR_POLICY_DENIED,
+     "limits.pids (line 1)"},
     {"\"images\": []", {0}, ERR_IMAGE_DENIED, "none of the images"},
     {"\"images\": [{\"match\": \"debian\", \"action\": \"allow\"}]", {0}, ERR_NONE, "images[0]"},
     {"\"images\": [{\"match\": \"debian\", \"action\": \"allow\"}]",
@@ -473,6 +492,7 @@ static bool judge(const struct policy *policy, const struct fact *fact,
         .caller = fact->caller,
         .engine = fact->engine,
         .engine_host = fact->host,
+        .chooses_cluster = fact->chooses_cluster,
         .network = fact->network,
         .capabilities = fact->capabilities,
         .seccomp = fact->seccomp,

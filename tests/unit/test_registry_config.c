@@ -15,6 +15,7 @@ static const char *const good_configs[] = {
     "{\"registries\": {\"[2001:db8::1]:5000\": {\"plain_http\": false}}}",
     "{\"registries\": {\"docker.io\": {\"mirrors\": [{\"location\": \"m.example/hub/a-b\"}]}}}",
     "{\"registries\": {\"r\": {\"mirrors\": [{\"location\": \"m:1\", \"resolve\": true}]}}}",
+    "{\"kubernetes\": {\"context\": \"steps\"}}",
 };
 
 #define REGISTRY(text) "{\"registries\": {\"r.example\": " text "}}"
@@ -29,6 +30,7 @@ static const char *const bad_configs[] = {
     "{\"a\": 1}",
     "{\"registries\": []}",
     "{\"registries\": {}, \"registries\": {}}",
+    "{\"kubernetes\": []}",
     "{\"stall_timeout\": 30}",
     "{\"stall_timeout\": \"0\"}",
     "{\"stall_timeout\": \"2h\"}",
