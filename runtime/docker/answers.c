@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/history.h"
 #include "base/num.h"
 
 #define TAR_BLOCK     512
@@ -205,7 +206,7 @@ const char *answer_entrypoint_history(const json_t *answer)
     for (size_t i = 0; i < count && i < HISTORY_MAX; i++) {
         const char *line = json_text(json_array_get(answer, i), "CreatedBy");
 
-        if (line && strlen(line) <= ANSWER_TEXT_MAX && strstr(line, "ENTRYPOINT"))
+        if (line && strlen(line) <= ANSWER_TEXT_MAX && history_sets_entrypoint(line))
             return line;
     }
     return NULL;

@@ -338,9 +338,9 @@ static void test_ids_and_messages(void **state)
 
 static void test_history(void **state)
 {
-    autojson *history =
-        parse("[{\"CreatedBy\":\"CMD x\"},{\"CreatedBy\":\"ENTRYPOINT [\\\"b\\\"]\"},"
-              "{\"CreatedBy\":\"ENTRYPOINT [\\\"a\\\"]\"},{},1]");
+    autojson *history = parse("[{\"CreatedBy\":\"|1 MY_TOKEN=x /bin/sh -c echo "
+                              "ENTRYPOINT\"},{\"CreatedBy\":\"ENTRYPOINT [\\\"b\\\"]\"},"
+                              "{\"CreatedBy\":\"ENTRYPOINT [\\\"a\\\"]\"},{},1]");
 
     (void)state;
     assert_string_equal(answer_entrypoint_history(history), "ENTRYPOINT [\"b\"]");
