@@ -311,6 +311,11 @@ a.txt"
         context 'RUN exit 3'
         run -125 --separate-stderr build --push "$IMAGE"
         assert_match "$stderr" "*stepcell: docker cannot build '$WORK/context'*hint: --verbose *"
+        # A long error, wherever it is cut: no part of a secret is in it.
+        context "RUN exit 3; : $(printf '%.0s sekret-value-of-a-token' {1..200})"
+        run -125 --separate-stderr build --push "$IMAGE" --verbose --build-arg API_TOKEN=sekret-value-of-a-token
+        assert_match "$stderr" "*stepcell: The command *[*][*][*][*][*][*][*][*]*"
+        [[ $stderr != *sekr* ]]
         cp "$WORK/context/Containerfile" "$WORK/outside"
         run -125 --separate-stderr build --push "$IMAGE" --file "$WORK/outside"
         assert_match "$stderr" "*'$WORK/outside' is not in '$WORK/context', which is all that a daemon is sent*hint: *"
