@@ -570,6 +570,9 @@ bool containerfile_parse(const char *text, size_t len, const char *what,
 
     if (memchr(text, '\0', len))
         return invalid(&reading.reader, "is no text", err);
+    /* A byte order mark, as some editors put it in front. */
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        reading.reader.at += 3;
     read_directives(&reading.reader);
     for (;;) {
         if (!next_instruction(&reading.reader, &line, err))

@@ -52,6 +52,16 @@ static const struct {
     {"that are none", "FROM a\nRUN echo $((1<<N))\nFROM b", "b", {NULL}},
     {"nor without an end", "FROM a\nRUN cat <<E\nFROM b", "b", {NULL}},
     {"nor in another instruction", "FROM a\nLABEL x= <<E\nFROM b\nE", "b", {NULL}},
+    {"a byte order mark in front",
+     "\xef\xbb\xbf"
+     "FROM a",
+     "a",
+     {NULL}},
+    {"of a directive, too",
+     "\xef\xbb\xbf"
+     "# escape=`\nFROM `\n a",
+     "a",
+     {NULL}},
     {"words that only begin so", "FROM a\nFROMAGE b\nARGUE c", "a", {NULL}},
 };
 
@@ -59,6 +69,11 @@ static const struct {
     const char *what, *text;
 } wrong[] = {
     {"no file at all", ""},
+    {"a byte order mark alone", "\xef\xbb\xbf"},
+    {"a part of one", "\xef\xbb"
+                      "FROM a"},
+    {"two of them", "\xef\xbb\xbf\xef\xbb\xbf"
+                    "FROM a"},
     {"no FROM", "RUN true"},
     {"an empty FROM", "FROM"},
     {"only options", "FROM --platform=a"},
