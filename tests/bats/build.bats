@@ -164,6 +164,12 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         run -2 --separate-stderr build --push "$IMAGE" --fail-on warning --build-arg API_TOKEN=very-secret
         assert_match "$output" "*warning  env-secrets *API_TOKEN*"
         nothing_kept
+        # It is told of a fit one, too.
+        run -0 --separate-stderr build --name "$REGISTRY/team/kept" --build-arg API_TOKEN=very-secret
+        assert_match "$stderr" "*stepcell: warning: env-secrets: *API_TOKEN*stepcell: hint: *"
+        [[ $stderr != *very-secret* ]]
+        run -0 --separate-stderr build --name "$REGISTRY/team/kept" --build-arg API_TOKEN=very-secret --quiet
+        assert_equal quiet "$stderr" ""
         # A registry that has no such base.
         context
         BASE=$REGISTRY/team/none:1
