@@ -267,6 +267,14 @@ other: '$IMAGE' was built for linux/amd64 on other layers than those of '$REGIST
         BASE=scratch run -0 build --push "$IMAGE" --ignore shell
         run -2 stepcell image base "$IMAGE"
         assert_match "$output" "other: '$IMAGE' says that it was built for linux/amd64 on '$REGISTRY/team/other:1', and is on other layers"
+        # A label that names no base says nothing, and is no reason against another candidate.
+        context "ENTRYPOINT []"
+        run -0 build --push "$IMAGE" --label org.opencontainers.image.base.name=oci:/x
+        run -1 --separate-stderr stepcell image base "$IMAGE"
+        assert_match "$output" "unknown: the label org.opencontainers.image.base.name of '$IMAGE': the base 'oci:/x' is in no registry"
+        run -0 stepcell image base --json --base "$BASE" "$IMAGE"
+        assert_equal label "$(jq -c '[.status, .base, (.candidates[] | .name, .labelled, .status)]' <<<"$output")" \
+            "$(jq -nc --arg base "$BASE" '["same", $base, "oci:/x", true, "unknown", $base, false, "same"]')"
         # Nothing to go by, or a registry that does not answer, is no answer.
         context
         BASE=scratch run -0 build --push "$IMAGE" --ignore shell
