@@ -150,9 +150,11 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
             run -0 stepcell image list
             [[ $output != *"$IMAGE"* ]]
         }
-        context 'ENTRYPOINT ["/bin/sh"]'
-        run -2 --separate-stderr build --push "$IMAGE"
-        assert_match "$output" "*: unfit *error    entrypoint *"
+        # The line that set it is shown, and none that holds a secret.
+        context 'ARG API_TOKEN' 'ENTRYPOINT ["/bin/sh"]' 'RUN echo ENTRYPOINT'
+        run -2 --separate-stderr build --push "$IMAGE" --build-arg API_TOKEN=very-secret
+        assert_match "$output" "*: unfit *error    entrypoint *set by '*ENTRYPOINT [[]*/bin/sh*'*"
+        [[ $output$stderr != *very-secret* ]]
         assert_match "$stderr" "*stepcell: the image is not kept: the check says that it is unfit*hint: *"
         nothing_kept
         context 'RUN exit 3'
