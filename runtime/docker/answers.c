@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/history.h"
 #include "base/num.h"
 
 #define TAR_BLOCK     512
@@ -205,7 +206,7 @@ const char *answer_entrypoint_history(const json_t *answer)
     for (size_t i = 0; i < count && i < HISTORY_MAX; i++) {
         const char *line = json_text(json_array_get(answer, i), "CreatedBy");
 
-        if (line && strlen(line) <= ANSWER_TEXT_MAX && strstr(line, "ENTRYPOINT"))
+        if (line && strlen(line) <= ANSWER_TEXT_MAX && history_sets_entrypoint(line))
             return line;
     }
     return NULL;
@@ -407,14 +408,16 @@ bool answer_build(const char *line, size_t len, struct daemon_build *build)
     struct err ignored;
     autojson *json = json_parse(line, len, "progress", ERR_ENGINE_FAILED, &ignored);
     const char *id = json_text(json_object_get(json, "aux"), "ID");
-    const char *text = json_text(json, "stream");
+    const char *error = json_text(json, "error");
+    bool failed = error && *error;
+    const char *text = failed ? error : json_text(json, "stream");
 
     if (!json_is_object(json))
         return false;
     *build = (struct daemon_build){0};
     if (id && is_id(id))
         strcpy(build->id, id);
-    take_message(json_text(json, "error"), build->error);
+    build->failed = failed;
     build->text = text ? strdup(text) : NULL;
     return !text || build->text;
 }

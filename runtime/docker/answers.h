@@ -84,9 +84,9 @@ bool answer_progress(const char *line, size_t len, struct daemon_progress *progr
 
 /* One line of what a daemon says while it builds. */
 struct daemon_build {
-    char id[DAEMON_ID_MAX];         /* of the image that it has made, "" for none */
-    char *text;                     /* bytes that the builder or a step prints; NULL for none */
-    char error[ANSWER_MESSAGE_MAX]; /* "" for none */
+    char id[DAEMON_ID_MAX]; /* of the image that it has made, "" for none */
+    char *text;             /* what it says, whole and as it is, to be masked; NULL for none */
+    bool failed;            /* that is an error, and not what the builder or a step prints */
 };
 
 /* False when it is no line of that kind, or without memory. The caller frees `build->text`. */

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/num.h"
 #include "runtime/image/check_rules.h"
@@ -187,6 +188,17 @@ static bool tells_arguments(const char *line)
     return false;
 }
 
+static bool begins_with_shell(const char *text)
+{
+    static const char *const shells[] = {"/", "cmd ", "powershell ", "pwsh "};
+
+    for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
+        if (strncasecmp(text, shells[i], strlen(shells[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Whether there is a value behind "NAME=". In "ARG NAME=$OTHER" it is another's; in "|2 NAME= B=c
  * /bin/sh" it is empty, when the next argument or the shell follows. */
 static bool has_value(const char *value, bool given)
@@ -195,7 +207,8 @@ static bool has_value(const char *value, bool given)
 
     if (!given)
         return *value && *value != ' ' && *value != '$';
-    return *value && (*value != ' ' || (*next != '/' && next[name_length(next)] != '='));
+    return *value &&
+           (*value != ' ' || (!begins_with_shell(next) && next[name_length(next)] != '='));
 }
 
 /* "ARG NAME=value" and "|1 NAME=value ...": the value itself is never repeated. */

@@ -295,8 +295,21 @@ static bool note_all(struct strv *names, const struct strv *more)
     return true;
 }
 
+/* Arguments that a builder may set by itself, each to its own value. */
+static bool is_builders(const char *name, size_t len)
+{
+    static const char *const names[] = {"TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT",
+                                        "BUILDPLATFORM",  "BUILDOS",  "BUILDARCH",  "BUILDVARIANT"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (len == strlen(names[i]) && strncmp(name, names[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at, which moves on; false for any
- * other form, and for a variable that nothing sets. */
+ * other form, and for a variable that nothing sets, or a builder. */
 static bool expand_variable(const struct reading *reading, const char **at, struct buf *out,
                             struct strv *made_of)
 {
@@ -307,7 +320,7 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
     char form = '\0';
 
     (*at)++;
-    if (len == 0 ||
+    if (len == 0 || (!global && is_builders(name, len)) ||
         (global && (!note(made_of, global->name) || !note_all(made_of, &global->made_of))))
         return false;
     value = global ? global->value : NULL;
@@ -356,16 +369,16 @@ static struct stage *this_stage(struct reading *reading)
     return &reading->stages[reading->stage_count - 1];
 }
 
-/* What the caller gives counts; without a value it is none that a FROM could have. */
+/* What the caller gives counts, then what the builder sets, which is not known; without a value it
+ * is none that a FROM could have. */
 static bool declare_global(struct reading *reading, const char *name, const char *preset,
                            struct err *err)
 {
     const char *given = find(reading->build_args, name, strlen(name));
     struct global *global = &reading->globals[reading->global_count];
     autostrv made_of = {0};
-    autofree char *value = given    ? strdup(given)
-                           : preset ? expand(reading, preset, &made_of)
-                                    : NULL;
+    bool known = preset && !is_builders(name, strlen(name));
+    autofree char *value = given ? strdup(given) : known ? expand(reading, preset, &made_of) : NULL;
 
     if (reading->global_count == CONTAINERFILE_ARGS_MAX)
         return invalid(&reading->reader, "has too many ARGs", err);
@@ -570,6 +583,9 @@ bool containerfile_parse(const char *text, size_t len, const char *what,
 
     if (memchr(text, '\0', len))
         return invalid(&reading.reader, "is no text", err);
+    /* A byte order mark, as some editors put it in front. */
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        reading.reader.at += 3;
     read_directives(&reading.reader);
     for (;;) {
         if (!next_instruction(&reading.reader, &line, err))

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/history.h"
 #include "base/json.h"
 
 /* Items of a list. An image has some dozens; each is compared with the others. */
@@ -132,7 +133,7 @@ static bool take_diff_ids(const json_t *json, const char *what, size_t layers,
     return true;
 }
 
-/* The last step of the build that speaks of an entrypoint is the one that set it. */
+/* The last of several counts. */
 static bool take_history(const json_t *json, struct image *image, struct err *err)
 {
     const json_t *history = json_object_get(json, "history"), *item;
@@ -144,7 +145,7 @@ static bool take_history(const json_t *json, struct image *image, struct err *er
     json_array_foreach (history, i, item) {
         const char *created_by = json_text(item, "created_by");
 
-        if (created_by && strstr(created_by, "ENTRYPOINT"))
+        if (created_by && history_sets_entrypoint(created_by))
             line = created_by;
     }
     image->entrypoint_history = line ? strdup(line) : NULL;

@@ -264,6 +264,11 @@ static bool look_at_tags(const struct upstream *upstream, struct upstream_answer
     return upstream_compare(upstream, &tags, answer);
 }
 
+void upstream_answer_release(struct upstream_answer *answer)
+{
+    strv_release(&answer->baseless);
+}
+
 void upstream_check(const struct upstream *upstream, struct upstream_answer *answer)
 {
     autostrv versions = {.max = FEED_VERSIONS_MAX};

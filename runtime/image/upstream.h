@@ -57,7 +57,8 @@ struct upstream_answer {
     char tag[REFERENCE_TAG_MAX + 1];
     bool is_listed;                 /* the tag is one of those that the registry lists */
     char previous[VERSION_MAX + 1]; /* the newest version that has an image */
-    struct err err;                 /* message and, where the fix is known, hint */
+    struct strv baseless; /* platforms of an image that is up to date, which no base has */
+    struct err err;       /* message and, where the fix is known, hint */
 };
 
 const char *upstream_reason_word(enum upstream_reason reason);
@@ -65,6 +66,8 @@ enum upstream_decision upstream_decision(enum upstream_reason reason);
 
 /* Asks, and waits for answers. */
 void upstream_check(const struct upstream *upstream, struct upstream_answer *answer);
+
+void upstream_answer_release(struct upstream_answer *answer);
 
 /* ---- the pure parts ---- */
 

@@ -64,8 +64,9 @@ static bool look_at_pair(const struct offer *image, const struct index_image *ow
                    base->reference->given);
 }
 
+/* Notes in has_base which of the image's platforms the base has. */
 static bool look_at_base(const struct offer *image, const struct reference *reference,
-                         struct upstream_answer *answer)
+                         bool *has_base, struct upstream_answer *answer)
 {
     autooffer base = {0};
     size_t pairs = 0;
@@ -80,6 +81,7 @@ static bool look_at_base(const struct offer *image, const struct reference *refe
         if (!below)
             continue;
         pairs++;
+        has_base[i] = true;
         if (!look_at_pair(image, own, &base, below, answer))
             return false;
     }
@@ -89,6 +91,49 @@ static bool look_at_base(const struct offer *image, const struct reference *refe
     err_set(&answer->err, ERR_IMAGE_PLATFORM, "'%s' and its base '%s' have no platform in common",
             answer->tag, reference->given);
     return err_hint(&answer->err, "check --base");
+}
+
+/* What no base has an image for may be on anything. */
+static void note_baseless(const struct offer *image, const bool *has_base,
+                          struct upstream_answer *answer)
+{
+    autobuf list = BUF_INIT(ERR_MESSAGE_MAX);
+    char text[PLATFORM_TEXT_MAX];
+
+    for (size_t i = 0; i < image->gather.images.count; i++) {
+        if (has_base[i])
+            continue;
+        platform_text(&image->gather.images.items[i].platform, text);
+        if (!strv_add(&answer->baseless, text)) {
+            answer->reason = UPSTREAM_BASE_FAILED;
+            err_errno(&answer->err, ERR_ENGINE_FAILED, "cannot compare images");
+            return;
+        }
+        (void)!buf_printf(&list, "%s%s", list.len ? ", " : "", text);
+    }
+    if (list.len)
+        err_set(&answer->err, ERR_NONE,
+                "there is '%s' already; nothing is known for %s, which no base has", answer->tag,
+                list.data);
+}
+
+static void look_at_bases(const struct upstream *upstream, const struct offer *image,
+                          struct upstream_answer *answer)
+{
+    autofree bool *has_base = calloc(image->gather.images.count, sizeof(bool));
+
+    if (!has_base) {
+        err_errno(&answer->err, ERR_ENGINE_FAILED, "cannot compare images");
+        return;
+    }
+    for (size_t i = 0; i < upstream->base_count; i++) {
+        if (!look_at_base(image, &upstream->bases[i], has_base, answer))
+            return;
+    }
+    answer->reason = UPSTREAM_UP_TO_DATE;
+    err_set(&answer->err, ERR_NONE, "there is '%s' already", answer->tag);
+    if (upstream->base_count > 0)
+        note_baseless(image, has_base, answer);
 }
 
 /* ---- the tag ---- */
@@ -143,10 +188,5 @@ void upstream_look(const struct upstream *upstream, struct upstream_answer *answ
     if (!reference_parse(name, "/", &reference, &answer->err) ||
         !load_tag(&reference, &image, answer) || !look_at_platforms(upstream, &image, answer))
         return;
-    for (size_t i = 0; i < upstream->base_count; i++) {
-        if (!look_at_base(&image, &upstream->bases[i], answer))
-            return;
-    }
-    answer->reason = UPSTREAM_UP_TO_DATE;
-    err_set(&answer->err, ERR_NONE, "there is '%s' already", answer->tag);
+    look_at_bases(upstream, &image, answer);
 }

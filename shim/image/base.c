@@ -10,6 +10,7 @@
 #define BASES_MAX 16
 
 struct candidate {
+    char *wrong; /* what the label has instead of a base, which `answer` tells; or NULL */
     struct reference reference;
     struct base_answer answer;
 };
@@ -36,30 +37,60 @@ static void base_call_release(struct base_call *call)
     for (size_t i = 0; i < call->count; i++) {
         base_answer_release(&call->candidates[i].answer);
         reference_release(&call->candidates[i].reference);
+        free(call->candidates[i].wrong);
     }
     offer_release(&call->image);
     reference_release(&call->reference);
 }
 
+static bool parse_base(const char *text, struct reference *reference, struct err *err)
+{
+    return command_parse_reference(text, reference, err) &&
+           (reference->transport == TRANSPORT_REGISTRY ||
+            err_set(err, ERR_OPTION_INVALID, "the base '%s' is in no registry", text));
+}
+
+static bool is_among(const struct base_call *call, const char *name)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        const struct candidate *candidate = &call->candidates[i];
+
+        if (!candidate->wrong && strcmp(candidate->reference.name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool add_candidate(struct base_call *call, const char *text, struct err *err)
 {
-    struct candidate *candidate = &call->candidates[call->count];
+    autoreference reference = {0};
 
     if (call->count == BASES_MAX)
         return err_set(err, ERR_OPTION_INVALID, "there are more than %d bases", BASES_MAX);
-    if (!command_parse_reference(text, &candidate->reference, err))
+    if (!parse_base(text, &reference, err))
         return false;
-    call->count++;
-    if (candidate->reference.transport != TRANSPORT_REGISTRY)
-        return err_set(err, ERR_OPTION_INVALID, "the base '%s' is in no registry", text);
-    for (size_t i = 0; i + 1 < call->count; i++) {
-        if (strcmp(call->candidates[i].reference.name, candidate->reference.name) != 0)
-            continue;
-        reference_release(&candidate->reference);
-        call->count--;
-        break;
-    }
+    if (is_among(call, reference.name))
+        return true;
+    call->candidates[call->count++].reference = reference;
+    reference = (struct reference){0};
     return true;
+}
+
+/* A label that names no base is one that is unknown: the image may still be on another. */
+static void add_label(struct base_call *call, char *label)
+{
+    struct candidate *candidate = &call->candidates[call->count++];
+    struct base_answer *answer = &candidate->answer;
+
+    if (parse_base(label, &candidate->reference, &answer->err)) {
+        free(label);
+        return;
+    }
+    candidate->wrong = label;
+    answer->status = BASE_UNKNOWN;
+    answer->labelled = true;
+    err_context(&answer->err, "the label " LABEL_BASE_NAME " of '%s'", call->reference.given);
+    err_hint(&answer->err, "name what it may be: --base HOST/PATH[:TAG]");
 }
 
 /* The label's first, then those of the caller. */
@@ -69,8 +100,8 @@ static bool find_candidates(struct base_call *call, const struct strv *bases, st
 
     if (!base_label(&call->image, &label, err))
         return false;
-    if (label && !add_candidate(call, label, err))
-        return err_context(err, "the label " LABEL_BASE_NAME " of '%s'", call->reference.given);
+    if (label)
+        add_label(call, TAKE_PTR(label));
     for (size_t i = 0; i < bases->count; i++) {
         if (!add_candidate(call, bases->items[i], err))
             return false;
@@ -94,10 +125,11 @@ static json_t *candidate_json(const struct candidate *candidate)
 
     for (size_t i = 0; i < answer->missing.count; i++)
         json_array_append_new(missing, json_string(answer->missing.items[i]));
-    return json_pack("{s:s, s:b, s:o, s:o, s:s, s:o, s:o}", "name", candidate->reference.name,
-                     "labelled", answer->labelled, "digest", text_or_null(answer->digest),
-                     "built_on", text_or_null(answer->was_on), "status",
-                     statuses[answer->status].word, "missing", missing, "message",
+    return json_pack("{s:s, s:b, s:o, s:o, s:s, s:o, s:o}", "name",
+                     candidate->wrong ? candidate->wrong : candidate->reference.name, "labelled",
+                     answer->labelled, "digest", text_or_null(answer->digest), "built_on",
+                     text_or_null(answer->was_on), "status", statuses[answer->status].word,
+                     "missing", missing, "message",
                      json_bytes(answer->err.message, strlen(answer->err.message)));
 }
 
@@ -135,7 +167,8 @@ static int tell(struct base_call *call, bool json)
     for (size_t i = 0; i < call->count; i++) {
         struct candidate *candidate = &call->candidates[i];
 
-        base_look(&call->image, &candidate->reference, &candidate->answer);
+        if (!candidate->wrong)
+            base_look(&call->image, &candidate->reference, &candidate->answer);
         if (candidate->answer.status < best->answer.status)
             best = candidate;
     }

@@ -25,7 +25,8 @@ struct daemon {
     uint64_t size;
     struct buf line;
     struct outside_lines output; /* of the builder and the steps */
-    char id[DAEMON_ID_MAX], error[ANSWER_MESSAGE_MAX];
+    char id[DAEMON_ID_MAX];
+    bool failed;
 };
 
 static void daemon_release(struct daemon *daemon)
@@ -142,6 +143,16 @@ static void say(void *data, const char *line)
     build_say(data, line);
 }
 
+/* Begins a line of its own; it is masked before anything of it is cut off. `text` may be NULL. */
+static void take_error(struct daemon *daemon, const char *text)
+{
+    daemon->failed = true;
+    outside_end(&daemon->output);
+    if (text)
+        outside_take(&daemon->output, text, strlen(text));
+    outside_end(&daemon->output);
+}
+
 /* What a step prints at once may end anywhere. */
 static void take_line(struct daemon *daemon)
 {
@@ -150,14 +161,11 @@ static void take_line(struct daemon *daemon)
     if (daemon->line.len && answer_build(daemon->line.data, daemon->line.len, &said)) {
         if (said.id[0])
             strcpy(daemon->id, said.id);
-        if (said.error[0])
-            strcpy(daemon->error, said.error);
-        if (said.text)
+        if (said.failed)
+            take_error(daemon, said.text);
+        else if (said.text)
             outside_take(&daemon->output, said.text, strlen(said.text));
         free(said.text);
-        if (said.error[0])
-            outside_end(&daemon->output);
-        build_say(daemon->build, said.error);
     }
     daemon->line.len = 0;
 }
@@ -205,11 +213,9 @@ static bool ask_to_build(struct daemon *daemon, const char *path, const char *re
         return false;
     take_line(daemon);
     outside_end(&daemon->output);
-    if (answer.status != 200) {
-        answer_message(answer.json, daemon->error);
-        build_say(daemon->build, daemon->error);
-    }
-    if (answer.status != 200 || daemon->error[0])
+    if (answer.status != 200)
+        take_error(daemon, json_text(answer.json, "message"));
+    if (daemon->failed)
         return failed(daemon->build, err);
     return daemon->id[0] ||
            err_set(err, ERR_ENGINE_FAILED, ENGINE " does not say which image it has made");

@@ -151,6 +151,20 @@ static bool uses_store(const struct check_meant *meant)
            (meant->policy == FETCH_MISSING && meant->reference.transport == TRANSPORT_REGISTRY);
 }
 
+static void note_warnings(const struct check_results *results, enum verbosity verbosity)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        const struct check_finding *finding = &results->findings[i];
+
+        if (finding->reason != CHECK_NOT_SKIPPED || finding->level < CHECK_WARNING)
+            continue;
+        print_note(verbosity, "%s: %s: %s", check_report_level(finding), finding->rule->id,
+                   finding->message);
+        if (finding->hint)
+            print_note(verbosity, "hint: %s", finding->hint);
+    }
+}
+
 static int check_image(const struct check_request *request, const struct check_meant *meant,
                        struct err *err)
 {
@@ -183,8 +197,10 @@ static int check_image(const struct check_request *request, const struct check_m
         *request->report = check_report_json(&report);
         return *request->report ? statuses[report.verdict] : STATUS_FAILED;
     }
-    if (request->only_faults && report.verdict == CHECK_FIT)
+    if (request->only_faults && report.verdict == CHECK_FIT) {
+        note_warnings(&results, request->verbosity);
         return 0;
+    }
     return meant->writer(&report) ? statuses[report.verdict] : STATUS_FAILED;
 }
 

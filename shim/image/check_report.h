@@ -4,15 +4,17 @@
 
 #include "base/json.h"
 #include "runtime/image/check.h"
+#include "shim/print.h"
 
 /* What the command line says of a check. */
 struct check_request {
     const char *store, *platforms, *profile, *fail_on, *ignore, *format, *pull;
     bool json, all_layers, list_rules;
-    /* For another command: its report goes here instead of being printed, or NULL; and nothing is
-     * said of an image that is fit. */
+    /* For another command: its report goes here instead of being printed, or NULL; and of an image
+     * that is fit nothing is printed but warnings, as notes. */
     json_t **report;
     bool only_faults;
+    enum verbosity verbosity; /* of the notes */
 };
 
 #define CHECK_REQUEST_INIT                                                                         \

@@ -207,11 +207,16 @@ static json_t *text_or_null(const char *text)
 
 static json_t *as_json(const struct upstream_answer *answer)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "schema", SCHEMA, "decision",
+    json_t *baseless = json_array();
+
+    for (size_t i = 0; i < answer->baseless.count; i++)
+        json_array_append_new(baseless, json_string(answer->baseless.items[i]));
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "schema", SCHEMA, "decision",
                      words[upstream_decision(answer->reason)], "reason",
                      upstream_reason_word(answer->reason), "version", text_or_null(answer->version),
                      "tag", text_or_null(answer->tag), "previous", text_or_null(answer->previous),
-                     "message", json_bytes(answer->err.message, strlen(answer->err.message)));
+                     "baseless", baseless, "message",
+                     json_bytes(answer->err.message, strlen(answer->err.message)));
 }
 
 /* A yes or a no is a fact, for stdout unless variables are there; what is unknown is an error. */
@@ -237,7 +242,7 @@ static int print_answer(const struct call *call, const struct upstream_answer *a
 /* What could not be handed out must not look like an answer. */
 static int check(struct call *call)
 {
-    struct upstream_answer answer;
+    CLEANUP(upstream_answer_release) struct upstream_answer answer = {0};
     struct err err;
 
     if (!prepare(call, &err))

@@ -150,9 +150,11 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
             run -0 stepcell image list
             [[ $output != *"$IMAGE"* ]]
         }
-        context 'ENTRYPOINT ["/bin/sh"]'
-        run -2 --separate-stderr build --push "$IMAGE"
-        assert_match "$output" "*: unfit *error    entrypoint *"
+        # The line that set it is shown, and none that holds a secret.
+        context 'ARG API_TOKEN' 'ENTRYPOINT ["/bin/sh"]' 'RUN echo ENTRYPOINT'
+        run -2 --separate-stderr build --push "$IMAGE" --build-arg API_TOKEN=very-secret
+        assert_match "$output" "*: unfit *error    entrypoint *set by '*ENTRYPOINT [[]*/bin/sh*'*"
+        [[ $output$stderr != *very-secret* ]]
         assert_match "$stderr" "*stepcell: the image is not kept: the check says that it is unfit*hint: *"
         nothing_kept
         context 'RUN exit 3'
@@ -164,6 +166,12 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         run -2 --separate-stderr build --push "$IMAGE" --fail-on warning --build-arg API_TOKEN=very-secret
         assert_match "$output" "*warning  env-secrets *API_TOKEN*"
         nothing_kept
+        # It is told of a fit one, too.
+        run -0 --separate-stderr build --name "$REGISTRY/team/kept" --build-arg API_TOKEN=very-secret
+        assert_match "$stderr" "*stepcell: warning: env-secrets: *API_TOKEN*stepcell: hint: *"
+        [[ $stderr != *very-secret* ]]
+        run -0 --separate-stderr build --name "$REGISTRY/team/kept" --build-arg API_TOKEN=very-secret --quiet
+        assert_equal quiet "$stderr" ""
         # A registry that has no such base.
         context
         BASE=$REGISTRY/team/none:1
@@ -261,6 +269,14 @@ other: '$IMAGE' was built for linux/amd64 on other layers than those of '$REGIST
         BASE=scratch run -0 build --push "$IMAGE" --ignore shell
         run -2 stepcell image base "$IMAGE"
         assert_match "$output" "other: '$IMAGE' says that it was built for linux/amd64 on '$REGISTRY/team/other:1', and is on other layers"
+        # A label that names no base says nothing, and is no reason against another candidate.
+        context "ENTRYPOINT []"
+        run -0 build --push "$IMAGE" --label org.opencontainers.image.base.name=oci:/x
+        run -1 --separate-stderr stepcell image base "$IMAGE"
+        assert_match "$output" "unknown: the label org.opencontainers.image.base.name of '$IMAGE': the base 'oci:/x' is in no registry"
+        run -0 stepcell image base --json --base "$BASE" "$IMAGE"
+        assert_equal label "$(jq -c '[.status, .base, (.candidates[] | .name, .labelled, .status)]' <<<"$output")" \
+            "$(jq -nc --arg base "$BASE" '["same", $base, "oci:/x", true, "unknown", $base, false, "same"]')"
         # Nothing to go by, or a registry that does not answer, is no answer.
         context
         BASE=scratch run -0 build --push "$IMAGE" --ignore shell
@@ -311,6 +327,11 @@ a.txt"
         context 'RUN exit 3'
         run -125 --separate-stderr build --push "$IMAGE"
         assert_match "$stderr" "*stepcell: docker cannot build '$WORK/context'*hint: --verbose *"
+        # A long error, wherever it is cut: no part of a secret is in it.
+        context "RUN exit 3; : $(printf '%.0s sekret-value-of-a-token' {1..200})"
+        run -125 --separate-stderr build --push "$IMAGE" --verbose --build-arg API_TOKEN=sekret-value-of-a-token
+        assert_match "$stderr" "*stepcell: The command *[*][*][*][*][*][*][*][*]*"
+        [[ $stderr != *sekr* ]]
         cp "$WORK/context/Containerfile" "$WORK/outside"
         run -125 --separate-stderr build --push "$IMAGE" --file "$WORK/outside"
         assert_match "$stderr" "*'$WORK/outside' is not in '$WORK/context', which is all that a daemon is sent*hint: *"

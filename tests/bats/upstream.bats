@@ -175,14 +175,19 @@ answers() {
     answers yes base-changed 1.0 maven_check --base "$REGISTRY/team/base:latest"
     image 1.0 team/tool "newer tool" linux/amd64 $windows.2113
     answers no up-to-date 1.0 maven_check --base "$REGISTRY/team/base:latest"
+    assert_equal baseless "$(jq -c .baseless <<<"$output")" '[]'
     # 2031 is less than 2113, and 989 than both.
     image latest team/windows "newer" $windows.2031
     answers no up-to-date 1.0 maven_check --base "$REGISTRY/team/windows:latest"
+    # Of what no base has nothing is known.
+    assert_equal baseless "$(jq -c '[.message, .baseless]' <<<"$output")" \
+        "$(jq -nc '["there is '"'1.0'"' already; nothing is known for linux/amd64, which no base has", ["linux/amd64"]]')"
     image latest team/windows "newer" $windows.20310
     answers yes windows-behind 1.0 maven_check --base "$REGISTRY/team/windows:latest"
     # Beside a newer Windows that the image is not built for.
     image latest team/windows "newer" windows:10.0.26100.1 $windows.2113
     answers no up-to-date 1.0 maven_check --base "$REGISTRY/team/base:latest,$REGISTRY/team/windows:latest"
+    assert_equal baseless "$(jq -c .baseless <<<"$output")" '[]'
     # An image that cannot say which Windows it is for.
     image 1.0 team/tool "newer tool" linux/amd64 windows/amd64
     answers yes windows-behind 1.0 maven_check --base "$REGISTRY/team/windows:latest"

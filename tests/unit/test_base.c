@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/errs.h"
 #include "base/file.h"
+#include "base/history.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/num.h"
@@ -208,6 +209,37 @@ static void every_code_has_the_fix_of_the_page(void **state)
         free(fix);
     }
     buf_release(&page);
+}
+
+static void histories_tell_what_set_an_entrypoint(void **state)
+{
+    static const struct {
+        const char *line;
+        bool sets;
+    } lines[] = {
+        {"ENTRYPOINT [\"a\"]", true},
+        {"/bin/sh -c #(nop) ENTRYPOINT [\"a\"]", true},
+        {"/bin/sh -c #(nop) entrypoint a", true},
+        {"/bin/bash -eo pipefail -c #(nop)  ENTRYPOINT [\"a\"]", true},
+        {"cmd /S /C #(nop)  ENTRYPOINT [\"a\"]", true},
+        {"|1 MY_TOKEN=x /bin/sh -c echo ENTRYPOINT", false},
+        {"|1 MY_TOKEN=x /bin/sh -c echo '#(nop) ENTRYPOINT'", false},
+        {"|1 A=#(nop) ENTRYPOINT", false},
+        {"RUN |1 MY_TOKEN=x /bin/sh -c echo '#(nop) ENTRYPOINT' # buildkit", false},
+        {"RUN /bin/sh -c echo ENTRYPOINT # buildkit", false},
+        {"/bin/sh -c echo ENTRYPOINT", false},
+        {"/bin/sh -c #(nop) ONBUILD ENTRYPOINT [\"a\"]", false},
+        {"ONBUILD ENTRYPOINT [\"a\"]", false},
+        {"/bin/sh -c #(nop) COPY file:1 in /ENTRYPOINT ", false},
+        {"/bin/sh -c #(nop)", false},
+        {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        if (history_sets_entrypoint(lines[i].line) != lines[i].sets)
+            fail_msg("%s", lines[i].line);
+    }
 }
 
 static void words_are_quoted_for_shells(void **state)
@@ -792,6 +824,7 @@ int main(void)
         cmocka_unit_test(errors_carry_code_context_and_hint),
         cmocka_unit_test(errors_are_listed_once),
         cmocka_unit_test(every_code_has_the_fix_of_the_page),
+        cmocka_unit_test(histories_tell_what_set_an_entrypoint),
         cmocka_unit_test(words_are_quoted_for_shells),
         cmocka_unit_test(fields_are_quoted_for_csv),
         cmocka_unit_test(json_from_outside_is_checked),

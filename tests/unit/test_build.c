@@ -26,6 +26,12 @@ static const struct {
     {"without a default", "ARG BASE\nFROM $BASE", "b:2", {"BASE=b:2"}},
     {"what nothing sets", "ARG BASE\nFROM $BASE", NULL, {NULL}},
     {"what is not declared", "FROM $BASE", NULL, {"BASE=b:2"}},
+    {"what the builder sets", "ARG TARGETARCH=amd64\nFROM a:$TARGETARCH", NULL, {NULL}},
+    {"in another one", "ARG BUILDOS=x\nARG A=$BUILDOS\nFROM a:$A", NULL, {NULL}},
+    {"with a word for it", "FROM a:${TARGETVARIANT:-v1}", NULL, {NULL}},
+    {"or for its value", "FROM a${BUILDPLATFORM:+:1}", NULL, {NULL}},
+    {"unless the caller does", "ARG TARGETOS=a\nFROM $TARGETOS", "b:2", {"TARGETOS=b:2"}},
+    {"names that begin as its own", "ARG TARGETARCHS=a\nFROM $TARGETARCHS", "a", {NULL}},
     {"an empty value", "ARG BASE=a\nFROM $BASE", NULL, {"BASE="}},
     {"parts of a name", "ARG A=x ARG\nARG B=${A}/y\nFROM h/$B:1", "h/x/y:1", {NULL}},
     {"several in one ARG", "ARG A=x B=\"y\" C='z'\nFROM $A$B$C", "xyz", {NULL}},
@@ -52,6 +58,16 @@ static const struct {
     {"that are none", "FROM a\nRUN echo $((1<<N))\nFROM b", "b", {NULL}},
     {"nor without an end", "FROM a\nRUN cat <<E\nFROM b", "b", {NULL}},
     {"nor in another instruction", "FROM a\nLABEL x= <<E\nFROM b\nE", "b", {NULL}},
+    {"a byte order mark in front",
+     "\xef\xbb\xbf"
+     "FROM a",
+     "a",
+     {NULL}},
+    {"of a directive, too",
+     "\xef\xbb\xbf"
+     "# escape=`\nFROM `\n a",
+     "a",
+     {NULL}},
     {"words that only begin so", "FROM a\nFROMAGE b\nARGUE c", "a", {NULL}},
 };
 
@@ -59,6 +75,11 @@ static const struct {
     const char *what, *text;
 } wrong[] = {
     {"no file at all", ""},
+    {"a byte order mark alone", "\xef\xbb\xbf"},
+    {"a part of one", "\xef\xbb"
+                      "FROM a"},
+    {"two of them", "\xef\xbb\xbf\xef\xbb\xbf"
+                    "FROM a"},
     {"no FROM", "RUN true"},
     {"an empty FROM", "FROM"},
     {"only options", "FROM --platform=a"},

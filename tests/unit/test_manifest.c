@@ -293,7 +293,7 @@ static void configurations_are_read(void **state)
         "[\"A=1\",\"AWS_SECRET_ACCESS_KEY\",\"OCTOPUS*\",\"=x\",\"B=\",\"C=a=b\"]},\"history\":"
         "[{\"created_by\":\"ENTRYPOINT [\\\"old\\\"]\"},{\"created_by\":\"ENTRYPOINT "
         "[\\\"x\\\"]\"},"
-        "{\"created_by\":\"CMD\"},{},7]}";
+        "{\"created_by\":\"|1 MY_TOKEN=x /bin/sh -c echo ENTRYPOINT\"},{},7]}";
     autoimage image = IMAGE_INIT;
     struct err err;
 
