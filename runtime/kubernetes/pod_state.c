@@ -66,16 +66,18 @@ static void take_container(struct pod_state *state, const json_t *container)
 {
     const json_t *now = json_object_get(container, "state");
     const json_t *ended = json_object_get(now, "terminated");
+    /* The runtime could not start what it had made. */
+    bool unstarted = has_reason(ended, "StartError") || has_reason(ended, "ContainerCannotRun");
 
     take_waiting(state, json_object_get(now, "waiting"));
-    state->begun |= json_is_object(ended) || json_is_object(json_object_get(now, "running"));
+    state->begun |=
+        (json_is_object(ended) && !unstarted) || json_is_object(json_object_get(now, "running"));
     state->ended |= json_is_object(ended);
     if (has_reason(ended, "OOMKilled")) {
         state->oom_killed = true;
         note(state, POD_NO_MEMORY, ended);
     }
-    /* The runtime could not start what it had made. */
-    if (has_reason(ended, "StartError") || has_reason(ended, "ContainerCannotRun"))
+    if (unstarted)
         note(state, POD_NO_CONTAINER, ended);
 }
 

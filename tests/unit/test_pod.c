@@ -391,7 +391,7 @@ static const struct {
      .code = ERR_POD_IMAGE},
     {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_NO_CONTAINER,
      .code = ERR_ENGINE_FAILED},
-    {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), true, true,
+    {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), .ended = true,
      .trouble = POD_NO_CONTAINER, .code = ERR_ENGINE_FAILED},
     {POD(INIT("\"terminated\": {\"exitCode\": 125}")), .trouble = POD_INIT_FAILED,
      .code = ERR_ENGINE_FAILED},
@@ -402,7 +402,7 @@ static const struct {
      .code = ERR_ENGINE_FAILED},
     {POD(BOTH("\"terminated\": {\"exitCode\": 125}",
               "\"terminated\": {\"reason\": \"StartError\"}")),
-     true, true, .trouble = POD_INIT_FAILED, .code = ERR_ENGINE_FAILED},
+     .ended = true, .trouble = POD_INIT_FAILED, .code = ERR_ENGINE_FAILED},
     {POD(BOTH("\"terminated\": {\"exitCode\": 0}", "\"running\": {}")), .begun = true,
      .code = ERR_ENGINE_FAILED},
     /* Another container is none of ours, and what has another type is not there. */
