@@ -92,8 +92,7 @@ static int print_findings(const struct doctor *doctor)
 
 int cmd_doctor(int argc, char **argv)
 {
-    struct doctor doctor = {
-        .opened = STORE_INIT, .temporary_path = DOCTOR_TEMPORARY, .ready = true};
+    struct doctor doctor = {.opened = STORE_INIT, .ready = true};
     autojson *findings = json_array();
     bool json = false;
     const struct option_spec options[] = {
@@ -126,7 +125,8 @@ int cmd_doctor(int argc, char **argv)
                   : print_findings(&doctor);
     store_close(&doctor.opened);
     if (doctor.temporary)
-        file_remove_tree(AT_FDCWD, doctor.temporary_path);
+        file_remove_tree(AT_FDCWD, doctor.temporary);
+    free(doctor.temporary);
     free(doctor.path);
     return status ? status : !doctor.ready;
 }

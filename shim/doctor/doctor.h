@@ -11,8 +11,6 @@
 #include "mounts/idmap.h"
 #include "runtime/image/store.h"
 
-#define DOCTOR_TEMPORARY "/tmp/stepcell-doctor.XXXXXX"
-
 enum level {
     LEVEL_OK,
     LEVEL_INFO,    /* something that few steps need is not there */
@@ -25,9 +23,8 @@ struct doctor {
     char *path;                   /* of the store; NULL when it cannot be told */
     struct store opened;          /* that, or a temporary one */
     bool has_store;               /* `opened` is open */
-    bool temporary;
-    char temporary_path[sizeof(DOCTOR_TEMPORARY)];
-    const char *id; /* of the check that runs */
+    char *temporary;              /* where that is; NULL for none */
+    const char *id;               /* of the check that runs */
     json_t *findings;
     bool ready;
 };

@@ -20,40 +20,22 @@
 #define BYTES_LOW  (UINT64_C(1) << 30)
 #define INODES_LOW 50000 /* a large image has as many files */
 
-/* Whether the first image can make it, in what there is of its path: by making something else. */
-static bool can_make(const char *path, struct err *err)
+/* A diagnosis makes no store: the rest is tried where the first image makes it, in what there is of
+ * its path, in a directory that goes again. */
+static bool make_temporary(struct doctor *doctor, struct err *err)
 {
-    autofree char *above = strdup(path), *probe = NULL;
+    autofree char *above = strdup(doctor->path), *path = NULL;
 
     while (above && *above && access(above, F_OK) < 0 && errno == ENOENT)
         *strrchr(above, '/') = '\0';
-    probe = above ? text_printf("%s/.stepcell-XXXXXX", above) : NULL;
-    if (probe && mkdtemp(probe) && rmdir(probe) == 0)
+    path = above ? text_printf("%s/.stepcell-XXXXXX", above) : NULL;
+    if (path && mkdtemp(path)) {
+        doctor->temporary = TAKE_PTR(path);
         return true;
-    err_errno(err, ERR_ENGINE_FAILED, "the store '%s' cannot be made in '%s'", path,
+    }
+    err_errno(err, ERR_ENGINE_FAILED, "the store '%s' cannot be made in '%s'", doctor->path,
               above && *above ? above : "/");
     return err_hint(err, "name a place that the caller can write to with --store");
-}
-
-/* A diagnosis makes no store; the rest is tried in a place that goes again. */
-static void do_without_store(struct doctor *doctor)
-{
-    struct err err;
-
-    if (!can_make(doctor->path, &err)) {
-        doctor_find_err(doctor, LEVEL_ERROR, &err);
-        return;
-    }
-    doctor_find(doctor, LEVEL_WARNING,
-                "the first image makes it; check the path if it should be there",
-                "the store '%s' does not exist yet", doctor->path);
-    doctor->temporary = mkdtemp(doctor->temporary_path) != NULL;
-    if (!doctor->temporary)
-        err_errno(&err, ERR_ENGINE_FAILED, "cannot make a directory in '/tmp'");
-    else if (store_open(doctor->temporary_path, &doctor->opened, &err))
-        doctor->has_store = true;
-    if (!doctor->has_store)
-        doctor_find_err(doctor, LEVEL_ERROR, &err);
 }
 
 /* A file system without a table of inodes says that it has none. */
@@ -86,17 +68,20 @@ void doctor_store(struct doctor *doctor)
 {
     struct statvfs fs;
     struct err err;
+    bool missing;
 
     doctor->path = store_path(doctor->store, &err);
-    if (doctor->path && access(doctor->path, F_OK) < 0 && errno == ENOENT) {
-        do_without_store(doctor);
-        return;
-    }
-    if (!doctor->path || !store_open(doctor->path, &doctor->opened, &err)) {
+    missing = doctor->path && access(doctor->path, F_OK) < 0 && errno == ENOENT;
+    if (!doctor->path || (missing && !make_temporary(doctor, &err)) ||
+        !store_open(missing ? doctor->temporary : doctor->path, &doctor->opened, &err)) {
         doctor_find_err(doctor, LEVEL_ERROR, &err);
         return;
     }
     doctor->has_store = true;
+    if (missing)
+        doctor_find(doctor, LEVEL_WARNING,
+                    "the first image makes it; check the path if it should be there",
+                    "the store '%s' does not exist yet", doctor->path);
     if (fstatvfs(doctor->opened.fd, &fs) < 0)
         doctor_find(doctor, LEVEL_WARNING, NULL, "cannot look at the disk of the store '%s': %s",
                     doctor->path, strerror(errno));

@@ -158,6 +158,23 @@ on_disk() {
     UNDER=()
 }
 
+@test "doctor looks where a store would be made as it looks at one" {
+    to_come() {
+        on_disk 'mount -t tmpfs -o size=64m,mode=755 disk "$0"'
+        diagnose 0 --store "$FAULTS_DIR/disk/store/to/come"
+        assert_finding store warning 'does not exist yet' 'first image'
+        assert_finding store warning '67 MB left: a pull needs twice' 'image gc'
+        on_disk 'mount -t tmpfs -o size=3g,mode=755 disk "$0" && mkdir "$0/u" "$0/w" "$0/l" "$0/m" &&
+            mount -t overlay -o "lowerdir=$0/l,upperdir=$0/u,workdir=$0/w" none "$0/m" && mkdir "$0/m/store"'
+        diagnose 1 --store "$FAULTS_DIR/disk/m/store/to/come"
+        assert_finding overlay error 'no cell has a root' 'ext4'
+        on_disk 'mount -t tmpfs -o size=3g,mode=755 disk "$0" && mount --bind -o ro /tmp /tmp && mount -o remount,bind,ro /tmp'
+        diagnose 0 --store "$FAULTS_DIR/disk/store/to/come"
+    }
+    as_caller to_come
+    UNDER=()
+}
+
 @test "doctor misses programs and helpers, and says how to get them" {
     missing() {
         local program tree=$FAULTS_DIR/tree
