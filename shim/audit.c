@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/path.h"
 
 #define LOGIN_MAX 32 /* bytes of /proc/self/loginuid */
 
@@ -51,26 +52,51 @@ static bool cannot_write(const char *path, const char *why, struct err *err)
                     "the administrator has to see that every user of stepcell can append to it");
 }
 
+/* The log, or -1. `create` is O_CREAT, or 0. */
+static int open_log(const char *path, int create, struct err *err)
+{
+    autofd fd = open(
+        path, O_WRONLY | O_APPEND | create | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        cannot_write(path, strerror(errno), err);
+    else if (!S_ISREG(st.st_mode))
+        cannot_write(path, "it is no file", err);
+    else
+        return TAKE_FD(fd);
+    return -1;
+}
+
 bool audit_append(const char *path, const json_t *entry, struct err *err)
 {
     autofree char *text = entry ? json_dump_line(entry) : NULL;
     autofree char *line = text ? text_printf("%s\n", text) : NULL;
-    struct stat st;
     autofd fd = -1;
     size_t len;
 
     if (!line)
         return cannot_write(path, strerror(ENOMEM), err);
     len = strlen(line);
-    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-              0600);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return cannot_write(path, strerror(errno), err);
-    if (!S_ISREG(st.st_mode))
-        return cannot_write(path, "it is no file", err);
+    fd = open_log(path, O_CREAT, err);
+    if (fd < 0)
+        return false;
     if (write(fd, line, len) == (ssize_t)len)
         return true;
     /* Whoever comes next begins a line. */
     (void)!write(fd, "\n", 1);
     return cannot_write(path, "the line is not complete", err);
+}
+
+bool audit_can_append(const char *path, struct err *err)
+{
+    autofree char *dir = strndup(path, (size_t)(path_name(path) - path));
+    autofd fd = -1;
+
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+        fd = open_log(path, 0, err);
+        return fd >= 0;
+    }
+    return (dir && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0) ||
+           cannot_write(path, strerror(errno), err);
 }

@@ -23,4 +23,7 @@ json_t *audit_entry(const char *step, const char *decision, json_t *members);
  */
 bool audit_append(const char *path, const json_t *entry, struct err *err);
 
+/* Whether the caller could append to it, or make it; nothing is written. */
+bool audit_can_append(const char *path, struct err *err);
+
 #endif

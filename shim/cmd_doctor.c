@@ -28,6 +28,7 @@ static const struct {
     {"programs", doctor_programs, false},
     {"network-helpers", doctor_network, false},
     {"store", doctor_store, false},
+    {"policy", doctor_policy, false},
     {"overlay", doctor_overlay, true},
     {"idmapped-mounts", doctor_idmapped_mounts, true},
     {"cell", doctor_cell, true},

@@ -218,6 +218,10 @@ bool policy_check(const struct policy *policy, const struct policy_facts *facts,
 bool policy_check_store(const struct policy *policy, const struct policy_facts *facts,
                         struct policy_verdict *verdict, struct err *err);
 
+/* The same of the engine alone, by facts->engine, engine_host and chooses_cluster. */
+bool policy_check_engine(const struct policy *policy, const struct policy_facts *facts,
+                         struct policy_verdict *verdict, struct err *err);
+
 /* The same of the rules for mounts alone, by facts->sources. */
 bool policy_check_mounts(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err);

@@ -174,7 +174,7 @@ static bool fits_host(const struct policy *policy, const struct policy_facts *fa
     }
 }
 
-static bool check_engine(const struct policy *policy, const struct policy_facts *facts,
+bool policy_check_engine(const struct policy *policy, const struct policy_facts *facts,
                          struct policy_verdict *verdict, struct err *err)
 {
     enum policy_engine engine = facts->engine;
@@ -598,7 +598,7 @@ static const struct {
     enum about about;
 } checks[] = {
     {check_lock, ABOUT_SOURCE},         {check_image, ABOUT_IMAGE},
-    {policy_check_store, ABOUT_SOURCE}, {check_engine, ABOUT_SOURCE},
+    {policy_check_store, ABOUT_SOURCE}, {policy_check_engine, ABOUT_SOURCE},
     {check_network, ABOUT_CELL},        {check_capabilities, ABOUT_CELL},
     {check_seccomp, ABOUT_CELL},        {check_limits, ABOUT_CELL},
     {check_guarded, ABOUT_CELL},        {policy_check_mounts, ABOUT_CELL},

@@ -56,6 +56,9 @@ void doctor_store(struct doctor *doctor);
 void doctor_overlay(struct doctor *doctor);
 void doctor_idmapped_mounts(struct doctor *doctor);
 
+/* policy.c */
+void doctor_policy(struct doctor *doctor);
+
 /* cell.c */
 void doctor_cell(struct doctor *doctor);
 void doctor_limits(struct doctor *doctor);

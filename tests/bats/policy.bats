@@ -667,6 +667,40 @@ allowed() { run -0 cell "$@" -- true; }
     CALLERS="root plain" each_caller broken
 }
 
+@test "doctor says what the policy keeps every step from" {
+    diagnosed() {
+        local log=$POLICY_DIR/doctor-$CALLER.jsonl
+        # found STATUS LEVEL MESSAGE [OPTION...]
+        found() {
+            run "-$1" --separate-stderr stepcell doctor --json "${@:4}"
+            jq -e --arg level "$2" --arg message "$3" \
+                'any(.findings[]; .id == "policy" and .level == $level and (.message | test($message)))' <<<"$output"
+        }
+        found 0 ok 'there is none'
+        install -m 600 -o "$(caller_name)" /dev/null "$log"
+        allow ".audit = \"$log\""
+        found 0 ok 'stepcell/policy.json.*understood'
+        assert_equal log "$(cat "$log")" ""
+        found 1 error 'none that the policy knows' --store "$WORK/other"
+        rm "$log"
+        ln -s /nowhere "$log"
+        found 1 error 'audit log.*cannot be written to'
+        rm "$log"
+        allow '.engines = {docker: ["unix:///run/docker.sock"]}'
+        found 1 error "does not allow the engine 'native'"
+        chmod 666 "$POLICY"
+        found 1 error 'written by others'
+        echo '{' >"$POLICY"
+        chmod 644 "$POLICY"
+        found 1 error 'stepcell/policy.json'
+        rm "$POLICY"
+        containers_policy '{'
+        found 1 error 'containers/policy.json'
+        no_policy
+    }
+    CALLERS="root plain" each_caller diagnosed
+}
+
 @test "every policy of the corpus refuses everything, with the line" {
     corpus() {
         local file
