@@ -24,7 +24,10 @@ static bool find_step(const char *store_option, const char *id, struct step_dir 
         return false;
     if (!found || faccessat(step->fd, STEP_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return cells_unknown_step(store, id, err);
-    return durable_look_after(store, step, id, state, err);
+    if (!durable_look_after(store, step, id, state, err))
+        return false;
+    *state = durable_state(step, *state);
+    return true;
 }
 
 static bool no_memory(struct err *err)

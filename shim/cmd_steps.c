@@ -165,6 +165,7 @@ int cmd_status(int argc, char **argv)
 
     if (!begin(argc, argv, &request, &command, &ended))
         return ended;
+    request.state = durable_state(&request.step, request.state);
     status = status_json(&request, &err);
     if (!status)
         return command_failed(&err);

@@ -41,6 +41,12 @@ bool durable_look_after(const char *store, struct step_dir *step, const char *id
                         enum ledger_record *state, struct err *err);
 
 /*
+ * The state to tell of a step of which the ledger says `state`: from its result on it has ended.
+ * The ledger says so a little later, when readers of its events know already.
+ */
+enum ledger_record durable_state(const struct step_dir *step, enum ledger_record state);
+
+/*
  * Where files about the step may not lie: a policy's own places, and links in the working
  * directory, where the step may have left them.
  */

@@ -297,6 +297,13 @@ bool durable_look_after(const char *store, struct step_dir *step, const char *id
     return ok;
 }
 
+enum ledger_record durable_state(const struct step_dir *step, enum ledger_record state)
+{
+    bool has_result = faccessat(step->fd, STEP_RESULT, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+    return has_result ? LEDGER_FINISHED : state;
+}
+
 bool durable_cancel(struct step_dir *step, const char *id, int signal, struct err *err)
 {
     struct counted counted = {.next = 0};

@@ -432,6 +432,20 @@ killed_after() {
     each_caller canceled
 }
 
+@test "a step whose end was seen has ended, also while its supervisor flushes that" {
+    seen() {
+        cell -- true
+        new_id
+        local UNDER=(strace -qq -f -o /dev/null -e trace=fdatasync -e inject=fdatasync:delay_enter=300000)
+        # shellcheck disable=SC2016 # for the inner shell
+        run -0 --separate-stderr as sh -c '"$0" run --id "$1" --workdir "$2" "$3" -- true && "$0" status --id "$1" &&
+            "$0" report "$1"' "$STEPCELL" "$ID" "$WORK" "$IMAGE"
+        assert_equal status "${lines[0]}" "finished exited 0"
+        assert_match "$output" "*exited, status 0*"
+    }
+    as_caller seen
+}
+
 @test "INT and TERM to whoever is attached cancel the step" {
     signaled() {
         local signal expected
