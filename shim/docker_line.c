@@ -51,20 +51,22 @@ static bool add_bind(const struct line *line, const char *source, const char *ta
 
 static bool add_tmpfs(const struct line *line, const struct mount *mount)
 {
+    /* Podman copies what lies there, unless it is told not to. */
+    const char *empty = strcmp(line->step->program, "podman") == 0 ? ",notmpcopyup" : "";
     autobuf text = BUF_INIT(MOUNT_TEXT_MAX);
     bool ok;
 
     /* --tmpfs can say more, but no path with a colon. */
     if (strchr(mount->target, ':')) {
         ok = buf_append_text(&text, "type=tmpfs,") && quote_csv(&text, "target", mount->target) &&
-             buf_printf(&text, ",tmpfs-mode=%o", mount->tmpfs_mode);
+             buf_printf(&text, ",tmpfs-mode=%o%s", mount->tmpfs_mode, empty);
         if (ok && mount->tmpfs_size)
             ok = buf_printf(&text, ",tmpfs-size=%" PRIu64, mount->tmpfs_size);
         return ok && (!mount->readonly || buf_append_text(&text, ",readonly")) &&
                add(line, "--mount", buf_take(&text));
     }
-    ok = buf_printf(&text, "%s:%s,%s,mode=%o", mount->target, mount->readonly ? "ro" : "rw",
-                    mount->tmpfs_noexec ? "noexec" : "exec", mount->tmpfs_mode);
+    ok = buf_printf(&text, "%s:%s,%s,mode=%o%s", mount->target, mount->readonly ? "ro" : "rw",
+                    mount->tmpfs_noexec ? "noexec" : "exec", mount->tmpfs_mode, empty);
     if (ok && mount->tmpfs_size)
         ok = buf_printf(&text, ",size=%" PRIu64, mount->tmpfs_size);
     return ok && add(line, "--tmpfs", buf_take(&text));

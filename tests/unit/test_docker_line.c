@@ -127,10 +127,27 @@ static void the_line_says_what_the_step_is(void **state)
     json_decref(world.options.asked);
 }
 
+static void podman_copies_nothing_into_memory(void **state)
+{
+    struct world world;
+    struct strv words = {0}, differs = {0};
+
+    (void)state;
+    make_world(&world);
+    world.step.program = "podman";
+    assert_true(docker_line_words(&world.step, &words, &differs));
+    assert_true(strv_contains(&words, "/t:rw,noexec,mode=1777,notmpcopyup,size=4096"));
+    assert_true(strv_contains(&words, "type=tmpfs,target=/t:u,tmpfs-mode=700,notmpcopyup"));
+    strv_release(&words);
+    strv_release(&differs);
+    json_decref(world.options.asked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_says_what_the_step_is),
+        cmocka_unit_test(podman_copies_nothing_into_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
