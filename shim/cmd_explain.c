@@ -10,8 +10,9 @@ static bool resolve(struct session *session, bool *looked, struct err *err)
 
     *looked = false;
     /* One that is not understood is told of with the image. */
-    session_read_policy(session, &ignored);
+    ok = session_read_policy(session, &ignored);
     if (!session_passes(session, session_open_result(session, err), err) ||
+        !session_passes(session, !ok || session_settle(session, err), err) ||
         !session_begin(session, err) || !session_open_mask(session, err) ||
         !session_passes(session, session_open_target(session, err), err))
         return false;

@@ -197,6 +197,12 @@ allowed() { run -0 cell "$@" -- true; }
         run -125 --separate-stderr as "$STEPCELL" run --result "$RESULT" "${words[@]}"
         assert_equal codes "$(result_field '.violations | map(.code) | join(" ")')" \
             "mount.source-missing image.denied policy.denied mount.denied"
+        # The store comes first, wherever it is asked.
+        allow '.stores = ["/nowhere"]'
+        run -125 --separate-stderr as "$STEPCELL" run --result "$RESULT" --workdir "$WORK/gone" "$IMAGE" true
+        assert_equal codes "$(result_field '.violations | map(.code) | join(" ")')" "policy.denied workdir.missing"
+        run -125 --separate-stderr as "$STEPCELL" explain --json --workdir "$WORK/gone" "$IMAGE" true
+        assert_equal explained "$(jq -c .explain.violations <<<"$output")" "$(jq -c .violations "$RESULT")"
     }
     CALLERS="root plain" each_caller at_once
 }
