@@ -262,10 +262,16 @@ static void loosen(int root, const struct idmap_side *gids, gid_t own)
     (void)!write(pings, range, (size_t)snprintf(range, sizeof(range), "%u %u", first, last));
 }
 
-/* How many user namespaces the cell may make; opened while its /proc/sys can be written to. */
-static int open_namespace_limit(int root)
+static bool cannot_forbid(struct err *err)
 {
-    return path_open_in(root, "proc/sys/user/max_user_namespaces", O_WRONLY, 0);
+    return err_errno(err, ERR_ENGINE_FAILED, "cannot keep the step from making user namespaces");
+}
+
+/* How many user namespaces the cell may make; opened while its /proc/sys can be written to. */
+static bool open_namespace_limit(int root, int *limit, struct err *err)
+{
+    *limit = path_open_in(root, "proc/sys/user/max_user_namespaces", O_WRONLY, 0);
+    return *limit >= 0 || cannot_forbid(err);
 }
 
 /*
@@ -275,8 +281,7 @@ static int open_namespace_limit(int root)
  */
 static bool forbid_user_namespaces(int limit, struct err *err)
 {
-    return write(limit, "0", 1) == 1 ||
-           err_errno(err, ERR_ENGINE_FAILED, "cannot keep the step from making user namespaces");
+    return write(limit, "0", 1) == 1 || cannot_forbid(err);
 }
 
 /* Whoever could not make it has told stepcell. */
@@ -438,8 +443,8 @@ static bool build(struct cell_setup *setup, const struct root_options *options,
             return false;
         loosen(root, &setup->map->gids, spec->gid);
     }
-    limit = spec->hides_store ? open_namespace_limit(root) : -1;
-    if (!root_mask(root, options, &opened->host, err))
+    if ((spec->hides_store && !open_namespace_limit(root, &limit, err)) ||
+        !root_mask(root, options, &opened->host, err))
         return false;
     /* Before the plan: what these write must never be something of the host's. */
     check_interpreters(setup, root);
