@@ -68,7 +68,7 @@ void doctor_store(struct doctor *doctor)
 {
     struct statvfs fs;
     struct err err;
-    bool missing;
+    bool missing, known;
 
     doctor->path = store_path(doctor->store, &err);
     missing = doctor->path && access(doctor->path, F_OK) < 0 && errno == ENOENT;
@@ -77,12 +77,22 @@ void doctor_store(struct doctor *doctor)
         doctor_find_err(doctor, LEVEL_ERROR, &err);
         return;
     }
+    known = fstatvfs(doctor->opened.fd, &fs) == 0;
+    if (known && fs.f_flag & ST_RDONLY) {
+        doctor_find(doctor, LEVEL_ERROR,
+                    "let it be written to ('mount -o remount,rw'), or name another store with "
+                    "--store",
+                    "the store '%s' is on a file system that is read-only, and so no cell has a "
+                    "place",
+                    doctor->path);
+        return;
+    }
     doctor->has_store = true;
     if (missing)
         doctor_find(doctor, LEVEL_WARNING,
                     "the first image makes it; check the path if it should be there",
                     "the store '%s' does not exist yet", doctor->path);
-    if (fstatvfs(doctor->opened.fd, &fs) < 0)
+    if (!known)
         doctor_find(doctor, LEVEL_WARNING, NULL, "cannot look at the disk of the store '%s': %s",
                     doctor->path, strerror(errno));
     else

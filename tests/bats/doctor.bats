@@ -158,6 +158,20 @@ on_disk() {
     UNDER=()
 }
 
+@test "doctor names a store on a file system that is read-only" {
+    frozen() {
+        local store=$FAULTS_DIR/store
+        install -d -o "$(caller_name)" "$store"
+        diagnose 0 --store "$store"
+        UNDER=(unshare --mount sh -c 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"' "$store")
+        diagnose 1 --store "$store"
+        assert_finding store error 'file system that is read-only' 'remount,rw.*--store'
+        run ! assert_finding overlay error . .
+    }
+    as_caller frozen
+    UNDER=()
+}
+
 @test "doctor looks where a store would be made as it looks at one" {
     to_come() {
         on_disk 'mount -t tmpfs -o size=64m,mode=755 disk "$0"'
