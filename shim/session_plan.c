@@ -241,7 +241,8 @@ static bool make_environment(struct session *session, struct err *err)
                           &session->spec.env, &session->env_origins, &session->env_places,
                           &own_home, &image_home, err))
         return false;
-    if (!own_home)
+    /* Of a user whom nobody knows only the image can tell one. */
+    if (!own_home && (image_home || session->knows_user))
         session->spec.home = image_home       ? image_home
                              : user->home     ? user->home
                              : user->uid == 0 ? "/root"
