@@ -238,8 +238,11 @@ static bool parse_field(const char *text, char *field, struct mount_spec *spec, 
             continue;
         if (mount_keys[i].set(spec, value))
             return true;
-        return err_set(err, ERR_OPTION_INVALID, "'%s=%s' in mount '%s' is not valid", field,
-                       value ? value : "", text);
+        err_set(err, ERR_OPTION_INVALID, "'%s=%s' in mount '%s' is not valid", field,
+                value ? value : "", text);
+        if (mount_keys[i].set == set_type)
+            err_hint(err, "the types are bind and tmpfs");
+        return false;
     }
     err_set(err, ERR_OPTION_INVALID, "unknown key '%s' in mount '%s'", field, text);
     return err_hint(err, "the keys are type, source, target, readonly, tmpfs-size and tmpfs-mode; "
