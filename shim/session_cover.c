@@ -225,24 +225,37 @@ static bool check_links(const struct session *session, int store, const char *gi
     return true;
 }
 
-/* Whether the step could make what is missing of a store, or choose where that is. */
-static bool could_be_made(const struct session *session, const char *store)
+/* Opens what there is of a path, or at least "/". */
+static int open_above(char *path)
 {
-    autostrv places = {0};
-    autofree char *resolved = path_resolve(store, &places);
+    int fd;
 
-    if (!resolved || !strv_add(&places, resolved))
-        return true;
-    for (size_t i = 0; i < places.count; i++) {
+    while ((fd = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 && *path)
+        *strrchr(path, '/') = '\0';
+    return fd;
+}
+
+/* Whether the step could make what is missing of a store, or choose where that is. */
+static bool could_be_made(const struct session *session, const char *path)
+{
+    struct covered above = {.fd = -1};
+    autofree char *resolved = path_resolve(path, &above.names);
+    autofd fd = resolved ? open_above(resolved) : -1;
+    struct err ignored;
+    bool could;
+
+    above.fd = fd;
+    could = fd < 0 || !find_names(session, &above, &ignored);
+    for (size_t i = 0; i < above.names.count; i++) {
         for (size_t k = 0; k <= session->options.mount_count; k++) {
             const char *source = session->sources[k].resolved;
 
-            if (source && is_written_to(&session->specs[k]) &&
-                path_is_below(places.items[i], source))
-                return true;
+            could |= source && is_written_to(&session->specs[k]) &&
+                     path_is_below(above.names.items[i], source);
         }
     }
-    return false;
+    strv_release(&above.names);
+    return could;
 }
 
 /*
@@ -251,14 +264,20 @@ static bool could_be_made(const struct session *session, const char *store)
  */
 static bool open_default(const struct session *session, const char *path, int *fd, struct err *err)
 {
+    bool missing;
+
     *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (*fd >= 0 || errno != ENOENT || !could_be_made(session, path))
+    missing = *fd < 0 && errno == ENOENT;
+    if (*fd >= 0 || !could_be_made(session, path))
         return true;
-    /* What the caller may not make, the step may not either. */
-    if (!file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
-        return errno == EACCES || errno == EROFS;
-    *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return *fd >= 0 || err_errno(err, ERR_ENGINE_FAILED, "cannot open the store '%s'", path);
+    if (missing && file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
+        *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (*fd >= 0 || (missing && errno == EROFS))
+        return true;
+    /* What is in the way the step could move away. */
+    err_errno(err, ERR_MOUNT_DENIED, "'%s', the store of calls that name none, cannot be made",
+              path);
+    return err_hint(err, "make that directory, or give the step one that does not hold its place");
 }
 
 bool session_cover_stores(struct session *session, size_t *count, struct err *err)

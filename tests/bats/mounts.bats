@@ -333,6 +333,10 @@ package() {
             as ln -s real data
             XDG_DATA_HOME=$WORK/data run --separate-stderr stepcell run --result "$RESULT" -w "$WORK" "$IMAGE" -- true
             assert_refused mount.denied
+            # What is in its way could be moved away.
+            as mkdir -m 0555 locked
+            XDG_DATA_HOME=$WORK/locked run --separate-stderr stepcell run --store "$store" --result "$RESULT" -w "$WORK" "$IMAGE" -- true
+            assert_refused mount.denied
         fi
         # What is copied on write shows it as little.
         show -w "$WORK/../link" --package-cow "$WORK" "$IMAGE" -- ls -A "$store"
