@@ -284,8 +284,9 @@ static void make_readable(int dirfd, const char *name)
 {
     struct stat st;
 
+    /* Another user may put a link in its place meanwhile. */
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0700) != 0700)
-        (void)!fchmodat(dirfd, name, 0700, 0);
+        (void)!fchmodat(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Goes on after a failure: as much as possible is removed. */

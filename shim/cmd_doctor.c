@@ -28,12 +28,12 @@ static const struct {
     {"programs", doctor_programs, false},
     {"network-helpers", doctor_network, false},
     {"store", doctor_store, false},
-    {"policy", doctor_policy, false},
     {"overlay", doctor_overlay, true},
     {"idmapped-mounts", doctor_idmapped_mounts, true},
     {"cell", doctor_cell, true},
     {"cgroups", doctor_limits, true},
     {"clock", doctor_clock, true},
+    {"policy", doctor_policy, false},
     {"docker", doctor_docker, false},
     {"podman", doctor_podman, false},
     {"registry", doctor_registry, false},
@@ -91,6 +91,17 @@ static int print_findings(const struct doctor *doctor)
     return 0;
 }
 
+/* At once: what comes after those that need it may wait for a server, and be given up. */
+static void leave_store(struct doctor *doctor)
+{
+    store_close(&doctor->opened);
+    doctor->has_store = false;
+    if (doctor->temporary)
+        file_remove_tree(AT_FDCWD, doctor->temporary);
+    free(doctor->temporary);
+    doctor->temporary = NULL;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
     struct doctor doctor = {.opened = STORE_INIT, .ready = true};
@@ -118,16 +129,14 @@ int cmd_doctor(int argc, char **argv)
     doctor.findings = findings;
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
         doctor.id = checks[i].id;
+        if (!checks[i].needs_store)
+            leave_store(&doctor);
         if (!checks[i].needs_store || doctor.has_store)
             checks[i].check(&doctor);
     }
     status = json ? command_print_json(json_pack("{s:s, s:b, s:O}", "schema", "stepcell.doctor/1",
                                                  "ready", doctor.ready, "findings", findings))
                   : print_findings(&doctor);
-    store_close(&doctor.opened);
-    if (doctor.temporary)
-        file_remove_tree(AT_FDCWD, doctor.temporary);
-    free(doctor.temporary);
     free(doctor.path);
     return status ? status : !doctor.ready;
 }

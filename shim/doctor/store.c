@@ -20,13 +20,19 @@
 #define BYTES_LOW  (UINT64_C(1) << 30)
 #define INODES_LOW 50000 /* a large image has as many files */
 
+/* A link that leads nowhere is there: nothing can be made behind it. */
+static bool is_missing(const char *path)
+{
+    return *path && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 /* A diagnosis makes no store: the rest is tried where the first image makes it, in what there is of
  * its path, in a directory that goes again. */
 static bool make_temporary(struct doctor *doctor, struct err *err)
 {
     autofree char *above = strdup(doctor->path), *path = NULL;
 
-    while (above && *above && access(above, F_OK) < 0 && errno == ENOENT)
+    while (above && is_missing(above))
         *strrchr(above, '/') = '\0';
     path = above ? text_printf("%s/.stepcell-XXXXXX", above) : NULL;
     if (path && mkdtemp(path)) {
@@ -71,7 +77,7 @@ void doctor_store(struct doctor *doctor)
     bool missing, known;
 
     doctor->path = store_path(doctor->store, &err);
-    missing = doctor->path && access(doctor->path, F_OK) < 0 && errno == ENOENT;
+    missing = doctor->path && is_missing(doctor->path);
     if (!doctor->path || (missing && !make_temporary(doctor, &err)) ||
         !store_open(missing ? doctor->temporary : doctor->path, &doctor->opened, &err)) {
         doctor_find_err(doctor, LEVEL_ERROR, &err);

@@ -55,10 +55,16 @@ assert_finding() {
 
 @test "doctor misses a place that the store can be made in" {
     no_place() {
+        local place
         diagnose 1 --store /proc/none/store
         assert_finding store error "cannot be made in '/proc'" "--store"
         diagnose 0 --store "$WORK/to/come"
         [ -z "$(ls -A)" ]
+        as ln -s nowhere away
+        for place in away away/store; do
+            diagnose 1 --store "$WORK/$place"
+            assert_finding store error "No such file" ''
+        done
     }
     each_caller no_place
 }
