@@ -28,7 +28,8 @@ struct cell {
     struct objects objects;
     struct sight sight;
     bool told;         /* how it ended, or that it does not run */
-    bool asked_end;    /* TERM was asked for */
+    bool wants_end;    /* TERM is wanted */
+    bool asked_end;    /* and was asked for */
     bool asked_kill;   /* the Pod's deletion was */
     int64_t kill_at;   /* it will be, then; or 0 */
     int64_t made_at;   /* clock_now() */
@@ -192,8 +193,6 @@ static void kill_pod(struct cell *cell)
 
 static void take_signal(struct cell *cell, int number)
 {
-    struct err ignored;
-
     if (!cell->objects.has_pod)
         return;
     if (number == SIGKILL && cell->asked_end)
@@ -202,7 +201,24 @@ static void take_signal(struct cell *cell, int number)
     else if (number == SIGKILL)
         kill_pod(cell);
     else if (number == SIGTERM || number == SIGINT)
-        cell->asked_end |= objects_end_command(&cell->objects, &ignored);
+        cell->wants_end = true;
+}
+
+/*
+ * A kubelet that has not seen yet that the container runs takes its Pod for ended and lets the
+ * container go on: so TERM waits until it says so, or the Pod has gone some other way.
+ */
+static void end_command(struct cell *cell)
+{
+    struct sight *sight = &cell->sight;
+    struct err ignored;
+    bool begun;
+
+    pthread_mutex_lock(&sight->lock);
+    begun = sight->state.begun;
+    pthread_mutex_unlock(&sight->lock);
+    if (begun)
+        cell->asked_end = objects_end_command(&cell->objects, &ignored);
 }
 
 /* Whether a command is known to have ended that the API still shows as running. */
@@ -275,6 +291,8 @@ static int serve(struct cell *cell)
             (void)!eventfd_read(cell->sight.wake, &count);
         if (cell->objects.has_pod)
             look(cell);
+        if (cell->wants_end && !cell->asked_end)
+            end_command(cell);
         if (cell->kill_at && clock_now() > cell->kill_at)
             kill_pod(cell);
     }

@@ -72,6 +72,15 @@ END
     begin_cell "$TEST_DIR/canceled" sh -c 'trap "echo got; exit 3" TERM; echo up; sleep 60 & wait'
     pkill -TERM -f "^$STEPCELL run --result $RESULT "
     ended_as 143 canceled
+    assert_equal stdout "$(cat "$TEST_DIR/canceled")" $'up\ngot'
+    # So soon that the kubelet has not seen yet that the container runs.
+    begin_unseen() { pod_cell -- sh -c 'trap "touch told; exit 3" TERM; touch up; sleep 20 & wait'; }
+    begin_unseen 3>&- 4>&- &
+    CELL=$!
+    wait_for [ -e "$WORK/up" ]
+    pkill -TERM -f "^$STEPCELL run --result $RESULT "
+    ended_as 143 canceled
+    [ -e "$WORK/told" ]
     nothing_left
 }
 
