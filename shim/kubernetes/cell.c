@@ -21,6 +21,7 @@
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
 #define SETTLE_MS     30000 /* that one may take to see that a command has ended */
+#define BEGINNING_MS  3000  /* that one may take to see that it has begun */
 
 struct cell {
     json_t *request;
@@ -188,7 +189,7 @@ static void kill_pod(struct cell *cell)
 
     cell->kill_at = 0;
     cell->asked_kill = true;
-    (void)objects_delete_pod(&cell->objects, &ignored);
+    (void)objects_delete_pod(&cell->objects, false, &ignored);
 }
 
 static void take_signal(struct cell *cell, int number)
@@ -222,41 +223,57 @@ static void end_command(struct cell *cell)
 }
 
 /* Whether a command is known to have ended that the API still shows as running. */
-static bool is_settling(struct sight *sight)
+static bool is_settling(const struct sight *sight)
 {
-    bool settling;
-
-    pthread_mutex_lock(&sight->lock);
-    settling = sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
-               !sight->silent_since;
-    pthread_mutex_unlock(&sight->lock);
-    return settling;
+    return sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
+           !sight->silent_since;
 }
 
-/*
- * A kubelet looks once a second. A Pod that is deleted once it has seen the end is gone in the same
- * moment; one that is deleted before may stay for many seconds.
- */
-static void settle(struct sight *sight)
+/* Whether a command may run of which its kubelet does not know. */
+static bool is_beginning(const struct sight *sight)
+{
+    return !sight->has_end && !sight->state.begun && !sight->state.finished &&
+           !sight->state.deleted && !sight->gone && !sight->silent_since &&
+           sight->state.trouble == POD_FINE;
+}
+
+/* Waits as long as it is so, for `limit_ms` at the most. */
+static void outwait(struct sight *sight, bool (*is_so)(const struct sight *sight), int limit_ms)
 {
     struct pollfd polled = {sight->wake, POLLIN, 0};
-    int64_t deadline = clock_now() + SETTLE_MS * NS_PER_MS;
+    int64_t deadline = clock_now() + limit_ms * NS_PER_MS;
     eventfd_t count;
+    bool goes_on = true;
 
-    while (is_settling(sight) && clock_now() < deadline) {
-        if (poll(&polled, 1, TICK_MS) > 0)
+    while (goes_on && clock_now() < deadline) {
+        pthread_mutex_lock(&sight->lock);
+        goes_on = is_so(sight);
+        pthread_mutex_unlock(&sight->lock);
+        if (goes_on && poll(&polled, 1, TICK_MS) > 0)
             (void)!eventfd_read(sight->wake, &count);
     }
 }
 
+/*
+ * A kubelet looks once a second. A Pod that is deleted once it has seen the end is gone in the same
+ * moment; one that is deleted before may stay for many seconds. And of one that is deleted before
+ * it has seen the beginning the command is killed without a word.
+ */
 static int finish(struct cell *cell)
 {
     struct pod_message message = {.kind = POD_REMOVED};
     struct err err;
+    bool gently;
 
-    settle(&cell->sight);
+    outwait(&cell->sight, is_settling, SETTLE_MS);
+    if (cell->objects.has_pod && !cell->told && !cell->asked_kill)
+        outwait(&cell->sight, is_beginning, BEGINNING_MS);
+    /* A command that is not known to have ended may have begun, and gets the time that it has. */
+    pthread_mutex_lock(&cell->sight.lock);
+    gently = !cell->sight.has_end && !cell->asked_kill;
+    pthread_mutex_unlock(&cell->sight.lock);
     cell->asked_kill = true;
-    if (objects_remove(&cell->objects, &err))
+    if (objects_remove(&cell->objects, gently, &err))
         tell(&message);
     else
         tell_err(POD_LEFT, &err);

@@ -234,11 +234,19 @@ static bool ask_to_delete(struct objects *objects, const struct object *object,
             kube_refused(objects->client, &answer, what, err));
 }
 
-bool objects_delete_pod(struct objects *objects, struct err *err)
+/* Not 0, upon which the API would forget a Pod that still runs. */
+static unsigned int grace_of_deletion(const struct objects *objects, bool gently)
 {
-    /* Not 0, upon which the API would forget a Pod that still runs. */
-    autojson *options = json_pack("{s:i, s:s}", "gracePeriodSeconds", objects->never_begun ? 0 : 1,
-                                  "propagationPolicy", "Background");
+    if (objects->never_begun)
+        return 0;
+    return gently && objects->grace_s > 1 ? objects->grace_s : 1;
+}
+
+bool objects_delete_pod(struct objects *objects, bool gently, struct err *err)
+{
+    autojson *options =
+        json_pack("{s:i, s:s}", "gracePeriodSeconds", (int)grace_of_deletion(objects, gently),
+                  "propagationPolicy", "Background");
 
     return options && ask_to_delete(objects, &pod_object, options, err);
 }
@@ -269,12 +277,13 @@ static bool remove_secret(struct objects *objects, const struct object *object, 
                      await_absence(objects, object, deadline, err));
 }
 
-bool objects_remove(struct objects *objects, struct err *err)
+bool objects_remove(struct objects *objects, bool gently, struct err *err)
 {
-    int64_t deadline = clock_now() + OBJECTS_GONE_MS * NS_PER_MS;
+    int64_t time_ms = OBJECTS_GONE_MS + grace_of_deletion(objects, gently) * INT64_C(1000);
+    int64_t deadline = clock_now() + time_ms * NS_PER_MS;
 
-    if (objects->has_pod &&
-        (!objects_delete_pod(objects, err) || !await_absence(objects, &pod_object, deadline, err)))
+    if (objects->has_pod && (!objects_delete_pod(objects, gently, err) ||
+                             !await_absence(objects, &pod_object, deadline, err)))
         return false;
     return remove_secret(objects, &secret_object, objects->has_secret, deadline, err) &&
            remove_secret(objects, &pull_object, objects->has_pull, deadline, err);

@@ -35,11 +35,11 @@ bool objects_make(struct objects *objects, const json_t *secret, const json_t *p
 /* Asks the command to end; the Pod and its log stay. */
 bool objects_end_command(struct objects *objects, struct err *err);
 
-/* Asks for the Pod's deletion, with a second of grace if its command may run. */
-bool objects_delete_pod(struct objects *objects, struct err *err);
+/* Asks for the Pod's deletion, with a second of grace, or its own grace where `gently`. */
+bool objects_delete_pod(struct objects *objects, bool gently, struct err *err);
 
-/* Removes all, and looks until the API says that they are gone. */
-bool objects_remove(struct objects *objects, struct err *err);
+/* Removes all, the Pod in the same way, and looks until the API says that they are gone. */
+bool objects_remove(struct objects *objects, bool gently, struct err *err);
 
 /* What the cluster tells of the Pod in its events joins the detail of the error. */
 void objects_add_events(struct objects *objects, struct err *err);

@@ -18,7 +18,7 @@ static bool remove_named(struct sweep *sweep, const char *name, struct err *err)
                               .has_secret = true,
                               .has_pod = true};
 
-    return objects_remove(&objects, err);
+    return objects_remove(&objects, false, err);
 }
 
 /* By both labels; the two kinds have the same names. */
