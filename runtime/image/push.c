@@ -58,7 +58,7 @@ void push_refused(const struct push *push, const struct http_response *response,
     char code[PUSH_CODE_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-        /* A redirect, or a token server, that leads nowhere says nothing of the repository. */
+        /* A redirect that leads nowhere says nothing of the repository. */
         if (refusals[i].status != response->status ||
             (response->status == 404 && err->code != ERR_IMAGE_NOT_FOUND))
             continue;

@@ -108,11 +108,13 @@ static enum registry_outcome begin(struct upload *upload, bool *mounted, struct 
         .url = url, .method = "POST", .content = "", .content_type = OCTETS};
     autoresponse response = {0};
     enum registry_outcome outcome;
+    bool later;
 
     if (!url || !from)
         return failed(err);
     outcome = try_request(upload, &request, &response, err);
-    if (mount && outcome != REGISTRY_DONE && response.status && response.status != 429) {
+    later = outcome == REGISTRY_AGAIN && (!response.status || response.status == 429);
+    if (mount && outcome != REGISTRY_DONE && !later) {
         /* It would only save the sending: who may push here need not be let in there by the same
          * name, and a registry may fail at it. */
         upload->unmounted = true;

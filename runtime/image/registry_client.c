@@ -210,6 +210,7 @@ enum registry_outcome registry_refused(const struct registry_client *client,
         else
             err_hint(err, "try again later, or ask the registry's administrator");
     }
+    tries->refused = response->status;
     take_after(response, tries);
     return is_temporary(response->status) ? REGISTRY_AGAIN : REGISTRY_FAILED;
 }
@@ -341,6 +342,7 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
     *response = (struct http_response){0};
     tries->deadline = (tries->since ? tries->since : clock_now()) + HTTP_ANSWER_TIMEOUT_NS;
     request->deadline = tries->deadline;
+    tries->refused = 0;
     for (;;) {
         autoresponse answer = {0};
         enum registry_outcome outcome;
@@ -349,7 +351,6 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
 
         if (!send_once(client, endpoint, request, &answer, &generation, &may_retry, err))
             return may_retry ? REGISTRY_AGAIN : REGISTRY_FAILED;
-        response->status = answer.status;
         if (is_done(request, answer.status)) {
             *response = answer;
             answer = (struct http_response){0};
@@ -359,11 +360,15 @@ enum registry_outcome registry_try(struct registry_client *client, struct endpoi
         if (answer.status != 401 || answered || answer.redirected) {
             response->body = answer.body;
             answer.body = (struct buf){0};
-            return registry_refused(client, endpoint, &answer, tries, err);
+            outcome = registry_refused(client, endpoint, &answer, tries, err);
+        } else {
+            outcome =
+                answer_challenge(client, endpoint, generation, &answer, &answered, tries, err);
         }
-        outcome = answer_challenge(client, endpoint, generation, &answer, &answered, tries, err);
-        if (outcome != REGISTRY_DONE)
+        if (outcome != REGISTRY_DONE) {
+            response->status = tries->refused;
             return outcome;
+        }
     }
 }
 

@@ -78,6 +78,7 @@ struct registry_tries {
     int used;
     int64_t since;    /* by clock_now; HTTP_ANSWER_TIMEOUT_S later there are no more. 0: no end */
     int64_t deadline; /* of the try that goes on, with its redirects and the token that it needs */
+    long refused;     /* the status, of the registry or its token server, that err tells of; or 0 */
     bool has_after;
     uint64_t after_ms; /* what the last answer asked to wait */
 };
@@ -85,7 +86,8 @@ struct registry_tries {
 /*
  * One try, with whatever challenge there is answered: done when the status is 200, or 206 for a
  * part, or any success of a request with a method. Otherwise err is set, and response->status and
- * the beginning of the body too if there was an answer; nothing else of it is kept.
+ * the beginning of the body too if it tells of an answer, and not of why a challenge cannot be met;
+ * nothing else of it is kept.
  */
 enum registry_outcome registry_try(struct registry_client *client, struct endpoint *endpoint,
                                    struct http_request *request, struct http_response *response,

@@ -114,6 +114,13 @@ top_of() { jq -r '.manifests[0].digest' "$1/index.json"; }
         homes
         run -125 --separate-stderr push_image "$LARGE" "$REGISTRY/team/tools:1"
         assert_match "$stderr" "stepcell: the registry '$REGISTRY' does not let you push, for 'team/tools'*docker login*"
+        # Where no credentials can be had, that is what is said.
+        docker_config '{'
+        run -125 --separate-stderr push_image "$LARGE" "$REGISTRY/team/tools:1"
+        assert_match "$stderr" "stepcell: '*/config.json' is not valid JSON*"
+        docker_config '{"credsStore": "missing"}'
+        run -125 --separate-stderr push_image "$LARGE" "$REGISTRY/team/tools:1"
+        assert_match "$stderr" "stepcell: cannot start the credential helper 'docker-credential-missing'*"
         password_for "$REGISTRY"
         run -0 push_image "$LARGE" "$REGISTRY/team/tools:1"
         run -0 stepcell manifest create "$REGISTRY/team/tools:all" "$REGISTRY/team/tools:1" "oci:$IMAGES/platforms:arm64"
