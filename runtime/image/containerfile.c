@@ -27,9 +27,9 @@ struct stage {
     struct strv labels;    /* names */
 };
 
-/* An ARG in front of the first FROM that has a value. */
+/* An ARG in front of the first FROM that is given a value. */
 struct global {
-    char *name, *value;
+    char *name, *value;  /* the value is NULL where it cannot be told */
     struct strv made_of; /* the names of others that are in the value */
 };
 
@@ -309,7 +309,7 @@ static bool is_builders(const char *name, size_t len)
 }
 
 /* "$NAME", "${NAME}", "${NAME:-WORD}" or "${NAME:+WORD}" at *at, which moves on; false for any
- * other form, and for a variable that nothing sets, or a builder. */
+ * other form, and for a variable that nothing sets, or whose value cannot be told. */
 static bool expand_variable(const struct reading *reading, const char **at, struct buf *out,
                             struct strv *made_of)
 {
@@ -321,7 +321,8 @@ static bool expand_variable(const struct reading *reading, const char **at, stru
 
     (*at)++;
     if (len == 0 || (!global && is_builders(name, len)) ||
-        (global && (!note(made_of, global->name) || !note_all(made_of, &global->made_of))))
+        (global &&
+         (!note(made_of, global->name) || !note_all(made_of, &global->made_of) || !global->value)))
         return false;
     value = global ? global->value : NULL;
     end = name + len;
@@ -382,7 +383,7 @@ static bool declare_global(struct reading *reading, const char *name, const char
 
     if (reading->global_count == CONTAINERFILE_ARGS_MAX)
         return invalid(&reading->reader, "has too many ARGs", err);
-    if (!value)
+    if (!given && !preset)
         return true;
     *global = (struct global){.name = strdup(name), .value = TAKE_PTR(value), .made_of = made_of};
     made_of = (struct strv){0};

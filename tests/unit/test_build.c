@@ -42,6 +42,8 @@ static const struct {
     {"an end that is missing", "ARG A=c\nFROM ${A", NULL, {NULL}},
     {"arguments of a stage are none of FROM", "FROM a\nARG B=c\nFROM $B", NULL, {NULL}},
     {"the last value counts", "ARG A=a\nARG A=b\nFROM $A", "b", {NULL}},
+    {"even one that cannot be told", "ARG A=a\nARG A=$X-b\nFROM $A", NULL, {NULL}},
+    {"or has a word for none", "ARG A=$X-b\nFROM ${A:-c}", NULL, {NULL}},
     {"of the caller's, too", "ARG A\nFROM $A", "c", {"A=b", "A=c"}},
     {"names that begin alike", "ARG A=a\nARG AB=b\nFROM $AB", "b", {"A=x"}},
     {"continued lines", "FROM \\\n  a\\\nb AS \\\n c\n", "ab", {NULL}},
@@ -168,6 +170,9 @@ static const struct {
     {"for another that is for a FROM", "ARG V=1\nARG W=$V X=$W\nFROM a:$X", true, false},
     {"declared where nothing uses it", "ARG V=1\nFROM a AS x\nARG V\nFROM b", false, false},
     {"for a FROM that cannot be told", "ARG V=1\nFROM a-$TARGETARCH:$V", true, false},
+    {"through one that cannot", "ARG V=1\nARG B=a-$TARGETARCH:$V\nFROM $B", true, false},
+    {"whatever its default", "ARG V=1\nARG TARGETARCH=b\nARG B=a-${TARGETARCH}:${V}\nFROM $B", true,
+     false},
     {"declared", "ARG V=1\nFROM a\nARG V", true, false},
 };
 
