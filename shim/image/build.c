@@ -296,6 +296,7 @@ static bool check(struct call *call, int *status, struct err *err)
     call->check.platforms = call->build.platform;
     call->check.only_faults = true;
     call->check.verbosity = call->build.verbosity;
+    call->check.hidden = call->build.secrets;
     call->check.report = call->json ? &call->checked : NULL;
     *status = check_run(&call->check, call->image);
     if (*status == 0)

@@ -165,6 +165,30 @@ static void note_warnings(const struct check_results *results, enum verbosity ve
     }
 }
 
+static bool hide_text(const struct mask *hidden, char **text, struct err *err)
+{
+    autobuf masked = BUF_INIT(strlen(*text) * strlen(MASK_TEXT));
+
+    if (!mask_text(hidden, *text, strlen(*text), &masked, err))
+        return false;
+    free(*text);
+    *text = buf_take(&masked);
+    return *text || err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
+}
+
+/* An image can have them anywhere. */
+static bool hide_secrets(const struct mask *hidden, struct check_results *results, struct err *err)
+{
+    for (size_t i = 0; hidden && i < results->count; i++) {
+        struct check_finding *finding = &results->findings[i];
+
+        if (!hide_text(hidden, &finding->message, err) ||
+            (finding->hint && !hide_text(hidden, &finding->hint, err)))
+            return false;
+    }
+    return true;
+}
+
 static int check_image(const struct check_request *request, const struct check_meant *meant,
                        struct err *err)
 {
@@ -190,7 +214,8 @@ static int check_image(const struct check_request *request, const struct check_m
                                                .fail_on = meant->fail_on,
                                                .all_layers = request->all_layers},
                        &facts, err) ||
-        !check_evaluate(&facts, &meant->profile, &results, err))
+        !check_evaluate(&facts, &meant->profile, &results, err) ||
+        !hide_secrets(request->hidden, &results, err))
         return command_failed(err);
     report.verdict = check_verdict(&facts, &results);
     if (request->report) {

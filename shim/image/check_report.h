@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "runtime/image/check.h"
 #include "shim/print.h"
+#include "shim/relay/mask.h"
 
 /* What the command line says of a check. */
 struct check_request {
@@ -14,7 +15,8 @@ struct check_request {
      * that is fit nothing is printed but warnings, as notes. */
     json_t **report;
     bool only_faults;
-    enum verbosity verbosity; /* of the notes */
+    enum verbosity verbosity;  /* of the notes */
+    const struct mask *hidden; /* what is shown of nothing that was found, or NULL */
 };
 
 #define CHECK_REQUEST_INIT                                                                         \

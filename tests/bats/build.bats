@@ -162,9 +162,12 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
         assert_match "$stderr" "*stepcell: buildah cannot build '$WORK/context': it ends with status 3*hint: --verbose *"
         nothing_kept
         # Whoever has the image can read in its history what it was built with.
-        context 'ARG API_TOKEN' 'RUN true' 'ENTRYPOINT []'
+        context 'ARG API_TOKEN' 'RUN true' 'ENTRYPOINT []' 'VOLUME /v-$API_TOKEN'
         run -2 --separate-stderr build --push "$IMAGE" --fail-on warning --build-arg API_TOKEN=very-secret
         assert_match "$output" "*warning  env-secrets *API_TOKEN*"
+        # The value is shown nowhere, also where the image has it in what is found.
+        assert_match "$output" "*warning *: /v-[*][*][*][*][*][*][*][*]"$'\n'"*"
+        [[ $output$stderr != *very-secret* ]]
         nothing_kept
         # It is told of a fit one, too.
         run -0 --separate-stderr build --name "$REGISTRY/team/kept" --build-arg API_TOKEN=very-secret
