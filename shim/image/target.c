@@ -30,6 +30,16 @@ static bool add_tag(struct target *target, const char *tag, struct err *err)
            err_errno(err, ERR_ENGINE_FAILED, "cannot push");
 }
 
+/* Instead of the parser's, which is not pushed. */
+static bool take_first_tag(const char *text, struct target *target, struct err *err)
+{
+    autofree char *tagged = text_printf("%s:%s", text, target->tags.items[0]);
+
+    reference_release(&target->reference);
+    return tagged ? command_parse_reference(tagged, &target->reference, err)
+                  : err_errno(err, ERR_ENGINE_FAILED, "cannot push");
+}
+
 bool target_parse(const char *text, const struct strv *more, struct target *target, struct err *err)
 {
     if (!command_parse_reference(text, &target->reference, err))
@@ -48,7 +58,7 @@ bool target_parse(const char *text, const struct strv *more, struct target *targ
         if (!add_tag(target, more->items[i], err))
             return false;
     }
-    return true;
+    return names_tag(text) || more->count == 0 || take_first_tag(text, target, err);
 }
 
 const char *target_status(const struct target *target)

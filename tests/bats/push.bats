@@ -218,6 +218,9 @@ nolocation the registry '*' names no place of its own for an upload: ''*
 crumbs cannot push '*/crumbs:1' to the registry*
 forgetful cannot push '*/forgetful:1' to the registry*
 END
+        # A target without a tag is named by the first that is pushed.
+        run -125 --separate-stderr push_image "$LARGE" 127.0.0.1:1/team/tools --tag 3.1 --tag 3
+        assert_match "$stderr" "stepcell: cannot push '127.0.0.1:1/team/tools:3.1' to the registry*"
         # The target's own tag is the last one, and what was pushed is said.
         run -125 --separate-stderr push_image "$LARGE" "$(faults one)/keeps:1" --tag kept --tag 2
         assert_match "$stderr" "stepcell: cannot push the tag 'kept' (pushed already: '2'): the registry '*' keeps the tag as it is, for 'keeps'*"
