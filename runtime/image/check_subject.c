@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "runtime/image/check_layer.h"
+#include "runtime/image/descent.h"
 #include "runtime/image/image_config.h"
 #include "runtime/image/source.h"
 #include "runtime/image/store_write.h"
@@ -55,7 +56,8 @@ struct search {
     struct source *source;
     struct check_facts *facts;
     struct check_image *image;
-    bool corrupt; /* something that it is made of */
+    const char *top_digest; /* of what the reference names, while the image is looked for */
+    bool corrupt;           /* something that it is made of */
 };
 
 static bool keep_offers(struct check_facts *facts, const struct manifest *index, struct err *err)
@@ -73,53 +75,7 @@ static bool keep_offers(struct check_facts *facts, const struct manifest *index,
     return true;
 }
 
-/* Goes on from an index to the manifest that serves the platform; `top` becomes that. */
-static bool choose(struct search *search, const struct manifest *index, struct source_top *top,
-                   struct err *err)
-{
-    struct source *source = search->source;
-    const struct index_entry *entry;
-
-    if (!keep_offers(search->facts, index, err))
-        return false;
-    entry = manifest_choose(index, &search->image->wanted, source->reference->given, err);
-    if (!entry)
-        return false;
-    search->image->is_promised = entry->has_platform;
-    search->image->promised = entry->platform;
-    source_top_release(top);
-    *top = SOURCE_TOP_INIT;
-    top->media_type = strdup(entry->manifest.media_type);
-    top->digest = strdup(entry->manifest.digest);
-    if (!top->media_type || !top->digest)
-        return no_memory(err);
-    return source->ops->manifest(source, &entry->manifest, &top->text, err) &&
-           verify(source->reference, &top->text, top->digest, err);
-}
-
-static bool find_manifest(struct search *search, struct source_top *top, struct err *err)
-{
-    const char *what = search->source->reference->given;
-
-    for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
-        automanifest manifest = {0};
-
-        if (!manifest_parse(top->text.data, top->text.len, top->media_type, what, &manifest, err))
-            return false;
-        if (!manifest.is_index) {
-            search->image->manifest = manifest;
-            manifest = (struct manifest){0};
-            search->image->manifest_digest = strdup(top->digest);
-            return search->image->manifest_digest || no_memory(err);
-        }
-        if (!choose(search, &manifest, top, err))
-            return false;
-    }
-    return err_set(err, ERR_IMAGE_CORRUPT, "the indexes of '%s' are nested deeper than %d", what,
-                   INDEX_DEPTH_MAX);
-}
-
-/* Without an index the configuration says what it is for. */
+/* Where no index says what it is for, the configuration does. */
 static bool check_served(const struct search *search, struct err *err)
 {
     const struct platform *wanted = &search->image->wanted;
@@ -133,6 +89,57 @@ static bool check_served(const struct search *search, struct err *err)
     err_set(err, ERR_IMAGE_PLATFORM, "'%s' has no image for %s: it is one for %s",
             search->source->reference->given, wanted_text, own_text);
     return err_hint(err, "choose an image that is built for %s", wanted_text);
+}
+
+static bool get_entry(void *data, const struct descriptor *manifest, struct buf *text,
+                      struct err *err)
+{
+    struct source *source = ((const struct search *)data)->source;
+
+    return source->ops->manifest(source, manifest, text, err) &&
+           verify(source->reference, text, manifest->digest, err);
+}
+
+/* The offers are those of the uppermost. */
+static bool note_index(void *data, const struct descent_place *place, struct err *err)
+{
+    return keep_offers(((const struct search *)data)->facts, place->manifest, err);
+}
+
+static bool read_image(struct search *search, struct err *err)
+{
+    struct check_image *image = search->image;
+    autobuf config = BUF_INIT(CONFIG_MAX);
+
+    return read_config(search->source, &image->manifest.config, &config, err) &&
+           check_config_parse(config.data ? config.data : "", config.len,
+                              search->source->reference->given, image->manifest.layer_count,
+                              &image->config, err) &&
+           check_served(search, err);
+}
+
+static bool take_image(void *data, const struct descent_place *place, struct platform *own,
+                       struct err *err)
+{
+    struct search *search = data;
+    struct check_image *image = search->image;
+    const struct index_entry *entry = place->entry;
+
+    image->is_promised = entry && entry->has_platform;
+    if (image->is_promised)
+        image->promised = entry->platform;
+    image->manifest = *place->manifest;
+    *place->manifest = (struct manifest){0};
+    image->manifest_digest = strdup(entry ? entry->manifest.digest : search->top_digest);
+    if (!image->manifest_digest)
+        return no_memory(err);
+    if (read_image(search, err))
+        return true;
+    *own = image->config.image.platform;
+    free(TAKE_PTR(image->manifest_digest));
+    manifest_release(&image->manifest);
+    check_config_release(&image->config);
+    return false;
 }
 
 static bool get_top(struct search *search, struct source_top *top, struct err *err)
@@ -156,16 +163,20 @@ static bool get_top(struct search *search, struct source_top *top, struct err *e
 
 static bool find_image(struct search *search, struct err *err)
 {
-    struct check_image *image = search->image;
     autotop top = SOURCE_TOP_INIT;
-    autobuf config = BUF_INIT(CONFIG_MAX);
+    const struct descent descent = {
+        .what = search->source->reference->given,
+        .wanted = &search->image->wanted,
+        .get = get_entry,
+        .index = note_index,
+        .image = take_image,
+        .data = search,
+    };
 
-    return get_top(search, &top, err) && find_manifest(search, &top, err) &&
-           read_config(search->source, &image->manifest.config, &config, err) &&
-           check_config_parse(config.data ? config.data : "", config.len,
-                              search->source->reference->given, image->manifest.layer_count,
-                              &image->config, err) &&
-           check_served(search, err);
+    if (!get_top(search, &top, err))
+        return false;
+    search->top_digest = top.digest;
+    return descend(&descent, &top.text, top.media_type, err);
 }
 
 /* ---- layers ---- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "runtime/image/descent.h"
 #include "runtime/image/image_config.h"
 #include "runtime/image/store_verify_names.h"
 
@@ -124,19 +125,26 @@ static bool check_text(const struct fetch *fetch, const struct buf *text, const 
                    fetch->reference->given, found, digest ? digest : "");
 }
 
-/* Loads the configuration and what the image is, once its manifest is known. */
-static bool load_config(struct fetch *fetch, struct err *err)
+/* What the configuration says, once the manifest is known. */
+static bool read_config(struct fetch *fetch, struct image *image, struct err *err)
 {
     autobuf text = BUF_INIT(CONFIG_MAX);
-    autoimage image = IMAGE_INIT;
-    const struct descriptor *config = &fetch->manifest.config;
 
-    if (!fetch_config(fetch, err) || !store_read_blob(fetch->store, config->digest, &text, err) ||
-        !image_config_parse(text.data, text.len, fetch->reference->given,
-                            fetch->manifest.layer_count, &image, err))
+    return fetch_config(fetch, err) &&
+           store_read_blob(fetch->store, fetch->manifest.config.digest, &text, err) &&
+           image_config_parse(text.data, text.len, fetch->reference->given,
+                              fetch->manifest.layer_count, image, err);
+}
+
+/* And what the image is. */
+static bool load_config(struct fetch *fetch, struct err *err)
+{
+    autoimage image = IMAGE_INIT;
+
+    if (!read_config(fetch, &image, err))
         return false;
     image.manifest_digest = strdup(fetch->name.manifest_digest);
-    image.config_digest = strdup(config->digest);
+    image.config_digest = strdup(fetch->manifest.config.digest);
     if (!image.manifest_digest || !image.config_digest)
         return no_memory(err);
     fetch->image = image;
@@ -146,18 +154,17 @@ static bool load_config(struct fetch *fetch, struct err *err)
 
 /* An index may say one thing of an image and its configuration another: what runs is what counts.
  */
-static bool check_platform(const struct fetch *fetch, struct err *err)
+static bool check_platform(const struct fetch *fetch, const struct platform *own, struct err *err)
 {
-    struct platform own = fetch->image.platform;
     char wanted[PLATFORM_TEXT_MAX], found[PLATFORM_TEXT_MAX];
 
-    if (platform_rank(fetch->platform, &own) >= 0)
+    if (platform_rank(fetch->platform, own) >= 0)
         return true;
     /* Builders often leave the variant out of the configuration; the index decided on it. */
-    if (strcmp(own.os, fetch->platform->os) == 0 && strcmp(own.arch, fetch->platform->arch) == 0)
+    if (strcmp(own->os, fetch->platform->os) == 0 && strcmp(own->arch, fetch->platform->arch) == 0)
         return true;
     platform_text(fetch->platform, wanted);
-    platform_text(&own, found);
+    platform_text(own, found);
     err_set(err, ERR_IMAGE_PLATFORM, "'%s' has no image for %s: it is one for %s",
             fetch->reference->given, wanted, found);
     return err_hint(err, "choose an image that is built for %s", wanted);
@@ -226,39 +233,76 @@ static bool get_manifest(struct fetch *fetch, const struct descriptor *manifest,
            check_text(fetch, text, manifest->digest, &manifest->size, digest, err);
 }
 
-/* Walks from the top to the manifest of the platform; `text` and `media_type` become the
- * manifest's. */
-static bool descend(struct fetch *fetch, struct source_top *top, char digest[DIGEST_TEXT_MAX],
-                    struct err *err)
+/* From the top down; `top` and `digest` become the manifest's. */
+struct way {
+    struct fetch *fetch;
+    struct source_top *top;
+    char *digest;
+};
+
+static bool get_entry(void *data, const struct descriptor *manifest, struct buf *text,
+                      struct err *err)
 {
-    const char *what = fetch->reference->given;
+    const struct way *way = data;
+    char digest[DIGEST_TEXT_MAX];
 
-    for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
-        automanifest manifest = {0};
-        const struct index_entry *entry;
+    return get_manifest(way->fetch, manifest, text, digest, err);
+}
 
-        if (!manifest_parse(top->text.data, top->text.len, top->media_type, what, &manifest, err))
-            return false;
-        if (!manifest.is_index) {
-            fetch->manifest = manifest;
-            manifest = (struct manifest){0};
-            return true;
-        }
-        if (!strv_add(&fetch->indexes, top->text.data))
-            return no_memory(err);
-        entry = manifest_choose(&manifest, fetch->platform, what, err);
-        if (!entry)
-            return false;
-        buf_release(&top->text);
-        free(top->media_type);
-        top->media_type = strdup(entry->manifest.media_type);
-        if (!top->media_type)
-            return no_memory(err);
-        if (!get_manifest(fetch, &entry->manifest, &top->text, digest, err))
-            return false;
+/* The uppermost first. */
+static bool note_indexes(struct fetch *fetch, const struct descent_place *index)
+{
+    return !index ||
+           (note_indexes(fetch, index->above) && strv_add(&fetch->indexes, index->text->data));
+}
+
+/* Where no index says what an image in it is for, its configuration has to before it is taken. */
+static bool is_for_platform(struct fetch *fetch, struct platform *own, struct err *err)
+{
+    autoimage image = IMAGE_INIT;
+
+    if (!read_config(fetch, &image, err))
+        return false;
+    *own = image.platform;
+    return check_platform(fetch, own, err);
+}
+
+static bool take_image(void *data, const struct descent_place *place, struct platform *own,
+                       struct err *err)
+{
+    const struct way *way = data;
+    struct fetch *fetch = way->fetch;
+
+    fetch->manifest = *place->manifest;
+    *place->manifest = (struct manifest){0};
+    if (!place->entry)
+        return true;
+    if (!place->entry->has_platform && !is_for_platform(fetch, own, err)) {
+        manifest_release(&fetch->manifest);
+        return false;
     }
-    return err_set(err, ERR_IMAGE_CORRUPT, "the indexes of '%s' are nested deeper than %d", what,
-                   INDEX_DEPTH_MAX);
+    if (!note_indexes(fetch, place->above))
+        return no_memory(err);
+    memcpy(way->digest, place->entry->manifest.digest, DIGEST_TEXT_MAX);
+    buf_release(&way->top->text);
+    way->top->text = *place->text;
+    *place->text = BUF_INIT(MANIFEST_MAX);
+    return true;
+}
+
+static bool find_manifest(struct fetch *fetch, struct source_top *top, char digest[DIGEST_TEXT_MAX],
+                          struct err *err)
+{
+    struct way way = {fetch, top, digest};
+    const struct descent descent = {
+        .what = fetch->reference->given,
+        .wanted = fetch->platform,
+        .get = get_entry,
+        .image = take_image,
+        .data = &way,
+    };
+
+    return descend(&descent, &top->text, top->media_type, err);
 }
 
 /* Whether the store knows what the name leads to: then nobody has to be asked on the way there, and
@@ -285,7 +329,7 @@ static bool resolve_at_source(struct fetch *fetch, struct err *err)
     if (fetch->has_name)
         return true;
     memcpy(digest, top_digest, sizeof(digest));
-    if (!descend(fetch, &top, digest, err) ||
+    if (!find_manifest(fetch, &top, digest, err) ||
         !store_put_blob(fetch->store, digest, top.text.data, top.text.len, err))
         return false;
     fetch->name = (struct image_name){
@@ -328,7 +372,8 @@ static bool resolve(struct fetch *fetch, struct err *err)
         return false;
     if (!fetch->has_name && !resolve_at_source(fetch, err))
         return false;
-    return load_config(fetch, err) && check_platform(fetch, err) && load_record(fetch, err);
+    return load_config(fetch, err) && check_platform(fetch, &fetch->image.platform, err) &&
+           load_record(fetch, err);
 }
 
 bool fetch_resolve(struct fetch *fetch, struct err *err)
@@ -357,7 +402,7 @@ bool fetch_indexes(struct fetch *fetch, struct err *err)
         !check_text(fetch, &top.text, index.digest, NULL, digest, err))
         return false;
     manifest_release(&fetch->manifest);
-    if (!descend(fetch, &top, digest, err))
+    if (!find_manifest(fetch, &top, digest, err))
         return false;
     return strcmp(digest, fetch->name.manifest_digest) == 0 ||
            err_set(err, ERR_IMAGE_CORRUPT, "'%s' leads to another image than the one in the store",

@@ -3,11 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "runtime/image/reference.h"
 #include "runtime/image/store.h"
-
-#define OFFER_MAX 1024 /* bytes of the list of platforms in a message */
 
 static const struct {
     const char *media_type;
@@ -276,24 +273,33 @@ bool manifest_parse(const char *text, size_t len, const char *media_type, const 
     return true;
 }
 
-static void platform_error(const struct manifest *index, const struct platform *wanted,
-                           const char *what, struct err *err)
+void offers_add(struct buf *offers, const struct platform *platform)
 {
-    autobuf offers = BUF_INIT(OFFER_MAX);
     char text[PLATFORM_TEXT_MAX];
 
+    platform_text(platform, text);
+    /* A list that is too long is cut: buf_printf then adds nothing. */
+    buf_printf(offers, "%s%s", offers->len ? ", " : "", text);
+}
+
+void offers_add_index(struct buf *offers, const struct manifest *index)
+{
     for (size_t i = 0; i < index->entry_count; i++) {
-        if (!index->entries[i].has_platform)
-            continue;
-        platform_text(&index->entries[i].platform, text);
-        /* A list that is too long is cut: buf_printf then adds nothing. */
-        buf_printf(&offers, "%s%s", offers.len ? ", " : "", text);
+        if (index->entries[i].has_platform)
+            offers_add(offers, &index->entries[i].platform);
     }
+}
+
+bool offers_refuse(const struct buf *offers, const struct platform *wanted, const char *what,
+                   struct err *err)
+{
+    char text[PLATFORM_TEXT_MAX];
+
     platform_text(wanted, text);
     err_set(err, ERR_IMAGE_PLATFORM, "'%s' has no image for %s: it offers %s", what, text,
-            offers.len ? offers.data : "none");
-    err_hint(err, "choose an image that is built for %s, or another platform with --platform",
-             text);
+            offers->len ? offers->data : "none");
+    return err_hint(
+        err, "choose an image that is built for %s, or another platform with --platform", text);
 }
 
 bool manifest_entry_check(const struct index_entry *entry, const char *what, struct err *err)
@@ -301,11 +307,22 @@ bool manifest_entry_check(const struct index_entry *entry, const char *what, str
     return !entry->fault || corrupt(err, what, entry->fault);
 }
 
+static const struct index_entry *unnamed_from(const struct manifest *index,
+                                              const struct index_entry *entry)
+{
+    for (; entry < index->entries + index->entry_count; entry++) {
+        if (!entry->has_platform && !entry->fault)
+            return entry;
+    }
+    return NULL;
+}
+
 const struct index_entry *manifest_choose(const struct manifest *index,
                                           const struct platform *wanted, const char *what,
                                           struct err *err)
 {
-    const struct index_entry *best = NULL, *unnamed = NULL;
+    const struct index_entry *best = NULL;
+    autobuf offers = BUF_INIT(OFFERS_MAX);
     int best_rank = -1;
 
     for (size_t i = 0; i < index->entry_count; i++) {
@@ -317,14 +334,20 @@ const struct index_entry *manifest_choose(const struct manifest *index,
             best = entry;
             best_rank = rank;
         }
-        if (!entry->has_platform && !entry->fault && !unnamed)
-            unnamed = entry;
     }
     if (!best)
-        best = unnamed;
-    if (!best)
-        platform_error(index, wanted, what, err);
-    return best && manifest_entry_check(best, what, err) ? best : NULL;
+        best = unnamed_from(index, index->entries);
+    if (best)
+        return manifest_entry_check(best, what, err) ? best : NULL;
+    offers_add_index(&offers, index);
+    offers_refuse(&offers, wanted, what, err);
+    return NULL;
+}
+
+const struct index_entry *manifest_choose_next(const struct manifest *index,
+                                               const struct index_entry *entry)
+{
+    return entry->has_platform ? NULL : unnamed_from(index, entry + 1);
 }
 
 /* ---- the same in OCI's types ---- */

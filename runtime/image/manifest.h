@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -15,7 +16,7 @@
 
 #define MANIFEST_MAX      (4 << 20)             /* bytes of a manifest or an index */
 #define INDEX_ENTRIES_MAX 1024                  /* entries of an index */
-#define INDEX_DEPTH_MAX   4                     /* indexes inside of indexes */
+#define INDEX_DEPTH_MAX   4                     /* indexes, one inside of another */
 #define BLOB_MAX          (UINT64_C(128) << 30) /* bytes of a layer as it is stored */
 
 #define MEDIA_OCI_INDEX       "application/vnd.oci.image.index.v1+json"
@@ -83,6 +84,23 @@ bool manifest_as_oci(const char *text, size_t len, const char *what, char **oci,
 const struct index_entry *manifest_choose(const struct manifest *index,
                                           const struct platform *wanted, const char *what,
                                           struct err *err);
+
+/*
+ * The next that may serve as well as `entry`, which is of manifest_choose, or NULL: only what lies
+ * behind entries that name no platform can tell which of them it is.
+ */
+const struct index_entry *manifest_choose_next(const struct manifest *index,
+                                               const struct index_entry *entry);
+
+/* ---- the platforms that there are, where the wanted one is not: a list for the message ---- */
+
+#define OFFERS_MAX 1024 /* bytes of it */
+
+void offers_add(struct buf *offers, const struct platform *platform);
+void offers_add_index(struct buf *offers, const struct manifest *index);
+/* image.platform: false. */
+bool offers_refuse(const struct buf *offers, const struct platform *wanted, const char *what,
+                   struct err *err);
 
 /* Whether the entry has no fault. */
 bool manifest_entry_check(const struct index_entry *entry, const char *what, struct err *err);
