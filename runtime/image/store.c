@@ -387,6 +387,27 @@ static bool take_file(int dirfd, const char *name, char **out)
     return *out;
 }
 
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
+{
+    autodigest *hash = digest_new();
+
+    if (!hash)
+        return false;
+    digest_update(hash, image->passwd, strlen(image->passwd) + 1);
+    digest_update(hash, image->group, strlen(image->group));
+    digest_finish(hash, text);
+    return true;
+}
+
+/* Nothing else knows what they should be, and they say which user a step is. */
+static bool has_right_accounts(const json_t *record, const struct image *image)
+{
+    const char *written = json_text(record, "accounts_digest");
+    char found[DIGEST_TEXT_MAX];
+
+    return !written || (store_accounts_digest(image, found) && strcmp(found, written) == 0);
+}
+
 static bool read_image(int dirfd, const char *manifest_digest, struct image *image)
 {
     autojson *record = NULL;
@@ -400,7 +421,8 @@ static bool read_image(int dirfd, const char *manifest_digest, struct image *ima
         return false;
     record = read_record(dirfd, "image.json", STORE_IMAGE_SCHEMA);
     return record && take_record(record, manifest_digest, image) &&
-           take_file(dirfd, "passwd", &image->passwd) && take_file(dirfd, "group", &image->group);
+           take_file(dirfd, "passwd", &image->passwd) && take_file(dirfd, "group", &image->group) &&
+           has_right_accounts(record, image);
 }
 
 bool store_load_image(const struct store *store, const char *manifest_digest, bool *found,

@@ -1,6 +1,6 @@
 /*
  * The store: local images. This header is what a warm start needs: it opens the store and reads
- * records; it hashes, inflates and fetches nothing.
+ * records; it hashes no more than passwd and group, and inflates and fetches nothing.
  *
  *   DIR/oci-layout, index.json, blobs/sha256/HEX    an OCI image layout that other tools can read
  *   DIR/layers/MAP/HEX/                             a layer, unpacked once for an id map; HEX is
@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "runtime/image/platform.h"
@@ -119,11 +120,14 @@ bool store_fingerprint(const struct reference *reference, struct store_fingerpri
 
 /*
  * Loads the record of an image and locks it. *found is false when there is none (or it is being
- * removed).
+ * removed), or it, its passwd or its group is damaged.
  */
 bool store_load_image(const struct store *store, const char *manifest_digest, bool *found,
                       struct image *image, struct err *err);
 void image_release(struct image *image);
+
+/* What the record says of passwd and group; false only without memory. */
+bool store_accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX]);
 
 /* Notes that it is used now: the modification time of its record. What cannot be noted is not. */
 void store_note_use(const struct image *image);

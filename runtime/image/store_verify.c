@@ -88,12 +88,12 @@ static bool verify_blob(void *data, const char *dir, const char *name, struct er
 
 /* ---- records ---- */
 
-static const char unreadable[] = "it cannot be read";
+static const char unreadable[] =
+    "it cannot be read, or its passwd or its group is not what was written";
 static const char changed[] = "it is not what the configuration says";
-static const char rewritten[] = "it, its passwd or its group is not what was written";
+static const char rewritten[] = "it is not what was written";
 
-/* Of passwd and group nothing else knows what they should be. Reading is more lenient than writing:
- * a bit may have changed that makes no difference to it. */
+/* Reading is more lenient than writing: a bit may have changed that makes no difference to it. */
 static bool is_as_written(const struct store *store, const struct image *image)
 {
     autofree char *path = text_printf("images/%s/image.json", digest_hex(image->manifest_digest));

@@ -343,24 +343,12 @@ static bool write_beside(const struct store *store, const char *dir, const char 
     return file_replace(store->fd, path, text, strlen(text), 0600, ERR_CONFIG_INVALID, err);
 }
 
-static bool accounts_digest(const struct image *image, char text[DIGEST_TEXT_MAX])
-{
-    autodigest *hash = digest_new();
-
-    if (!hash)
-        return false;
-    digest_update(hash, image->passwd, strlen(image->passwd) + 1);
-    digest_update(hash, image->group, strlen(image->group));
-    digest_finish(hash, text);
-    return true;
-}
-
 char *store_image_text(const struct image *image)
 {
     autojson *json = store_image_json(image);
     char accounts[DIGEST_TEXT_MAX];
 
-    if (!json || !accounts_digest(image, accounts) ||
+    if (!json || !store_accounts_digest(image, accounts) ||
         json_object_set_new(json, "accounts_digest", json_string(accounts)) < 0)
         return NULL;
     return json_dump_page(json);

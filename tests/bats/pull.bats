@@ -187,6 +187,11 @@ nest() {
         run -0 stepcell image verify
         run -0 --separate-stderr cell --user app -- id -u
         assert_equal output "$output" 1000
+        # Nobody becomes another user in between.
+        sed -i '/^app:/s/1000/1001/' "$STORE"/images/*/passwd
+        run -0 --separate-stderr cell --user app -- id -u
+        assert_equal output "$output" 1000
+        run -0 stepcell image verify
     }
     each_caller in_record
 }

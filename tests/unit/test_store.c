@@ -198,6 +198,27 @@ static void damaged_records_are_not_there(void **state)
     assert_false(has_image(fixture));
 }
 
+static void damaged_accounts_are_not_there(void **state)
+{
+    static const struct {
+        const char *path, *text;
+    } damages[] = {
+        {"images/" HEX "/passwd", "root:x:1:0::/root:\n"},
+        {"images/" HEX "/passwd", ""},
+        {"images/" HEX "/group", "root:x:0:\n"},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT(damages); i++) {
+        save_image(fixture);
+        assert_true(has_image(fixture));
+        overwrite(fixture, damages[i].path, damages[i].text);
+        assert_false(has_image(fixture));
+    }
+    save_image(fixture);
+    assert_true(has_image(fixture));
+}
+
 static void long_references_do_not_collide(void **state)
 {
     static const char *const texts[] = {
@@ -388,6 +409,7 @@ int main(void)
         IN_STORE(a_store_is_private_and_a_layout),
         IN_STORE(names_are_found_again),
         IN_STORE(damaged_records_are_not_there),
+        IN_STORE(damaged_accounts_are_not_there),
         IN_STORE(long_references_do_not_collide),
         IN_STORE(a_local_source_counts_while_it_is_the_same),
         IN_STORE(blobs_are_verified),
