@@ -70,11 +70,13 @@ flip_behind() {
     start_logging_registry
     push "oci:$IMAGES/platforms:latest" multi:1
     nest multi:1 multi:nested
+    unname multi:1 multi:unnamed
     again() {
-        local tag
+        local tag sound=
         fresh_store
-        for tag in 1 nested; do
-            stepcell image pull -q "$REGISTRY/multi:$tag"
+        for tag in 1 nested unnamed; do
+            run -0 stepcell image pull -q "$REGISTRY/multi:$tag"
+            assert_equal "$tag" "$output" "${sound:=$output}"
             requests . >/dev/null
             run -0 stepcell image pull -q "$REGISTRY/multi:$tag"
             assert_equal "requests for $tag" "$(requests .)" 1
@@ -87,15 +89,22 @@ flip_behind() {
     each_caller again
 }
 
+# get_index REPOSITORY:TAG, and put_index REPOSITORY:TAG <INDEX
+get_index() { curl -sf --noproxy '*' -H "Accept: $INDEX_TYPE" "http://$REGISTRY/v2/${1/://manifests/}"; }
+put_index() { curl -sf --noproxy '*' -X PUT -H "Content-Type: $INDEX_TYPE" --data-binary @- "http://$REGISTRY/v2/${1/://manifests/}"; }
+INDEX_TYPE=application/vnd.oci.image.index.v1+json
+
 # nest REPOSITORY:TAG REPOSITORY:NEW: an index with that index in it
 nest() {
-    local type=application/vnd.oci.image.index.v1+json text=$TEST_DIR/index
-    curl -sf --noproxy '*' -H "Accept: $type" "http://$REGISTRY/v2/${1/://manifests/}" >"$text"
-    jq -nc --arg t $type --arg d "sha256:$(sha256sum "$text" | cut -d' ' -f1)" --argjson s "$(stat -c %s "$text")" \
-        '{schemaVersion: 2, mediaType: $t, manifests: [{mediaType: $t, digest: $d, size: $s}]}' |
-        curl -sf --noproxy '*' -X PUT -H "Content-Type: $type" --data-binary @- "http://$REGISTRY/v2/${2/://manifests/}"
+    local text=$TEST_DIR/index
+    get_index "$1" >"$text"
+    jq -nc --arg t $INDEX_TYPE --arg d "sha256:$(sha256sum "$text" | cut -d' ' -f1)" --argjson s "$(stat -c %s "$text")" \
+        '{schemaVersion: 2, mediaType: $t, manifests: [{mediaType: $t, digest: $d, size: $s}]}' | put_index "$2"
     rm "$text"
 }
+
+# unname REPOSITORY:TAG REPOSITORY:NEW: that index without its platforms
+unname() { get_index "$1" | jq -c 'del(.manifests[].platform)' | put_index "$2"; }
 
 @test "a pull without a terminal says what it does in lines, and nothing when quiet" {
     start_registry
