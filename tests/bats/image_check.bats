@@ -330,6 +330,21 @@ END_TABLE
     says shell not-applicable
 }
 
+@test "of an index without platforms the configurations say which image is looked at" {
+    local layout=$BATS_TEST_TMPDIR/unnamed index digest named
+    cp -r "$IMAGES/platforms" "$layout"
+    index=$(jq -c '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == "latest")' "$layout/index.json")
+    jq -c 'del(.manifests[].platform)' "$layout/blobs/sha256/$(jq -r '.digest[7:]' <<<"$index")" >"$layout/new"
+    digest=$(sha256sum "$layout/new" | cut -d' ' -f1)
+    jq -nc --argjson i "$index" --arg d "sha256:$digest" --argjson s "$(stat -c %s "$layout/new")" \
+        '{schemaVersion: 2, manifests: [$i | .digest = $d | .size = $s]}' >"$layout/index.json"
+    mv "$layout/new" "$layout/blobs/sha256/$digest"
+    check 2 "oci:$IMAGES/platforms:latest" --profile plain --platform linux/amd64,linux/arm64
+    named=$(jq -c '.images' "$REPORT")
+    check 2 "oci:$layout:latest" --profile plain --platform linux/amd64,linux/arm64
+    assert_equal images "$(jq -c '.images' "$REPORT")" "$named"
+}
+
 @test "Windows images: builds, age, and what cannot be looked at" {
     local base=$BATS_TEST_TMPDIR/windows
     mkdir -p "$base/Files" "$base/Hives"
