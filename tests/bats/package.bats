@@ -55,7 +55,7 @@ setup_file() {
         ./scripts/quickstart --installed
         man -w stepcell-run
         dpkg --purge stepcell
-        diff <(echo "$before") <(installed)' copy copy "$TEST_DIR"
+        diff <(echo "$before") <(echo "$(installed)")' copy copy "$TEST_DIR"
     assert_match "$output" "*hello from*"
     assert_match "$output" "*Grace*"
     assert_match "$output" "*image.entrypoint*" || assert_match "$output" "*entrypoint*"
