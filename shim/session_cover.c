@@ -194,6 +194,18 @@ static bool cover(struct session *session, int fd, size_t *count, struct err *er
     return ok;
 }
 
+/* A source that the step may write to and in which the place lies, or NULL. */
+static const char *written_around(const struct session *session, const char *place)
+{
+    for (size_t i = 0; i <= session->options.mount_count; i++) {
+        const char *source = session->sources[i].resolved;
+
+        if (source && is_written_to(&session->specs[i]) && path_is_below(place, source))
+            return source;
+    }
+    return NULL;
+}
+
 /* A link on the way to the store is no mount point: a step that may replace it is refused. */
 static bool check_links(const struct session *session, int store, const char *given,
                         struct err *err)
@@ -208,19 +220,16 @@ static bool check_links(const struct session *session, int store, const char *gi
     if (!resolved)
         return no_memory(err);
     for (size_t i = 0; i < links.count; i++) {
-        for (size_t k = 0; k <= session->options.mount_count; k++) {
-            const char *source = session->sources[k].resolved;
+        const char *source = written_around(session, links.items[i]);
 
-            if (!source || !is_written_to(&session->specs[k]) ||
-                !path_is_below(links.items[i], source))
-                continue;
-            err_set(err, ERR_MOUNT_DENIED,
-                    "the link '%s', by which a store is named, lies in '%s', where the step could "
-                    "replace it",
-                    links.items[i], source);
-            return err_hint(err, "give the step '%s' read-only, or a directory without that link",
-                            source);
-        }
+        if (!source)
+            continue;
+        err_set(err, ERR_MOUNT_DENIED,
+                "the link '%s', by which a store is named, lies in '%s', where the step could "
+                "replace it",
+                links.items[i], source);
+        return err_hint(err, "give the step '%s' read-only, or a directory without that link",
+                        source);
     }
     return true;
 }
@@ -246,14 +255,8 @@ static bool could_be_made(const struct session *session, const char *path)
 
     above.fd = fd;
     could = fd < 0 || !find_names(session, &above, &ignored);
-    for (size_t i = 0; i < above.names.count; i++) {
-        for (size_t k = 0; k <= session->options.mount_count; k++) {
-            const char *source = session->sources[k].resolved;
-
-            could |= source && is_written_to(&session->specs[k]) &&
-                     path_is_below(above.names.items[i], source);
-        }
-    }
+    for (size_t i = 0; i < above.names.count; i++)
+        could |= written_around(session, above.names.items[i]) != NULL;
     strv_release(&above.names);
     return could;
 }
@@ -264,15 +267,16 @@ static bool could_be_made(const struct session *session, const char *path)
  */
 static bool open_default(const struct session *session, const char *path, int *fd, struct err *err)
 {
-    bool missing;
+    int why;
 
     *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    missing = *fd < 0 && errno == ENOENT;
+    why = errno;
     if (*fd >= 0 || !could_be_made(session, path))
         return true;
-    if (missing && file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
+    errno = why;
+    if (why == ENOENT && file_make_dirs(path, 0700, ERR_ENGINE_FAILED, err))
         *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (*fd >= 0 || (missing && errno == EROFS))
+    if (*fd >= 0 || (why == ENOENT && errno == EROFS))
         return true;
     /* What is in the way the step could move away. */
     err_errno(err, ERR_MOUNT_DENIED, "'%s', the store of calls that name none, cannot be made",
