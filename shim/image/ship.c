@@ -1,6 +1,6 @@
 /*
  * `ship`: directories of this host on their way to a step's Pod, as layers of the image that its
- * init container is made of; and `unship`, when the step is over (docs/design/kubernetes.md).
+ * first container is made of; and `unship`, when the step is over (docs/design/kubernetes.md).
  */
 #include <fcntl.h>
 #include <string.h>

@@ -157,7 +157,7 @@ static const struct step steps[] = {
      .count = 1,
      .says = "\"mountPath\":\"/run/stepcell/script\",\"subPath\":\"script\""},
 
-    /* The image of the init container brings what no volume has, and copies. */
+    /* The image of the first container brings what no volume has, and copies. */
     {.says = "\"image\":\"h/shipped@" DIGEST "\"", .ships = true, .no_init = true},
     {.mounts = {MOUNT("/p", "/p", .role = MOUNT_PACKAGE, .readonly = true)},
      .count = 1,
