@@ -321,22 +321,46 @@ static bool take_user(const struct part *part, const struct part *cluster,
            take_plugin(part, cluster, config, err);
 }
 
-/* The entry of a list {"name", `key`: …}, into part->value. */
-static bool find_part(const json_t *root, const char *list, const char *key, struct part *part,
-                      struct err *err)
+/* The entry of a list {"name", `key`: …}; NULL when there is none of that name. */
+static const json_t *find_entry(const json_t *root, const char *list, const char *key,
+                                const char *wanted)
 {
     const json_t *item;
     size_t i;
 
     json_array_foreach (json_object_get(root, list), i, item) {
         const char *name = json_text(item, "name");
+        const json_t *value = json_object_get(item, key);
 
-        part->value = json_object_get(item, key);
-        if (name && strcmp(name, part->name) == 0 && json_is_object(part->value))
+        if (name && strcmp(name, wanted) == 0 && json_is_object(value))
+            return value;
+    }
+    return NULL;
+}
+
+/* Into part->value, of the first file that has it. */
+static bool find_part(const struct kube_file *files, size_t count, const char *list,
+                      const char *key, struct part *part, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        part->file = files[i].path;
+        part->value = find_entry(files[i].root, list, key, part->name);
+        if (part->value)
             return true;
     }
-    return err_set(err, ERR_CONFIG_INVALID, "'%s' has no %s '%s'", part->file, part->kind,
+    return err_set(err, ERR_CONFIG_INVALID, "'%s' has no %s '%s'", files[0].path, part->kind,
                    part->name);
+}
+
+static const char *current_context(const struct kube_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_text(files[i].root, "current-context");
+
+        if (name && *name)
+            return name;
+    }
+    return NULL;
 }
 
 static bool take_space(const char *asked, const char *given, struct kube_config *config,
@@ -352,44 +376,92 @@ static bool take_space(const char *asked, const char *given, struct kube_config 
     return config->space || no_memory(err);
 }
 
-bool kube_config_take(const json_t *root, const char *file, const char *context, const char *space,
-                      struct kube_config *config, struct err *err)
+bool kube_config_take(const struct kube_file *files, size_t count, const char *context,
+                      const char *space, struct kube_config *config, struct err *err)
 {
-    struct part around = {.file = file, .kind = "context", .name = context};
-    struct part cluster = {.file = file, .kind = "cluster"};
-    struct part user = {.file = file, .kind = "user"};
+    struct part around = {.kind = "context", .name = context};
+    struct part cluster = {.kind = "cluster"}, user = {.kind = "user"};
     const char *given;
 
     if (!around.name)
-        around.name = json_text(root, "current-context");
-    if (!around.name || !*around.name) {
-        err_set(err, ERR_CONFIG_INVALID, "'%s' has no current context", file);
+        around.name = current_context(files, count);
+    if (!around.name) {
+        err_set(err, ERR_CONFIG_INVALID, "'%s' has no current context", files[0].path);
         return err_hint(err, "choose one with --kubernetes-context");
     }
-    if (!find_part(root, "contexts", "context", &around, err) ||
+    if (!find_part(files, count, "contexts", "context", &around, err) ||
         !get_text(&around, "cluster", &cluster.name, err) ||
         !get_text(&around, "user", &user.name, err) || !get_text(&around, "namespace", &given, err))
         return false;
     if (!cluster.name || !user.name)
         return refuse(&around, "names no cluster, or no user", err);
-    return find_part(root, "clusters", "cluster", &cluster, err) &&
-           find_part(root, "users", "user", &user, err) && take_cluster(&cluster, config, err) &&
-           take_user(&user, &cluster, config, err) && take_space(space, given, config, err);
+    return find_part(files, count, "clusters", "cluster", &cluster, err) &&
+           find_part(files, count, "users", "user", &user, err) &&
+           take_cluster(&cluster, config, err) && take_user(&user, &cluster, config, err) &&
+           take_space(space, given, config, err);
 }
 
-static bool read_file(const char *path, const char *context, const char *space,
-                      struct kube_config *config, struct err *err)
+static bool read_file(const char *path, struct kube_file *file, struct err *err)
 {
     autobuf text = BUF_INIT(KUBECONFIG_MAX);
     autofree char *what = text_printf("'%s'", path);
-    autojson *root = NULL;
 
     if (!what)
         return no_memory(err);
     if (!file_read(AT_FDCWD, path, &text, ERR_CONFIG_INVALID, err))
         return err_hint(err, "KUBECONFIG names the file that says where the cluster is");
-    root = yaml_parse(text.data ? text.data : "", text.len, what, err);
-    return root && kube_config_take(root, path, context, space, config, err);
+    file->path = path;
+    file->root = yaml_parse(text.data ? text.data : "", text.len, what, err);
+    return file->root;
+}
+
+/* Several have colons between them; empty names are none. */
+static bool add_paths(const char *given, struct strv *paths)
+{
+    while (*given) {
+        size_t len = strcspn(given, ":");
+
+        if (len > 0 && !strv_take(paths, strndup(given, len)))
+            return false;
+        given += len + (given[len] == ':');
+    }
+    return true;
+}
+
+/* Of several, those that are not there are left out, as kubectl does. */
+static bool read_list(const struct strv *paths, struct kube_file *files, size_t *count,
+                      struct err *err)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        const char *path = paths->items[i];
+
+        if (paths->count > 1 && access(path, F_OK) < 0 && errno == ENOENT)
+            continue;
+        if (!read_file(path, &files[*count], err))
+            return false;
+        ++*count;
+    }
+    if (*count > 0)
+        return true;
+    err_set(err, ERR_CONFIG_INVALID, "there is none of the files that KUBECONFIG names");
+    return err_hint(err, "they say where the cluster is, as '~/.kube/config' does");
+}
+
+static bool read_files(const struct strv *paths, const char *context, const char *space,
+                       struct kube_config *config, struct err *err)
+{
+    struct kube_file files[KUBECONFIG_FILES_MAX] = {0};
+    size_t count = 0;
+    bool ok;
+
+    if (paths->count > ARRAY_SIZE(files))
+        return err_set(err, ERR_CONFIG_INVALID, "KUBECONFIG names more than %d files",
+                       KUBECONFIG_FILES_MAX);
+    ok = read_list(paths, files, &count, err) &&
+         kube_config_take(files, count, context, space, config, err);
+    for (size_t i = 0; i < count; i++)
+        json_decref((json_t *)files[i].root);
+    return ok;
 }
 
 /* Of a Pod: its token is renewed, and so is read again. */
@@ -427,15 +499,14 @@ bool kube_config_find(const struct kube_caller *caller, const char *context, con
 {
     autofree char *usual = caller->home ? text_printf("%s/.kube/config", caller->home) : NULL;
     const char *given = caller->kubeconfig;
+    autostrv paths = {0};
 
-    if (given && *given) {
-        if (!strchr(given, ':'))
-            return read_file(given, context, space, config, err);
-        err_set(err, ERR_CONFIG_INVALID, "KUBECONFIG names more than one file");
-        return err_hint(err, "make one of them: kubectl config view --flatten --minify");
-    }
+    if (given && *given)
+        return add_paths(given, &paths) ? read_files(&paths, context, space, config, err)
+                                        : no_memory(err);
     if (usual && access(usual, F_OK) == 0)
-        return read_file(usual, context, space, config, err);
+        return strv_add(&paths, usual) ? read_files(&paths, context, space, config, err)
+                                       : no_memory(err);
     if (!caller->service_host || !caller->service_port || context)
         return no_place(err);
     return read_service_account(caller, space, config, err);

@@ -1,6 +1,7 @@
 /*
- * Where the cluster is and who speaks to it, as kubectl finds it: the file of KUBECONFIG, or
- * ~/.kube/config, with its context, cluster and user; where there is neither, the service account
+ * Where the cluster is and who speaks to it, as kubectl finds it: the files of
+ * KUBECONFIG, of which the first that has a name counts, or ~/.kube/config, with their context,
+ * cluster and user; where there is neither, the service account
  * of the Pod that this process runs in.
  *
  * What would verify less than the file's authorities, or would act as somebody else than its user,
@@ -13,10 +14,11 @@
 #include "base/json.h"
 #include "runtime/net/http.h"
 
-#define KUBECONFIG_MAX      (4 << 20) /* bytes of a file, and of each that it names */
-#define KUBE_TOKEN_MAX      (64 << 10)
-#define KUBE_NAMESPACE_MAX  63
-#define KUBE_SERVICE_FOLDER "/var/run/secrets/kubernetes.io/serviceaccount"
+#define KUBECONFIG_MAX       (4 << 20) /* bytes of a file, and of each that it names */
+#define KUBECONFIG_FILES_MAX 64
+#define KUBE_TOKEN_MAX       (64 << 10)
+#define KUBE_NAMESPACE_MAX   63
+#define KUBE_SERVICE_FOLDER  "/var/run/secrets/kubernetes.io/serviceaccount"
 
 /* A program that gives credentials: see kube_plugin.h. */
 struct kube_plugin {
@@ -52,9 +54,14 @@ struct kube_caller kube_caller_now(const char *file);
 bool kube_config_find(const struct kube_caller *caller, const char *context, const char *space,
                       struct kube_config *config, struct err *err);
 
-/* The pure part: `file` names the file, `root` is what it holds. */
-bool kube_config_take(const json_t *root, const char *file, const char *context, const char *space,
-                      struct kube_config *config, struct err *err);
+/* A file, and what it holds. */
+struct kube_file {
+    const char *path;
+    const json_t *root;
+};
+/* The pure part, of one file at least. */
+bool kube_config_take(const struct kube_file *files, size_t count, const char *context,
+                      const char *space, struct kube_config *config, struct err *err);
 void kube_config_release(struct kube_config *config);
 
 /* A certificate and its key out of texts in PEM. */

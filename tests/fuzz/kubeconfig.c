@@ -8,11 +8,12 @@ static void try_config(const uint8_t *data, size_t size)
 {
     struct err err = ERR_INIT;
     autojson *root = yaml_parse((const char *)data, size, "'config'", &err);
+    const struct kube_file file = {"/none/config", root};
     autokubeconfig config = KUBE_CONFIG_INIT;
 
     if (!root) {
         FUZZ_SAID(err);
-    } else if (kube_config_take(root, "/none/config", NULL, NULL, &config, &err)) {
+    } else if (kube_config_take(&file, 1, NULL, NULL, &config, &err)) {
         FUZZ_CHECK(config.server && config.space && kube_name_is_valid(config.space));
         FUZZ_CHECK(!config.tls.certificate == !config.tls.key);
     } else {

@@ -137,13 +137,13 @@ static void test_config(void **state)
     for (size_t i = 0; i < COUNT(configs); i++) {
         struct err err = ERR_INIT;
         autojson *root = yaml_parse(configs[i].yaml, strlen(configs[i].yaml), "'x'", &err);
+        const struct kube_file file = {"/etc/x/config", root};
         autokubeconfig config = KUBE_CONFIG_INIT;
         bool ok;
 
         if (!root)
             fail_msg("%s: %s", configs[i].yaml, err.message);
-        ok = kube_config_take(root, "/etc/x/config", configs[i].context, configs[i].space, &config,
-                              &err);
+        ok = kube_config_take(&file, 1, configs[i].context, configs[i].space, &config, &err);
         if (ok != (configs[i].server != NULL))
             fail_msg("%s: %s", configs[i].yaml, err.message);
         if (!ok) {
@@ -170,13 +170,12 @@ static void test_finds(void **state)
     struct scratch scratch;
     struct err err = ERR_INIT;
     autokubeconfig config = KUBE_CONFIG_INIT, own = KUBE_CONFIG_INIT, none = KUBE_CONFIG_INIT;
-    autofree char *path = NULL, *two = NULL, *authority = NULL;
+    autofree char *path = NULL, *authority = NULL;
     struct kube_caller caller = {.home = "/nowhere"};
 
     (void)state;
     scratch_make(&scratch);
     path = text_printf("%s/config", scratch.path);
-    two = text_printf("%s:%s", path, path);
     authority = text_printf("%s/user.crt", scratch.path);
     write_file(&scratch, "ca.pem", "the authority", 0600);
     write_file(&scratch, "config",
@@ -189,8 +188,6 @@ static void test_finds(void **state)
     assert_string_equal(config.tls.certificate, authority);
     assert_int_equal(config.token_file[0], '/');
 
-    caller.kubeconfig = two;
-    assert_refused(kube_config_find(&caller, NULL, NULL, &none, &err), ERR_CONFIG_INVALID);
     caller.kubeconfig = "/nowhere/config";
     assert_refused(kube_config_find(&caller, NULL, NULL, &none, &err), ERR_CONFIG_INVALID);
     caller.kubeconfig = NULL;
@@ -207,6 +204,70 @@ static void test_finds(void **state)
     kube_config_release(&none);
     none = KUBE_CONFIG_INIT;
     assert_refused(kube_config_find(&caller, "a", NULL, &none, &err), ERR_CONFIG_INVALID);
+    scratch_remove(&scratch);
+}
+
+/* Several files: the first that has a name counts, and paths are beside the file that names them. */
+static void test_several_files(void **state)
+{
+    static const struct {
+        const char *names[4]; /* in the scratch directory; "" is no name at all */
+        const char *server;   /* NULL: refused */
+        const char *space;
+    } lists[] = {
+        {{"contexts", "clusters"}, "https://one:6443", "apart"},
+        {{"clusters", "contexts"}, "https://one:6443", "apart"},
+        {{"none", "", "contexts", "clusters"}, "https://one:6443", "apart"},
+        {{"whole", "contexts", "clusters"}, "https://two:6443", "default"},
+        {{"contexts", "whole", "clusters"}, "https://two:6443", "apart"},
+        {{"contexts"}, NULL, NULL},
+        {{"none", "nor"}, NULL, NULL},
+        {{"", ""}, NULL, NULL},
+        {{"broken", "whole"}, NULL, NULL},
+    };
+    struct scratch scratch;
+
+    (void)state;
+    scratch_make(&scratch);
+    write_file(&scratch, "contexts",
+               "current-context: a\ncontexts: [{name: a, context: {cluster: c, user: u, namespace: "
+               "apart}}]",
+               0600);
+    write_file(&scratch, "clusters",
+               "clusters: [{name: c, cluster: {server: 'https://one:6443'}}]\n"
+               "users: [{name: u, user: {tokenFile: t}}]",
+               0600);
+    write_file(&scratch, "whole",
+               "current-context: b\ncontexts: [{name: b, context: {cluster: c, user: u}}]\n"
+               "clusters: [{name: c, cluster: {server: 'https://two:6443'}}]\n"
+               "users: [{name: u, user: {tokenFile: t}}]",
+               0600);
+    write_file(&scratch, "broken", "a: [", 0600);
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        autofree char *token = text_printf("%s/t", scratch.path);
+        autobuf names = BUF_INIT(KUBECONFIG_MAX);
+        struct kube_caller caller = {0};
+        autokubeconfig config = KUBE_CONFIG_INIT;
+        struct err err = ERR_INIT;
+
+        for (size_t k = 0; k < COUNT(lists[i].names) && lists[i].names[k]; k++) {
+            const char *name = lists[i].names[k];
+            autofree char *path =
+                text_printf("%s%s%s:", *name ? scratch.path : "", *name ? "/" : "", name);
+
+            assert_true(buf_append(&names, path, strlen(path)));
+        }
+        caller.kubeconfig = names.data;
+        if (!lists[i].server) {
+            assert_refused(kube_config_find(&caller, NULL, NULL, &config, &err),
+                           ERR_CONFIG_INVALID);
+            continue;
+        }
+        assert_ok(kube_config_find(&caller, NULL, NULL, &config, &err));
+        assert_string_equal(config.server, lists[i].server);
+        assert_string_equal(config.space, lists[i].space);
+        assert_string_equal(config.token_file, token);
+    }
     scratch_remove(&scratch);
 }
 
@@ -323,10 +384,10 @@ static void test_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_finds),       cmocka_unit_test(test_plugin_answers),
-        cmocka_unit_test(test_plugin_runs), cmocka_unit_test(test_plugin_expiry),
-        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_yaml),           cmocka_unit_test(test_config),
+        cmocka_unit_test(test_finds),          cmocka_unit_test(test_several_files),
+        cmocka_unit_test(test_plugin_answers), cmocka_unit_test(test_plugin_runs),
+        cmocka_unit_test(test_plugin_expiry),  cmocka_unit_test(test_status),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
