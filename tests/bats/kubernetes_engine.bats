@@ -23,6 +23,30 @@ load ../lib/pods
     nothing_left
 }
 
+@test "a user by name is looked up in the image, which is fetched for that alone, and a number has its home" {
+    local -x STEPCELL_STORE=$TEST_DIR/store/names
+    rm -rf "$STEPCELL_STORE"
+    chown 1000:1000 "$WORK"
+    who() { run "$1" --separate-stderr pod_cell "${@:2}" -- sh -c 'id -u; id -g; echo "$HOME"; touch file'; }
+    who -0 --user 1000:1000
+    assert_equal number "$output" $'1000\n1000\n/home/app'
+    assert_equal store "$(in_stepcell image list --json | jq ".images | length")" 0
+    who -125 --user app --pull never
+    assert_equal never "$(result_field .error.code)" image.not-found
+    POD_IMAGE=$CLUSTER_REGISTRY/busybox:user-tools who -0
+    assert_equal tools "$output" $'1000\n20\n/home/app'
+    assert_equal owner "$(stat -c %u "$WORK/file")" 1000
+    # The layers of that image are those of this one.
+    who -0 --user app
+    assert_equal name "$output" $'1000\n1000\n/home/app'
+    assert_match "$(result_field '[.phases[].name] | join(" ")')" 'resolve pull unpack *'
+    who -0 --user app --pull never
+    assert_equal never "$output" $'1000\n1000\n/home/app'
+    who -125 --user nobody-knows
+    assert_equal unknown "$(result_field .error.code)" user.unknown
+    nothing_left
+}
+
 @test "every byte comes through the log, whatever the runtimes do to it" {
     pod_cell -- sh -c 'head -c 12000000 /dev/urandom >data; cat data; printf "\377\0 no end" >&2' \
         >"$TEST_DIR/out" 2>"$TEST_DIR/err"
