@@ -218,7 +218,7 @@ static bool find_probe(struct cell *cell, const struct pod_volume *volume, struc
     for (size_t i = 0; i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
 
-        if (!pod_volume_holds(volume, mount))
+        if (pod_volume_find(cell->volumes, cell->volume_count, mount) != volume)
             continue;
         seen = mount;
         if (S_ISDIR(mount->source.mode) &&

@@ -54,6 +54,37 @@ load ../lib/pods
     printf '\377\0 no end' | cmp - "$TEST_DIR/err"
 }
 
+# claim NAME DIR: a claim on what the nodes have there
+claim() {
+    jq -n --arg name "$1" --arg volume "$NAMESPACE-$1" --arg dir "$2" --arg namespace "$NAMESPACE" '
+        {accessModes: ["ReadWriteMany"], storageClassName: ""} as $spec |
+        {apiVersion: "v1", kind: "PersistentVolume", metadata: {name: $volume}, spec: ($spec + {capacity: {storage: "1Mi"},
+            hostPath: {path: $dir}, claimRef: {namespace: $namespace, name: $name}})},
+        {apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: {name: $name}, spec: ($spec + {volumeName: $volume,
+            resources: {requests: {storage: "1Mi"}}})}' | kube -n "$NAMESPACE" create -f -
+}
+
+@test "a claim is the volume at its path, and each of two, one in the other, is proven by itself" {
+    mkdir "$WORK/job" "$WORK/in" "$TEST_DIR/other"
+    claim right "$WORK"
+    claim wrong "$TEST_DIR/other"
+    in_claim() {
+        run "$1" --separate-stderr in_stepcell run --result "$RESULT" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
+            --kubernetes-init "$INIT" --kubernetes-volume "$WORK=pvc:$2" --kubernetes-volume "$WORK/in=hostPath" "${@:3}" \
+            "$CLUSTER_REGISTRY/busybox:latest" touch file
+    }
+    in_claim -0 right --workdir "$WORK/job"
+    [ -e "$WORK/job/file" ]
+    # What is looked at first lies below both paths.
+    in_claim -125 wrong --volume "$WORK/in:/a" --volume "$WORK/in:$WORK/in" --workdir "$WORK"
+    assert_equal wrong "$(result_field '"\(.outcome) \(.error.code)"')" "refused mount.conflict"
+    assert_match "$(result_field .error.message)" "'$WORK' in the Pod is not what it is on this host"
+    in_claim -125 right --workdir "$WORK"
+    assert_match "$(result_field .error.message)" "'$WORK' is mounted, and '$WORK/in' in it is another volume"
+    nothing_left
+    kube delete pv "$NAMESPACE-right" "$NAMESPACE-wrong" --wait=false
+}
+
 @test "arguments, environment and secrets are not in the Pod, a script goes along, and the output is masked" {
     local seen
     # shellcheck disable=SC2016
