@@ -89,6 +89,11 @@ static const char *choose(const char *option, const char *configured)
     return option ? option : configured;
 }
 
+const char *session_repository(const struct session *session)
+{
+    return choose(session->options.kubernetes_ship, session->cluster_config.ship);
+}
+
 bool session_choose_cluster(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
@@ -124,5 +129,5 @@ bool session_choose_cluster(struct session *session, struct err *err)
     session->spec.cluster = &session->cluster;
     return config->no_pull_secret || (add_registry(session, session->reference.name, err) &&
                                       add_registry(session, session->cluster.init_image, err) &&
-                                      add_registry(session, options->kubernetes_ship, err));
+                                      add_registry(session, session_repository(session), err));
 }

@@ -47,6 +47,23 @@ load ../lib/pods
     nothing_left
 }
 
+@test "each status and each signal of the command is the step's, several steps at once" {
+    local how file pids=()
+    # ends HOW COMMAND: with a result of its own
+    ends() { RESULT=$TEST_DIR/ends-$1.json pod_cell -- sh -c "$2" 2>/dev/null || echo "$1 $?" >"$TEST_DIR/ends-$1"; }
+    for how in 1 124 125 126 127 128 130 255; do ends "$how" "exit $how" 3>&- 4>&- & pids+=($!); done
+    for how in TERM KILL SEGV HUP; do ends "$how" "kill -$how \$\$" 3>&- 4>&- & pids+=($!); done
+    wait "${pids[@]}"
+    assert_equal statuses "$(cat "$TEST_DIR"/ends-*[!n] | sort | xargs)" \
+        "1 1 124 124 125 125 126 126 127 127 128 128 130 130 255 255 HUP 129 KILL 137 SEGV 139 TERM 143"
+    for file in "$TEST_DIR"/ends-[0-9]*.json; do
+        assert_equal "$file" "$(jq -r '"\(.outcome) \(.signal) \(.error)"' "$file")" "exited null null"
+    done
+    for file in "$TEST_DIR"/ends-[A-Z]*.json; do
+        assert_equal "$file" "$(jq -r '"\(.outcome) \(.signal == .exit_code - 128) \(.error)"' "$file")" "signaled true null"
+    done
+}
+
 @test "every byte comes through the log, whatever the runtimes do to it" {
     pod_cell -- sh -c 'head -c 12000000 /dev/urandom >data; cat data; printf "\377\0 no end" >&2' \
         >"$TEST_DIR/out" 2>"$TEST_DIR/err"
@@ -129,15 +146,22 @@ END
     ended_as 143 canceled
     assert_equal stdout "$(cat "$TEST_DIR/canceled")" $'up\ngot'
     # So soon that the kubelet has not seen yet that the container runs.
-    begin_unseen() { pod_cell -- sh -c 'trap "touch told; exit 3" TERM; touch up; sleep 20 & wait'; }
-    begin_unseen 3>&- 4>&- &
+    begin_unseen() { pod_cell -- sh -c 'trap "echo got; exit 3" TERM; touch up; sleep 20 & wait'; }
+    begin_unseen >"$TEST_DIR/canceled" 3>&- 4>&- &
     CELL=$!
     wait_for [ -e "$WORK/up" ]
     pkill -TERM -f "^$STEPCELL run --result $RESULT "
     ended_as 143 canceled
-    [ -e "$WORK/told" ]
+    assert_equal stdout "$(cat "$TEST_DIR/canceled")" got
+    pod_cell --memory 900g -- true 2>/dev/null 3>&- 4>&- &
+    CELL=$!
+    wait_for has_pod
+    pkill -TERM -f "^$STEPCELL run --result $RESULT "
+    ended_as 143 canceled
     nothing_left
 }
+
+has_pod() { [ -n "$(the_pod)" ]; }
 
 @test "the API server is killed in mid-step, and nothing is missing" {
     begin_cell "$TEST_DIR/lines" sh -c 'echo up; for i in $(seq 12); do echo $i; sleep 0.5; done; exit 4'

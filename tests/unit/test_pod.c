@@ -274,6 +274,7 @@ static void test_bodies(void **state)
 static const char *const good_settings[] = {
     "{}",
     "{\"context\": \"a b/c\", \"namespace\": \"steps-1\", \"init\": \"r.example/init:1\"}",
+    "{\"ship\": \"r.example/shipped\"}",
     "{\"volumes\": []}",
     "{\"volumes\": [\"/shared=pvc:steps\", \"/nfs=hostPath\"]}",
     "{\"service_account\": \"deployer.v1\", \"pull_secret\": false}",
@@ -290,6 +291,7 @@ static const char *const bad_settings[] = {
     "{\"namespace\": \"../b\"}",
     "{\"namespace\": \"" LONG "\"}",
     "{\"init\": 1}",
+    "{\"ship\": []}",
     "{\"volumes\": \"/shared=pvc:steps\"}",
     "{\"volumes\": [\"/shared\"]}",
     "{\"volumes\": [1]}",
