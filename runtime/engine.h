@@ -50,6 +50,7 @@ struct cell_ends {
 
 struct engine {
     const char *name;
+    bool begins_unseen; /* a command may run before CELL_READY says so, and is asked to end then */
     bool (*create)(const struct run_spec *spec, const struct root_filesystem *root,
                    struct cell **cell, struct err *err);
     bool (*start)(struct cell *cell, struct err *err);

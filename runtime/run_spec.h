@@ -81,6 +81,7 @@ struct run_spec {
     gid_t groups[RUN_GROUPS_MAX];
     size_t group_count;
     bool user_listed; /* the image's passwd has the uid; otherwise the cell's gets an entry */
+    bool seeks_home;  /* the home is a guess where the image's passwd has not been read */
     const char *home; /* HOME, made when it is missing; HOME_FALLBACK when it is not writable.
                          NULL: the caller set HOME and it stays as it is */
     enum network_mode network;

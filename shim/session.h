@@ -326,6 +326,9 @@ bool session_describe_image(struct session *session, struct err *err);
 /* Where the Pod of the step runs, with an engine that is a cluster. */
 bool session_choose_cluster(struct session *session, struct err *err);
 
+/* Where to what the nodes do not have is shipped; NULL: nowhere. */
+const char *session_repository(const struct session *session);
+
 /* Before the plan is made: whether the working directory is to be a copy in the Pod, of whoever the
  * step's user is. */
 bool session_ships_workdir(const struct session *session);

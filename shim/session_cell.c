@@ -106,7 +106,7 @@ static bool grace_over(void *data, struct err *err)
 /* Asks the command to end, and sees to it that it does. */
 static bool end_cell(struct session *session, int signal, struct err *err)
 {
-    if (!session->running)
+    if (!session->running && !session->engine->begins_unseen)
         return kill_cell(session, err);
     loop_set_timer(&session->loop, &session->grace, session->options.grace_ms);
     return session->engine->signal(session->cell, signal, err);

@@ -28,6 +28,10 @@ bool session_describe_image(struct session *session, struct err *err)
         session->platform_text,
         "--pull",
         (char *)session_pull_word(session->options.pull),
+        "--user",
+        session->options.user ? session->options.user : "",
+        "--progress",
+        (char *)session_progress_word(session),
         "--report",
         "3",
         (char *)reference->given,
@@ -85,6 +89,11 @@ static const char *choose(const char *option, const char *configured)
     return option ? option : configured;
 }
 
+const char *session_repository(const struct session *session)
+{
+    return choose(session->options.kubernetes_ship, session->cluster_config.ship);
+}
+
 bool session_choose_cluster(struct session *session, struct err *err)
 {
     const struct run_options *options = &session->options;
@@ -120,5 +129,5 @@ bool session_choose_cluster(struct session *session, struct err *err)
     session->spec.cluster = &session->cluster;
     return config->no_pull_secret || (add_registry(session, session->reference.name, err) &&
                                       add_registry(session, session->cluster.init_image, err) &&
-                                      add_registry(session, options->kubernetes_ship, err));
+                                      add_registry(session, session_repository(session), err));
 }

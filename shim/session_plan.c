@@ -247,6 +247,7 @@ static bool make_environment(struct session *session, struct err *err)
                              : user->home     ? user->home
                              : user->uid == 0 ? "/root"
                                               : HOME_FALLBACK;
+    session->spec.seeks_home = !image_home;
     return !session->options.terminal || add_terminal_type(&session->spec.env) || no_memory(err);
 }
 

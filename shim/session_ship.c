@@ -13,6 +13,7 @@ struct parcels {
     size_t volume_count;
     struct strv without; /* directories that are shipped empty */
     struct strv words;   /* "NAME=DIR" */
+    struct strv same;    /* "DEV:INO=DIR" of each: what was judged is what is shipped */
     bool has_workdir;
 };
 
@@ -28,6 +29,7 @@ static void parcels_release(struct parcels *parcels)
     free(parcels->volumes);
     strv_release(&parcels->without);
     strv_release(&parcels->words);
+    strv_release(&parcels->same);
 }
 
 static bool read_volumes(const struct strv *given, struct parcels *parcels, struct err *err)
@@ -80,7 +82,7 @@ bool session_ships_workdir(const struct session *session)
             !pod_is_shipped(parcels.volumes, parcels.volume_count, &workdir))
             return false;
     }
-    return options->engine == ENGINE_KUBERNETES && options->kubernetes_ship;
+    return options->engine == ENGINE_KUBERNETES && session_repository(session);
 }
 
 static bool add_parcel(const struct mount_plan *plan, const struct mount *mount,
@@ -90,7 +92,10 @@ static bool add_parcel(const struct mount_plan *plan, const struct mount *mount,
 
     parcels->has_workdir |= mount->role == MOUNT_WORKDIR;
     pod_shipped_name(mount, name);
-    if (!strv_take(&parcels->words, text_printf("%s=%s", name, mount->source.resolved)))
+    if (!strv_take(&parcels->words, text_printf("%s=%s", name, mount->source.resolved)) ||
+        !strv_take(&parcels->same,
+                   text_printf("%llu:%llu=%s", (unsigned long long)mount->source.dev,
+                               (unsigned long long)mount->source.ino, mount->source.resolved)))
         return no_memory(err);
     return add_hidden(plan, mount, parcels, err);
 }
@@ -142,14 +147,14 @@ static bool check_pod(struct session *session, const struct parcels *parcels, st
     };
     autojson *body = NULL;
 
-    session->cluster.shipped = session->options.kubernetes_ship;
+    session->cluster.shipped = session_repository(session);
     return pod_body(&session->spec, &request, &body, err);
 }
 
 static bool push(struct session *session, const struct parcels *parcels, struct err *err)
 {
     autofree char *owner = text_printf("%u:%u", session->spec.uid, session->spec.gid);
-    size_t count = 0, room = WORDS_BEFORE + 2 * parcels->without.count + parcels->words.count;
+    size_t count = 0, room = WORDS_BEFORE + 2 * parcels->without.count + 3 * parcels->words.count;
     autofree char **words = calloc(room + 1, sizeof(*words));
     const char *image;
 
@@ -167,8 +172,12 @@ static bool push(struct session *session, const struct parcels *parcels, struct 
         words[count++] = "--without";
         words[count++] = parcels->without.items[i];
     }
+    for (size_t i = 0; i < parcels->same.count; i++) {
+        words[count++] = "--same";
+        words[count++] = parcels->same.items[i];
+    }
     words[count++] = "--";
-    words[count++] = session->options.kubernetes_ship;
+    words[count++] = (char *)session_repository(session);
     for (size_t i = 0; i < parcels->words.count; i++)
         words[count++] = parcels->words.items[i];
     if (!session_run_helper(session, "stepcell-image", words, -1, err))
@@ -184,7 +193,7 @@ bool session_ship(struct session *session, struct err *err)
     const struct run_options *options = &session->options;
     CLEANUP(parcels_release) struct parcels parcels = {0};
 
-    if (options->engine != ENGINE_KUBERNETES || !options->kubernetes_ship)
+    if (options->engine != ENGINE_KUBERNETES || !session_repository(session))
         return true;
     if (!collect(session, &parcels, err))
         return false;

@@ -174,6 +174,7 @@ static bool write_directory(struct walk *walk, int dirfd, const char *name, cons
 bool tar_tree_write(const struct tar_tree *tree, int archive, struct err *err)
 {
     struct walk *walk = calloc(1, sizeof(*walk));
+    autofd fd = open(tree->directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     bool ok;
 
@@ -182,9 +183,13 @@ bool tar_tree_write(const struct tar_tree *tree, int archive, struct err *err)
                          tree->directory);
     walk->tree = tree;
     walk->archive = archive;
-    ok = !tree->top || (stat(tree->directory, &st) < 0 ? unreadable(walk, "", err)
-                                                       : write_header(walk, "", &st, NULL, err));
-    ok = ok && write_directory(walk, AT_FDCWD, tree->directory, "", 0, err);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        ok = unreadable(walk, "", err);
+    else if (tree->is_it && !tree->is_it(tree->data, &st))
+        ok = err_set(err, ERR_MOUNT_CONFLICT, "'%s' has become another directory", tree->directory);
+    else
+        ok = (!tree->top || write_header(walk, "", &st, NULL, err)) &&
+             write_directory(walk, fd, ".", "", 0, err);
     free(walk);
     return ok;
 }

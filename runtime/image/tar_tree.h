@@ -6,6 +6,7 @@
 #define STEPCELL_RUNTIME_IMAGE_TAR_TREE_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -22,6 +23,7 @@ enum tree_choice {
 
 struct tar_tree {
     const char *directory;
+    bool (*is_it)(void *data, const struct stat *st); /* the one that is meant; or NULL */
     const char *top; /* the directory's own name in the archive; NULL: it has no entry */
     uint64_t uid, gid;
     mode_t file_mode, dir_mode; /* are added to the modes */

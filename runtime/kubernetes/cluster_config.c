@@ -73,6 +73,7 @@ static const struct {
     {"context", "must be the name of a context", is_text},
     {"namespace", "must be the name of a namespace", is_namespace},
     {"init", "must be the name of an image", is_text},
+    {"ship", "must be the name of a repository", is_text},
     {"volumes", "must be a list of at most 64 texts PATH=pvc:NAME or PATH=hostPath", is_volumes},
     {"service_account", "must be the name of a service account", is_name},
     {"node_selector",
@@ -145,7 +146,7 @@ bool cluster_config_take(const json_t *files, struct cluster_config *config, str
     }
     ok = take_text(files, "context", &taken.context) &&
          take_text(files, "namespace", &taken.space) &&
-         take_text(files, "init", &taken.init_image) &&
+         take_text(files, "init", &taken.init_image) && take_text(files, "ship", &taken.ship) &&
          take_text(files, "service_account", &taken.service_account);
     json_array_foreach (find(files, "volumes"), i, item)
         ok = ok && strv_add(&taken.volumes, json_string_value(item));
@@ -164,6 +165,7 @@ void cluster_config_release(struct cluster_config *config)
     free(config->context);
     free(config->space);
     free(config->init_image);
+    free(config->ship);
     free(config->service_account);
     strv_release(&config->volumes);
     json_decref(config->node_selector);

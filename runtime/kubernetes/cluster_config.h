@@ -13,7 +13,7 @@
 
 /* What is not said is NULL or empty. */
 struct cluster_config {
-    char *context, *space, *init_image, *service_account;
+    char *context, *space, *init_image, *ship, *service_account;
     struct strv volumes;
     json_t *node_selector, *labels; /* objects of texts, which the API takes */
     bool no_pull_secret;

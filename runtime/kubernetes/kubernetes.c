@@ -249,6 +249,7 @@ static bool engine_close(struct cell *cell, struct strv *left, struct err *err)
 
 const struct engine kubernetes_engine = {
     .name = "kubernetes",
+    .begins_unseen = true,
     .create = kubernetes_create,
     .start = kubernetes_start,
     .ends = engine_ends,

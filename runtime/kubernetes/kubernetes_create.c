@@ -48,7 +48,9 @@ static bool add_list(struct buf *texts, const struct strv *list)
 static bool add_texts(const struct cell *cell, struct buf *texts)
 {
     const struct run_spec *spec = cell->spec;
-    bool ok = add_text(texts, spec->workdir) && add_text(texts, spec->home ? spec->home : "") &&
+    /* What a worker's store knows of the image must not make it another step than the next one's. */
+    const char *home = !spec->home ? "" : spec->seeks_home ? POD_HOME_SOUGHT : spec->home;
+    bool ok = add_text(texts, spec->workdir) && add_text(texts, home) &&
               add_text(texts, HOME_FALLBACK) && add_list(texts, &spec->argv) &&
               add_list(texts, &spec->env);
 
@@ -216,7 +218,7 @@ static bool find_probe(struct cell *cell, const struct pod_volume *volume, struc
     for (size_t i = 0; i < plan->count; i++) {
         const struct mount *mount = &plan->mounts[i];
 
-        if (!pod_volume_holds(volume, mount))
+        if (pod_volume_find(cell->volumes, cell->volume_count, mount) != volume)
             continue;
         seen = mount;
         if (S_ISDIR(mount->source.mode) &&

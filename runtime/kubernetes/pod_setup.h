@@ -3,8 +3,9 @@
  * stepcell alone.
  *
  * struct pod_setup; the size of each secret; the instructions of the seccomp filter; NUL-ended
- * texts in this order: the working directory, HOME ("" when the caller has set it), the place for a
- * home where that cannot be written to, the arguments, the environment, for each probe its path and
+ * texts in this order: the working directory, HOME ("" when the caller has set it, POD_HOME_SOUGHT
+ * for what the image's passwd says), the place for a home where that cannot be written to, the
+ * arguments, the environment, for each probe its path and
  * what the file has to hold, the interpreters, the names of the secrets; then the bytes of all
  * secrets, and those of the script.
  *
@@ -40,6 +41,8 @@
 #define POD_SCRIPT      "script"
 #define POD_OUTPUT      "output"
 #define POD_HOME        "home"
+
+#define POD_HOME_SOUGHT "?"
 
 #define POD_OUTPUT_MAX (16 << 20) /* bytes of the output file that are read: STEP_OUTPUT_MAX */
 #define POD_PROBE_MAX  64         /* bytes of a probe file */

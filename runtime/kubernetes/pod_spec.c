@@ -67,22 +67,21 @@ void pod_volume_release(struct pod_volume *volume)
     *volume = (struct pod_volume){0};
 }
 
-bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount)
+static bool holds(const struct pod_volume *volume, const struct mount *mount)
 {
     return mount->kind == MOUNT_BIND && mount->role != MOUNT_DEVICE && !mount->alias_of &&
            path_is_below(mount->source.resolved, volume->path);
 }
 
-/* The deepest that holds it. */
-static const struct pod_volume *find_among(const struct pod_volume *volumes, size_t count,
-                                           const struct mount *mount)
+const struct pod_volume *pod_volume_find(const struct pod_volume *volumes, size_t count,
+                                         const struct mount *mount)
 {
     const struct pod_volume *found = NULL;
 
     for (size_t i = 0; i < count; i++) {
         const struct pod_volume *one = &volumes[i];
 
-        if (pod_volume_holds(one, mount) && (!found || strlen(one->path) > strlen(found->path)))
+        if (holds(one, mount) && (!found || strlen(one->path) > strlen(found->path)))
             found = one;
     }
     return found;
@@ -91,7 +90,7 @@ static const struct pod_volume *find_among(const struct pod_volume *volumes, siz
 static const struct pod_volume *find_volume(const struct pod_request *request,
                                             const struct mount *mount)
 {
-    return find_among(request->volumes, request->volume_count, mount);
+    return pod_volume_find(request->volumes, request->volume_count, mount);
 }
 
 bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct mount *mount)
@@ -99,7 +98,7 @@ bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct
     if (mount->alias_of || !mount->source.resolved)
         return false;
     return mount->kind == MOUNT_COW ||
-           (mount->kind == MOUNT_BIND && !find_among(volumes, count, mount) &&
+           (mount->kind == MOUNT_BIND && !pod_volume_find(volumes, count, mount) &&
             (mount->role == MOUNT_WORKDIR || (mount->role == MOUNT_PACKAGE && mount->readonly)));
 }
 
@@ -223,6 +222,43 @@ static bool add_shipped(const struct body *body, const struct mount *mount, cons
            add_mount(body, SHIPPED_VOLUME, target, name, mount->readonly, err);
 }
 
+/* Whether something else of the plan hides what `mount` has at `target`. */
+static bool is_hidden(const struct mount_plan *plan, const struct mount *mount, const char *target)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const char *other = plan->mounts[i].target;
+
+        if (strlen(other) > strlen(mount->target) && path_is_below(target, other))
+            return true;
+    }
+    return false;
+}
+
+/* What this host has of another volume there, a claim has not: its directory may be empty. */
+static bool check_nested(const struct body *body, const struct pod_volume *volume,
+                         const struct mount *mount, struct err *err)
+{
+    const struct pod_request *request = body->request;
+    size_t len = strlen(mount->source.resolved);
+
+    for (size_t i = 0; volume->claim && i < request->volume_count; i++) {
+        const char *path = request->volumes[i].path;
+        autofree char *target = NULL;
+
+        if (!path_is_below(path, mount->source.resolved) || strcmp(path, volume->path) == 0)
+            continue;
+        target = text_printf("%s%s", mount->target, path + len);
+        if (!target)
+            return no_memory(err);
+        if (is_hidden(body->spec->plan, mount, target))
+            continue;
+        err_set(err, ERR_MOUNT_CONFLICT, "'%s' is mounted, and '%s' in it is another volume",
+                mount->source.resolved, path);
+        return err_hint(err, "mount that, too: --volume %s:%s", path, target);
+    }
+    return true;
+}
+
 /* At `target`, which is the mount's own or another name of it. */
 static bool add_bind(const struct body *body, const struct mount *mount, const char *target,
                      struct err *err)
@@ -244,7 +280,7 @@ static bool add_bind(const struct body *body, const struct mount *mount, const c
     }
     snprintf(name, sizeof(name), "claim-%zu", (size_t)(volume - body->request->volumes));
     below = mount->source.resolved + strlen(volume->path);
-    return add_claim(body, volume, name, err) &&
+    return check_nested(body, volume, mount, err) && add_claim(body, volume, name, err) &&
            add_mount(body, name, target, below + (*below == '/'), mount->readonly, err);
 }
 

@@ -45,8 +45,9 @@ struct pod_request {
     size_t volume_count;
 };
 
-/* Whether the source of a mount lies in the volume. */
-bool pod_volume_holds(const struct pod_volume *volume, const struct mount *mount);
+/* The volume in which the source of a mount lies: the deepest one. Or NULL. */
+const struct pod_volume *pod_volume_find(const struct pod_volume *volumes, size_t count,
+                                         const struct mount *mount);
 
 /*
  * Whether a mount is shipped, where that is asked for: a working directory or a package that only

@@ -157,6 +157,16 @@ bool user_resolve(const char *text, const char *passwd, const char *group, struc
     return true;
 }
 
+bool user_is_looked_up(const char *text)
+{
+    const char *colon = strchr(text, ':');
+    autofree char *name = strndup(text, strcspn(text, ":"));
+
+    if (!*text || !name || strcmp(text, "0") == 0)
+        return false;
+    return !is_number(name) || !colon || !is_number(colon + 1);
+}
+
 void cell_user_release(struct cell_user *user)
 {
     free(user->name);

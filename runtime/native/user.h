@@ -34,6 +34,9 @@ bool user_resolve(const char *text, const char *passwd, const char *group, struc
                   struct err *err);
 void cell_user_release(struct cell_user *user);
 
+/* Whether its ids depend on the files: a name, or a number that is not root's and without GROUP. */
+bool user_is_looked_up(const char *text);
+
 #define autocelluser CLEANUP(cell_user_release) struct cell_user
 
 #endif

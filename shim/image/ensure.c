@@ -37,7 +37,8 @@ int command_ensure(int argc, char **argv)
         OPTION("--progress", "auto|plain|none", &obtain.progress,
                "of a pull, on stderr; auto by default"),
         OPTION("--report", "FD", &report_fd, "the descriptor for the lines, default stdout"),
-        FLAG("--describe", &obtain.describes, "no layers: report what the configuration says"),
+        FLAG("--describe", &obtain.describes,
+             "report what the configuration says; layers only to look the user up"),
         OPTION("--lock", "FD", &lock_fd, "the store's lock, opened, which the caller shares"),
         OPTIONS_END,
     };

@@ -35,18 +35,23 @@ static bool is_from_image(const struct obtain *obtain)
     return !obtain->map_user || strcmp(obtain->map_user, "config") == 0;
 }
 
+/* As the step has it. */
+static const char *user_of(const struct obtain *obtain, const struct image *image)
+{
+    return obtain->user && *obtain->user ? obtain->user : image->user;
+}
+
 /* The map of the step's user, who may be known by a name of the image only. */
 static bool step_map(const struct obtain *obtain, const struct image *image, struct mapped *mapped,
                      struct err *err)
 {
-    const char *user = obtain->user && *obtain->user ? obtain->user : image->user;
     autocelluser resolved = {0};
     uid_t uid = 0;
     gid_t gid = 0;
 
     if (!is_from_image(obtain))
         return parse_ids(obtain->map_user, &uid, &gid, err) && mapped_for(uid, gid, mapped, err);
-    if (!user_resolve(user, image->passwd, image->group, &resolved, err) &&
+    if (!user_resolve(user_of(obtain, image), image->passwd, image->group, &resolved, err) &&
         (!obtain->without_step || err->code != ERR_USER_UNKNOWN))
         return false;
     /* Of a user who is unknown, root's. */
@@ -72,6 +77,9 @@ static bool unpack(const struct obtain *obtain, struct fetch *fetch, struct err 
         if (!mapped_for(0, 0, &root, err) || !layers_for(fetch, &root, err))
             return false;
     }
+    /* Who runs it elsewhere has no use for the trees. */
+    if (obtain->describes)
+        return true;
     return step_map(obtain, &fetch->image, &step, err) && layers_for(fetch, &step, err);
 }
 
@@ -110,7 +118,6 @@ static json_t *text_list(const struct strv *texts)
     return list;
 }
 
-/* Users by name are known where the store has the whole image. */
 static bool add_description(const struct image *image, json_t *report)
 {
     const struct platform *platform = &image->platform;
@@ -138,12 +145,17 @@ static bool describe(const struct image *image, json_t *report, struct err *err)
            err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
 }
 
-/* What the step has, the layers or a description. */
-static bool complete(const struct obtain *obtain, struct fetch *fetch,
-                     const struct signed_image *image, struct err *err)
+/* A description needs no layers, but for the files in which a user is looked up. */
+static bool needs_layers(const struct obtain *obtain, const struct image *image)
 {
-    return obtain->describes || (unpack(obtain, fetch, err) && fetch_finish(fetch, err) &&
-                                 signed_finish(image, fetch, err));
+    return !obtain->describes || (!image->passwd && user_is_looked_up(user_of(obtain, image)));
+}
+
+static bool get_layers(const struct obtain *obtain, struct fetch *fetch,
+                       const struct signed_image *image, struct err *err)
+{
+    return unpack(obtain, fetch, err) && fetch_finish(fetch, err) &&
+           signed_finish(image, fetch, err);
 }
 
 bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
@@ -154,6 +166,7 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     CLEANUP(signed_release) struct signed_image image = {0};
     struct progress progress = PROGRESS_INIT;
     struct platform platform;
+    bool ok, layers;
 
     if (!command_parse_reference(obtain->reference, &reference, err) ||
         !command_parse_platform(obtain->platform, &platform, err) ||
@@ -174,16 +187,16 @@ bool obtain_image(const struct obtain *obtain, json_t **report, struct err *err)
     fetch.remover = &mapped_remover;
     progress.report = obtain->report;
     fetch.progress = progress_callbacks(&progress);
-    if (!fetch_resolve(&fetch, err) || !signed_verify(&image, &fetch, err) ||
-        !complete(obtain, &fetch, &image, err)) {
+    ok = fetch_resolve(&fetch, err) && signed_verify(&image, &fetch, err);
+    layers = ok && needs_layers(obtain, &fetch.image);
+    if (!ok || (layers && !get_layers(obtain, &fetch, &image, err))) {
         progress_end(&progress);
         return false;
     }
     progress_complete(&progress);
-    *report =
-        json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
-                  fetch.name.manifest_digest, "signatures", image.signatures, "phases",
-                  phases_json(&fetch, obtain->describes ? FETCH_PHASE_RESOLVE + 1 : FETCH_PHASES));
+    *report = json_pack("{s:s, s:s, s:O?, s:o}", "digest", fetch.name.digest, "manifest_digest",
+                        fetch.name.manifest_digest, "signatures", image.signatures, "phases",
+                        phases_json(&fetch, layers ? FETCH_PHASES : FETCH_PHASE_RESOLVE + 1));
     if (!*report)
         return err_set(err, ERR_ENGINE_FAILED, "there is not enough memory");
     return !obtain->describes || describe(&fetch.image, *report, err);

@@ -10,7 +10,7 @@ struct obtain {
     const char *progress; /* "auto", "plain", "none", or NULL */
     const char *user;     /* USER[:GROUP] of the step; NULL or "" is the image's own */
     const char *map_user; /* UID:GID of the step where they are known, "config" or NULL */
-    bool describes;       /* no layers: who runs it gets them itself */
+    bool describes;       /* no layers, which others get, but to look the user up in them */
     bool without_step;    /* nobody runs it now: its own user may be one that it does not know */
     const char *reference;
     const char *name_as;  /* the name in the store, or NULL for the reference */

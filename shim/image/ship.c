@@ -24,6 +24,7 @@
 struct ship_call {
     const char *owner, *store_path;
     struct strv without; /* directories whose contents stay here */
+    struct strv same;    /* "DEV:INO=DIR" */
     uint64_t uid, gid;
     struct store store;
     struct reference reference;
@@ -38,6 +39,7 @@ static void call_release(struct ship_call *call)
     reference_release(&call->reference);
     store_close(&call->store);
     strv_release(&call->without);
+    strv_release(&call->same);
 }
 
 static bool no_memory(struct err *err)
@@ -85,6 +87,17 @@ static int open_temporary(const struct ship_call *call, struct err *err)
     return TAKE_FD(both);
 }
 
+/* Whoever has put another directory into its place meanwhile does not get that shipped. */
+static bool is_same(void *data, const struct stat *st)
+{
+    const struct parcel *parcel = data;
+    const struct strv *same = &parcel->call->same;
+    autofree char *word = text_printf("%llu:%llu=%s", (unsigned long long)st->st_dev,
+                                      (unsigned long long)st->st_ino, parcel->directory);
+
+    return !same->count || (word && strv_contains(same, word));
+}
+
 /* The owner, who is the user of the step, copies it in the Pod. */
 static bool add_directory(struct ship_call *call, const char *name, const char *directory,
                           struct err *err)
@@ -100,6 +113,7 @@ static bool add_directory(struct ship_call *call, const char *name, const char *
         .file_mode = 0400,
         .dir_mode = 0700,
         .bytes_max = SHIP_BYTES_MAX,
+        .is_it = is_same,
         .choose = choose,
         .data = &parcel,
     };
@@ -194,6 +208,8 @@ int command_ship(int argc, char **argv)
         OPTION("--owner", "UID:GID", &call.owner, "the user of the step"),
         OPTION_LIST("--without", "DIR", &call.without,
                     "ship this directory empty: something else is mounted there; repeatable"),
+        OPTION_LIST("--same", "DEV:INO=DIR", &call.same,
+                    "what each directory has to be, once one is given; repeatable"),
         OPTION("--report", "FD", &report_fd, "the descriptor for the line, default stdout"),
         OPTIONS_END,
     };

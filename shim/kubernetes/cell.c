@@ -29,7 +29,7 @@ struct cell {
     struct objects objects;
     struct sight sight;
     bool told;         /* how it ended, or that it does not run */
-    bool wants_end;    /* TERM is wanted */
+    int64_t wants_end; /* clock_now() when TERM was wanted; or 0 */
     bool asked_end;    /* and was asked for */
     bool asked_kill;   /* the Pod's deletion was */
     int64_t kill_at;   /* it will be, then; or 0 */
@@ -196,37 +196,13 @@ static void take_signal(struct cell *cell, int number)
 {
     if (!cell->objects.has_pod)
         return;
-    if (number == SIGKILL && cell->asked_end)
+    if (number == SIGKILL && cell->wants_end)
         /* The kubelet does the same in this very moment, and says so. */
         cell->kill_at = clock_now() + KILL_MS * NS_PER_MS;
     else if (number == SIGKILL)
         kill_pod(cell);
-    else if (number == SIGTERM || number == SIGINT)
-        cell->wants_end = true;
-}
-
-/*
- * A kubelet that has not seen yet that the container runs takes its Pod for ended and lets the
- * container go on: so TERM waits until it says so, or the Pod has gone some other way.
- */
-static void end_command(struct cell *cell)
-{
-    struct sight *sight = &cell->sight;
-    struct err ignored;
-    bool begun;
-
-    pthread_mutex_lock(&sight->lock);
-    begun = sight->state.begun;
-    pthread_mutex_unlock(&sight->lock);
-    if (begun)
-        cell->asked_end = objects_end_command(&cell->objects, &ignored);
-}
-
-/* Whether a command is known to have ended that the API still shows as running. */
-static bool is_settling(const struct sight *sight)
-{
-    return sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
-           !sight->silent_since;
+    else if ((number == SIGTERM || number == SIGINT) && !cell->wants_end)
+        cell->wants_end = clock_now();
 }
 
 /* Whether a command may run of which its kubelet does not know. */
@@ -235,6 +211,35 @@ static bool is_beginning(const struct sight *sight)
     return !sight->has_end && !sight->state.begun && !sight->state.finished &&
            !sight->state.deleted && !sight->gone && !sight->silent_since &&
            sight->state.trouble == POD_FINE;
+}
+
+/*
+ * A kubelet that has not seen yet that the container runs takes its Pod for ended and lets the
+ * container go on: so TERM waits until it says so. Of a Pod that does not begin meanwhile nobody
+ * knows whether it is about to.
+ */
+static void end_command(struct cell *cell)
+{
+    bool waits = clock_now() - cell->wants_end < BEGINNING_MS * NS_PER_MS;
+    struct sight *sight = &cell->sight;
+    struct err ignored;
+    bool begun;
+
+    pthread_mutex_lock(&sight->lock);
+    begun = sight->state.begun;
+    waits = sight->silent_since || (waits && is_beginning(sight));
+    pthread_mutex_unlock(&sight->lock);
+    if (begun)
+        cell->asked_end = objects_end_command(&cell->objects, &ignored);
+    else if (!waits)
+        cell->asked_end = cell->asked_kill = objects_delete_pod(&cell->objects, true, &ignored);
+}
+
+/* Whether a command is known to have ended that the API still shows as running. */
+static bool is_settling(const struct sight *sight)
+{
+    return sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
+           !sight->silent_since;
 }
 
 /* Waits as long as it is so, for `limit_ms` at the most. */

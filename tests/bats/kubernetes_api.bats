@@ -97,6 +97,7 @@ policy() {
 }
 
 @test "a policy that allows the engine: its kubeconfig, the administrator's cluster, and its rules for what the Pod gets" {
+    local package
     ETC=$TEST_DIR/etc-$BATS_TEST_NUMBER
     cp -a /etc "$ETC"
     mkdir -p "$ETC/stepcell" "$ETC/containers"
@@ -116,11 +117,23 @@ policy() {
         grep CapBnd /proc/self/status
     assert_match "$output" "*0000000000000001"
     for option in "--kubernetes-init $CLUSTER_REGISTRY/other:1" "--kubernetes-volume /etc=hostPath" \
-        "--kubernetes-namespace default" "--memory 65m" "--user 0:7" "--cap-add SETUID"; do
+        "--kubernetes-ship $CLUSTER_REGISTRY/theirs" "--kubernetes-namespace default" "--memory 65m" "--user 0:7" "--cap-add SETUID"; do
         # shellcheck disable=SC2086 # two words
         run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL $option -- true
         assert_equal "$option" "$(result_field .error.code)" policy.denied
     done
+    # Shipped is what the mounts of the policy allow, to the administrator's repository alone.
+    package=$(mktemp -d /run/stepcell-package.XXXXXX)
+    echo content >"$package/file"
+    jq --arg ship "$CLUSTER_REGISTRY/shipped" '.kubernetes.ship = $ship' "$ETC/stepcell/config.json" >"$ETC/new"
+    mv "$ETC/new" "$ETC/stepcell/config.json"
+    run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL --package "$package" -- cat "$package/file"
+    assert_equal package "$(result_field .error.code)" mount.denied
+    policy "$(jq --arg package "$package" 'del(.schema, .stores) | .mounts += [{tree: $package, access: "read"}]' \
+        "$ETC/stepcell/policy.json")"
+    run -0 --separate-stderr under_policy --memory 32m --cap-drop ALL --package "$package" -- cat "$package/file"
+    assert_equal shipped "$output" content
+    rm -r "$package"
     chmod 666 "$ETC/stepcell/kubeconfig"
     run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL -- true
     assert_equal file "$(result_field .error.code)" config.invalid

@@ -23,11 +23,83 @@ load ../lib/pods
     nothing_left
 }
 
+@test "a user by name is looked up in the image, which is fetched for that alone, and a number has its home" {
+    local -x STEPCELL_STORE=$TEST_DIR/store/names
+    rm -rf "$STEPCELL_STORE"
+    chown 1000:1000 "$WORK"
+    who() { run "$1" --separate-stderr pod_cell "${@:2}" -- sh -c 'id -u; id -g; echo "$HOME"; touch file'; }
+    who -0 --user 1000:1000
+    assert_equal number "$output" $'1000\n1000\n/home/app'
+    assert_equal store "$(in_stepcell image list --json | jq ".images | length")" 0
+    who -125 --user app --pull never
+    assert_equal never "$(result_field .error.code)" image.not-found
+    POD_IMAGE=$CLUSTER_REGISTRY/busybox:user-tools who -0
+    assert_equal tools "$output" $'1000\n20\n/home/app'
+    assert_equal owner "$(stat -c %u "$WORK/file")" 1000
+    # The layers of that image are those of this one.
+    who -0 --user app
+    assert_equal name "$output" $'1000\n1000\n/home/app'
+    assert_match "$(result_field '[.phases[].name] | join(" ")')" 'resolve pull unpack *'
+    who -0 --user app --pull never
+    assert_equal never "$output" $'1000\n1000\n/home/app'
+    who -125 --user nobody-knows
+    assert_equal unknown "$(result_field .error.code)" user.unknown
+    nothing_left
+}
+
+@test "each status and each signal of the command is the step's, several steps at once" {
+    local how file pids=()
+    # ends HOW COMMAND: with a result of its own
+    ends() { RESULT=$TEST_DIR/ends-$1.json pod_cell -- sh -c "$2" 2>/dev/null || echo "$1 $?" >"$TEST_DIR/ends-$1"; }
+    for how in 1 124 125 126 127 128 130 255; do ends "$how" "exit $how" 3>&- 4>&- & pids+=($!); done
+    for how in TERM KILL SEGV HUP; do ends "$how" "kill -$how \$\$" 3>&- 4>&- & pids+=($!); done
+    wait "${pids[@]}"
+    assert_equal statuses "$(cat "$TEST_DIR"/ends-*[!n] | sort | xargs)" \
+        "1 1 124 124 125 125 126 126 127 127 128 128 130 130 255 255 HUP 129 KILL 137 SEGV 139 TERM 143"
+    for file in "$TEST_DIR"/ends-[0-9]*.json; do
+        assert_equal "$file" "$(jq -r '"\(.outcome) \(.signal) \(.error)"' "$file")" "exited null null"
+    done
+    for file in "$TEST_DIR"/ends-[A-Z]*.json; do
+        assert_equal "$file" "$(jq -r '"\(.outcome) \(.signal == .exit_code - 128) \(.error)"' "$file")" "signaled true null"
+    done
+}
+
 @test "every byte comes through the log, whatever the runtimes do to it" {
     pod_cell -- sh -c 'head -c 12000000 /dev/urandom >data; cat data; printf "\377\0 no end" >&2' \
         >"$TEST_DIR/out" 2>"$TEST_DIR/err"
     cmp "$WORK/data" "$TEST_DIR/out"
     printf '\377\0 no end' | cmp - "$TEST_DIR/err"
+}
+
+# claim NAME DIR: a claim on what the nodes have there
+claim() {
+    jq -n --arg name "$1" --arg volume "$NAMESPACE-$1" --arg dir "$2" --arg namespace "$NAMESPACE" '
+        {accessModes: ["ReadWriteMany"], storageClassName: ""} as $spec |
+        {apiVersion: "v1", kind: "PersistentVolume", metadata: {name: $volume}, spec: ($spec + {capacity: {storage: "1Mi"},
+            hostPath: {path: $dir}, claimRef: {namespace: $namespace, name: $name}})},
+        {apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: {name: $name}, spec: ($spec + {volumeName: $volume,
+            resources: {requests: {storage: "1Mi"}}})}' | kube -n "$NAMESPACE" create -f -
+}
+
+@test "a claim is the volume at its path, and each of two, one in the other, is proven by itself" {
+    mkdir "$WORK/job" "$WORK/in" "$TEST_DIR/other"
+    claim right "$WORK"
+    claim wrong "$TEST_DIR/other"
+    in_claim() {
+        run "$1" --separate-stderr in_stepcell run --result "$RESULT" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
+            --kubernetes-init "$INIT" --kubernetes-volume "$WORK=pvc:$2" --kubernetes-volume "$WORK/in=hostPath" "${@:3}" \
+            "$CLUSTER_REGISTRY/busybox:latest" touch file
+    }
+    in_claim -0 right --workdir "$WORK/job"
+    [ -e "$WORK/job/file" ]
+    # What is looked at first lies below both paths.
+    in_claim -125 wrong --volume "$WORK/in:/a" --volume "$WORK/in:$WORK/in" --workdir "$WORK"
+    assert_equal wrong "$(result_field '"\(.outcome) \(.error.code)"')" "refused mount.conflict"
+    assert_match "$(result_field .error.message)" "'$WORK' in the Pod is not what it is on this host"
+    in_claim -125 right --workdir "$WORK"
+    assert_match "$(result_field .error.message)" "'$WORK' is mounted, and '$WORK/in' in it is another volume"
+    nothing_left
+    kube delete pv "$NAMESPACE-right" "$NAMESPACE-wrong" --wait=false
 }
 
 @test "arguments, environment and secrets are not in the Pod, a script goes along, and the output is masked" {
@@ -74,15 +146,22 @@ END
     ended_as 143 canceled
     assert_equal stdout "$(cat "$TEST_DIR/canceled")" $'up\ngot'
     # So soon that the kubelet has not seen yet that the container runs.
-    begin_unseen() { pod_cell -- sh -c 'trap "touch told; exit 3" TERM; touch up; sleep 20 & wait'; }
-    begin_unseen 3>&- 4>&- &
+    begin_unseen() { pod_cell -- sh -c 'trap "echo got; exit 3" TERM; touch up; sleep 20 & wait'; }
+    begin_unseen >"$TEST_DIR/canceled" 3>&- 4>&- &
     CELL=$!
     wait_for [ -e "$WORK/up" ]
     pkill -TERM -f "^$STEPCELL run --result $RESULT "
     ended_as 143 canceled
-    [ -e "$WORK/told" ]
+    assert_equal stdout "$(cat "$TEST_DIR/canceled")" got
+    pod_cell --memory 900g -- true 2>/dev/null 3>&- 4>&- &
+    CELL=$!
+    wait_for has_pod
+    pkill -TERM -f "^$STEPCELL run --result $RESULT "
+    ended_as 143 canceled
     nothing_left
 }
+
+has_pod() { [ -n "$(the_pod)" ]; }
 
 @test "the API server is killed in mid-step, and nothing is missing" {
     begin_cell "$TEST_DIR/lines" sh -c 'echo up; for i in $(seq 12); do echo $i; sleep 0.5; done; exit 4'

@@ -38,7 +38,8 @@ push_test_images() {
 # wrap_for_cluster PROGRAM NAME: prints the path of what stands before it
 wrap_for_cluster() {
     local words='' word
-    for word in --engine kubernetes --kubernetes-init "$INIT" --kubernetes-volume "$TEST_DIR=hostPath"; do
+    for word in --engine kubernetes --kubernetes-init "$INIT" --kubernetes-volume "$TEST_DIR=hostPath" \
+        --kubernetes-ship "$CLUSTER_REGISTRY/shipped"; do
         words+="\"$word\", "
     done
     musl-gcc -O1 -static -DOPTIONS="$words" -DPROGRAM="\"$1\"" -DNETWORK="\"/proc/$(cat "$CLUSTER/pid")/ns/net\"" \

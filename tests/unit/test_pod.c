@@ -134,8 +134,9 @@ static const struct step steps[] = {
      .count = 1,
      .says =
          "{\"name\":\"claim-0\",\"mountPath\":\"/shared/a\",\"subPath\":\"a\",\"readOnly\":false}"},
-    {.mounts = {MOUNT("/shared", "/shared", .readonly = true)},
-     .count = 1,
+    {.mounts = {MOUNT("/shared", "/shared", .readonly = true),
+                MOUNT("/shared/local", "/shared/local")},
+     .count = 2,
      .says = "{\"name\":\"claim-0\",\"mountPath\":\"/shared\",\"readOnly\":true}"},
     {.mounts = {MOUNT("/shared/a", "/shared/a"), MOUNT("/b", "/shared/b")},
      .count = 2,
@@ -185,6 +186,19 @@ static const struct step steps[] = {
      .count = 1,
      .says = "{\"name\":\"claim-0\",\"mountPath\":\"/p\",\"subPath\":\"p\",\"readOnly\":true}",
      .ships = true},
+
+    /* A volume in another one is mounted where it is. */
+    {.mounts = {MOUNT("/shared", "/shared"), MOUNT("/shared/local", "/shared/local")},
+     .count = 2,
+     .says = "{\"name\":\"path-1\",\"mountPath\":\"/shared/local\",\"readOnly\":false}"},
+    {.mounts = {MOUNT("/x", "/shared"),
+                {.kind = MOUNT_TMPFS, .target = (char *)"/x/local", .tmpfs_size = 4096}},
+     .count = 2,
+     .says = "\"mountPath\":\"/x\""},
+    {.refused = true,
+     .says = "'/shared/local' in it is another volume",
+     .mounts = {MOUNT("/x", "/shared"), MOUNT("/shared/local", "/shared/local")},
+     .count = 2},
 
     {.refused = true,
      .says = "'/p'",
@@ -260,6 +274,7 @@ static void test_bodies(void **state)
 static const char *const good_settings[] = {
     "{}",
     "{\"context\": \"a b/c\", \"namespace\": \"steps-1\", \"init\": \"r.example/init:1\"}",
+    "{\"ship\": \"r.example/shipped\"}",
     "{\"volumes\": []}",
     "{\"volumes\": [\"/shared=pvc:steps\", \"/nfs=hostPath\"]}",
     "{\"service_account\": \"deployer.v1\", \"pull_secret\": false}",
@@ -276,6 +291,7 @@ static const char *const bad_settings[] = {
     "{\"namespace\": \"../b\"}",
     "{\"namespace\": \"" LONG "\"}",
     "{\"init\": 1}",
+    "{\"ship\": []}",
     "{\"volumes\": \"/shared=pvc:steps\"}",
     "{\"volumes\": [\"/shared\"]}",
     "{\"volumes\": [1]}",

@@ -79,6 +79,19 @@ static void bad_users_are_refused(void **state)
     }
 }
 
+static void names_and_lone_numbers_are_looked_up(void **state)
+{
+    static const char *const sought[] = {"app",   "root",     "1000",    "app:0",
+                                         "app:x", "1000:app", "0:group", "-1"};
+    static const char *const known[] = {"", "0", "0:0", "1000:0", "4242:50"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(sought); i++)
+        assert_true(user_is_looked_up(sought[i]));
+    for (size_t i = 0; i < COUNT(known); i++)
+        assert_false(user_is_looked_up(known[i]));
+}
+
 static void long_lines_are_no_entries(void **state)
 {
     size_t len = 1 << 20;
@@ -99,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(users_are_found),
         cmocka_unit_test(bad_users_are_refused),
+        cmocka_unit_test(names_and_lone_numbers_are_looked_up),
         cmocka_unit_test(long_lines_are_no_entries),
     };
 

@@ -23,9 +23,11 @@
 #include "runtime/inside.h"
 #include "runtime/kubernetes/frames.h"
 #include "runtime/native/init/command.h"
+#include "runtime/native/user.h"
 
-#define LEFT_MAX    32  /* processes that are named */
-#define ACCOUNT_MAX 512 /* bytes of a file of a cgroup */
+#define LEFT_MAX    32        /* processes that are named */
+#define ACCOUNT_MAX 512       /* bytes of a file of a cgroup */
+#define PASSWD_MAX  (1 << 20) /* bytes of the image's passwd that are looked at */
 
 struct run {
     struct setup setup;
@@ -102,14 +104,37 @@ static bool check_probes(const struct setup *setup, struct err *err)
     return true;
 }
 
+/* As the native engine finds it. */
+static const char *home_of_passwd(const struct setup *setup, struct cell_user *user)
+{
+    autofd fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    autofree char *text = calloc(PASSWD_MAX + 1, 1);
+    char number[16];
+    struct err ignored;
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (fd >= 0 && text && n > 0 && len < PASSWD_MAX) {
+        n = read(fd, text + len, PASSWD_MAX - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    snprintf(number, sizeof(number), "%u", setup->head.config.uid);
+    if (text && user_resolve(number, text, "", user, &ignored) && user->home)
+        return user->home;
+    return setup->head.config.uid == 0 ? "/root" : setup->spare_home;
+}
+
 static bool choose_home(const struct setup *setup, struct err *err)
 {
+    autocelluser user = {0};
+    const char *home = setup->home;
     char *entry;
-    const char *home;
 
-    if (!*setup->home)
+    if (!*home)
         return true;
-    home = inside_choose_home(setup->home, setup->spare_home);
+    if (strcmp(home, POD_HOME_SOUGHT) == 0)
+        home = home_of_passwd(setup, &user);
+    home = inside_choose_home(home, setup->spare_home);
     entry = malloc(sizeof("HOME=") + strlen(home));
     if (!entry)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot name the home of the user");
