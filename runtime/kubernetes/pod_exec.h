@@ -3,8 +3,8 @@
  * protocol v4.channel.k8s.io, whose messages begin with the number of their stream.
  *
  * The API carries bytes and no more. There is no end of stdin, and a command whose connection is
- * lost runs on, or gets a SIGPIPE: who needs more has to frame it. That the connection is lost is an
- * error here, and never an end.
+ * lost runs on, or gets a SIGPIPE: who needs more has to frame it. That the connection is lost is
+ * an error here, and never an end.
  *
  *   pod_exec_open, then poll pod_exec_fd for pod_exec_events and call pod_exec_work, until
  *   pod_exec_has_ended; or pod_exec_wait, which does that.

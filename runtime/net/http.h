@@ -103,8 +103,8 @@ struct http_request {
     const char *method;
     /* Further headers, each "Name: value", ended by NULL, for whoever is asked; or NULL. */
     const char *const *headers;
-    bool
-        connects; /* asks for nothing: the connection is the caller's, see below. With no_redirects */
+    /* Asks for nothing: the connection is the caller's, see below. With no_redirects. */
+    bool connects;
 };
 
 /* `settings` is copied. NULL without memory. */

@@ -224,7 +224,7 @@ bool websocket_open(struct http *http, const struct http_request *request, const
     autobuf buf = BUF_INIT(HTTP_HEADERS_MAX + HTTP_ERROR_BODY_MAX);
     autoresponse found = {0};
     autowebsocket *socket = NULL;
-    size_t head;
+    size_t head = 0;
 
     if (!http_send(http, &connects, &found, err) ||
         !ask(http, request, protocol, &buf, &head, &found, err))
