@@ -334,8 +334,10 @@ static int finish(struct cell *cell)
     struct err err;
     bool gently;
 
-    if (!cell->stays)
-        outwait(&cell->sight, is_settling, SETTLE_MS);
+    /* Its first process goes on until it is asked to end. */
+    if (cell->stays && is_settling(&cell->sight))
+        (void)objects_end_command(&cell->objects, &err);
+    outwait(&cell->sight, is_settling, SETTLE_MS);
     if (cell->objects.has_pod && !cell->told && !cell->asked_kill)
         outwait(&cell->sight, is_beginning, BEGINNING_MS);
     /* A command that is not known to have ended may have begun, and gets the time that it has. */
