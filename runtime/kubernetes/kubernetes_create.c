@@ -144,10 +144,14 @@ static bool too_large(struct err *err)
 static char *digest_setup(const struct cell *cell, const struct buf *script, bool has_script,
                           const char *image)
 {
-    struct cell plain = {.spec = cell->spec};
+    struct run_spec spec = *cell->spec;
+    struct cell plain = {.spec = &spec};
     autobuf texts = BUF_INIT(POD_SETUP_MAX), setup = BUF_INIT(2 * POD_SETUP_MAX);
     char digest[DIGEST_TEXT_MAX], *text = NULL;
 
+    /* The caller's business, each time. */
+    spec.stays = false;
+    spec.rows = spec.columns = 0;
     if (add_texts(&plain, &texts) && write_setup(&plain, &texts, script, has_script, &setup) &&
         buf_append(&setup, image, strlen(image))) {
         digest_of(setup.data, setup.len, digest);
