@@ -280,8 +280,8 @@ static bool hear(void *data, uint32_t events, struct err *err)
     (void)events;
     if (n < 0 && errno == EAGAIN)
         return true;
-    if (n != (ssize_t)sizeof(*message) &&
-        (n != (ssize_t)sizeof(packet) || message->kind != MESSAGE_FAILED)) {
+    if (n < (ssize_t)sizeof(*message) ||
+        (size_t)n != (message->kind == MESSAGE_FAILED ? sizeof(packet) : sizeof(*message))) {
         visit->record.kind = EXIT_UNKNOWN;
         err_set(&visit->record.error, ERR_ENGINE_FAILED, "the cell ended before the command did");
         err_hint(&visit->record.error, "with its step, by 'stepcell cancel', or after --keep-for: "

@@ -1,6 +1,6 @@
 /*
- * A terminal of this host that stands for one in a Pod: raw, so that it changes nothing of what goes
- * through. Of its size whoever has it as controlling terminal learns by SIGWINCH.
+ * A terminal of this host that stands for one in a Pod: raw, so that it changes nothing of what
+ * goes through. Of its size whoever has it as controlling terminal learns by SIGWINCH.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_TERMINAL_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_TERMINAL_H

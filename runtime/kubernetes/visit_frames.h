@@ -11,6 +11,7 @@
  *                  CLOSE     nobody reads its stdout (1) or stderr (2) any more
  *                  SIGNAL    for the command's process group
  *                  SIZE      of its terminal: rows << 16 | columns
+ *                  STILL     nothing: somebody is there. What is idle for long is cut on the way
  *   from the Pod   BEGUN     the command is there, and so are its streams
  *                  OUT, ERR  what it writes; of a terminal OUT alone
  *                  TAKEN     so many bytes of IN were given to it
@@ -40,6 +41,7 @@ enum visit_kind {
     VISIT_CLOSE,
     VISIT_SIGNAL,
     VISIT_SIZE,
+    VISIT_STILL,
     VISIT_BEGUN,
     VISIT_OUT,
     VISIT_ERR,

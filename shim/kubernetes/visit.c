@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/libexec.h"
 #include "runtime/cell_pipes.h"
@@ -27,7 +28,8 @@
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
 
-#define TICK_MS 1000
+#define TICK_MS  1000
+#define STILL_MS 20000 /* without a byte, before a word is sent */
 
 struct visit {
     struct kube_config config;
@@ -42,6 +44,7 @@ struct visit {
     int in;                  /* what is passed on, or -1 when it has ended */
     size_t window;           /* bytes of it that may be under way */
     int signals;             /* signalfd: SIGWINCH */
+    int64_t spoken;          /* when something was sent last */
     bool begun, ended;
     struct visit_frame end;
 };
@@ -80,6 +83,7 @@ static bool flush(struct visit *visit, struct err *err)
             return false;
         out->len -= piece;
         memmove(out->data, out->data + piece, out->len);
+        visit->spoken = clock_now();
     }
     return true;
 }
@@ -190,6 +194,12 @@ static bool deliver(struct visit *visit, const struct visit_frame *frame)
     return put_number(visit, VISIT_CLOSE, frame->kind == VISIT_OUT ? 1 : 2, &ignored);
 }
 
+static bool is_end(uint32_t how)
+{
+    return how == MESSAGE_EXITED || how == MESSAGE_EXEC_FAILED || how == MESSAGE_INIT_FAILED ||
+           how == MESSAGE_FILTER_FAILED;
+}
+
 static bool take_frame(void *data, const struct visit_frame *frame)
 {
     struct visit *visit = data;
@@ -207,7 +217,7 @@ static bool take_frame(void *data, const struct visit_frame *frame)
     case VISIT_ENDED:
         visit->ended = true;
         visit->end = *frame;
-        return !visit->attach;
+        return !visit->attach && is_end(frame->number);
     case VISIT_REQUEST:
     case VISIT_ENTER:
     case VISIT_ATTACH:
@@ -216,6 +226,7 @@ static bool take_frame(void *data, const struct visit_frame *frame)
     case VISIT_CLOSE:
     case VISIT_SIGNAL:
     case VISIT_SIZE:
+    case VISIT_STILL:
     case VISIT_KINDS:
         break;
     }
@@ -261,6 +272,13 @@ static bool hear_signal(struct visit *visit, struct err *err)
     return true;
 }
 
+static bool send_what_waits(struct visit *visit, struct err *err)
+{
+    bool is_idle = visit->out.len == 0 && clock_now() - visit->spoken > STILL_MS * NS_PER_MS;
+
+    return (!is_idle || put(visit, VISIT_STILL, NULL, 0, err)) && flush(visit, err);
+}
+
 static bool turn(struct visit *visit, struct err *err)
 {
     bool reads = visit->begun && visit->window > 0 && visit->out.len == 0;
@@ -275,8 +293,7 @@ static bool turn(struct visit *visit, struct err *err)
         return errno == EINTR || err_errno(err, ERR_ENGINE_FAILED, "cannot wait for the Pod");
     return (!polled[1].revents || hear_signal(visit, err)) &&
            (!polled[2].revents || hear_visitor(visit, err)) &&
-           (!polled[3].revents || take_input(visit, err)) && flush(visit, err) &&
-           pod_exec_work(visit->exec, err);
+           (!polled[3].revents || take_input(visit, err)) && pod_exec_work(visit->exec, err);
 }
 
 /* Until the command has ended. A Pod that is gone before ends the exec as well. */
@@ -290,7 +307,7 @@ static bool carry(struct visit *visit, struct err *err)
             return err_hint(err, "with its step, by 'stepcell cancel', or after --keep-for: enter "
                                  "one that 'stepcell ps' lists");
         }
-        if (!turn(visit, err))
+        if (!send_what_waits(visit, err) || !turn(visit, err))
             return false;
     }
     return true;

@@ -109,8 +109,11 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; env | sort; pwd; umask
     assert_equal kept "$output" kept
     run -0 in_stepcell exec "$id" -- ps
     [[ $output != *sleep* ]]
-    run -3 in_stepcell exec -t "$id" -- sh -c 'tty; exit 3'
-    assert_match "$output" '/dev/pts/0*'
+    enter() {
+        local UNDER=(timeout 60 python3 "$TESTS/lib/terminal.py" "$@" --)
+        in_stepcell exec -it "$id" -- sh -c 'tty; stty size; read -r line; stty size; exit "$line"'
+    }
+    run -3 enter size=31x97 expect=/dev/pts/0 expect='31 97' resize=33x99 send='3\n' expect='33 99'
     in_stepcell cancel "$id"
     nothing_left
     run -5 pod_cell -q --keep always --keep-for 1s -- sh -c 'exit 5'

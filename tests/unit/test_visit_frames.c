@@ -52,13 +52,13 @@ static void test_what_is_written_is_read(void **state)
     len += visit_write_number(VISIT_TAKEN, UINT32_MAX, text + len);
     for (size_t i = 0; i < COUNT(steps); i++) {
         assert_true(feed(&seen, text, len, steps[i]));
-        assert_string_equal(seen.text, "3:0:0:0 4:16384:0:0 10:1:0:0 8:4:2031713:0 "
-                                       "12:4:4294967295:0 ");
+        assert_string_equal(seen.text, "3:0:0:0 4:16384:0:0 11:1:0:0 8:4:2031713:0 "
+                                       "13:4:4294967295:0 ");
     }
     /* Nothing behind the last one. */
     len = visit_write_end(10, 256, text);
     assert_false(feed(&seen, text, len, 1));
-    assert_string_equal(seen.text, "13:8:10:256 ");
+    assert_string_equal(seen.text, "14:8:10:256 ");
 }
 
 static void test_what_is_refused(void **state)
@@ -68,7 +68,7 @@ static void test_what_is_refused(void **state)
         size_t len;
     } cases[] = {
         {BYTES("\0\0\0\0")},               /* no kind */
-        {BYTES("\x0e\0\0\0")},             /* an unknown one */
+        {BYTES("\x0f\0\0\0")},             /* an unknown one */
         {BYTES("\xff\0\0\0")},             /* */
         {BYTES("\x04\0\0\0")},             /* no bytes */
         {BYTES("\x04\0\x40\x01")},         /* too many */
@@ -76,7 +76,7 @@ static void test_what_is_refused(void **state)
         {BYTES("\x02\0\0\x01")},           /* bytes where there are none */
         {BYTES("\x07\0\0\x03\0\0\x01")},   /* half a number */
         {BYTES("\x07\0\0\x08\0\0\x01\0")}, /* two of them */
-        {BYTES("\x0d\0\0\x04\0\0\x01\0")}, /* half an end */
+        {BYTES("\x0e\0\0\x04\0\0\x01\0")}, /* half an end */
         {BYTES("HTTP/1.1 200 OK\r\n")},    /* another protocol */
     };
     struct seen seen;

@@ -38,7 +38,7 @@ struct run {
     int streams[2];                   /* of the command: stdout, stderr; -1 at the end */
     pid_t command;                    /* 0 when it has ended */
     int status;
-    bool asked_to_end; /* without a command that could be told */
+    bool asked_to_end; /* the whole Pod: it does not stay */
     struct door door;
     struct visitors visitors;
     int input;       /* to whoever brings the command's input, or -1 */
@@ -288,10 +288,9 @@ static void take_signals(struct run *run)
 
         if (number == SIGCHLD)
             reap(run);
-        else if (run->command > 0)
+        else
             signal_command(run, number);
-        else if (number == SIGTERM)
-            run->asked_to_end = true;
+        run->asked_to_end |= number == SIGTERM;
     }
 }
 
@@ -425,10 +424,15 @@ static void name_left_running(struct run *run)
 }
 
 /* Then nobody has the streams any more. */
-static void end_all(void)
+static void end_all(struct run *run)
 {
+    int status;
+    pid_t pid;
+
     kill(-1, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+    while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
+        if (pid > 0)
+            visitors_end(&run->visitors, pid, status);
     }
 }
 
@@ -514,7 +518,7 @@ static int finish(struct run *run)
         put_input_lost(run);
     name_left_running(run);
     oom_killed = has_run_out_of_memory();
-    end_all();
+    end_all(run);
     drain(run);
     run->input = close_fd(run->input);
     put_output_file(run);

@@ -213,6 +213,8 @@ static bool take_frame(void *data, const struct visit_frame *frame)
     case VISIT_SIZE:
         resize(visit, frame->number);
         return true;
+    case VISIT_STILL:
+        return true;
     case VISIT_BEGUN:
     case VISIT_OUT:
     case VISIT_ERR:
