@@ -349,6 +349,8 @@ static bool watch_signals(struct visit *visit, struct err *err)
     sigset_t watched;
 
     signal(SIGPIPE, SIG_IGN);
+    /* A terminal whose other end is closed: what there is to tell comes after that. */
+    signal(SIGHUP, SIG_IGN);
     sigemptyset(&watched);
     sigaddset(&watched, SIGWINCH);
     sigprocmask(SIG_BLOCK, &watched, NULL);
