@@ -272,33 +272,39 @@ static bool hear(void *data, uint32_t events, struct err *err)
 {
     struct visit *visit = data;
     int fds[HANDSHAKE_FDS_MAX];
-    struct message message;
+    union message_packet packet;
+    const struct message *message = &packet.message;
     ssize_t n =
-        handshake_receive_several(visit->socket, &message, sizeof(message), MSG_DONTWAIT, fds);
+        handshake_receive_several(visit->socket, &packet, sizeof(packet), MSG_DONTWAIT, fds);
 
     (void)events;
     if (n < 0 && errno == EAGAIN)
         return true;
-    if (n != (ssize_t)sizeof(message)) {
+    if (n < (ssize_t)sizeof(*message) ||
+        (size_t)n != (message->kind == MESSAGE_FAILED ? sizeof(packet) : sizeof(*message))) {
         visit->record.kind = EXIT_UNKNOWN;
         err_set(&visit->record.error, ERR_ENGINE_FAILED, "the cell ended before the command did");
         err_hint(&visit->record.error, "with its step, by 'stepcell cancel', or after --keep-for: "
                                        "enter one that 'stepcell ps' lists");
         return end_visit(visit, err);
     }
-    switch ((enum message_kind)message.kind) {
+    switch ((enum message_kind)message->kind) {
     case MESSAGE_STREAMS:
         memcpy(visit->streams, fds, sizeof(fds));
         return start_pumps(visit, err);
     case MESSAGE_EXITED:
-        take_status(visit, message.value);
+        take_status(visit, message->value);
         break;
     case MESSAGE_EXEC_FAILED:
-        exec_failure_take(visit->words[0], message.value, false, &visit->record);
+        exec_failure_take(visit->words[0], message->value, false, &visit->record);
+        break;
+    case MESSAGE_FAILED:
+        visit->record.kind = EXIT_FAILED;
+        handshake_take_failure(&packet.failure, &visit->record.error);
         break;
     default:
         visit->record.kind = EXIT_FAILED;
-        cannot_start(message.value, &visit->record.error);
+        cannot_start(message->value, &visit->record.error);
     }
     return end_visit(visit, err);
 }

@@ -134,7 +134,7 @@ bool kube_may_retry(long status)
 }
 
 /* What the door to libcurl says of registries is true of a server of the API, too. */
-static bool no_answer(const struct kube_client *client, struct err *err)
+bool kube_unreachable(const struct kube_client *client, struct err *err)
 {
     if (err->code == ERR_IMAGE_CORRUPT)
         err->code = ERR_ENGINE_FAILED;
@@ -146,8 +146,16 @@ static bool no_answer(const struct kube_client *client, struct err *err)
                          "'kubectl version' asks the same server");
 }
 
+/* A connection that is to become a WebSocket. */
+struct upgrade {
+    const char *protocol;
+    bool (*take)(void *data, const struct ws_piece *piece, struct err *err);
+    void *data;
+    struct websocket *socket;
+};
+
 static bool send_once(struct kube_client *client, const struct kube_call *call, const char *content,
-                      struct http_response *response, struct err *err)
+                      struct upgrade *upgrade, struct http_response *response, struct err *err)
 {
     autofree char *url = text_printf("%s%s", client->config->server, call->path);
     struct http_request request = {
@@ -169,6 +177,9 @@ static bool send_once(struct kube_client *client, const struct kube_call *call, 
 
     if (!url || strlen(url) > URL_MAX)
         return err_set(err, ERR_ENGINE_FAILED, "a request to the cluster cannot be made");
+    if (upgrade)
+        return websocket_open(client->http, &request, upgrade->protocol, upgrade->take,
+                              upgrade->data, response, &upgrade->socket, err);
     return http_send(client->http, &request, response, err);
 }
 
@@ -193,9 +204,16 @@ static void wait_ms(uint64_t ms)
     nanosleep(&time, NULL);
 }
 
+/* A node that cannot do what it is asked for is an answer with the status 500 as well. */
+static bool is_final(const struct upgrade *upgrade, const struct http_response *response)
+{
+    return upgrade && response->status == 500;
+}
+
 /* Again and again while that may help. An answer that streams is tried again by who reads it. */
 static bool send_patiently(struct kube_client *client, const struct kube_call *call,
-                           const char *content, struct http_response *response, struct err *err)
+                           const char *content, struct upgrade *upgrade,
+                           struct http_response *response, struct err *err)
 {
     int64_t deadline = clock_now() + KUBE_PATIENCE_MS * NS_PER_MS;
     uint64_t pause_ms = PAUSE_MS, pause;
@@ -206,7 +224,7 @@ static bool send_patiently(struct kube_client *client, const struct kube_call *c
         if (!refresh(client, err))
             return false;
         http_set_stall(client->http, call->stall_ms ? call->stall_ms : KUBE_STALL_MS);
-        answered = send_once(client, call, content, response, err);
+        answered = send_once(client, call, content, upgrade, response, err);
         if (answered && response->status == 401 && !renewed && client->authorization) {
             /* It may have been renewed before its time. */
             renewed = true;
@@ -214,8 +232,9 @@ static bool send_patiently(struct kube_client *client, const struct kube_call *c
             http_response_release(response);
             continue;
         }
-        if (answered ? !kube_may_retry(response->status) || call->body
-                     : !http_may_retry(client->http) || call->body || call->once)
+        if (answered
+                ? !kube_may_retry(response->status) || call->body || is_final(upgrade, response)
+                : !http_may_retry(client->http) || call->body || call->once)
             return answered;
         if (http_is_stopped(&client->settings.stop) || clock_now() > deadline)
             return answered;
@@ -225,23 +244,45 @@ static bool send_patiently(struct kube_client *client, const struct kube_call *c
     }
 }
 
+static void take_answer(struct http_response *response, struct kube_answer *answer)
+{
+    struct err ignored;
+
+    *answer = (struct kube_answer){.status = response->status, .text = response->body};
+    response->body = BUF_INIT(0);
+    http_response_release(response);
+    if (answer->text.len)
+        answer->json = json_parse(answer->text.data, answer->text.len, "the answer of the cluster",
+                                  ERR_ENGINE_FAILED, &ignored);
+}
+
 bool kube_call(struct kube_client *client, const struct kube_call *call, struct kube_answer *answer,
                struct err *err)
 {
     autofree char *content = call->content ? json_dump_line(call->content) : NULL;
     struct http_response response;
-    struct err ignored;
 
     if (call->content && !content)
         return no_memory(err);
-    if (!send_patiently(client, call, content, &response, err))
-        return no_answer(client, err);
-    *answer = (struct kube_answer){.status = response.status, .text = response.body};
-    response.body = BUF_INIT(0);
-    http_response_release(&response);
-    if (answer->text.len)
-        answer->json = json_parse(answer->text.data, answer->text.len, "the answer of the cluster",
-                                  ERR_ENGINE_FAILED, &ignored);
+    if (!send_patiently(client, call, content, NULL, &response, err))
+        return kube_unreachable(client, err);
+    take_answer(&response, answer);
+    return true;
+}
+
+bool kube_upgrade(struct kube_client *client, const char *path, const char *protocol,
+                  bool (*take)(void *data, const struct ws_piece *piece, struct err *err),
+                  void *data, struct kube_answer *answer, struct websocket **socket,
+                  struct err *err)
+{
+    const struct kube_call call = {.path = path};
+    struct upgrade upgrade = {.protocol = protocol, .take = take, .data = data};
+    struct http_response response;
+
+    if (!send_patiently(client, &call, NULL, &upgrade, &response, err))
+        return kube_unreachable(client, err);
+    take_answer(&response, answer);
+    *socket = upgrade.socket;
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "runtime/kubernetes/kubeconfig.h"
+#include "runtime/net/websocket.h"
 
 #define KUBE_ANSWER_MAX  (8 << 20) /* bytes of one answer */
 #define KUBE_ANSWER_MS   60000     /* that one may take */
@@ -51,6 +52,19 @@ struct kube_answer {
 bool kube_call(struct kube_client *client, const struct kube_call *call, struct kube_answer *answer,
                struct err *err);
 void kube_answer_release(struct kube_answer *answer);
+
+/*
+ * GETs call->path as a WebSocket with the protocol `protocol` (websocket.h). True with any status;
+ * *socket is NULL unless the server has opened it, and then the client is for nothing else, and has
+ * to live as long. `take` gets what comes. Tried again while nothing has been asked for.
+ */
+bool kube_upgrade(struct kube_client *client, const char *path, const char *protocol,
+                  bool (*take)(void *data, const struct ws_piece *piece, struct err *err),
+                  void *data, struct kube_answer *answer, struct websocket **socket,
+                  struct err *err);
+
+/* Makes of an error of the connection one that names the server. Returns false. */
+bool kube_unreachable(const struct kube_client *client, struct err *err);
 
 /*
  * The error of an answer that is no success: `what` was tried. The code and the fix are by the

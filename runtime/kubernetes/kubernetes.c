@@ -32,6 +32,13 @@ static void take_end(struct cell *cell, enum cell_event *event)
     *event = CELL_ENDED;
 }
 
+/* Of one that has stayed. */
+static void take_absence(struct cell *cell, enum cell_event *event)
+{
+    if (cell->record.stays)
+        *event = CELL_ENDED;
+}
+
 static void take_loss(struct cell *cell, const struct pod_message *message, enum cell_event *event)
 {
     if (!cell->ended && cell->record.kind != EXIT_FAILED) {
@@ -53,6 +60,8 @@ static void take_status(struct cell *cell, const struct pod_message *message,
         cell->record.kind = message->is_signal ? EXIT_SIGNAL : EXIT_STATUS;
         cell->record.value = message->value;
     }
+    /* A Pod that was asked to end does. */
+    cell->record.stays = cell->spec->stays && !cell->asked_to_end;
     take_end(cell, event);
 }
 
@@ -138,6 +147,9 @@ static bool from_helper(struct cell *cell, enum cell_event *event)
     case POD_REMOVED:
         take_removal(cell, event);
         return true;
+    case POD_GONE:
+        take_absence(cell, event);
+        return true;
     case POD_SIGNAL:
     case POD_REMOVE:
         break;
@@ -173,12 +185,14 @@ static bool engine_handle(struct cell *cell, enum cell_event *event, struct err 
 
 static struct cell_ends engine_ends(struct cell *cell)
 {
+    bool has_streams = cell->ready || !cell->spec->terminal;
+
     return (struct cell_ends){
         .events = cell->events,
-        .in = -1,
-        .out = cell->pipes.out,
+        .in = has_streams ? TAKE_FD(cell->pipes.in) : -1,
+        .out = has_streams ? cell->pipes.out : -1,
         .err = cell->pipes.err,
-        .entry = -1,
+        .entry = cell->ready ? cell->entry : -1,
     };
 }
 
@@ -192,8 +206,10 @@ static bool engine_signal(struct cell *cell, int signal, struct err *err)
 {
     (void)err;
     cell->killed |= signal == SIGKILL;
-    if (!cell->ended && (signal == SIGKILL || signal == SIGTERM || signal == SIGINT))
-        ask(cell, POD_SIGNAL, signal);
+    if (cell->ended || (signal != SIGKILL && signal != SIGTERM && signal != SIGINT))
+        return true;
+    cell->asked_to_end = true;
+    ask(cell, POD_SIGNAL, signal);
     return true;
 }
 
@@ -223,6 +239,8 @@ static void cell_free(struct cell *cell)
     close_fd(cell->clock);
     close_fd(cell->request);
     close_fd(cell->output);
+    close_fd(cell->entry);
+    close_fd(cell->helper_entry);
     close_fd(cell->record.output);
     strv_release(&cell->record.left_running);
     strv_release(&cell->left);

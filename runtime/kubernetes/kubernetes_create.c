@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "runtime/confine/seccomp_default.h"
 #include "runtime/kubernetes/kubernetes_parts.h"
 #include "runtime/kubernetes/pod_setup.h"
+#include "runtime/kubernetes/pod_terminal.h"
 #include "runtime/mount_points.h"
 
 #define HELPER_BINARY "stepcell-kubernetes"
@@ -72,6 +74,8 @@ static struct init_config make_config(const struct run_spec *spec, size_t filter
         .gid = spec->gid,
         .umask = mask,
         .filter_count = (uint32_t)filter_count,
+        .terminal = spec->terminal,
+        .stays = spec->stays,
         .bounding = spec->capabilities,
         .caps = spec->uid == 0 ? spec->capabilities : 0,
         .rlimit_count = (uint32_t)spec->limits.ulimit_count,
@@ -114,6 +118,8 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
         .text_size = (uint32_t)texts->len,
         .script_size = (uint32_t)script->len,
         .has_script = has_script,
+        .takes_input = spec->pass_stdin || spec->terminal,
+        .size = {spec->rows, spec->columns},
         .config = make_config(spec, filter.count),
     };
     bool ok = buf_append(setup, &head, sizeof(head));
@@ -140,10 +146,14 @@ static bool too_large(struct err *err)
 static char *digest_setup(const struct cell *cell, const struct buf *script, bool has_script,
                           const char *image)
 {
-    struct cell plain = {.spec = cell->spec};
+    struct run_spec spec = *cell->spec;
+    struct cell plain = {.spec = &spec};
     autobuf texts = BUF_INIT(POD_SETUP_MAX), setup = BUF_INIT(2 * POD_SETUP_MAX);
     char digest[DIGEST_TEXT_MAX], *text = NULL;
 
+    /* The caller's business, each time. */
+    spec.stays = false;
+    spec.rows = spec.columns = 0;
     if (add_texts(&plain, &texts) && write_setup(&plain, &texts, script, has_script, &setup) &&
         buf_append(&setup, image, strlen(image))) {
         digest_of(setup.data, setup.len, digest);
@@ -284,10 +294,11 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
 
     for (size_t i = 0; i < cluster->registries->count; i++)
         json_array_append_new(registries, json_string(cluster->registries->items[i]));
-    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:O, s:O, s:o}", "kubeconfig",
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:O, s:O, s:o, s:b, s:b}", "kubeconfig",
                       cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
                       "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "pod",
-                      pod, "secret", secret, "registries", registries);
+                      pod, "secret", secret, "registries", registries, "input",
+                      cell->spec->pass_stdin || cell->spec->terminal, "stays", cell->spec->stays);
     text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
@@ -329,6 +340,40 @@ static bool make_output(struct cell *cell, struct err *err)
     return cell->record.output >= 0 || failed(err, "make the output file of the cell");
 }
 
+/* Of a terminal both ends are here: what comes and goes is carried to that of the Pod. */
+static bool make_streams(struct cell *cell, struct err *err)
+{
+    const struct run_spec *spec = cell->spec;
+    struct cell_pipes *pipes = &cell->pipes;
+    const struct terminal_size size = {spec->rows, spec->columns};
+
+    if (!spec->terminal) {
+        if (!cell_pipes_make(spec->pass_stdin, pipes, err))
+            return false;
+    } else if (!pod_terminal_make(&size, &pipes->out, &pipes->child_out)) {
+        return failed(err, "make a terminal");
+    } else {
+        pipes->in = spec->pass_stdin ? fcntl(pipes->out, F_DUPFD_CLOEXEC, 3) : -1;
+        pipes->child_in = fcntl(pipes->child_out, F_DUPFD_CLOEXEC, 3);
+    }
+    if (pipes->child_in < 0)
+        pipes->child_in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (pipes->child_err < 0)
+        pipes->child_err = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    return (pipes->child_in >= 0 && pipes->child_err >= 0) || failed(err, "prepare the streams");
+}
+
+static bool make_entry(struct cell *cell, struct err *err)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return failed(err, "make a socket");
+    cell->entry = ends[0];
+    cell->helper_entry = ends[1];
+    return true;
+}
+
 bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem *root,
                        struct cell **out, struct err *err)
 {
@@ -337,6 +382,7 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
     if (!cell)
         return failed(err, "make a cell");
     cell->events = cell->clock = cell->daemon = cell->request = cell->output = -1;
+    cell->entry = cell->helper_entry = -1;
     cell->record.output = -1;
     cell->pipes = CELL_PIPES_NONE;
     cell->spec = spec;
@@ -349,8 +395,8 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
     else if (!pod_name_make(cell->name, err))
         return false;
     return mount_points_check(spec->plan, err) && read_volumes(cell, err) &&
-           make_request(cell, root, err) && make_output(cell, err) &&
-           cell_pipes_make(false, &cell->pipes, err);
+           make_request(cell, root, err) && make_output(cell, err) && make_streams(cell, err) &&
+           make_entry(cell, err);
 }
 
 /* ---- the program ---- */
@@ -365,7 +411,8 @@ static bool watch(const struct cell *cell, int fd, enum kubernetes_source source
 /* Not killed with stepcell: it removes the Pod then. */
 static bool start_helper(struct cell *cell, struct err *err)
 {
-    const int fds[] = {cell->request, cell->pipes.child_out, cell->pipes.child_err, cell->output};
+    const int fds[] = {cell->request, cell->pipes.child_out, cell->pipes.child_err,
+                       cell->output,  cell->helper_entry,    cell->pipes.child_in};
     char *const words[] = {HELPER_BINARY, "cell", NULL};
 
     cell->helper = libexec_start_beside(words, fds, ARRAY_SIZE(fds), &cell->daemon, err);
@@ -374,6 +421,7 @@ static bool start_helper(struct cell *cell, struct err *err)
     cell_pipes_close_child(&cell->pipes);
     cell->request = close_fd(cell->request);
     cell->output = close_fd(cell->output);
+    cell->helper_entry = close_fd(cell->helper_entry);
     return watch(cell, cell->daemon, FROM_HELPER, err);
 }
 

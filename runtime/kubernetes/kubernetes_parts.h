@@ -23,8 +23,10 @@ struct cell {
     pid_t helper; /* it, or 0 */
     int request;  /* what it reads */
     int output;   /* the writing end of record.output */
+    int entry;    /* to it, for who enters */
+    int helper_entry;
     struct cell_pipes pipes;
-    bool ready, ended, killed, cleaning, removed;
+    bool ready, ended, asked_to_end, killed, cleaning, removed;
     struct strv left;
     struct err failure; /* of the clean-up */
 };

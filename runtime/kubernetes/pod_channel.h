@@ -11,6 +11,7 @@
  *                                    LOST     how it ended, or whether, is not known: `err`
  *                                    REMOVED  Pod and Secret are gone, as the API says
  *                                    LEFT     they may not be: `err`
+ *                                    GONE     a Pod that stays after its command is there no more
  *   stepcell → stepcell-kubernetes   SIGNAL   SIGKILL, or what asks the command to end
  *                                    REMOVE   whatever it does
  *
@@ -36,6 +37,7 @@ enum pod_message_kind {
     POD_LEFT,
     POD_SIGNAL,
     POD_REMOVE,
+    POD_GONE,
 };
 
 struct pod_message {
@@ -48,11 +50,20 @@ struct pod_message {
 };
 
 /* Descriptors of stepcell-kubernetes when it is executed. */
-enum { POD_CONTROL_FD = LIBEXEC_CONTROL_FD, POD_REQUEST_FD, POD_OUT_FD, POD_ERR_FD, POD_VAR_FD };
+enum {
+    POD_CONTROL_FD = LIBEXEC_CONTROL_FD,
+    POD_REQUEST_FD,
+    POD_OUT_FD, /* with a terminal its end that is the command's, as is POD_IN_FD */
+    POD_ERR_FD,
+    POD_VAR_FD,
+    POD_ENTRY_FD, /* ENTERs for the cell (runtime/native/handshake.h) */
+    POD_IN_FD,    /* the command's input, where it has one */
+};
 
 /*
  * POD_REQUEST_FD: {"kubeconfig" or null, "context" or null, "namespace" or null, "name", "pod",
- * "secret", "grace", "registries": of whose credentials a Secret is made for the nodes}.
+ * "secret", "grace", "registries": of whose credentials a Secret is made for the nodes, "input":
+ * whether POD_IN_FD brings some, "stays": whether the Pod does when its command has ended}.
  */
 #define POD_REQUEST_MAX (8 << 20) /* bytes */
 

@@ -23,7 +23,7 @@
 #include "runtime/native/handshake.h"
 
 /* Another one is refused: the init image is of another stepcell. */
-#define POD_VERSION "stepcell-pod/1"
+#define POD_VERSION "stepcell-pod/2"
 
 #define POD_SETUP_MAX (1 << 20) /* bytes, which is what a Secret holds */
 
@@ -41,6 +41,7 @@
 #define POD_SCRIPT      "script"
 #define POD_OUTPUT      "output"
 #define POD_HOME        "home"
+#define POD_DOOR        "door" /* a socket of pid 1's: pod/door.h */
 
 #define POD_HOME_SOUGHT "?"
 
@@ -53,6 +54,8 @@ struct pod_setup {
     uint32_t text_size; /* bytes of all texts */
     uint32_t script_size;
     uint32_t has_script;
+    uint32_t takes_input;      /* its stdin, or the keys of its terminal, come by a visit */
+    struct terminal_size size; /* of its terminal, if it has one */
     struct init_config config;
 };
 

@@ -382,7 +382,9 @@ static bool add_mounts(const struct body *body, struct err *err)
                 json_pack("{s:s, s:{s:s, s:i}}", "name", SETUP_VOLUME, "secret", "secretName",
                           body->request->name, "defaultMode", 0444),
                 err) ||
-        !add_mount(body, CELL_VOLUME, POD_DIR, NULL, false, err))
+        !add_mount(body, CELL_VOLUME, POD_DIR, NULL, false, err) ||
+        /* It is started again for who comes in, and must be no program of the step's then. */
+        !add_mount(body, CELL_VOLUME, POD_DIR "/" POD_PROGRAM, POD_PROGRAM, true, err))
         return false;
     for (size_t i = 0; i < spec->plan->count; i++) {
         if (!add_one(body, i, err))
@@ -446,9 +448,6 @@ static bool check(const struct run_spec *spec, struct err *err)
         bool asked;
         const char *what;
     } unable[] = {
-        {spec->terminal, "give a terminal (-t)"},
-        {spec->pass_stdin, "pass stdin (-i)"},
-        {spec->stays, "keep a cell (--keep)"},
         {spec->limits.pids, "limit the processes of a step (--pids-limit): the kubelet does"},
         {spec->network == NETWORK_NONE, "take the network from a step (--network none)"},
     };

@@ -1,6 +1,7 @@
 #include "runtime/net/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -285,6 +286,17 @@ static void set_content(struct exchange *exchange)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+/* Of a connection that is not libcurl's any more: one that is dead has to be noticed. */
+static void set_connection(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)HTTP_KEEPALIVE_S);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)HTTP_KEEPALIVE_S);
+}
+
 static void set_options(struct exchange *exchange, const struct url *url, const char *proxy,
                         const struct curl_slist *headers)
 {
@@ -305,6 +317,8 @@ static void set_options(struct exchange *exchange, const struct url *url, const 
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, exchange);
     if (!is_collected(exchange->request))
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_MAX);
+    if (exchange->request->connects)
+        set_connection(easy);
     set_content(exchange);
     if (exchange->http->settings.unix_socket)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, exchange->http->settings.unix_socket);
@@ -528,4 +542,37 @@ bool http_send(struct http *http, const struct http_request *request,
     }
     *response = exchange.response;
     return true;
+}
+
+/* What libcurl says of a connection that only connects, as errno. */
+static ssize_t raw_result(CURLcode code, size_t len)
+{
+    if (code == CURLE_OK)
+        return (ssize_t)len;
+    errno = code == CURLE_AGAIN ? EAGAIN : EPIPE;
+    return -1;
+}
+
+ssize_t http_raw_send(struct http *http, const void *bytes, size_t len)
+{
+    size_t sent = 0;
+    CURLcode code = curl_easy_send(http->easy, bytes, len, &sent);
+
+    return raw_result(code, sent);
+}
+
+ssize_t http_raw_receive(struct http *http, void *bytes, size_t size)
+{
+    size_t received = 0;
+    CURLcode code = curl_easy_recv(http->easy, bytes, size, &received);
+
+    return raw_result(code, received);
+}
+
+int http_raw_fd(const struct http *http)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    curl_easy_getinfo(http->easy, CURLINFO_ACTIVESOCKET, &fd);
+    return fd;
 }

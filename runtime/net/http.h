@@ -12,6 +12,7 @@
 #define STEPCELL_RUNTIME_NET_HTTP_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -24,6 +25,7 @@
 #define HTTP_ERROR_BODY_MAX    (64 << 10)  /* bytes of an answer that is no success */
 #define HTTP_CONNECT_TIMEOUT_S 15
 #define HTTP_STALL_TIMEOUT_MS  30000 /* without a byte either way for so long, it is dead */
+#define HTTP_KEEPALIVE_S       30    /* between two looks at whether a silent peer is there */
 #define HTTP_ANSWER_TIMEOUT_S  600   /* for an answer that is collected, redirects and all */
 #define HTTP_ANSWER_TIMEOUT_NS (HTTP_ANSWER_TIMEOUT_S * 1000 * NS_PER_MS)
 
@@ -101,6 +103,8 @@ struct http_request {
     const char *method;
     /* Further headers, each "Name: value", ended by NULL, for whoever is asked; or NULL. */
     const char *const *headers;
+    /* Asks for nothing: the connection is the caller's, see below. With no_redirects. */
+    bool connects;
 };
 
 /* `settings` is copied. NULL without memory. */
@@ -118,6 +122,16 @@ void http_set_stall(struct http *http, unsigned int stall_ms);
 bool http_send(struct http *http, const struct http_request *request,
                struct http_response *response, struct err *err);
 void http_response_release(struct http_response *response);
+
+/*
+ * After a request that only `connects`, the bytes of its connection, TLS and all; the client is for
+ * nothing else then. Neither waits. Sending gives how many bytes were taken, or -1, with errno
+ * EAGAIN where the same bytes have to be sent again once the descriptor is ready; receiving 0 when
+ * the peer has ended the connection, or -1, with EAGAIN where nothing has come.
+ */
+ssize_t http_raw_send(struct http *http, const void *bytes, size_t len);
+ssize_t http_raw_receive(struct http *http, void *bytes, size_t size);
+int http_raw_fd(const struct http *http);
 
 /* Whether what failed last was a connection that may work the next time. */
 bool http_may_retry(const struct http *http);

@@ -13,6 +13,7 @@
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
 #include "shim/kubernetes/pull.h"
+#include "shim/kubernetes/visit.h"
 #include "shim/kubernetes/watch.h"
 
 #define TICK_MS       1000
@@ -21,6 +22,7 @@
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
 #define SETTLE_MS     30000 /* that one may take to see that a command has ended */
+#define INPUT_MS      2000  /* that the log may take to tell why nobody comes in */
 #define BEGINNING_MS  3000  /* that one may take to see that it has begun */
 
 struct cell {
@@ -28,14 +30,20 @@ struct cell {
     struct kube_config config;
     struct objects objects;
     struct sight sight;
-    bool told;         /* how it ended, or that it does not run */
-    int64_t wants_end; /* clock_now() when TERM was wanted; or 0 */
-    bool asked_end;    /* and was asked for */
-    bool asked_kill;   /* the Pod's deletion was */
-    int64_t kill_at;   /* it will be, then; or 0 */
-    int64_t made_at;   /* clock_now() */
-    int64_t looked_at; /* when the events were */
-    int64_t gone_by;   /* a Pod that others have deleted should be gone then; or 0 */
+    struct visits visits;
+    bool stays;             /* when its command has ended */
+    bool brings_input;      /* which is not attached yet */
+    bool absence_told;      /* of one that stays */
+    struct err input_error; /* why it does not come, */
+    int64_t input_by;       /* which is told then; or 0 */
+    bool told;              /* how it ended, or that it does not run */
+    int64_t wants_end;      /* clock_now() when TERM was wanted; or 0 */
+    bool asked_end;         /* and was asked for */
+    bool asked_kill;        /* the Pod's deletion was */
+    int64_t kill_at;        /* it will be, then; or 0 */
+    int64_t made_at;        /* clock_now() */
+    int64_t looked_at;      /* when the events were */
+    int64_t gone_by;        /* a Pod that others have deleted should be gone then; or 0 */
 };
 
 static void tell(const struct pod_message *message)
@@ -162,6 +170,61 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
     tell_trouble(cell, POD_LOST_CONTACT, &err);
 }
 
+/* A Pod that stays may go by itself, or by others. */
+static void take_absence(struct cell *cell, const struct pod_state *state)
+{
+    const struct pod_message message = {.kind = POD_GONE};
+
+    if (cell->absence_told || (!state->ended && !state->finished && !state->deleted))
+        return;
+    cell->absence_told = true;
+    tell(&message);
+}
+
+static void bring_input(struct cell *cell)
+{
+    struct err err;
+
+    cell->brings_input = false;
+    if (!visits_attach(&cell->visits, cell->request, POD_IN_FD, &err))
+        tell_trouble(cell, POD_FAILED, &err);
+    close(POD_IN_FD);
+}
+
+/* Whoever brings the input could not; of what has begun pid 1 says it. */
+static void hear_input(struct cell *cell)
+{
+    ssize_t n = recv(cell->visits.control, &cell->input_error, sizeof(struct err), MSG_DONTWAIT);
+
+    if (n < 0)
+        return;
+    if (n == (ssize_t)sizeof(struct err))
+        cell->input_by = clock_now() + INPUT_MS * NS_PER_MS;
+    close(cell->visits.control);
+    cell->visits.input = 0;
+}
+
+/* One that pid 1 has refused has no way in, either: its own word comes first. */
+static void take_input_error(struct cell *cell)
+{
+    if (cell->input_by && clock_now() > cell->input_by)
+        tell_trouble(cell, POD_FAILED, &cell->input_error);
+}
+
+static void admit(struct cell *cell)
+{
+    int fds[HANDSHAKE_FDS_MAX];
+    struct message message;
+    ssize_t n =
+        handshake_receive_several(POD_ENTRY_FD, &message, sizeof(message), MSG_DONTWAIT, fds);
+
+    if (n == (ssize_t)sizeof(message) && message.kind == MESSAGE_ENTER && fds[0] >= 0 &&
+        fds[1] >= 0)
+        visits_admit(&cell->visits, cell->request, TAKE_FD(fds[0]), TAKE_FD(fds[1]));
+    for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
+        close_fd(fds[i]);
+}
+
 static void look(struct cell *cell)
 {
     struct sight *sight = &cell->sight;
@@ -181,6 +244,12 @@ static void look(struct cell *cell)
         take_trouble(cell, &state);
     if (!cell->told)
         take_silence(cell, &state, silent_since);
+    if (cell->told && cell->stays)
+        take_absence(cell, &state);
+    if (!cell->told && state.begun && cell->brings_input)
+        bring_input(cell);
+    if (!cell->told)
+        take_input_error(cell);
 }
 
 static void kill_pod(struct cell *cell)
@@ -270,6 +339,9 @@ static int finish(struct cell *cell)
     struct err err;
     bool gently;
 
+    /* Its first process goes on until it is asked to end. */
+    if (cell->stays && is_settling(&cell->sight))
+        (void)objects_end_command(&cell->objects, &err);
     outwait(&cell->sight, is_settling, SETTLE_MS);
     if (cell->objects.has_pod && !cell->told && !cell->asked_kill)
         outwait(&cell->sight, is_beginning, BEGINNING_MS);
@@ -301,16 +373,25 @@ static bool take_wish(struct cell *cell)
 
 static int serve(struct cell *cell)
 {
-    struct pollfd polled[] = {{POD_CONTROL_FD, POLLIN, 0}, {cell->sight.wake, POLLIN, 0}};
     eventfd_t count;
 
     for (;;) {
+        struct pollfd polled[] = {{POD_CONTROL_FD, POLLIN, 0},
+                                  {cell->sight.wake, POLLIN, 0},
+                                  {POD_ENTRY_FD, POLLIN, 0},
+                                  {cell->visits.input ? cell->visits.control : -1, POLLIN, 0}};
+
         if (poll(polled, ARRAY_SIZE(polled), TICK_MS) < 0 && errno != EINTR)
             return finish(cell);
         if (polled[0].revents && !take_wish(cell))
             return finish(cell);
         if (polled[1].revents)
             (void)!eventfd_read(cell->sight.wake, &count);
+        if (polled[2].revents & POLLIN)
+            admit(cell);
+        if (polled[3].revents)
+            hear_input(cell);
+        visits_reap(&cell->visits);
         if (cell->objects.has_pod)
             look(cell);
         if (cell->wants_end && !cell->asked_end)
@@ -365,6 +446,8 @@ static bool make(struct cell *cell, struct err *err)
     cell->objects.name = cell->sight.name = json_text(request, "name");
     cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));
     cell->objects.config = cell->sight.config = &cell->config;
+    cell->stays = json_is_true(json_object_get(request, "stays"));
+    cell->brings_input = json_is_true(json_object_get(request, "input"));
     cell->sight.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!cell->objects.name || !pod || !secret || cell->sight.wake < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete");

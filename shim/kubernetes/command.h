@@ -8,4 +8,7 @@ int command_cell(int argc, char **argv);
 /* Removes the Pods and Secrets that one step of this machine and user has left. */
 int command_sweep(int argc, char **argv);
 
+/* Goes into a Pod by the API's exec: see visit.h. */
+int command_visit(int argc, char **argv);
+
 #endif

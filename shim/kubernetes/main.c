@@ -5,6 +5,7 @@
 static const struct subcommand commands[] = {
     {.name = "cell", .run = command_cell},
     {.name = "sweep", .run = command_sweep},
+    {.name = "visit", .run = command_visit},
     {0},
 };
 

@@ -71,7 +71,7 @@ struct step {
     size_t count;
     const char *says; /* in the Pod; or, where it is refused, in the message */
     bool refused;
-    bool terminal, pass_stdin, stays, host_network;
+    bool host_network;
     enum network_mode network;
     struct limits limits;
     uid_t uid;
@@ -99,9 +99,6 @@ static bool make(const struct step *step, json_t **body, struct err *err)
         .uid = step->uid,
         .home = "/root",
         .capabilities = 1 | 1 << 5,
-        .terminal = step->terminal,
-        .pass_stdin = step->pass_stdin,
-        .stays = step->stays,
         .network = step->network,
         .limits = step->limits,
         .labels = labels,
@@ -130,6 +127,9 @@ static const struct step steps[] = {
     {.says = "\"memory\":\"1048576\",\"cpu\":\"1500m\"",
      .limits = {.memory = 1 << 20, .cpu = 150000}},
     {.says = "\"mountPath\":\"/home/step\",\"subPath\":\"home\"", .uid = 7},
+    {.says = "{\"name\":\"cell\",\"mountPath\":\"/.stepcell/"
+             "stepcell-pod\",\"subPath\":\"stepcell-pod\","
+             "\"readOnly\":true}"},
     {.mounts = {MOUNT("/shared/a", "/shared/a", .role = MOUNT_WORKDIR)},
      .count = 1,
      .says =
@@ -222,9 +222,6 @@ static const struct step steps[] = {
              "\"team\":\"x\""},
 
     {.refused = true, .says = "managed-by", .label = "app.kubernetes.io/managed-by=somebody"},
-    {.refused = true, .says = "terminal", .terminal = true},
-    {.refused = true, .says = "stdin", .pass_stdin = true},
-    {.refused = true, .says = "--keep", .stays = true},
     {.refused = true, .says = "--network none", .network = NETWORK_NONE},
     {.refused = true, .says = "--pids-limit", .limits = {.pids = 5}},
     {.refused = true, .says = "init image", .no_init = true},

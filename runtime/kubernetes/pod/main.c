@@ -1,7 +1,7 @@
 /*
  * stepcell-pod: a static program, the only one of the init image. `hold` is the first process of
  * the container `place` of a step's Pod, `place` the hook that it is started with, `run` the first
- * process of the step's own container.
+ * process of the step's own container, `visit` what the API's exec starts beside it.
  */
 #include "runtime/kubernetes/pod/pod.h"
 
@@ -22,6 +22,8 @@ int main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "run") == 0)
         return pod_run();
+    if (argc == 2 && strcmp(argv[1], "visit") == 0)
+        return pod_visit();
     if (argc == 2 && strcmp(argv[1], "hold") == 0)
         return pod_hold();
     if (argc == 2 && strcmp(argv[1], "place") == 0) {

@@ -13,4 +13,7 @@ bool pod_place(struct err *err);
 /* The first process of the step's container; its exit status. */
 int pod_run(void);
 
+/* What is started beside it, for a command that visits, or for the input of the step's own. */
+int pod_visit(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,8 +23,10 @@
 #include "base/cleanup.h"
 #include "runtime/inside.h"
 #include "runtime/kubernetes/frames.h"
-#include "runtime/native/init/command.h"
+#include "runtime/kubernetes/pod/door.h"
+#include "runtime/native/init/visitors.h"
 #include "runtime/native/user.h"
+#include "runtime/pty.h"
 
 #define LEFT_MAX    32        /* processes that are named */
 #define ACCOUNT_MAX 512       /* bytes of a file of a cgroup */
@@ -37,6 +40,12 @@ struct run {
     int streams[2];                   /* of the command: stdout, stderr; -1 at the end */
     pid_t command;                    /* 0 when it has ended */
     int status;
+    bool asked_to_end; /* the whole Pod: it does not stay */
+    struct door door;
+    struct visitors visitors;
+    int input;       /* to whoever brings the command's input, or -1 */
+    int stdin_end;   /* the writing end of it, or -1: it has ended, or is a terminal's */
+    bool input_lost; /* before its end */
 };
 
 /* The log may be slow to take it. One that takes nothing any more has nobody who reads it. */
@@ -166,54 +175,95 @@ static bool prepare(struct run *run, struct err *err)
     /* The command has its arguments; its environment is nobody else's. */
     if (unlink(POD_DIR "/" POD_SETUP) < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot take the setup away from the step");
-    run->failure = mmap(NULL, sizeof(*run->failure), PROT_READ | PROT_WRITE,
+    /* That of the command, and those of its visitors. */
+    run->failure = mmap(NULL, (VISITORS_MAX + 1) * sizeof(*run->failure), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    run->visitors.failures = run->failure + 1;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     run->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (run->failure == MAP_FAILED || run->signals < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare the first process of the Pod");
     umask(setup->head.config.umask);
-    return check_probes(setup, err) && check_interpreters(setup, err) && choose_home(setup, err) &&
-           inside_enter(setup->workdir, err);
+    if (!check_probes(setup, err) || !check_interpreters(setup, err) || !choose_home(setup, err) ||
+        !inside_enter(setup->workdir, err) || !door_open(&run->door, err))
+        return false;
+    /* The command's, and every visitor's. */
+    environ = setup->environment;
+    return true;
 }
 
 /* ---- the command ---- */
 
+/* The ends of a command's streams that are its own. */
+struct own_ends {
+    int in, out, err;
+};
+
 /* In the child: its streams take the places of this process's. */
-_Noreturn static void become_command(const struct run *run, const int out[2], const int err[2])
+_Noreturn static void become_command(const struct run *run, const struct own_ends *own)
 {
     const struct command command = {
         .config = &run->setup.head.config,
         .filter = run->setup.filter,
         .argv = run->setup.arguments,
-        .streams = STREAMS_THERE,
+        .streams = run->setup.head.config.terminal ? STREAMS_TERMINAL_THERE : STREAMS_THERE,
         .failure = run->failure,
     };
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    environ = run->setup.environment;
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out[1], STDOUT_FILENO) < 0 ||
-        dup2(err[1], STDERR_FILENO) < 0)
+    if (dup2(own->in, STDIN_FILENO) < 0 || dup2(own->out, STDOUT_FILENO) < 0 ||
+        dup2(own->err, STDERR_FILENO) < 0)
         _exit(INIT_FAILURE);
     command_run(&command);
 }
 
-static bool start(struct run *run, struct err *failure)
+static bool make_terminal(struct run *run, struct own_ends *own)
 {
-    int out[2], err[2];
+    const struct terminal_size *size = &run->setup.head.size;
+    const struct winsize value = {.ws_row = size->rows, .ws_col = size->columns};
+
+    own->out = own->err = -1;
+    if (!pty_open(&value, &run->streams[0], &own->in))
+        return false;
+    own->out = own->err = own->in;
+    return true;
+}
+
+static bool make_pipes(struct run *run, struct own_ends *own)
+{
+    int in[2] = {-1, -1}, out[2], err[2];
 
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+        return false;
+    if (run->setup.head.takes_input ? pipe2(in, O_CLOEXEC) < 0
+                                    : (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+        return false;
+    *own = (struct own_ends){in[0], out[1], err[1]};
+    run->stdin_end = in[1];
+    run->streams[0] = out[0];
+    run->streams[1] = err[0];
+    return fcntl(out[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(err[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool start(struct run *run, struct err *failure)
+{
+    bool terminal = run->setup.head.config.terminal;
+    struct own_ends own;
+    int input;
+
+    if (terminal ? !make_terminal(run, &own) : !make_pipes(run, &own))
         return err_errno(failure, ERR_ENGINE_FAILED, "cannot make the streams of the command");
     run->command = fork();
     if (run->command == 0)
-        become_command(run, out, err);
-    close(out[1]);
-    close(err[1]);
-    run->streams[0] = out[0];
-    run->streams[1] = err[0];
-    fcntl(out[0], F_SETFL, O_NONBLOCK);
-    fcntl(err[0], F_SETFL, O_NONBLOCK);
+        become_command(run, &own);
+    close(own.in);
+    if (!terminal) {
+        close(own.out);
+        close(own.err);
+    }
+    input = terminal ? run->streams[0] : run->stdin_end;
+    if (run->input >= 0)
+        (void)!handshake_send(run->input, MESSAGE_STREAMS, 0, input);
     return run->command > 0 || err_errno(failure, ERR_ENGINE_FAILED, "cannot start the command");
 }
 
@@ -242,8 +292,16 @@ static void reap(struct run *run)
         if (pid == run->command) {
             run->status = status;
             run->command = 0;
+        } else {
+            visitors_end(&run->visitors, pid, status);
         }
     }
+}
+
+static void signal_command(const struct run *run, int number)
+{
+    if (run->command > 0 && kill(-run->command, number) < 0)
+        kill(run->command, number);
 }
 
 static void take_signals(struct run *run)
@@ -255,29 +313,102 @@ static void take_signals(struct run *run)
 
         if (number == SIGCHLD)
             reap(run);
-        else if (run->command > 0 && kill(-run->command, number) < 0)
-            kill(run->command, number);
+        else
+            signal_command(run, number);
+        run->asked_to_end |= number == SIGTERM;
     }
+}
+
+/* What somebody wants who has come in. */
+static void take_guest(struct run *run)
+{
+    int fds[HANDSHAKE_FDS_MAX];
+    autofd connection = -1;
+    struct message message;
+
+    if (!door_hear(&run->door, &message, fds, &connection))
+        return;
+    if (message.kind == MESSAGE_ENTER && fds[0] >= 0 && fds[1] >= 0) {
+        visitors_admit(&run->visitors, &run->setup.head.config, run->setup.filter, fds[0], fds[1]);
+        fds[0] = fds[1] = -1;
+    } else if (message.kind == MESSAGE_START && run->setup.head.takes_input && run->input < 0 &&
+               run->command == 0) {
+        run->input = TAKE_FD(connection);
+    }
+    for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
+        close_fd(fds[i]);
+}
+
+/* Who brings the input tells its end. One who is gone without leaves the command with a part. */
+static void hear_input(struct run *run)
+{
+    struct message message;
+    ssize_t n = recv(run->input, &message, sizeof(message), MSG_DONTWAIT);
+    bool ends = n == (ssize_t)sizeof(message) && message.kind == MESSAGE_END;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (ends) {
+        run->stdin_end = close_fd(run->stdin_end);
+        return;
+    }
+    run->input = close_fd(run->input);
+    run->input_lost = run->stdin_end >= 0 || run->setup.head.config.terminal;
+    if (run->input_lost)
+        signal_command(run, SIGKILL);
+}
+
+/* Waits until something happens, and takes it. */
+static void turn(struct run *run)
+{
+    enum { SIGNALS, STREAM_OUT, STREAM_ERR, DOOR, GUEST, INPUT, VISITORS };
+    struct pollfd polled[VISITORS + VISITORS_MAX] = {
+        [SIGNALS] = {run->signals, POLLIN, 0},
+        [STREAM_OUT] = {run->streams[0], POLLIN, 0},
+        [STREAM_ERR] = {run->streams[1], POLLIN, 0},
+        [DOOR] = {run->door.guest < 0 ? run->door.socket : -1, POLLIN, 0},
+        [GUEST] = {run->door.guest, POLLIN, 0},
+        [INPUT] = {run->input, POLLIN, 0},
+    };
+    nfds_t count = visitors_watch(&run->visitors, polled + VISITORS);
+
+    if (poll(polled, VISITORS + count, -1) < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(run->streams); i++) {
+        if (polled[STREAM_OUT + i].revents)
+            take_stream(run, i);
+    }
+    if (polled[DOOR].revents)
+        door_answer(&run->door);
+    if (polled[GUEST].revents)
+        take_guest(run);
+    if (polled[INPUT].revents)
+        hear_input(run);
+    visitors_hear(&run->visitors, polled + VISITORS);
+    if (polled[SIGNALS].revents)
+        take_signals(run);
+}
+
+/* Nothing of a command runs whose input would not come. */
+static bool await_input(struct run *run, struct err *err)
+{
+    while (run->setup.head.takes_input && run->input < 0 && !run->asked_to_end)
+        turn(run);
+    return !run->asked_to_end ||
+           err_set(err, ERR_ENGINE_FAILED, "the Pod was asked to end before its command ran");
 }
 
 static void supervise(struct run *run)
 {
-    while (run->command > 0) {
-        struct pollfd polled[] = {
-            {run->signals, POLLIN, 0},
-            {run->streams[0], POLLIN, 0},
-            {run->streams[1], POLLIN, 0},
-        };
+    while (run->command > 0)
+        turn(run);
+}
 
-        if (poll(polled, ARRAY_SIZE(polled), -1) < 0)
-            continue;
-        for (size_t i = 0; i < ARRAY_SIZE(run->streams); i++) {
-            if (polled[i + 1].revents)
-                take_stream(run, i);
-        }
-        if (polled[0].revents)
-            take_signals(run);
-    }
+/* The step is over, and its Pod stays for visitors. */
+static void stay(struct run *run)
+{
+    while (!run->asked_to_end)
+        turn(run);
 }
 
 /* ---- after the command ---- */
@@ -309,7 +440,8 @@ static void name_left_running(struct run *run)
     while (count < LEFT_MAX && (entry = readdir(proc))) {
         const char *name = entry->d_name;
 
-        if (name[strspn(name, "0123456789")] || strcmp(name, "1") == 0)
+        if (name[strspn(name, "0123456789")] || strcmp(name, "1") == 0 ||
+            visitors_have(&run->visitors, atoi(name)) || door_is_guest(atoi(name)))
             continue;
         name_process(run, name);
         count++;
@@ -317,10 +449,15 @@ static void name_left_running(struct run *run)
 }
 
 /* Then nobody has the streams any more. */
-static void end_all(void)
+static void end_all(struct run *run)
 {
+    int status;
+    pid_t pid;
+
     kill(-1, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+    while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
+        if (pid > 0)
+            visitors_end(&run->visitors, pid, status);
     }
 }
 
@@ -386,32 +523,50 @@ static void put_failure(struct run *run)
     }
 }
 
+static void put_input_lost(struct run *run)
+{
+    char line[FRAME_LINE_MAX];
+    struct err err;
+
+    err_set(&err, ERR_ENGINE_FAILED,
+            "the connection that brought the standard input of the step was lost before its end");
+    err_hint(&err, "the command was killed: look at what it has done before it is run again");
+    put(line, frame_write_failure(&run->frames, &err, line));
+}
+
 static int finish(struct run *run)
 {
     bool oom_killed;
 
     put_failure(run);
+    if (run->input_lost)
+        put_input_lost(run);
     name_left_running(run);
     oom_killed = has_run_out_of_memory();
-    end_all();
+    end_all(run);
     drain(run);
+    run->input = close_fd(run->input);
     put_output_file(run);
     return put_end(run, run->status, oom_killed);
 }
 
 int pod_run(void)
 {
-    static struct run run;
+    static struct run run = {.streams = {-1, -1}, .input = -1, .stdin_end = -1};
     struct err err;
     char line[FRAME_LINE_MAX];
+    int status;
 
     /* The command can neither trace this process nor open what it has open. */
     prctl(PR_SET_DUMPABLE, 0);
-    if (!prepare(&run, &err))
+    if (!prepare(&run, &err) || !await_input(&run, &err))
         return refuse(&run, &err);
     put(line, frame_write_ready(&run.frames, line));
     if (!start(&run, &err))
         return refuse(&run, &err);
     supervise(&run);
-    return finish(&run);
+    status = finish(&run);
+    if (run.setup.head.config.stays)
+        stay(&run);
+    return status;
 }
