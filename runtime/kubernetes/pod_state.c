@@ -62,6 +62,15 @@ static bool has_reason(const json_t *object, const char *reason)
     return text && strcmp(text, reason) == 0;
 }
 
+/* To a kubelet what is made and not started yet has ended. What was never started has no time. */
+static bool has_run(const json_t *ended)
+{
+    const char *started = json_text(ended, "startedAt");
+
+    return started ? strcmp(started, "1970-01-01T00:00:00Z") != 0
+                   : json_text(ended, "reason") || json_text(ended, "finishedAt");
+}
+
 static void take_container(struct pod_state *state, const json_t *container)
 {
     const json_t *now = json_object_get(container, "state");
@@ -71,7 +80,7 @@ static void take_container(struct pod_state *state, const json_t *container)
 
     take_waiting(state, json_object_get(now, "waiting"));
     state->begun |=
-        (json_is_object(ended) && !unstarted) || json_is_object(json_object_get(now, "running"));
+        (has_run(ended) && !unstarted) || json_is_object(json_object_get(now, "running"));
     state->ended |= json_is_object(ended);
     if (has_reason(ended, "OOMKilled")) {
         state->oom_killed = true;

@@ -167,6 +167,7 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
     err_set(&err, ERR_POD_NODE_LOST,
             "the node of the step is lost: its Pod was deleted, and the node does not say that it "
             "has ended");
+    cell->objects.node_lost = true;
     tell_trouble(cell, POD_LOST_CONTACT, &err);
 }
 
@@ -307,8 +308,7 @@ static void end_command(struct cell *cell)
 /* Whether a command is known to have ended that the API still shows as running. */
 static bool is_settling(const struct sight *sight)
 {
-    return sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone &&
-           !sight->silent_since;
+    return sight->has_end && !sight->state.finished && !sight->state.deleted && !sight->gone;
 }
 
 /* Waits as long as it is so, for `limit_ms` at the most. */

@@ -280,7 +280,7 @@ static bool remove_secret(struct objects *objects, const struct object *object, 
 bool objects_remove(struct objects *objects, bool gently, struct err *err)
 {
     int64_t time_ms = OBJECTS_GONE_MS + grace_of_deletion(objects, gently) * INT64_C(1000);
-    int64_t deadline = clock_now() + time_ms * NS_PER_MS;
+    int64_t deadline = clock_now() + (objects->node_lost ? 0 : time_ms * NS_PER_MS);
 
     if (objects->has_pod && (!objects_delete_pod(objects, gently, err) ||
                              !await_absence(objects, &pod_object, deadline, err)))

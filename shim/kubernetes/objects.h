@@ -18,6 +18,7 @@ struct objects {
     bool attached;                      /* another worker has made them */
     unsigned int grace_s;               /* of the Pod */
     bool never_begun; /* it cannot begin: nobody waits for a kubelet that tries to */
+    bool node_lost;   /* the Pod has been waited for, and does not go before its node is back */
 };
 
 /* The path of a kind ("pods", "secrets") in the namespace, and of what is behind it; owned by the
