@@ -102,22 +102,6 @@ pod_waits_for() { [[ $(pod_field "$1" '.status.containerStatuses[0].state.waitin
     assert_equal log "$(kube -n "$NAMESPACE" logs steady | xargs)" "begun done"
 }
 
-@test "a killed node is not ready, the other one goes on, and it comes back" {
-    local image
-    image=$(busybox_by_digest)
-    pod lost "$image" 'sleep 100' '.spec.nodeName = "n2"'
-    wait_for_pod lost Running
-    stop_part n2
-    pod other "$image" 'exit 5' '.spec.nodeName = "n1"'
-    wait_for_exit other 5
-    wait_for_node n2 unknown
-    node_is n2 NotReady
-    start_part n2
-    wait_for_node n2 true
-    pod again "$image" 'exit 6' '.spec.nodeName = "n2"'
-    wait_for_exit again 6
-}
-
 @test "nothing is left of a cluster, and the host's settings and directories are as they were" {
     local other=$TEST_DIR/cluster-2 before
     before=$(host_state)
@@ -130,7 +114,7 @@ pod_waits_for() { [[ $(pod_field "$1" '.status.containerStatuses[0].state.waitin
 }
 # host_state: what a node would change of the host, were it not kept from it
 host_state() {
-    ls -d /sys/fs/cgroup/*/stepcell-kubernetes* /var/lib/{kubelet,cni} /var/log/{pods,containers} /run/containerd
+    ls -d /sys/fs/cgroup/*/kubernetes-nodes-* /var/lib/{kubelet,cni} /var/log/{pods,containers} /run/containerd
     grep -r . /proc/sys/vm/overcommit_memory /proc/sys/vm/panic_on_oom /proc/sys/kernel/panic* \
         /proc/sys/kernel/keys /proc/sys/net/ipv4/ip_forward
     ip -o link show

@@ -172,22 +172,16 @@ has_pod() { [ -n "$(the_pod)" ]; }
     assert_equal lines "$(xargs <"$TEST_DIR/lines")" "up $(seq 12 | xargs)"
 }
 
-@test "a Pod that others delete is no success, and when stepcell is killed its Pod goes" {
-    begin_cell "$TEST_DIR/deleted" sh -c 'echo up; sleep 60'
-    kube -n "$NAMESPACE" delete "$(the_pod)" --wait=false
-    ended_as 125 unknown
-    assert_match "$(result_field .error.message)" '*deleted the Pod*'
+@test "when stepcell is killed its Pod goes" {
     begin_cell "$TEST_DIR/killed" sh -c 'echo up; sleep 60'
     pkill -KILL -f "^$STEPCELL run --result $RESULT "
     wait_for nothing_left_there
 }
 nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
 
-@test "memory, an image that nodes cannot pull, a command that is not there" {
+@test "memory, and a command that is not there" {
     run -137 pod_cell --memory 32m -- tail /dev/zero
     assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"
-    INIT=$CLUSTER_REGISTRY/nowhere:1 run -125 --separate-stderr pod_cell -- true
-    assert_equal code "$(result_field .error.code)" pod.image-not-pulled
     run -127 --separate-stderr pod_cell -- nowhere
     assert_equal code "$(result_field .error.code)" command.not-found
     nothing_left

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What befalls steps in a cluster: none of it is a success, and nothing is left.
+# What befalls steps in a cluster: none of it is a success, and nothing is left. What has a code of its own is in
+# kubernetes_errors.bats.
 
 load ../lib/common
 load ../lib/kubernetes
@@ -17,7 +18,7 @@ log_of_pod() { ls "/proc/$1/root/var/log/pods/${NAMESPACE}"_*/step/0.log; }
 is_said() { assert_match "$(result_field .error.message)" "$1"; }
 
 @test "fifty steps at once: all outputs are whole, and nothing is left" {
-    local i cells=()
+    local i cells=() STEPCELL=$RELEASE_PROGRAM
     for i in $(seq 50); do
         RESULT=$TEST_DIR/many-$i.json pod_cell -- sh -c \
             "seq $i 1000; echo $i >&2; exit $i" >"$TEST_DIR/many-$i" 2>"$TEST_DIR/many-$i.err" 3>&- 4>&- &
@@ -41,14 +42,6 @@ is_said() { assert_match "$(result_field .error.message)" "$1"; }
         kube create --raw "/api/v1/namespaces/$NAMESPACE/pods/${name#*/}/eviction" -f -
     ended_as 125 unknown
     is_said '*deleted the Pod*'
-    nothing_left
-}
-
-@test "a Pod that its node evicts is no success, and the error says so" {
-    run -125 pod_cell --tmpfs /t:size=1m -- sh -c 'head -c 3m /dev/zero >/t/file; sleep 60'
-    assert_equal outcome "$(result_field .outcome)" unknown
-    is_said '*evicted*'
-    assert_match "$(result_field .error.detail)" '*EmptyDir*exceeds the limit*'
     nothing_left
 }
 
@@ -90,25 +83,4 @@ is_said() { assert_match "$(result_field .error.message)" "$1"; }
     assert_match "$(result_field .outcome)" '@(failed|refused)'
     is_said '*cannot get an image*'
     nothing_left
-}
-
-@test "a node is lost, and no node takes another step" {
-    local node lost=$RESULT large=$TEST_DIR/large.json waiting status=0
-    RESULT=$large pod_cell --memory 900g -- true 2>/dev/null 3>&- 4>&- &
-    waiting=$!
-    begin_cell "$TEST_DIR/lost" sh -c 'echo up; sleep 600'
-    node=$(kube -n "$NAMESPACE" get pods -o json | jq -r '.items[].spec.nodeName // empty')
-    stop_part "$node"
-    wait "$waiting" || status=$?
-    assert_equal status "$status" 125
-    assert_equal large "$(jq -r '"\(.outcome) \(.error.message) \(.cleanup.verified)"' "$large")" \
-        "failed no node of the cluster takes the step (Unschedulable) true"
-    assert_match "$(jq -r .error.detail "$large")" '*nsufficient memory*'
-    ended_as 125 unknown
-    is_said '*node of the step is lost*'
-    # Nobody can say that it has ended until its node is back.
-    assert_match "$(result_field '"\(.cleanup.verified) \(.cleanup.left[0])"')" "false Pod 'stepcell-*' of Kubernetes"
-    start_part "$node"
-    wait_for_node "$node" true
-    wait_for nothing_left
 }

@@ -17,7 +17,7 @@ start_cluster() {
     mkdir -p "$TEST_DIR/home/root/.config/containers"
     ln -sfn "$CLUSTER/certs.d" "$TEST_DIR/home/root/.config/containers/certs.d"
     push_test_images
-    export IMAGES_AT=$CLUSTER_REGISTRY STEPCELL_PROGRAM=$STEPCELL CALLERS=root
+    export IMAGES_AT=$CLUSTER_REGISTRY STEPCELL_PROGRAM=$STEPCELL RELEASE_PROGRAM=$STEPCELL_RELEASE CALLERS=root
     STEPCELL=$(wrap_for_cluster "$STEPCELL" stepcell)
     STEPCELL_RELEASE=$(wrap_for_cluster "$STEPCELL_RELEASE" stepcell-release)
     export STEPCELL STEPCELL_RELEASE
