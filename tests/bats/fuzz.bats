@@ -1,11 +1,11 @@
 # The parsers against bytes that nobody thought of. ctest tries the inputs of tests/corpus/fuzz; here each
-# target searches for new ones, two targets at a time: 20 seconds each in CI, STEPCELL_FUZZ_SECONDS (5) elsewhere.
+# target searches for new ones, two targets at a time: 10 seconds each in CI, STEPCELL_FUZZ_SECONDS (5) elsewhere.
 
 load ../lib/common
 
 setup_file() {
     local seconds=${STEPCELL_FUZZ_SECONDS:-5}
-    [ -z "${CI:-}" ] || seconds=20
+    [ -z "${CI:-}" ] || seconds=10
     export SECONDS_EACH=$seconds ROOT=${TESTS%/*}
     # Here and not in a test, whose time is limited.
     "$ROOT/scripts/build" --fuzz >/dev/null
