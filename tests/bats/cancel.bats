@@ -48,8 +48,8 @@ phase_drain() {
 }
 at_drain() { [ -e started ] && [ -z "$(processes_in_cells)" ]; }
 
-# slow_call NAME: each of these system calls takes four seconds, also of a process that is killed in it
-slow_call() { UNDER=(strace -qq -f -o /dev/null -e trace="$1" -e inject="$1:delay_enter=4000000"); }
+# slow_call NAME: each of these system calls takes two and a half seconds, also of a process that is killed in it
+slow_call() { UNDER=(strace -qq -f -o /dev/null -e trace="$1" -e inject="$1:delay_enter=2500000"); }
 
 # begin HOW: the step, in the background: plain, or durable and attached; CLIENT is the process to be signalled
 begin() {

@@ -472,7 +472,7 @@ quietly() { "$@" >/dev/null 2>&1; }
         done
         assert_equal "left in the scratch" "$(written_to_scratch "$TEST_DIR/store/$CALLER")" ""
     }
-    each_caller deep
+    CALLERS="root ranges" each_caller deep
 }
 
 @test "a step that cannot be set up says why, whatever else fails at the same moment" {

@@ -31,6 +31,6 @@ setup() { STEPCELL=$STEPCELL_RELEASE; }
                 i=$((i + 1))
             done' sh "$STEPCELL" "$WORK" "$IMAGE"
     }
-    CALLER=root as_caller in_a_row
+    # Root's, with limits besides, are in limits.bats.
     CALLER=ranges as_caller in_a_row
 }
