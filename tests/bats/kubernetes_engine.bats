@@ -82,9 +82,9 @@ claim() {
 }
 
 @test "a claim is the volume at its path, and each of two, one in the other, is proven by itself" {
-    mkdir "$WORK/job" "$WORK/in" "$TEST_DIR/other"
+    mkdir "$WORK/job" "$WORK/in" "$WORK/../wrong"
     claim right "$WORK"
-    claim wrong "$TEST_DIR/other"
+    claim wrong "${WORK%/*}/wrong"
     in_claim() {
         run "$1" --separate-stderr in_stepcell run --result "$RESULT" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
             --kubernetes-init "$INIT" --kubernetes-volume "$WORK=pvc:$2" --kubernetes-volume "$WORK/in=hostPath" "${@:3}" \
