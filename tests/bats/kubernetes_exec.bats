@@ -101,8 +101,6 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; env | sort; pwd; umask
 
 @test "a Pod is kept, entered at a terminal too, and ended by its deadline, by cancel or by others" {
     local id
-    run -0 pod_cell --keep on-failure -- true
-    nothing_left
     run -5 pod_cell -q --keep on-failure -- sh -c 'echo kept >/tmp/kept; sleep 60 & exit 5'
     id=$(the_cell)
     run -0 in_stepcell exec "$id" -- cat /tmp/kept
