@@ -6,7 +6,7 @@
 #define STEPCELL_RUNTIME_IMAGE_TAR_TREE_H
 
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 
@@ -29,6 +29,8 @@ struct tar_tree {
     /* What becomes of `path`, below the directory; false with err. */
     bool (*choose)(void *data, const char *path, bool is_dir, enum tree_choice *choice,
                    struct err *err);
+    /* Is told of each that is taken, before it is read; or NULL. */
+    bool (*taken)(void *data, const char *path, const struct stat *st, struct err *err);
     void *data;
 };
 
