@@ -19,7 +19,13 @@ struct exit_record {
     struct err error;
     struct errs further; /* what else was wrong, of EXIT_FAILED; the engine's */
     int output; /* the step's output file, for reading; the engine's, open until its close; or -1 */
-    bool stays; /* the cell is still there, without any process of the step */
+    /*
+     * What cluster_spec.changes is for: it is there; and all else that is in the directory, too,
+     * where another caller has shipped it; or, unless that is ERR_NONE, why it is not.
+     */
+    bool returned, of_another;
+    struct err unreturned;
+    bool stays;      /* the cell is still there, without any process of the step */
     bool oom_killed; /* the kernel killed a process of a cell that has a memory limit */
     struct strv
         left_running; /* names of the processes that the command left and that were killed */

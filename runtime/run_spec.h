@@ -59,6 +59,8 @@ struct cluster_spec {
     const char *context, *space; /* of the kubeconfig; the namespace */
     const char *init_image;
     const char *shipped;         /* an init image with what is shipped, "NAME@sha256:…" */
+    const char *changes;         /* a file to make of what the step changes in a working directory
+                                    that is shipped: return_stream.h; NULL: it stays there */
     const char *arch;            /* of the image, as Kubernetes names it */
     const struct strv *volumes;  /* "PATH=pvc:NAME" or "PATH=hostPath" */
     bool host_network;           /* it was asked for */

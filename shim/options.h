@@ -61,6 +61,7 @@ struct run_options {
     enum engine_name engine;
     char *engine_host; /* unix:///PATH or tcp://HOST:PORT */
     char *kubernetes_context, *kubernetes_namespace, *kubernetes_init, *kubernetes_ship;
+    bool kubernetes_return;         /* what changes in a shipped working directory */
     struct strv kubernetes_volumes; /* PATH=pvc:NAME or PATH=hostPath */
     char *result;
     char *events;            /* a target, see sink.h */

@@ -437,6 +437,7 @@ static bool set_keep_for(struct run_options *options, const char *name, const ch
     }
 FLAG_OPTION(set_no_proxy_env, no_proxy_env = true)
 FLAG_OPTION(set_locked, locked = true)
+FLAG_OPTION(set_kubernetes_return, kubernetes_return = true)
 FLAG_OPTION(set_interactive, interactive = true)
 FLAG_OPTION(set_terminal, terminal = true)
 FLAG_OPTION(set_read_only, read_only = true)
@@ -514,6 +515,8 @@ static const struct option table[] = {
      "what 'stepcell image init' has pushed"},
     {"kubernetes-ship", 0, "REPOSITORY", false, set_kubernetes_ship,
      "where packages and a working directory that the nodes do not have are pushed to"},
+    {"kubernetes-return", 0, NULL, false, set_kubernetes_return,
+     "what the step changes in a working directory that is pushed so comes back"},
     {"store", 0, "DIR", false, set_store, "where images are kept"},
     {"step", 0, "FILE|-", false, set_step, "a JSON step; flags given beside it win"},
     {"events", 0, "TARGET", false, set_events,

@@ -101,6 +101,11 @@ struct session {
     struct run_spec spec;
     struct cluster_spec cluster;
     char *shipped;            /* an image that was pushed for this cell alone; or NULL */
+    char *returned;           /* the working directory, where what changes comes back; or NULL */
+    char *returned_owner;     /* "UID:GID" of it */
+    char *shipped_list;       /* what of it was shipped: a file, shipped_list.h */
+    char *changes;            /* what the step has changed: a file, return_stream.h */
+    struct strv hidden;       /* names below it where something else is mounted */
     const char *cluster_file; /* the kubeconfig that a policy names, or NULL */
     struct cluster_config cluster_config;            /* of config.json */
     struct strv cluster_volumes, cluster_registries; /* of cluster */
@@ -335,6 +340,12 @@ bool session_ships_workdir(const struct session *session);
 
 /* What the nodes do not have is pushed for them, where --kubernetes-ship says so. For drive. */
 bool session_ship(struct session *session, struct err *err);
+
+/* With --kubernetes-return: names the files for what comes back of that mount. */
+bool session_expect_return(struct session *session, const struct mount *workdir, struct err *err);
+
+/* Once the cell has ended: brings it back. Where that fails, the step has failed. */
+void session_bring_back(struct session *session);
 
 /* And deleted, as far as the registry lets anybody: the layers stay for the next step. */
 void session_unship(struct session *session);

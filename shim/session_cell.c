@@ -465,6 +465,7 @@ bool session_run_cell(struct session *session, struct err *err)
     ok = session_admit(session, err) && drive(session, err);
     if (ok) {
         take_outcome(session, session->engine->exit_record(session->cell));
+        session_bring_back(session);
         session_keep_output(session);
     }
     ok = ok && session_take_output_file(session, err);
@@ -523,6 +524,11 @@ void session_close(struct session *session)
     free(session->locked_manifest);
     free(session->bound);
     free(session->shipped);
+    free(session->returned);
+    free(session->returned_owner);
+    free(session->shipped_list);
+    free(session->changes);
+    strv_release(&session->hidden);
     policy_verdict_release(&session->verdict);
     policy_release(&session->policy);
     json_decref(session->signatures);

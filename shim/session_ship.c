@@ -6,15 +6,15 @@
 #include "base/path.h"
 #include "runtime/kubernetes/pod_spec.h"
 
-#define WORDS_BEFORE 10
+#define WORDS_BEFORE 12
 
 struct parcels {
     struct pod_volume *volumes;
     size_t volume_count;
-    struct strv without; /* directories that are shipped empty */
-    struct strv words;   /* "NAME=DIR" */
-    struct strv same;    /* "DEV:INO=DIR" of each: what was judged is what is shipped */
-    bool has_workdir;
+    struct strv without;         /* directories that are shipped empty */
+    struct strv words;           /* "NAME=DIR" */
+    struct strv same;            /* "DEV:INO=DIR" of each: what was judged is what is shipped */
+    const struct mount *workdir; /* where it is shipped */
 };
 
 static bool no_memory(struct err *err)
@@ -49,16 +49,13 @@ static bool read_volumes(const struct strv *given, struct parcels *parcels, stru
 static bool add_hidden(const struct mount_plan *plan, const struct mount *mount,
                        struct parcels *parcels, struct err *err)
 {
-    size_t len = strlen(mount->target);
+    autostrv names = {0};
 
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct mount *other = &plan->mounts[i];
-
-        if (other == mount || other->kind == MOUNT_PIN ||
-            !path_is_below(other->target, mount->target))
-            continue;
+    if (!pod_hidden(plan, mount, &names))
+        return no_memory(err);
+    for (size_t i = 0; i < names.count; i++) {
         if (!strv_take(&parcels->without,
-                       text_printf("%s%s", mount->source.resolved, other->target + len)))
+                       text_printf("%s/%s", mount->source.resolved, names.items[i])))
             return no_memory(err);
     }
     return true;
@@ -90,7 +87,8 @@ static bool add_parcel(const struct mount_plan *plan, const struct mount *mount,
 {
     char name[POD_SHIPPED_NAME_MAX];
 
-    parcels->has_workdir |= mount->role == MOUNT_WORKDIR;
+    if (mount->role == MOUNT_WORKDIR)
+        parcels->workdir = mount;
     pod_shipped_name(mount, name);
     if (!strv_take(&parcels->words, text_printf("%s=%s", name, mount->source.resolved)) ||
         !strv_take(&parcels->same,
@@ -176,6 +174,10 @@ static bool push(struct session *session, const struct parcels *parcels, struct 
         words[count++] = "--same";
         words[count++] = parcels->same.items[i];
     }
+    if (session->shipped_list) {
+        words[count++] = "--list";
+        words[count++] = session->shipped_list;
+    }
     words[count++] = "--";
     words[count++] = (char *)session_repository(session);
     for (size_t i = 0; i < parcels->words.count; i++)
@@ -201,8 +203,14 @@ bool session_ship(struct session *session, struct err *err)
         return true;
     if (!check_platform(session, err) || !check_pod(session, &parcels, err))
         return false;
-    if (parcels.has_workdir)
-        session_note(session, "what the step changes in '%s' stays in its Pod", session->workdir);
+    if (parcels.workdir && options->kubernetes_return &&
+        !session_expect_return(session, parcels.workdir, err))
+        return false;
+    if (parcels.workdir && !options->kubernetes_return)
+        session_note(session,
+                     "what the step changes in '%s' stays in its Pod: --kubernetes-return would "
+                     "bring it back",
+                     session->workdir);
     return push(session, &parcels, err);
 }
 

@@ -136,14 +136,17 @@ static bool write_entry(struct walk *walk, int dirfd, const char *name, const ch
                        TAR_TREE_ENTRIES_MAX);
     if (!tree->choose(tree->data, path, S_ISDIR(st.st_mode), &choice, err))
         return false;
-    if (choice == TREE_LEAVE)
+    if (choice == TREE_LEAVE ||
+        (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode) && !S_ISREG(st.st_mode)))
         return true;
+    if (tree->taken && !tree->taken(tree->data, path, &st, err))
+        return false;
     if (S_ISDIR(st.st_mode))
         return (choice == TREE_ENTER || write_header(walk, path, &st, NULL, err)) &&
                (choice == TREE_EMPTY || write_directory(walk, dirfd, name, path, depth + 1, err));
     if (S_ISLNK(st.st_mode))
         return write_link(walk, dirfd, name, path, &st, err);
-    return !S_ISREG(st.st_mode) || write_file(walk, dirfd, name, path, err);
+    return write_file(walk, dirfd, name, path, err);
 }
 
 static bool write_directory(struct walk *walk, int dirfd, const char *name, const char *path,

@@ -31,6 +31,8 @@ struct tar_tree {
     /* What becomes of `path`, below the directory; false with err. */
     bool (*choose)(void *data, const char *path, bool is_dir, enum tree_choice *choice,
                    struct err *err);
+    /* Is told of each that is taken, before it is read; or NULL. */
+    bool (*taken)(void *data, const char *path, const struct stat *st, struct err *err);
     void *data;
 };
 

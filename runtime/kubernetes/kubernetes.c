@@ -55,6 +55,9 @@ static void take_status(struct cell *cell, const struct pod_message *message,
                         enum cell_event *event)
 {
     cell->record.oom_killed = message->oom_killed && cell->spec->limits.memory;
+    cell->record.returned = message->returned;
+    cell->record.of_another = message->of_another;
+    cell->record.unreturned = message->err;
     /* The process that could not become the command has a status, too. */
     if (!cell->ended && cell->record.error.code == ERR_NONE) {
         cell->record.kind = message->is_signal ? EXIT_SIGNAL : EXIT_STATUS;
@@ -132,6 +135,9 @@ static bool from_helper(struct cell *cell, enum cell_event *event)
     case POD_RUNNING:
         message.name[sizeof(message.name) - 1] = '\0';
         strv_add(&cell->record.left_running, message.name);
+        return true;
+    case POD_EXITED:
+        *event = CELL_EXITED;
         return true;
     case POD_ENDED:
         take_status(cell, &message, event);
@@ -241,9 +247,11 @@ static void cell_free(struct cell *cell)
     close_fd(cell->output);
     close_fd(cell->entry);
     close_fd(cell->helper_entry);
+    close_fd(cell->changes);
     close_fd(cell->record.output);
     strv_release(&cell->record.left_running);
     strv_release(&cell->left);
+    strv_release(&cell->hidden);
     for (size_t i = 0; i < cell->volume_count; i++)
         pod_volume_release(&cell->volumes[i]);
     free(cell->volumes);

@@ -53,8 +53,9 @@ static bool add_texts(const struct cell *cell, struct buf *texts)
     /* What a worker's store knows of the image must not make it another step. */
     const char *home = !spec->home ? "" : spec->seeks_home ? POD_HOME_SOUGHT : spec->home;
     bool ok = add_text(texts, spec->workdir) && add_text(texts, home) &&
-              add_text(texts, HOME_FALLBACK) && add_list(texts, &spec->argv) &&
-              add_list(texts, &spec->env);
+              add_text(texts, HOME_FALLBACK) &&
+              add_text(texts, cell->returned ? cell->returned->target : "") &&
+              add_list(texts, &spec->argv) && add_list(texts, &spec->env);
 
     for (size_t i = 0; ok && i < cell->probes.count; i += 3)
         ok = add_text(texts, cell->probes.items[i + 1]) &&
@@ -62,7 +63,7 @@ static bool add_texts(const struct cell *cell, struct buf *texts)
     ok = ok && add_list(texts, &spec->interpreters);
     for (size_t i = 0; ok && i < spec->secret_count; i++)
         ok = add_text(texts, spec->secrets[i].name);
-    return ok;
+    return ok && add_list(texts, &cell->hidden);
 }
 
 /* As the native engine's, but for groups, which are the Pod's. */
@@ -115,6 +116,7 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
         .probe_count = (uint32_t)cell->probes.count / 3,
         .interpreter_count = (uint32_t)spec->interpreters.count,
         .secret_count = (uint32_t)spec->secret_count,
+        .hidden_count = (uint32_t)cell->hidden.count,
         .text_size = (uint32_t)texts->len,
         .script_size = (uint32_t)script->len,
         .has_script = has_script,
@@ -147,7 +149,7 @@ static char *digest_setup(const struct cell *cell, const struct buf *script, boo
                           const char *image)
 {
     struct run_spec spec = *cell->spec;
-    struct cell plain = {.spec = &spec};
+    struct cell plain = {.spec = &spec, .returned = cell->returned, .hidden = cell->hidden};
     autobuf texts = BUF_INIT(POD_SETUP_MAX), setup = BUF_INIT(2 * POD_SETUP_MAX);
     char digest[DIGEST_TEXT_MAX], *text = NULL;
 
@@ -277,6 +279,24 @@ void kubernetes_remove_probes(struct cell *cell)
     strv_release(&cell->probes);
 }
 
+/* ---- what comes back ---- */
+
+static bool find_returned(struct cell *cell, struct err *err)
+{
+    const struct cluster_spec *cluster = cell->spec->cluster;
+    const struct mount_plan *plan = cell->spec->plan;
+
+    if (!cluster->changes || !cluster->shipped)
+        return true;
+    cell->returned = pod_shipped_workdir(cell->volumes, cell->volume_count, plan);
+    if (!cell->returned)
+        return true;
+    cell->changes =
+        open(cluster->changes, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return (cell->changes >= 0 && pod_hidden(plan, cell->returned, &cell->hidden)) ||
+           failed(err, "make a file for what the step changes");
+}
+
 /* ---- the request ---- */
 
 static int memory_file(const char *name)
@@ -294,11 +314,12 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
 
     for (size_t i = 0; i < cluster->registries->count; i++)
         json_array_append_new(registries, json_string(cluster->registries->items[i]));
-    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:O, s:O, s:o, s:b, s:b}", "kubeconfig",
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O, s:o, s:b, s:b}", "kubeconfig",
                       cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
-                      "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "pod",
-                      pod, "secret", secret, "registries", registries, "input",
-                      cell->spec->pass_stdin || cell->spec->terminal, "stays", cell->spec->stays);
+                      "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000),
+                      "returns", cell->returned != NULL, "pod", pod, "secret", secret, "registries",
+                      registries, "input", cell->spec->pass_stdin || cell->spec->terminal, "stays",
+                      cell->spec->stays);
     text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
@@ -381,7 +402,7 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
 
     if (!cell)
         return failed(err, "make a cell");
-    cell->events = cell->clock = cell->daemon = cell->request = cell->output = -1;
+    cell->events = cell->clock = cell->daemon = cell->request = cell->output = cell->changes = -1;
     cell->entry = cell->helper_entry = -1;
     cell->record.output = -1;
     cell->pipes = CELL_PIPES_NONE;
@@ -395,8 +416,8 @@ bool kubernetes_create(const struct run_spec *spec, const struct root_filesystem
     else if (!pod_name_make(cell->name, err))
         return false;
     return mount_points_check(spec->plan, err) && read_volumes(cell, err) &&
-           make_request(cell, root, err) && make_output(cell, err) && make_streams(cell, err) &&
-           make_entry(cell, err);
+           find_returned(cell, err) && make_request(cell, root, err) && make_output(cell, err) &&
+           make_streams(cell, err) && make_entry(cell, err);
 }
 
 /* ---- the program ---- */
@@ -412,16 +433,19 @@ static bool watch(const struct cell *cell, int fd, enum kubernetes_source source
 static bool start_helper(struct cell *cell, struct err *err)
 {
     const int fds[] = {cell->request, cell->pipes.child_out, cell->pipes.child_err,
-                       cell->output,  cell->helper_entry,    cell->pipes.child_in};
+                       cell->output,  cell->helper_entry,    cell->pipes.child_in,
+                       cell->changes};
+    size_t count = ARRAY_SIZE(fds) - (cell->changes < 0);
     char *const words[] = {HELPER_BINARY, "cell", NULL};
 
-    cell->helper = libexec_start_beside(words, fds, ARRAY_SIZE(fds), &cell->daemon, err);
+    cell->helper = libexec_start_beside(words, fds, count, &cell->daemon, err);
     if (!cell->helper)
         return false;
     cell_pipes_close_child(&cell->pipes);
     cell->request = close_fd(cell->request);
     cell->output = close_fd(cell->output);
     cell->helper_entry = close_fd(cell->helper_entry);
+    cell->changes = close_fd(cell->changes);
     return watch(cell, cell->daemon, FROM_HELPER, err);
 }
 

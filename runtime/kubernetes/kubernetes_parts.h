@@ -17,12 +17,15 @@ struct cell {
     char name[POD_NAME_MAX];
     struct pod_volume *volumes;
     size_t volume_count;
+    const struct mount *returned; /* of which the changes are given back, or NULL */
+    struct strv hidden;           /* names below it where something else is mounted */
     struct strv probes; /* for each file its path here, its path in the Pod, and what it holds */
     int events, clock;
     int daemon;   /* stepcell-kubernetes', or -1 while there is none */
     pid_t helper; /* it, or 0 */
     int request;  /* what it reads */
     int output;   /* the writing end of record.output */
+    int changes;  /* the file of cluster_spec.changes, or -1 */
     int entry;    /* to it, for who enters */
     int helper_entry;
     struct cell_pipes pipes;

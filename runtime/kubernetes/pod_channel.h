@@ -6,8 +6,12 @@
  *                                    FAILED   the command cannot run: `err`
  *                                    EXEC     it could not be executed: `value` is errno
  *                                    RUNNING  the command left the process `name` running
+ *                                    EXITED   it has ended; what it has changed is being fetched
  *                                    ENDED    it has ended, by its log: `value` is its
- *                                             status, or with `is_signal` its signal
+ *                                             status, or with `is_signal` its signal;
+ *                                             `returned`: POD_RETURN_FD has what it has
+ *                                             changed, with `of_another` all else, too;
+ *                                             `err`: why it has not
  *                                    LOST     how it ended, or whether, is not known: `err`
  *                                    REMOVED  Pod and Secret are gone, as the API says
  *                                    LEFT     they may not be: `err`
@@ -31,6 +35,7 @@ enum pod_message_kind {
     POD_FAILED,
     POD_EXEC,
     POD_RUNNING,
+    POD_EXITED,
     POD_ENDED,
     POD_LOST_CONTACT,
     POD_REMOVED,
@@ -45,6 +50,7 @@ struct pod_message {
     int32_t value;
     uint32_t is_signal;
     uint32_t oom_killed;
+    uint32_t returned, of_another;
     char name[MESSAGE_NAME_MAX];
     struct err err;
 };
@@ -56,14 +62,16 @@ enum {
     POD_OUT_FD, /* with a terminal its end that is the command's, as is POD_IN_FD */
     POD_ERR_FD,
     POD_VAR_FD,
-    POD_ENTRY_FD, /* ENTERs for the cell (runtime/native/handshake.h) */
-    POD_IN_FD,    /* the command's input, where it has one */
+    POD_ENTRY_FD,  /* ENTERs for the cell (runtime/native/handshake.h) */
+    POD_IN_FD,     /* the command's input, where it has one */
+    POD_RETURN_FD, /* what comes back of the working directory: return_stream.h */
 };
 
 /*
  * POD_REQUEST_FD: {"kubeconfig" or null, "context" or null, "namespace" or null, "name", "pod",
- * "secret", "grace", "registries": of whose credentials a Secret is made for the nodes, "input":
- * whether POD_IN_FD brings some, "stays": whether the Pod does when its command has ended}.
+ * "secret", "grace", "returns": what the step changes in its working directory is fetched,
+ * "registries": of whose credentials a Secret is made for the nodes, "input": whether POD_IN_FD
+ * brings some, "stays": whether the Pod does when its command has ended}.
  */
 #define POD_REQUEST_MAX (8 << 20) /* bytes */
 

@@ -5,9 +5,10 @@
  * struct pod_setup; the size of each secret; the instructions of the seccomp filter; NUL-ended
  * texts in this order: the working directory, HOME ("" when the caller has set it, POD_HOME_SOUGHT
  * for what the image's passwd says), the place for a home where that cannot be written to, the
- * arguments, the environment, for each probe its path and
- * what the file has to hold, the interpreters, the names of the secrets; then the bytes of all
- * secrets, and those of the script.
+ * directory whose changes are given back ("" for none), the arguments, the environment, for each
+ * probe its path and what the file has to hold, the interpreters, the names of the secrets, the
+ * names below that directory where something else is mounted; then the bytes of all secrets, and
+ * those of the script.
  *
  * In the Pod, POD_DIR is a volume in memory. `stepcell-pod place`, the hook of the container
  * `place`, lays out in it its own program, the setup up to the texts, the secrets, the script, the
@@ -41,7 +42,8 @@
 #define POD_SCRIPT      "script"
 #define POD_OUTPUT      "output"
 #define POD_HOME        "home"
-#define POD_DOOR        "door" /* a socket of pid 1's: pod/door.h */
+#define POD_DOOR        "door"   /* a socket of pid 1's: pod/door.h */
+#define POD_RETURN      "return" /* a socket of `run`, for `collect` */
 
 #define POD_HOME_SOUGHT "?"
 
@@ -51,6 +53,7 @@
 struct pod_setup {
     char version[24];
     uint32_t argument_count, environment_count, probe_count, interpreter_count, secret_count;
+    uint32_t hidden_count;
     uint32_t text_size; /* bytes of all texts */
     uint32_t script_size;
     uint32_t has_script;

@@ -102,6 +102,33 @@ bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct
             (mount->role == MOUNT_WORKDIR || (mount->role == MOUNT_PACKAGE && mount->readonly)));
 }
 
+bool pod_hidden(const struct mount_plan *plan, const struct mount *mount, struct strv *names)
+{
+    size_t len = strlen(mount->target);
+
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *other = &plan->mounts[i];
+
+        if (other != mount && other->kind != MOUNT_PIN &&
+            path_is_below(other->target, mount->target) && other->target[len] == '/' &&
+            !strv_add(names, other->target + len + 1))
+            return false;
+    }
+    return true;
+}
+
+const struct mount *pod_shipped_workdir(const struct pod_volume *volumes, size_t count,
+                                        const struct mount_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (mount->role == MOUNT_WORKDIR && pod_is_shipped(volumes, count, mount))
+            return mount;
+    }
+    return NULL;
+}
+
 void pod_shipped_name(const struct mount *mount, char name[POD_SHIPPED_NAME_MAX])
 {
     char digest[DIGEST_TEXT_MAX];

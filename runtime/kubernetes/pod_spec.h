@@ -55,6 +55,13 @@ const struct pod_volume *pod_volume_find(const struct pod_volume *volumes, size_
  */
 bool pod_is_shipped(const struct pod_volume *volumes, size_t count, const struct mount *mount);
 
+/* Adds the names below the directory `mount` at which something else is mounted. */
+bool pod_hidden(const struct mount_plan *plan, const struct mount *mount, struct strv *names);
+
+/* The working directory, where it is shipped; or NULL. */
+const struct mount *pod_shipped_workdir(const struct pod_volume *volumes, size_t count,
+                                        const struct mount_plan *plan);
+
 /* What it is called on the way: the same for the same target. */
 #define POD_SHIPPED_NAME_MAX 33
 void pod_shipped_name(const struct mount *mount, char name[POD_SHIPPED_NAME_MAX]);

@@ -23,6 +23,7 @@ int command_push(int argc, char **argv);
 int command_init(int argc, char **argv);
 int command_ship(int argc, char **argv);
 int command_unship(int argc, char **argv);
+int command_return(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_reach(int argc, char **argv);

@@ -28,6 +28,7 @@ static const struct subcommand commands[] = {
     {"attest", command_attest, false, NULL},
     {"ship", command_ship, false, NULL},
     {"unship", command_unship, false, NULL},
+    {"return", command_return, false, NULL},
     {"reach", command_reach, false, NULL},
     {0},
 };

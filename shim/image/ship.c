@@ -13,6 +13,7 @@
 #include "runtime/image/tar_tree.h"
 #include "runtime/image/tar_write.h"
 #include "runtime/kubernetes/pod_setup.h"
+#include "runtime/kubernetes/shipped_list.h"
 #include "shim/helper_report.h"
 #include "shim/image/command.h"
 #include "shim/image/pod_image.h"
@@ -22,7 +23,7 @@
 #define WHITEOUT_PREFIX ".wh."       /* what a name of a layer must not begin with */
 
 struct ship_call {
-    const char *owner, *store_path;
+    const char *owner, *store_path, *list_path;
     struct strv without; /* directories whose contents stay here */
     struct strv same;    /* "DEV:INO=DIR" */
     uint64_t uid, gid;
@@ -52,6 +53,7 @@ static bool no_memory(struct err *err)
 struct parcel {
     const struct ship_call *call;
     const char *directory;
+    FILE *list; /* of what is shipped, or NULL */
 };
 
 /* What a layer would take for the removal of a file cannot be one of its files. */
@@ -71,6 +73,14 @@ static bool choose(void *data, const char *path, bool is_dir, enum tree_choice *
         return no_memory(err);
     *choice = whole && strv_contains(&parcel->call->without, whole) ? TREE_EMPTY : TREE_TAKE;
     return true;
+}
+
+static bool add_to_list(void *data, const char *path, const struct stat *st, struct err *err)
+{
+    const struct parcel *parcel = data;
+
+    return !parcel->list || shipped_list_add(parcel->list, path, st) ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot write a list of '%s'", parcel->directory);
 }
 
 /* A file without a name in the store. */
@@ -100,11 +110,11 @@ static bool is_same(void *data, const struct stat *st)
 
 /* The owner, who is the user of the step, copies it in the Pod. */
 static bool add_directory(struct ship_call *call, const char *name, const char *directory,
-                          struct err *err)
+                          FILE *list, struct err *err)
 {
     autofree char *top = text_printf("%s/%s", POD_SHIPPED_DIR, name);
     const struct tar_entry around = {.name = POD_SHIPPED_DIR, .type = TAR_DIRECTORY, .mode = 0755};
-    struct parcel parcel = {call, directory};
+    struct parcel parcel = {call, directory, list};
     const struct tar_tree tree = {
         .directory = directory,
         .top = top,
@@ -115,6 +125,7 @@ static bool add_directory(struct ship_call *call, const char *name, const char *
         .bytes_max = SHIP_BYTES_MAX,
         .is_it = is_same,
         .choose = choose,
+        .taken = add_to_list,
         .data = &parcel,
     };
     autofd fd = open_temporary(call, err);
@@ -133,13 +144,28 @@ static bool add_directory(struct ship_call *call, const char *name, const char *
 /* ---- all of them ---- */
 
 /* "NAME=DIR". */
-static bool add_word(struct ship_call *call, const char *word, struct err *err)
+static bool add_word(struct ship_call *call, const char *word, FILE *list, struct err *err)
 {
     const char *directory = strchr(word, '=');
     autofree char *name = directory ? strndup(word, (size_t)(directory - word)) : NULL;
 
-    return name ? add_directory(call, name, directory + 1, err)
+    return name ? add_directory(call, name, directory + 1, list, err)
                 : err_set(err, ERR_OPTION_INVALID, "'%s' is no NAME=DIR", word);
+}
+
+/* The last one is the working directory. */
+static bool add_words(struct ship_call *call, char **words, int count, struct err *err)
+{
+    autofile *list = call->list_path ? fopen(call->list_path, "wxe") : NULL;
+
+    if (call->list_path && !list)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", call->list_path);
+    for (int i = 0; i < count; i++) {
+        if (!add_word(call, words[i], i + 1 == count ? list : NULL, err))
+            return false;
+    }
+    return !list || fflush(list) == 0 ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot write '%s'", call->list_path);
 }
 
 /* Of this call's own: when the step is over it goes, and nobody else's with it. */
@@ -181,12 +207,9 @@ static bool ship(struct ship_call *call, char **words, int count, json_t **repor
 
     platform_host(&platform);
     if (!parse_owner(call, err) || !open_repository(call, words[0], err) ||
-        !command_open_store(call->store_path, &call->store, err) || !pod_image_begin(image, err))
+        !command_open_store(call->store_path, &call->store, err) || !pod_image_begin(image, err) ||
+        !add_words(call, words + 1, count - 1, err))
         return false;
-    for (int i = 1; i < count; i++) {
-        if (!add_word(call, words[i], err))
-            return false;
-    }
     if (!make_mark(mark, err) || !pod_image_finish(image, &platform, mark, err) ||
         !pod_image_push(image, &call->push, err) ||
         !push_manifest(&call->push, image->digest, &image->manifest, MEDIA_OCI_MANIFEST, err))
@@ -210,6 +233,8 @@ int command_ship(int argc, char **argv)
                     "ship this directory empty: something else is mounted there; repeatable"),
         OPTION_LIST("--same", "DEV:INO=DIR", &call.same,
                     "what each directory has to be, once one is given; repeatable"),
+        OPTION("--list", "FILE", &call.list_path,
+               "make FILE, a list of what is shipped of the last directory"),
         OPTION("--report", "FD", &report_fd, "the descriptor for the line, default stdout"),
         OPTIONS_END,
     };

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "runtime/kubernetes/pod_channel.h"
 #include "shim/command.h"
+#include "shim/kubernetes/collect.h"
 #include "shim/kubernetes/command.h"
 #include "shim/kubernetes/pull.h"
 #include "shim/kubernetes/visit.h"
@@ -30,6 +31,9 @@ struct cell {
     struct kube_config config;
     struct objects objects;
     struct sight sight;
+    struct collect collect; /* of what comes back, where something does */
+    bool returns;
+    bool collects; /* it has begun to */
     struct visits visits;
     bool stays;             /* when its command has ended */
     bool brings_input;      /* which is not attached yet */
@@ -84,6 +88,55 @@ static void explain_deletion(struct err *err)
     err_set(err, ERR_POD_DELETED, "somebody has deleted the Pod of the step");
 }
 
+static bool start_thread(void *(*function)(void *), void *data, struct err *err)
+{
+    pthread_t thread;
+
+    errno = pthread_create(&thread, NULL, function, data);
+    if (errno)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot watch the Pod of the step");
+    pthread_detach(thread);
+    return true;
+}
+
+/*
+ * The command has ended by itself: what it has changed is fetched before anybody hears of its
+ * success. True when that is done, however.
+ */
+static bool has_collected(struct cell *cell)
+{
+    const struct pod_message exited = {.kind = POD_EXITED};
+    struct collect *collect = &cell->collect;
+    struct sight *sight = &cell->sight;
+    bool done;
+
+    if (!cell->returns || sight->failed)
+        return true;
+    if (!cell->collects) {
+        cell->collects = true;
+        collect->all = cell->objects.attached;
+        tell(&exited);
+        if (!start_thread(collect_changes, collect, &collect->err))
+            collect->done = true;
+    }
+    pthread_mutex_lock(&sight->lock);
+    done = collect->done;
+    pthread_mutex_unlock(&sight->lock);
+    return done;
+}
+
+static void tell_end(struct cell *cell, struct pod_message *message)
+{
+    if (cell->collects) {
+        message->returned = cell->collect.err.code == ERR_NONE;
+        message->of_another = cell->collect.all;
+        message->err = cell->collect.err;
+    }
+    close_streams();
+    tell(message);
+    cell->told = true;
+}
+
 /* Its log has been read to the end: what of it is to be believed. */
 static void take_log(struct cell *cell, const struct pod_state *state)
 {
@@ -98,9 +151,8 @@ static void take_log(struct cell *cell, const struct pod_state *state)
     /* A command that was killed by what befell its Pod has not ended by itself. */
     if (sight->has_end &&
         !(end->is_signal && (state->trouble == POD_EVICTED || deleted_by_others(cell, state)))) {
-        close_streams();
-        tell(&message);
-        cell->told = true;
+        if (has_collected(cell))
+            tell_end(cell, &message);
         return;
     }
     if (state->trouble != POD_FINE)
@@ -241,9 +293,9 @@ static void look(struct cell *cell)
     pthread_mutex_unlock(&sight->lock);
     if (!cell->told && read)
         take_log(cell, &state);
-    if (!cell->told)
+    if (!cell->told && !cell->collects)
         take_trouble(cell, &state);
-    if (!cell->told)
+    if (!cell->told && !cell->collects)
         take_silence(cell, &state, silent_since);
     if (cell->told && cell->stays)
         take_absence(cell, &state);
@@ -328,6 +380,18 @@ static void outwait(struct sight *sight, bool (*is_so)(const struct sight *sight
     }
 }
 
+/* Pid 1 does not end as long as it has something to give back. */
+static bool holds_changes(struct cell *cell)
+{
+    struct sight *sight = &cell->sight;
+    bool holds;
+
+    pthread_mutex_lock(&sight->lock);
+    holds = cell->collects && (!cell->collect.done || cell->collect.err.code != ERR_NONE);
+    pthread_mutex_unlock(&sight->lock);
+    return holds;
+}
+
 /*
  * A kubelet looks once a second. A Pod that is deleted once it has seen the end is gone in the same
  * moment; one that is deleted before may stay for many seconds. And of one that is deleted before
@@ -342,7 +406,8 @@ static int finish(struct cell *cell)
     /* Its first process goes on until it is asked to end. */
     if (cell->stays && is_settling(&cell->sight))
         (void)objects_end_command(&cell->objects, &err);
-    outwait(&cell->sight, is_settling, SETTLE_MS);
+    if (!holds_changes(cell))
+        outwait(&cell->sight, is_settling, SETTLE_MS);
     if (cell->objects.has_pod && !cell->told && !cell->asked_kill)
         outwait(&cell->sight, is_beginning, BEGINNING_MS);
     /* A command that is not known to have ended may have begun, and gets the time that it has. */
@@ -404,14 +469,10 @@ static int serve(struct cell *cell)
 static bool start_threads(struct cell *cell, struct err *err)
 {
     void *(*const functions[])(void *) = {watch_pod, follow_log};
-    struct sight *sight = &cell->sight;
-    pthread_t thread;
 
     for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
-        errno = pthread_create(&thread, NULL, functions[i], sight);
-        if (errno)
-            return err_errno(err, ERR_ENGINE_FAILED, "cannot watch the Pod of the step");
-        pthread_detach(thread);
+        if (!start_thread(functions[i], &cell->sight, err))
+            return false;
     }
     return true;
 }
@@ -448,12 +509,18 @@ static bool make(struct cell *cell, struct err *err)
     cell->objects.config = cell->sight.config = &cell->config;
     cell->stays = json_is_true(json_object_get(request, "stays"));
     cell->brings_input = json_is_true(json_object_get(request, "input"));
+    cell->returns = json_is_true(json_object_get(request, "returns"));
+    cell->collect = (struct collect){.config = &cell->config,
+                                     .name = cell->objects.name,
+                                     .sight = &cell->sight,
+                                     .to = POD_RETURN_FD};
     cell->sight.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!cell->objects.name || !pod || !secret || cell->sight.wake < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete");
     if (!kube_config_find(&caller, json_text(request, "context"), json_text(request, "namespace"),
                           &cell->config, err) ||
         !kube_client_open(&cell->config, &stop, &cell->objects.client, err) ||
+        (cell->returns && !collect_is_allowed(cell->objects.client, &cell->config, err)) ||
         !make_objects(cell, secret, pod, err))
         return false;
     cell->made_at = clock_now();

@@ -107,6 +107,176 @@ package"
     deleted
 }
 
+# return_cell [OPTION...] -- COMMAND [ARG...]: one step in $PACKAGE/work, which no node has, and whose changes come back
+return_cell() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    as in_cluster "$STEPCELL" run --result "$RESULT" --workdir "$PACKAGE/work" --engine kubernetes \
+        --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$SHIPPED" --kubernetes-return \
+        "${options[@]}" "$CLUSTER_REGISTRY/busybox:latest" "$@"
+}
+
+# tree: what the working directory holds
+tree() { (cd "$PACKAGE/work" && find . -mindepth 1 -printf '%y %m %U:%G %P %l\n' | LC_ALL=C sort); }
+
+@test "what is changed in a working directory that was shipped comes back: added, changed, deleted, with modes, times and owner" {
+    local work=$PACKAGE/work
+    mkdir -p "$work/stays" "$work/goes/deep" "$work/becomes-file/sub" "$work/closed" "$work/package/in" "$work/moved"
+    echo same >"$work/stays/same"
+    echo old >"$work/stays/edited"
+    echo 1234 >"$work/stays/quiet"
+    echo x | tee "$work/goes/a" "$work/goes/deep/b" "$work/becomes-file/sub/c" "$work/becomes-directory" "$work/gone" \
+        "$work/closed/f" "$work/moved/m" >/dev/null
+    echo package >"$work/package/in/file"
+    ln -s gone "$work/link"
+    touch -d '2001-02-03 04:05:06 UTC' "$work"/*/* "$work"/*
+    chmod 600 "$work/stays/edited"
+    chmod 500 "$work/closed"
+    cat >"$work/run.sh" <<'END'
+set -e
+printf 'new\377' >stays/edited
+touch -d '2010-01-01 00:00:00' stays/edited
+sleep 0.1
+printf '9999\n' >stays/quiet
+touch -d '2001-02-03 04:05:06' stays/quiet
+rm -r goes gone becomes-file becomes-directory
+echo file >becomes-file
+mkdir -p becomes-directory/below empty
+chmod 711 empty
+echo y >becomes-directory/below/y
+ln -sfn /nowhere/else link
+echo new >closed/new
+mv moved renamed
+mkfifo fifo
+echo exec >program
+chmod 4755 program
+chmod 000 program
+chmod 750 program
+echo blanks >"a  b
+c"
+echo bytes >"$(printf 'h\303\244')"
+echo hidden >package/in/more 2>/dev/null || echo read-only
+dd if=/dev/urandom of=big bs=1M count=50 2>/dev/null
+sha256sum <big
+exit 7
+END
+    chown -R 1234:4321 "$work"
+    run -7 --separate-stderr return_cell --user 77:78 --package "$work/package" --script "$work/run.sh" --
+    assert_equal stdout "$output" "read-only
+$(sha256sum <"$work/big")"
+    assert_equal tree "$(tree)" "$(cat <<'END'
+c 
+d 500 1234:4321 closed 
+d 711 1234:4321 empty 
+d 755 1234:4321 becomes-directory 
+d 755 1234:4321 becomes-directory/below 
+d 755 1234:4321 package 
+d 755 1234:4321 package/in 
+d 755 1234:4321 renamed 
+d 755 1234:4321 stays 
+f 600 1234:4321 stays/edited 
+f 644 1234:4321 a  b
+f 644 1234:4321 becomes-directory/below/y 
+f 644 1234:4321 becomes-file 
+f 644 1234:4321 big 
+f 644 1234:4321 closed/f 
+f 644 1234:4321 closed/new 
+f 644 1234:4321 hä 
+f 644 1234:4321 package/in/file 
+f 644 1234:4321 renamed/m 
+f 644 1234:4321 run.sh 
+f 644 1234:4321 stays/quiet 
+f 644 1234:4321 stays/same 
+f 750 1234:4321 program 
+l 777 1234:4321 link /nowhere/else
+END
+)"
+    assert_equal contents "$(cat "$work/stays/quiet" "$work/renamed/m" "$work/becomes-file" "$work/package/in/file")" "9999
+x
+file
+package"
+    assert_equal bytes "$(od -An -tx1 "$work/stays/edited")" " 6e 65 77 ff"
+    assert_equal times "$(stat -c %Y "$work/stays/edited" "$work/stays/quiet" "$work/stays/same" "$work/closed/f" "$work/package")" "1262304000
+981173106
+981173106
+981173106
+981173106"
+    deleted
+}
+
+@test "what others do in the working directory meanwhile stays, or is told of" {
+    local work=$PACKAGE/work
+    mkdir -p "$work/dir"
+    echo shipped | tee "$work/both" "$work/deleted" "$work/dir/f" >/dev/null
+    return_cell -- sh -c 'echo up; until [ -e /.stepcell/home/go ]; do sleep 0.1; done; echo step >both; rm -r deleted dir; exit 3' \
+        >"$work.out" 2>"$work.err" 3>&- 4>&- &
+    CELL=$!
+    wait_for grep -qx up "$work.out"
+    echo host >"$work/both"
+    echo host >"$work/deleted"
+    echo host >"$work/dir/theirs"
+    echo host >"$work/added"
+    kube -n "$NAMESPACE" exec "$(basename "$(the_pod)")" -c step -- touch /.stepcell/home/go
+    ended_as 3 exited
+    assert_equal tree "$(cd "$work" && grep -r '' | LC_ALL=C sort)" "added:host
+both:step
+deleted:host
+dir/theirs:host"
+    assert_match "$(cat "$work.err")" "*'$work/both' was changed by others*'$work/deleted' stays*'$work/dir' stays*"
+}
+
+@test "changes come back after a timeout, too, and a step whose changes do not come back has failed" {
+    local work=$PACKAGE/work
+    mkdir "$work"
+    run -124 --separate-stderr return_cell --timeout 3s --grace 8s -- \
+        sh -c 'trap "echo late >late; exit 3" TERM; echo early >early; sleep 60 & wait'
+    assert_equal outcome "$(result_field .outcome)" timed-out
+    assert_equal tree "$(cd "$work" && grep -r '' | LC_ALL=C sort)" "early:early
+late:late"
+    run -125 --separate-stderr return_cell -- sh -c 'mkdir -p /.stepcell/return/in-its-way; echo lost >early'
+    assert_equal outcome "$(result_field '"\(.outcome) \(.error.code)"')" "failed engine.failed"
+    assert_match "$stderr" "*did not come back*"
+    assert_equal kept "$(cat "$work/early")" early
+    run -127 --separate-stderr return_cell -- /no/such/program
+    run -4 --separate-stderr return_cell -- sh -c 'rm early late; exit 4'
+    assert_equal empty "$(tree)" ""
+    nothing_left
+}
+
+@test "the API server is killed while changes come back, and nothing is missing" {
+    local work=$PACKAGE/work
+    mkdir "$work"
+    return_cell -- sh -c 'dd if=/dev/urandom of=big bs=1M count=150 2>/dev/null; sha256sum <big' \
+        >"$work.out" 2>"$work.err" 3>&- 4>&- &
+    CELL=$!
+    comes_back() { [ -n "$(find "$TEST_DIR/store/root" -name changes -size +1M)" ]; }
+    wait_for comes_back
+    stop_part apiserver
+    sleep 1
+    start_part apiserver
+    ended_as 0 exited
+    assert_equal content "$(sha256sum <"$work/big")" "$(cat "$work.out")"
+    nothing_left
+}
+
+@test "who may not exec in Pods is refused before the step" {
+    mkdir "$PACKAGE/work"
+    worker() { KUBECONFIG=$CLUSTER/kubeconfig/worker return_cell "$@"; }
+    sed -n '/^   apiVersion: rbac/,/^   ```/p' "$TESTS/../docs/kubernetes.md" | sed '/```/d; s/^   //; /pods\/exec/d' |
+        kube -n "$NAMESPACE" create -f -
+    kube -n "$NAMESPACE" create rolebinding stepcell --role=stepcell --group=workers
+    run -125 --separate-stderr worker -- touch file
+    assert_equal code "$(result_field .error.code)" engine.unavailable
+    assert_match "$stderr" "*pods/exec*"
+    kube -n "$NAMESPACE" create role exec --verb=create,get --resource=pods/exec
+    kube -n "$NAMESPACE" create rolebinding exec --role=exec --group=workers
+    run -0 worker -- touch file
+    [ -e "$PACKAGE/work/file" ]
+}
+
 @test "what cannot be shipped is refused with a reason, and without a repository it is as before" {
     touch "$PACKAGE/.wh.file"
     run -125 --separate-stderr ship_cell --package "$PACKAGE" -- true

@@ -53,6 +53,35 @@ lose_worker() {
     nothing_left
 }
 
+# A lost worker's directory and the other one's need not be the same.
+@test "another worker brings back all that is in the Pod's working directory, and deletes nothing" {
+    local there=/run/stepcell-work.$RANDOM script='echo up; echo new >new; rm old; until [ -e /.stepcell/home/go ]; do sleep 0.1; done'
+    mkdir "$there"
+    echo old | tee "$there/old" "$there/stays" >/dev/null
+    returning_cell() {
+        on_worker "$1" "$STEPCELL" run --id "across-$NAMESPACE" --result "$TEST_DIR/$1.json" --workdir "$there" \
+            --engine kubernetes --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$CLUSTER_REGISTRY/shipped" \
+            --kubernetes-return "$CLUSTER_REGISTRY/busybox:latest" -- sh -c "$script"
+    }
+    returning_cell first >"$TEST_DIR/first" 2>&1 3>&- 4>&- &
+    wait_for has_up "$TEST_DIR/first"
+    lose_worker first
+    rm "$there/stays"
+    echo theirs >"$there/theirs"
+    returning_cell second >"$TEST_DIR/second" 2>"$TEST_DIR/second.err" 3>&- 4>&- &
+    CELL=$!
+    wait_for has_up "$TEST_DIR/second"
+    kube -n "$NAMESPACE" exec "$(basename "$(the_pod)")" -c step -- touch /.stepcell/home/go
+    RESULT=$TEST_DIR/second.json ended_as 0 exited
+    assert_equal tree "$(cd "$there" && grep -r '' | LC_ALL=C sort)" "new:new
+old:old
+stays:old
+theirs:theirs"
+    assert_match "$(cat "$TEST_DIR/second.err")" "*another worker has begun the step*"
+    rm -r "$there"
+    nothing_left
+}
+
 # Whoever ends first removes the Pod: the other one has seen the end by then, or says that it has not.
 @test "two workers begin one durable step at once: its command runs once" {
     local worker pids=() script='echo up; echo begun >>begun; sleep 2; exit 7'

@@ -1,13 +1,15 @@
 /*
  * stepcell-pod: a static program, the only one of the init image. `hold` is the first process of
  * the container `place` of a step's Pod, `place` the hook that it is started with, `run` the first
- * process of the step's own container, `visit` what the API's exec starts beside it.
+ * process of the step's own container. The API's exec starts two beside it: `visit`, and `collect`,
+ * which comes for what the step has changed.
  */
 #include "runtime/kubernetes/pod/pod.h"
 
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/kubernetes/pod/changes.h"
 #include "runtime/native/init/command.h"
 
 /* Into the events of the Pod, for who looks why it does not start. */
@@ -26,6 +28,8 @@ int main(int argc, char **argv)
         return pod_visit();
     if (argc == 2 && strcmp(argv[1], "hold") == 0)
         return pod_hold();
+    if (argc >= 2 && strcmp(argv[1], "collect") == 0)
+        return changes_collect(argc == 3 && strcmp(argv[2], "all") == 0);
     if (argc == 2 && strcmp(argv[1], "place") == 0) {
         if (pod_place(&err))
             return 0;

@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "runtime/inside.h"
 #include "runtime/kubernetes/frames.h"
+#include "runtime/kubernetes/pod/changes.h"
 #include "runtime/kubernetes/pod/door.h"
 #include "runtime/native/init/visitors.h"
 #include "runtime/native/user.h"
@@ -38,7 +39,8 @@ struct run {
     volatile struct failure *failure; /* of the command */
     int signals;                      /* signalfd */
     int streams[2];                   /* of the command: stdout, stderr; -1 at the end */
-    pid_t command;                    /* 0 when it has ended */
+    struct changes changes;
+    pid_t command; /* 0 when it has ended */
     int status;
     bool asked_to_end; /* the whole Pod: it does not stay */
     struct door door;
@@ -161,6 +163,13 @@ static bool check_interpreters(const struct setup *setup, struct err *err)
     return true;
 }
 
+static bool begin_changes(struct run *run, struct err *err)
+{
+    run->changes.directory = run->setup.returned;
+    run->changes.hidden = run->setup.hidden;
+    return !*run->setup.returned || changes_begin(&run->changes, err);
+}
+
 static bool prepare(struct run *run, struct err *err)
 {
     struct setup *setup = &run->setup;
@@ -186,7 +195,8 @@ static bool prepare(struct run *run, struct err *err)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare the first process of the Pod");
     umask(setup->head.config.umask);
     if (!check_probes(setup, err) || !check_interpreters(setup, err) || !choose_home(setup, err) ||
-        !inside_enter(setup->workdir, err) || !door_open(&run->door, err))
+        !inside_enter(setup->workdir, err) || !begin_changes(run, err) ||
+        !door_open(&run->door, err))
         return false;
     /* The command's, and every visitor's. */
     environ = setup->environment;
@@ -537,6 +547,7 @@ static void put_input_lost(struct run *run)
 static int finish(struct run *run)
 {
     bool oom_killed;
+    int status;
 
     put_failure(run);
     if (run->input_lost)
@@ -547,7 +558,10 @@ static int finish(struct run *run)
     drain(run);
     run->input = close_fd(run->input);
     put_output_file(run);
-    return put_end(run, run->status, oom_killed);
+    status = put_end(run, run->status, oom_killed);
+    if (*run->setup.returned && !run->failure->kind)
+        changes_give(&run->changes, run->signals);
+    return status;
 }
 
 int pod_run(void)

@@ -55,12 +55,13 @@ static bool take_texts(struct rest *rest, struct setup *setup)
     const struct pod_setup *head = &setup->head;
 
     return (setup->workdir = take_text(rest)) && (setup->home = take_text(rest)) &&
-           (setup->spare_home = take_text(rest)) &&
+           (setup->spare_home = take_text(rest)) && (setup->returned = take_text(rest)) &&
            (setup->arguments = take_list(rest, head->argument_count)) &&
            (setup->environment = take_list(rest, head->environment_count)) &&
            (setup->probes = take_list(rest, 2 * (size_t)head->probe_count)) &&
            (setup->interpreters = take_list(rest, head->interpreter_count)) &&
-           (setup->secrets = take_list(rest, head->secret_count)) && rest->at == rest->end;
+           (setup->secrets = take_list(rest, head->secret_count)) &&
+           (setup->hidden = take_list(rest, head->hidden_count)) && rest->at == rest->end;
 }
 
 static bool take_all(struct rest *rest, bool with_bytes, struct setup *setup, struct err *err)

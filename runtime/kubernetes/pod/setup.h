@@ -11,10 +11,10 @@ struct setup {
     struct pod_setup head;
     const uint32_t *secret_sizes;
     const struct sock_filter *filter;
-    const char *workdir, *home, *spare_home;
+    const char *workdir, *home, *spare_home, *returned;
     char **arguments, **environment; /* with room for one more, and NULL */
     char **probes;                   /* a path and its contents in turn */
-    char **interpreters, **secrets;
+    char **interpreters, **secrets, **hidden;
     const char *bytes; /* of secrets and script, where they are there */
     size_t kept;       /* bytes in front of those */
 };

@@ -1,0 +1,40 @@
+/*
+ * Brings what a step has changed in a working directory that was shipped into the caller's.
+ *
+ *   return_check for the whole stream first, then return_apply
+ *
+ * No name of the stream leads out of the directory: each component is opened by itself, and no link
+ * is followed. Files are written beside and renamed, so that whoever reads one sees the old or the
+ * new one. Only what was shipped, and is as it was then, is deleted; what others have added stays.
+ * What others have changed meanwhile, and the step as well, becomes the step's. Of what can be done
+ * only in part, nobody takes the first part back.
+ */
+#ifndef STEPCELL_RUNTIME_KUBERNETES_RETURN_APPLY_H
+#define STEPCELL_RUNTIME_KUBERNETES_RETURN_APPLY_H
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "runtime/kubernetes/return_stream.h"
+
+#define RETURN_WARNINGS_MAX 16
+
+struct return_plan {
+    const char *path; /* of the directory: clean, absolute, without links */
+    FILE *list;       /* what was shipped of it: shipped_list.h */
+    const struct strv
+        *without; /* names that are neither looked at nor touched, nor what is below */
+    bool keeps;   /* nothing is deleted: another caller has shipped it */
+    bool may_chown;
+    uid_t uid; /* whom everything belongs to, where that may be said */
+    gid_t gid;
+};
+
+/* Whether the file `stream` is a whole stream. */
+bool return_check(int stream, struct err *err);
+
+/* Sentences about what was not as expected join `warnings`. */
+bool return_apply(const struct return_plan *plan, int stream, struct strv *warnings,
+                  struct err *err);
+
+#endif

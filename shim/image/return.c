@@ -1,0 +1,103 @@
+/* `return`: what a step has changed in a working directory that was shipped comes to where it was
+ * shipped from (docs/design/kubernetes.md). */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "runtime/kubernetes/return_apply.h"
+#include "shim/helper_report.h"
+#include "shim/image/command.h"
+
+struct return_call {
+    const char *owner, *list_path;
+    bool keeps;
+    struct strv without;
+};
+
+static void call_release(struct return_call *call)
+{
+    strv_release(&call->without);
+}
+
+static bool parse_owner(const char *text, struct return_plan *plan, struct err *err)
+{
+    const char *colon = text ? strchr(text, ':') : NULL;
+    autofree char *user = colon ? strndup(text, (size_t)(colon - text)) : NULL;
+    uint64_t uid, gid;
+
+    if (!text)
+        return true;
+    if (!user || !num_parse(user, UINT32_MAX, &uid) || !num_parse(colon + 1, UINT32_MAX, &gid))
+        return err_set(err, ERR_OPTION_INVALID, "'%s' is no UID:GID", text);
+    plan->may_chown = true;
+    plan->uid = (uid_t)uid;
+    plan->gid = (gid_t)gid;
+    return true;
+}
+
+/* Nothing is changed before the whole has been looked at. */
+static bool bring(const struct return_call *call, const char *stream_path, const char *directory,
+                  struct strv *warnings, struct err *err)
+{
+    struct return_plan plan = {.path = directory, .without = &call->without, .keeps = call->keeps};
+    autofd stream = open(stream_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    autofile *list = call->list_path ? fopen(call->list_path, "re") : NULL;
+
+    if (stream < 0 || !list)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot read what the Pod has given back");
+    plan.list = list;
+    if (!parse_owner(call->owner, &plan, err) || !return_check(stream, err))
+        return false;
+    if (return_apply(&plan, stream, warnings, err))
+        return true;
+    return err_hint(err, "a part of what the step has changed may be there already: look at '%s'",
+                    directory);
+}
+
+static json_t *report_of(const struct strv *warnings)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < warnings->count; i++)
+        json_array_append_new(list, json_bytes(warnings->items[i], strlen(warnings->items[i])));
+    return json_pack("{s:o}", "warnings", list);
+}
+
+int command_return(int argc, char **argv)
+{
+    CLEANUP(call_release)
+    struct return_call call = {0};
+    autostrv warnings = {.max = RETURN_WARNINGS_MAX + 1};
+    const char *report_fd = "1";
+    const struct option_spec options[] = {
+        OPTION("--list", "FILE", &call.list_path, "what 'ship' has listed"),
+        OPTION("--owner", "UID:GID", &call.owner, "whom everything belongs to, default the caller"),
+        OPTION_LIST("--without", "NAME", &call.without,
+                    "leave what has this name in DIR as it is; repeatable"),
+        FLAG("--keep", &call.keeps, "delete nothing"),
+        OPTION("--report", "FD", &report_fd, "the descriptor for the line, default stdout"),
+        OPTIONS_END,
+    };
+    const struct command command = {
+        .usage = "stepcell-image return [OPTIONS] FILE DIR",
+        .about = "Brings what a step has changed, as its Pod has given it back, into DIR, and\n"
+                 "writes a line of JSON about it.",
+        .missing = "a file and a directory are needed",
+        .words_min = 2,
+        .words_max = 2,
+        .options = options,
+    };
+    struct err err;
+    size_t words;
+    int status, fd = -1;
+    bool ok;
+
+    if (!command_begin(argc, argv, &command, &words, &status))
+        return status;
+    if (!helper_report_parse_fd(report_fd, &fd, &err))
+        return command_failed(&err);
+    ok = bring(&call, argv[0], argv[1], &warnings, &err);
+    return helper_report_end(fd, ok ? report_of(&warnings) : NULL, &err);
+}

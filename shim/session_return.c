@@ -1,0 +1,118 @@
+/* What a step has changed in a working directory that was shipped comes back into the caller's, by
+ * stepcell-image. */
+#include "shim/session.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/kubernetes/pod_spec.h"
+
+#define WORDS_BEFORE 12
+#define LIST_FILE    "shipped"
+#define CHANGES_FILE "changes"
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "not enough memory to bring back what has changed");
+}
+
+bool session_expect_return(struct session *session, const struct mount *workdir, struct err *err)
+{
+    session->returned = strdup(workdir->source.resolved);
+    session->returned_owner = text_printf("%u:%u", workdir->source.uid, workdir->source.gid);
+    session->shipped_list = text_printf("%s/" LIST_FILE, session->scratch.path);
+    session->changes = text_printf("%s/" CHANGES_FILE, session->scratch.path);
+    session->cluster.changes = session->changes;
+    return (session->returned && session->returned_owner && session->shipped_list &&
+            session->changes && pod_hidden(&session->plan, workdir, &session->hidden)) ||
+           no_memory(err);
+}
+
+static bool run_helper(struct session *session, bool keeps, struct err *err)
+{
+    autofree char **words = calloc(WORDS_BEFORE + 2 * session->hidden.count + 1, sizeof(*words));
+    int canceled = session->canceled;
+    size_t count = 0;
+    bool ok;
+
+    if (!words)
+        return no_memory(err);
+    words[count++] = "stepcell-image";
+    words[count++] = "return";
+    words[count++] = "--report";
+    words[count++] = "3";
+    words[count++] = "--list";
+    words[count++] = session->shipped_list;
+    /* Root's files are those of the directory's owner. */
+    if (geteuid() == 0) {
+        words[count++] = "--owner";
+        words[count++] = session->returned_owner;
+    }
+    if (keeps)
+        words[count++] = "--keep";
+    for (size_t i = 0; i < session->hidden.count; i++) {
+        words[count++] = "--without";
+        words[count++] = session->hidden.items[i];
+    }
+    words[count++] = "--";
+    words[count++] = session->changes;
+    words[count++] = session->returned;
+    /* A step that was canceled has its changes brought back, too. */
+    session->canceled = 0;
+    ok = session_run_helper(session, "stepcell-image", words, -1, err);
+    session->canceled = session->canceled ? session->canceled : canceled;
+    return ok;
+}
+
+static void tell_warnings(struct session *session)
+{
+    const json_t *warning;
+    size_t i;
+
+    json_array_foreach (json_object_get(session->helper_report, "warnings"), i, warning)
+        session_note(session, "%s", json_string_value(warning));
+}
+
+static bool bring_back(struct session *session, const struct exit_record *record, struct err *err)
+{
+    if (!record->returned) {
+        if (record->unreturned.code == ERR_NONE)
+            return err_set(err, ERR_ENGINE_FAILED, "what the step has changed did not come back");
+        *err = record->unreturned;
+        return false;
+    }
+    if (!run_helper(session, record->of_another, err))
+        return false;
+    tell_warnings(session);
+    if (record->of_another)
+        session_note(session,
+                     "another worker has begun the step: '%s' has all that its Pod had, and what "
+                     "the step has deleted stays",
+                     session->returned);
+    return true;
+}
+
+void session_bring_back(struct session *session)
+{
+    const struct exit_record *record = session->engine->exit_record(session->cell);
+    struct result *result = &session->result;
+    struct err err = ERR_INIT;
+
+    /* Of a command that did not run there is nothing. */
+    if (!session->returned || record->error.code != ERR_NONE ||
+        (record->kind != EXIT_STATUS && record->kind != EXIT_SIGNAL))
+        return;
+    loop_clear_timer(&session->loop, &session->grace);
+    if (bring_back(session, record, &err))
+        return;
+    if (session->canceled || session->timed_out) {
+        session_note(session, "%s", err.message);
+        return;
+    }
+    session_note(session, "the command itself has ended with %s %d",
+                 record->kind == EXIT_SIGNAL ? "signal" : "status", record->value);
+    result->outcome = OUTCOME_FAILED;
+    result->exit_code = 125;
+    result->signal = 0;
+    result->error = err;
+}
