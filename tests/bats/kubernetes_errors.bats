@@ -16,7 +16,7 @@ meets() {
 
 provoke_pod_unscheduled() { meets pod.unscheduled 125 failed --memory 1000g -- true; }
 provoke_pod_image_not_pulled() {
-    INIT=$CLUSTER_REGISTRY/nowhere:1 meets pod.image-not-pulled 125 failed -- true
+    POD_INIT=$CLUSTER_REGISTRY/nowhere:1 meets pod.image-not-pulled 125 failed -- true
 }
 # What the kubelet finds in a volume beyond its size.
 provoke_pod_evicted() {

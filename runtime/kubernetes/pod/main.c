@@ -1,7 +1,7 @@
 /*
- * stepcell-pod: a static program, the only one of the init image. `hold` is the first process of
- * the container `place` of a step's Pod, `place` the hook that it is started with, `run` the first
- * process of the step's own container, `visit` what the API's exec starts beside it.
+ * stepcell-pod: a static program, sent with a step or in the init image. `run` is the first
+ * process of the step's container, `visit` what the API's exec starts beside it, `hold` the first
+ * process of the container `place`, where there is one, and `place` the hook of that.
  */
 #include "runtime/kubernetes/pod/pod.h"
 
