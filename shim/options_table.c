@@ -512,7 +512,7 @@ static const struct option table[] = {
     {"kubernetes-volume", 0, "PATH=pvc:NAME|hostPath", true, set_kubernetes_volume,
      "a directory that this host and the nodes share: a claim, or each node's own path"},
     {"kubernetes-init", 0, "IMAGE", false, set_kubernetes_init,
-     "what 'stepcell image init' has pushed"},
+     "an image by 'stepcell image init' that brings the first program of the Pod"},
     {"kubernetes-ship", 0, "REPOSITORY", false, set_kubernetes_ship,
      "where packages and a working directory that the nodes do not have are pushed to"},
     {"kubernetes-return", 0, NULL, false, set_kubernetes_return,

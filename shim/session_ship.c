@@ -118,7 +118,7 @@ static bool collect(const struct session *session, struct parcels *parcels, stru
     return true;
 }
 
-/* The program that unpacks is this machine's. */
+/* Its program is this machine's. */
 static bool check_platform(const struct session *session, struct err *err)
 {
     struct platform host;
@@ -127,9 +127,11 @@ static bool check_platform(const struct session *session, struct err *err)
     if (strcmp(host.arch, session->image.platform.arch) == 0)
         return true;
     err_set(err, ERR_IMAGE_PLATFORM,
-            "a step for %s cannot be shipped to from a machine of another kind",
+            "a step for %s can get neither its first program nor files from a machine of another "
+            "kind",
             session->platform_text);
-    return err_hint(err, "put what it needs on a volume, with --kubernetes-volume");
+    return err_hint(err, "name an init image that a machine of that kind has pushed, with "
+                         "--kubernetes-init, and put what the step needs on a volume");
 }
 
 /* What a cluster cannot do is said before anything is pushed for it. */
@@ -195,12 +197,12 @@ bool session_ship(struct session *session, struct err *err)
     const struct run_options *options = &session->options;
     CLEANUP(parcels_release) struct parcels parcels = {0};
 
-    if (options->engine != ENGINE_KUBERNETES || !session_repository(session))
+    if (options->engine != ENGINE_KUBERNETES)
         return true;
-    if (!collect(session, &parcels, err))
+    if (session_repository(session) && !collect(session, &parcels, err))
         return false;
-    if (!parcels.words.count && session->cluster.init_image)
-        return true;
+    if (!parcels.words.count)
+        return session->cluster.init_image || check_platform(session, err);
     if (!check_platform(session, err) || !check_pod(session, &parcels, err))
         return false;
     if (parcels.workdir && options->kubernetes_return &&

@@ -84,6 +84,7 @@ static const struct {
      "must be an object of at most 64 labels as Kubernetes takes them, other than stepcell's own",
      is_labels},
     {"pull_secret", "must be true or false", is_bool},
+    {"image_volumes", "must be true or false", is_bool},
 };
 
 /* ---- files ---- */
@@ -155,6 +156,7 @@ bool cluster_config_take(const json_t *files, struct cluster_config *config, str
     taken.node_selector = json_incref(find(files, "node_selector"));
     taken.labels = json_incref(find(files, "labels"));
     taken.no_pull_secret = json_is_false(find(files, "pull_secret"));
+    taken.no_image_volumes = json_is_false(find(files, "image_volumes"));
     *config = taken;
     taken = (struct cluster_config){0};
     return true;

@@ -16,7 +16,7 @@ struct cluster_config {
     char *context, *space, *init_image, *ship, *service_account;
     struct strv volumes;
     json_t *node_selector, *labels; /* objects of texts, which the API takes */
-    bool no_pull_secret;
+    bool no_pull_secret, no_image_volumes;
 };
 
 /*

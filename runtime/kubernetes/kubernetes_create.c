@@ -92,18 +92,8 @@ static struct init_config make_config(const struct run_spec *spec, size_t filter
     return config;
 }
 
-static bool add_bytes(const struct run_spec *spec, const struct buf *script, struct buf *setup)
-{
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < spec->secret_count; i++)
-        ok = buf_append(setup, spec->secrets[i].bytes, spec->secrets[i].len);
-    return ok && (!script->len || buf_append(setup, script->data, script->len));
-}
-
 /* See pod_setup.h. */
-static bool write_setup(const struct cell *cell, const struct buf *texts, const struct buf *script,
-                        bool has_script, struct buf *setup)
+static bool write_setup(const struct cell *cell, const struct buf *texts, struct buf *setup)
 {
     const struct run_spec *spec = cell->spec;
     /* The filter of a cluster, beside which it stands, may allow user namespaces. */
@@ -118,8 +108,6 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
         .secret_count = (uint32_t)spec->secret_count,
         .hidden_count = (uint32_t)cell->hidden.count,
         .text_size = (uint32_t)texts->len,
-        .script_size = (uint32_t)script->len,
-        .has_script = has_script,
         .takes_input = spec->pass_stdin || spec->terminal,
         .size = {spec->rows, spec->columns},
         .config = make_config(spec, filter.count),
@@ -131,8 +119,11 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, const 
 
         ok = buf_append(setup, &size, sizeof(size));
     }
-    return ok && buf_append(setup, filter.code, filter.count * sizeof(*filter.code)) &&
-           buf_append(setup, texts->data, texts->len) && add_bytes(spec, script, setup);
+    ok = ok && buf_append(setup, filter.code, filter.count * sizeof(*filter.code)) &&
+         buf_append(setup, texts->data, texts->len);
+    for (size_t i = 0; ok && i < spec->secret_count; i++)
+        ok = buf_append(setup, spec->secrets[i].bytes, spec->secrets[i].len);
+    return ok;
 }
 
 static bool too_large(struct err *err)
@@ -145,8 +136,7 @@ static bool too_large(struct err *err)
 }
 
 /* Of all that a step is on whichever worker; the probes of each are its own. */
-static char *digest_setup(const struct cell *cell, const struct buf *script, bool has_script,
-                          const char *image)
+static char *digest_setup(const struct cell *cell, const struct buf *script, const char *image)
 {
     struct run_spec spec = *cell->spec;
     struct cell plain = {.spec = &spec, .returned = cell->returned, .hidden = cell->hidden};
@@ -156,7 +146,8 @@ static char *digest_setup(const struct cell *cell, const struct buf *script, boo
     /* The caller's business, each time. */
     spec.stays = false;
     spec.rows = spec.columns = 0;
-    if (add_texts(&plain, &texts) && write_setup(&plain, &texts, script, has_script, &setup) &&
+    if (add_texts(&plain, &texts) && write_setup(&plain, &texts, &setup) &&
+        (!script->len || buf_append(&setup, script->data, script->len)) &&
         buf_append(&setup, image, strlen(image))) {
         digest_of(setup.data, setup.len, digest);
         text = base64_encode(digest, strlen(digest));
@@ -168,27 +159,48 @@ static char *digest_setup(const struct cell *cell, const struct buf *script, boo
     return text;
 }
 
-/* As base64, owned by the caller; NULL with err. So is *digest. */
-static char *make_setup(const struct cell *cell, const struct pod_request *request, char **digest,
-                        struct err *err)
+static bool add_entry(json_t *data, const char *name, const struct buf *bytes)
 {
-    const struct mount *shipped = pod_script(request, cell->spec->plan);
-    autobuf texts = BUF_INIT(POD_SETUP_MAX), script = BUF_INIT(POD_SETUP_MAX);
-    autobuf setup = BUF_INIT(POD_SETUP_MAX);
-    char *text = NULL;
+    autofree char *text = base64_encode(bytes->data ? bytes->data : "", bytes->len);
 
-    if (shipped && !file_read(AT_FDCWD, shipped->source.resolved, &script, ERR_SCRIPT_MISSING, err))
+    return text && json_object_set_new(data, name, json_string(text)) == 0;
+}
+
+static bool add_program(json_t *data, struct buf *program, struct err *err)
+{
+    autofree char *path = libexec_path(POD_PROGRAM, err);
+
+    return path && file_read(AT_FDCWD, path, program, ERR_ENGINE_FAILED, err) &&
+           (add_entry(data, POD_PROGRAM, program) || failed(err, "hand the program to the Pod"));
+}
+
+/* The entries of the Secret: pod_setup.h. */
+static json_t *make_entries(const struct cell *cell, const struct pod_request *request,
+                            struct err *err)
+{
+    const struct mount *sent = pod_script(request, cell->spec->plan);
+    autobuf texts = BUF_INIT(POD_SETUP_MAX), script = BUF_INIT(POD_SETUP_MAX);
+    autobuf setup = BUF_INIT(POD_SETUP_MAX), program = BUF_INIT(POD_SETUP_MAX);
+    autofree char *digest = NULL;
+    autojson *data = json_object();
+    bool ok = true;
+
+    if ((sent && !file_read(AT_FDCWD, sent->source.resolved, &script, ERR_SCRIPT_MISSING, err)) ||
+        (pod_program_is_sent(cell->spec) && !add_program(data, &program, err)))
         return NULL;
-    if (!add_texts(cell, &texts) || !write_setup(cell, &texts, &script, shipped, &setup))
-        too_large(err);
-    else if (!(*digest = digest_setup(cell, &script, shipped, request->image)) ||
-             !(text = base64_encode(setup.data, setup.len)))
-        failed(err, "hand the step to its Pod");
+    if (!add_texts(cell, &texts) || !write_setup(cell, &texts, &setup) ||
+        setup.len + script.len + program.len > POD_SETUP_MAX)
+        ok = too_large(err);
+    else if (!(digest = digest_setup(cell, &script, request->image)) ||
+             !add_entry(data, POD_SETUP, &setup) ||
+             (sent && !add_entry(data, POD_SCRIPT, &script)) ||
+             json_object_set_new(data, POD_DIGEST, json_string(digest)) < 0)
+        ok = failed(err, "hand the step to its Pod");
     if (setup.data)
         explicit_bzero(setup.data, setup.len);
     if (texts.data)
         explicit_bzero(texts.data, texts.len);
-    return text;
+    return ok ? json_incref(data) : NULL;
 }
 
 /* ---- volumes and their probes ---- */
@@ -304,8 +316,8 @@ static int memory_file(const char *name)
     return memfd_create(name, MFD_CLOEXEC);
 }
 
-static bool write_request(struct cell *cell, const json_t *pod, const json_t *secret,
-                          struct err *err)
+static bool write_request(struct cell *cell, const json_t *pod, const json_t *modern,
+                          const json_t *secret, struct err *err)
 {
     const struct cluster_spec *cluster = cell->spec->cluster;
     json_t *registries = json_array();
@@ -314,12 +326,13 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
 
     for (size_t i = 0; i < cluster->registries->count; i++)
         json_array_append_new(registries, json_string(cluster->registries->items[i]));
-    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O, s:o, s:b, s:b}", "kubeconfig",
-                      cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
-                      "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000),
-                      "returns", cell->returned != NULL, "pod", pod, "secret", secret, "registries",
-                      registries, "input", cell->spec->pass_stdin || cell->spec->terminal, "stays",
-                      cell->spec->stays);
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O*, s:s, s:O, s:o, s:b, s:b}",
+                      "kubeconfig", cluster->kubeconfig, "context", cluster->context, "namespace",
+                      cluster->space, "name", cell->name, "grace",
+                      (json_int_t)(cluster->grace_ms / 1000), "returns", cell->returned != NULL,
+                      "pod", pod, "modern", modern, "program", pod_program(cell->spec), "secret",
+                      secret, "registries", registries, "input",
+                      cell->spec->pass_stdin || cell->spec->terminal, "stays", cell->spec->stays);
     text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&
@@ -330,7 +343,7 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *se
 static bool make_request(struct cell *cell, const struct root_filesystem *root, struct err *err)
 {
     char step[POD_LABEL_MAX], owner[POD_LABEL_MAX];
-    const struct pod_request request = {
+    struct pod_request request = {
         .name = cell->name,
         .image = root->image_id,
         .owner = owner,
@@ -338,15 +351,17 @@ static bool make_request(struct cell *cell, const struct root_filesystem *root, 
         .volumes = cell->volumes,
         .volume_count = cell->volume_count,
     };
-    autojson *pod = NULL, *secret = NULL;
-    autofree char *setup = NULL, *digest = NULL;
+    autojson *pod = NULL, *modern = NULL, *secret = NULL, *entries = NULL;
 
     pod_label_step(cell->spec->step, step);
     if (!pod_label_owner(owner, err) || !pod_body(cell->spec, &request, &pod, err) ||
-        !find_probes(cell, err) || !(setup = make_setup(cell, &request, &digest, err)))
+        !find_probes(cell, err) || !(entries = make_entries(cell, &request, err)))
         return false;
-    secret = pod_secret(&request, setup, digest);
-    return secret ? write_request(cell, pod, secret, err)
+    request.image_volume = pod_fits_image_volume(cell->spec);
+    if (request.image_volume && !pod_body(cell->spec, &request, &modern, err))
+        return false;
+    secret = pod_secret(&request, entries);
+    return secret ? write_request(cell, pod, modern, secret, err)
                   : failed(err, "hand the step to the cluster");
 }
 

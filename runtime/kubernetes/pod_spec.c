@@ -10,17 +10,27 @@
 #include "runtime/kubernetes/pod_setup.h"
 
 #define CELL_VOLUME    "cell"
+#define RUN_VOLUME     "run"
 #define SETUP_VOLUME   "setup"
 #define SHIPPED_VOLUME "shipped"
+#define IMAGE_VOLUME   "image"
 #define CLAIM          "pvc:"
 #define HOST_PATH      "hostPath"
 #define CAPABILITIES   64
 #define NAME_SIZE      32
 
+/* The first 1.x that knows volumes[].image. */
+#define IMAGE_VOLUME_MINOR 31
+
 /* What is being built, and the lists that grow. */
 struct body {
     const struct run_spec *spec;
     const struct pod_request *request;
+    enum {
+        BY_SECRET,       /* the first program comes with the setup, */
+        BY_IMAGE_VOLUME, /* or lies in an image, */
+        BY_PLACE,        /* or is copied out of one by a container that lays everything out */
+    } way;
     json_t *mounts, *volumes;
 };
 
@@ -147,6 +157,32 @@ const struct mount *pod_script(const struct pod_request *request, const struct m
             return mount;
     }
     return NULL;
+}
+
+/* ---- the first program ---- */
+
+static const char *init_image(const struct run_spec *spec)
+{
+    return spec->cluster->shipped ? spec->cluster->shipped : spec->cluster->init_image;
+}
+
+bool pod_program_is_sent(const struct run_spec *spec)
+{
+    return !init_image(spec);
+}
+
+const char *pod_program(const struct run_spec *spec)
+{
+    return pod_program_is_sent(spec) ? POD_SENT "/" POD_PROGRAM : POD_DIR "/" POD_PROGRAM;
+}
+
+/*
+ * What is shipped would need sub paths of the volume, which containerd before 2.2 does not look at:
+ * it mounts the whole image in the place of each.
+ */
+bool pod_fits_image_volume(const struct run_spec *spec)
+{
+    return !spec->cluster->shipped && spec->cluster->init_image && !spec->cluster->no_image_volumes;
 }
 
 /* ---- mounts ---- */
@@ -297,7 +333,7 @@ static bool add_bind(const struct body *body, const struct mount *mount, const c
     if (is_shipped(body, mount))
         return add_shipped(body, mount, target, err);
     if (!volume && mount->role == MOUNT_SCRIPT)
-        return add_mount(body, CELL_VOLUME, target, POD_SCRIPT, true, err);
+        return add_mount(body, SETUP_VOLUME, target, POD_SCRIPT, true, err);
     if (!volume)
         return not_shared(mount, err);
     if (!volume->claim) {
@@ -311,6 +347,11 @@ static bool add_bind(const struct body *body, const struct mount *mount, const c
            add_mount(body, name, target, below + (*below == '/'), mount->readonly, err);
 }
 
+static json_t *memory_volume(const char *name)
+{
+    return json_pack("{s:s, s:{s:s}}", "name", name, "emptyDir", "medium", "Memory");
+}
+
 static bool add_memory(const struct body *body, size_t index, const struct mount *mount,
                        struct err *err)
 {
@@ -318,7 +359,7 @@ static bool add_memory(const struct body *body, size_t index, const struct mount
     json_t *volume;
 
     snprintf(name, sizeof(name), "memory-%zu", index);
-    volume = json_pack("{s:s, s:{s:s}}", "name", name, "emptyDir", "medium", "Memory");
+    volume = memory_volume(name);
     if (volume && mount->tmpfs_size)
         json_object_set_new(json_object_get(volume, "emptyDir"), "sizeLimit",
                             json_sprintf("%" PRIu64, mount->tmpfs_size));
@@ -326,12 +367,19 @@ static bool add_memory(const struct body *body, size_t index, const struct mount
            add_mount(body, name, mount->target, NULL, mount->readonly, err);
 }
 
+/*
+ * A kubelet makes directories where there is nothing yet to be mounted, and never files. A volume
+ * of its own is mounted while others are waited for; a sub path, when its container is made.
+ */
 static bool add_own(const struct body *body, const struct mount *mount, struct err *err)
 {
-    bool secrets = mount->role == MOUNT_SECRETS;
-
-    return add_mount(body, CELL_VOLUME, mount->target, secrets ? POD_SECRETS : POD_OUTPUT, secrets,
-                     err);
+    if (mount->role == MOUNT_SECRETS)
+        return add_mount(body, CELL_VOLUME, mount->target, POD_SECRETS, true, err);
+    if (body->way == BY_PLACE)
+        return add_mount(body, CELL_VOLUME, mount->target, POD_RUN "/" POD_OUTPUT, false, err);
+    return append(body->volumes, memory_volume(RUN_VOLUME), err) &&
+           add_mount(body, RUN_VOLUME, POD_DIR "/" POD_RUN, NULL, false, err) &&
+           add_mount(body, RUN_VOLUME, STEP_PATH, NULL, false, err);
 }
 
 static bool no_copy(const struct mount *mount, struct err *err)
@@ -398,20 +446,50 @@ static bool is_target(const struct mount_plan *plan, const char *path)
     return false;
 }
 
+static json_t *entry(const char *name, int mode)
+{
+    return json_pack("{s:s, s:s, s:i}", "key", name, "path", name, "mode", mode);
+}
+
+/*
+ * Its files are root's. Where the step's user is another one, all processes of the container are
+ * that user's.
+ */
+static json_t *setup_volume(const struct body *body)
+{
+    const struct run_spec *spec = body->spec;
+    json_t *entries = json_array();
+
+    json_array_append_new(entries, entry(POD_SETUP, spec->uid == 0 ? 0400 : 0444));
+    if (pod_program_is_sent(spec))
+        json_array_append_new(entries, entry(POD_PROGRAM, 0555));
+    if (pod_script(body->request, spec->plan))
+        json_array_append_new(entries, entry(POD_SCRIPT, 0555));
+    return json_pack("{s:s, s:{s:s, s:o}}", "name", SETUP_VOLUME, "secret", "secretName",
+                     body->request->name, "items", entries);
+}
+
+static bool add_image(const struct body *body, struct err *err)
+{
+    return append(body->volumes,
+                  json_pack("{s:s, s:{s:s, s:s}}", "name", IMAGE_VOLUME, "image", "reference",
+                            init_image(body->spec), "pullPolicy", "IfNotPresent"),
+                  err) &&
+           add_mount(body, IMAGE_VOLUME, POD_IMAGE, NULL, true, err);
+}
+
 static bool add_mounts(const struct body *body, struct err *err)
 {
     const struct run_spec *spec = body->spec;
 
-    if (!append(body->volumes,
-                json_pack("{s:s, s:{s:s}}", "name", CELL_VOLUME, "emptyDir", "medium", "Memory"),
-                err) ||
-        !append(body->volumes,
-                json_pack("{s:s, s:{s:s, s:i}}", "name", SETUP_VOLUME, "secret", "secretName",
-                          body->request->name, "defaultMode", 0444),
-                err) ||
+    if (!append(body->volumes, memory_volume(CELL_VOLUME), err) ||
+        !append(body->volumes, setup_volume(body), err) ||
         !add_mount(body, CELL_VOLUME, POD_DIR, NULL, false, err) ||
         /* It is started again for who comes in, and must be no program of the step's then. */
-        !add_mount(body, CELL_VOLUME, POD_DIR "/" POD_PROGRAM, POD_PROGRAM, true, err))
+        (body->way == BY_PLACE &&
+         !add_mount(body, CELL_VOLUME, POD_DIR "/" POD_PROGRAM, POD_PROGRAM, true, err)) ||
+        (body->way != BY_PLACE && !add_mount(body, SETUP_VOLUME, POD_SENT, NULL, true, err)) ||
+        (body->way == BY_IMAGE_VOLUME && !add_image(body, err)))
         return false;
     for (size_t i = 0; i < spec->plan->count; i++) {
         if (!add_one(body, i, err))
@@ -492,11 +570,7 @@ static bool check(const struct run_spec *spec, struct err *err)
             strcspn(text, "=") == strlen(LABEL_POD_MANAGER))
             return cannot(err, "take a label that is its own", LABEL_POD_MANAGER);
     }
-    if (spec->cluster->init_image || spec->cluster->shipped)
-        return true;
-    err_set(err, ERR_OPTION_INVALID, "the engine 'kubernetes' needs the init image of stepcell");
-    return err_hint(err, "push it once: stepcell image init HOST/PATH:TAG; then name it with "
-                         "--kubernetes-init; or ship it with each step: --kubernetes-ship");
+    return true;
 }
 
 /*
@@ -505,8 +579,6 @@ static bool check(const struct run_spec *spec, struct err *err)
  */
 static json_t *place_container(const struct body *body)
 {
-    const struct cluster_spec *cluster = body->spec->cluster;
-    const char *image = cluster->shipped ? cluster->shipped : cluster->init_image;
     json_t *landing =
         has_volume(body, SHIPPED_VOLUME)
             ? json_pack("{s:s, s:s}", "name", SHIPPED_VOLUME, "mountPath", POD_LANDING)
@@ -514,24 +586,26 @@ static json_t *place_container(const struct body *body)
 
     return json_pack("{s:s, s:s, s:s, s:[s, s], s:{s:{s:{s:[s, s]}}}, "
                      "s:[{s:s, s:s}, {s:s, s:s, s:b}, o*], s:{s:b, s:b, s:{s:[s]}, s:{s:s}}}",
-                     "name", POD_INIT, "image", image, "imagePullPolicy", "IfNotPresent", "command",
-                     "/" POD_PROGRAM, "hold", "lifecycle", "postStart", "exec", "command",
-                     "/" POD_PROGRAM, "place", "volumeMounts", "name", CELL_VOLUME, "mountPath",
-                     POD_DIR, "name", SETUP_VOLUME, "mountPath", POD_PLACE, "readOnly", true,
-                     landing, "securityContext", "allowPrivilegeEscalation", false,
-                     "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
+                     "name", POD_INIT, "image", init_image(body->spec), "imagePullPolicy",
+                     "IfNotPresent", "command", "/" POD_PROGRAM, "hold", "lifecycle", "postStart",
+                     "exec", "command", "/" POD_PROGRAM, "place", "volumeMounts", "name",
+                     CELL_VOLUME, "mountPath", POD_DIR, "name", SETUP_VOLUME, "mountPath", POD_SENT,
+                     "readOnly", true, landing, "securityContext", "allowPrivilegeEscalation",
+                     false, "readOnlyRootFilesystem", true, "capabilities", "drop", "ALL",
                      "seccompProfile", "type", "RuntimeDefault");
 }
 
 static json_t *step_container(const struct body *body)
 {
     const struct run_spec *spec = body->spec;
+    const char *program =
+        body->way == BY_IMAGE_VOLUME ? POD_IMAGE "/" POD_PROGRAM : pod_program(spec);
 
     return json_pack("{s:s, s:s, s:s, s:[s, s], s:s, s:O, s:o, s:o, s:s}", "name", POD_CONTAINER,
                      "image", body->request->image, "imagePullPolicy", "IfNotPresent", "command",
-                     POD_DIR "/" POD_PROGRAM, "run", "workingDir", "/", "volumeMounts",
-                     body->mounts, "resources", resources(&spec->limits), "securityContext",
-                     security_of_step(spec), "terminationMessagePath", "/dev/termination-log");
+                     program, "run", "workingDir", "/", "volumeMounts", body->mounts, "resources",
+                     resources(&spec->limits), "securityContext", security_of_step(spec),
+                     "terminationMessagePath", "/dev/termination-log");
 }
 
 static json_t *metadata(const struct pod_request *request)
@@ -581,14 +655,14 @@ static json_t *pod_of(const struct body *body)
 
     add_labels(meta, spec);
     return json_pack(
-        "{s:s, s:s, s:o, s:{s:s, s:b, s:s*, s:b, s:b, s:I, s:o, s:s*, s:o, s:[o, o], s:O}}",
+        "{s:s, s:s, s:o, s:{s:s, s:b, s:s*, s:b, s:b, s:I, s:o, s:s*, s:o, s:[o*, o], s:O}}",
         "apiVersion", "v1", "kind", "Pod", "metadata", meta, "spec", "restartPolicy", "Never",
         "automountServiceAccountToken", cluster->service_account != NULL, "serviceAccountName",
         cluster->service_account, "enableServiceLinks", false, "hostNetwork", cluster->host_network,
         "terminationGracePeriodSeconds", (json_int_t)(cluster->grace_ms + 999) / 1000,
         "nodeSelector", node_selector(cluster), "hostname", spec->hostname, "securityContext",
-        security_of_pod(spec), "containers", place_container(body), step_container(body), "volumes",
-        body->volumes);
+        security_of_pod(spec), "containers", body->way == BY_PLACE ? place_container(body) : NULL,
+        step_container(body), "volumes", body->volumes);
 }
 
 bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **out,
@@ -596,7 +670,14 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
 {
     autojson *mounts = json_array(), *volumes = json_array();
     const struct body body = {
-        .spec = spec, .request = request, .mounts = mounts, .volumes = volumes};
+        .spec = spec,
+        .request = request,
+        .way = pod_program_is_sent(spec) ? BY_SECRET
+               : request->image_volume   ? BY_IMAGE_VOLUME
+                                         : BY_PLACE,
+        .mounts = mounts,
+        .volumes = volumes,
+    };
 
     if (!mounts || !volumes)
         return no_memory(err);
@@ -606,10 +687,33 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
     return *out || no_memory(err);
 }
 
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
-                   const char *digest_base64)
+json_t *pod_secret(const struct pod_request *request, json_t *entries)
 {
-    return json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "Secret",
-                     "metadata", metadata(request), "type", "stepcell/setup", "data", POD_SETUP,
-                     setup_base64, POD_DIGEST, digest_base64);
+    return json_pack("{s:s, s:s, s:o, s:s, s:O}", "apiVersion", "v1", "kind", "Secret", "metadata",
+                     metadata(request), "type", "stepcell/setup", "data", entries);
+}
+
+/* ---- what the cluster offers ---- */
+
+/* "1", "33+" */
+bool pod_server_may_have_image_volumes(const json_t *version)
+{
+    const char *major = json_text(version, "major"), *minor = json_text(version, "minor");
+
+    return major && minor && strcmp(major, "1") == 0 &&
+           strtoul(minor, NULL, 10) >= IMAGE_VOLUME_MINOR;
+}
+
+bool pod_keeps_image_volume(const json_t *pod)
+{
+    const json_t *volume;
+    size_t i;
+
+    json_array_foreach (json_object_get(json_object_get(pod, "spec"), "volumes"), i, volume) {
+        const char *name = json_text(volume, "name");
+
+        if (name && strcmp(name, IMAGE_VOLUME) == 0)
+            return json_text(json_object_get(volume, "image"), "reference");
+    }
+    return false;
 }

@@ -43,6 +43,7 @@ struct pod_request {
     const char *step;  /* value of LABEL_POD_STEP */
     const struct pod_volume *volumes;
     size_t volume_count;
+    bool image_volume; /* the init image as a volume of the step's container */
 };
 
 /* The volume in which the source of a mount lies: the deepest one. Or NULL. */
@@ -73,9 +74,25 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
 /* The script of the plan, when it has to be handed over: it lies in no volume. Or NULL. */
 const struct mount *pod_script(const struct pod_request *request, const struct mount_plan *plan);
 
-/* The body of its Secret: the setup, and a digest by which another worker knows the same step. */
-json_t *pod_secret(const struct pod_request *request, const char *setup_base64,
-                   const char *digest_base64);
+/* Whether the first program has to be handed over: no image brings it. */
+bool pod_program_is_sent(const struct run_spec *spec);
+
+/* Where it lies in the step's container, as nothing of the step's, unless in an image volume. */
+const char *pod_program(const struct run_spec *spec);
+
+/* Whether the step has an image that a cluster which can mount one as a volume may mount. */
+bool pod_fits_image_volume(const struct run_spec *spec);
+
+/*
+ * Whether a server of this /version may know such volumes; and whether one whose answer to the
+ * creation of a Pod with one is `pod` has kept it: others drop what they do not know.
+ */
+bool pod_server_may_have_image_volumes(const json_t *version);
+bool pod_keeps_image_volume(const json_t *pod);
+
+/* The body of its Secret: what is handed over, in base64, and POD_DIGEST, by which another worker
+ * knows the same step. */
+json_t *pod_secret(const struct pod_request *request, json_t *entries);
 
 #define autopodvolume CLEANUP(pod_volume_release) struct pod_volume
 

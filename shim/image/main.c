@@ -18,7 +18,7 @@ static const struct subcommand commands[] = {
     {"import", command_import, true, "get an image out of a layout or an archive"},
     {"export", command_export, false, "write an image as a layout or an archive"},
     {"push", command_push, false, "push an image to a registry"},
-    {"init", command_init, false, "push the init image that steps in a cluster begin with"},
+    {"init", command_init, false, "push an image with the first program of steps in a cluster"},
     {"gc", command_gc, true, "remove what is not needed, or not used any more"},
     {"verify", command_verify, true, "find and repair what is damaged in the store"},
     {"ensure", command_ensure, true, NULL},

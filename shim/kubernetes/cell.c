@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runtime/kubernetes/pod_channel.h"
+#include "runtime/kubernetes/pod_setup.h"
 #include "shim/command.h"
 #include "shim/kubernetes/collect.h"
 #include "shim/kubernetes/command.h"
@@ -115,6 +116,7 @@ static bool has_collected(struct cell *cell)
     if (!cell->collects) {
         cell->collects = true;
         collect->all = cell->objects.attached;
+        collect->program = json_text(cell->request, "program");
         tell(&exited);
         if (!start_thread(collect_changes, collect, &collect->err))
             collect->done = true;
@@ -137,6 +139,14 @@ static void tell_end(struct cell *cell, struct pod_message *message)
     cell->told = true;
 }
 
+static void explain(const struct cell *cell, const struct pod_state *state, struct err *err)
+{
+    pod_state_explain(state, err);
+    if (state->trouble == POD_NO_CONTAINER && cell->objects.modern)
+        err_hint(err, "where the nodes have no image volumes, say \"image_volumes\": false of "
+                      "'kubernetes' in config.json; --verbose shows what the node says");
+}
+
 /* Its log has been read to the end: what of it is to be believed. */
 static void take_log(struct cell *cell, const struct pod_state *state)
 {
@@ -156,7 +166,7 @@ static void take_log(struct cell *cell, const struct pod_state *state)
         return;
     }
     if (state->trouble != POD_FINE)
-        pod_state_explain(state, &err);
+        explain(cell, state, &err);
     else if (deleted_by_others(cell, state))
         explain_deletion(&err);
     /* Nobody knows how far one came that was evicted before it was looked at. */
@@ -194,7 +204,7 @@ static void take_trouble(struct cell *cell, const struct pod_state *state)
         return;
     if (told.trouble == POD_FINE)
         told.trouble = POD_NO_CONTAINER;
-    pod_state_explain(&told, &err);
+    explain(cell, &told, &err);
     cell->objects.never_begun = true;
     tell_trouble(cell, POD_FAILED, &err);
 }
@@ -486,14 +496,26 @@ static bool is_spoken_to(void *data)
     return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
 }
 
+/* For who goes in by the API's exec. */
+static bool name_program(struct cell *cell, struct err *err)
+{
+    return !cell->objects.modern ||
+           json_object_set_new(cell->request, "program", json_string(POD_IMAGE "/" POD_PROGRAM)) ==
+               0 ||
+           err_set(err, ERR_ENGINE_FAILED, "not enough memory to name the program of the Pod");
+}
+
 /* The nodes may need the caller's credentials for the images. */
 static bool make_objects(struct cell *cell, const json_t *secret, json_t *pod, struct err *err)
 {
+    json_t *modern = json_object_get(cell->request, "modern");
     autojson *pull = NULL;
 
     return pull_secret_make(json_object_get(cell->request, "registries"), secret, &pull, err) &&
            (!pull || pull_secret_use(pull, pod, err)) &&
-           objects_make(&cell->objects, secret, pull, pod, &cell->sight.state, err);
+           (!pull || !modern || pull_secret_use(pull, modern, err)) &&
+           objects_make(&cell->objects, secret, pull, pod, modern, &cell->sight.state, err) &&
+           name_program(cell, err);
 }
 
 static bool make(struct cell *cell, struct err *err)

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runtime/kubernetes/pod_exec.h"
-#include "runtime/kubernetes/pod_setup.h"
 #include "runtime/kubernetes/pod_spec.h"
 #include "runtime/kubernetes/return_stream.h"
 
@@ -132,8 +131,7 @@ static void acknowledge(struct pod_exec *exec, struct attempt *attempt)
 static bool attempt_it(struct attempt *attempt, struct err *err)
 {
     const struct collect *collect = attempt->collect;
-    const char *const command[] = {POD_DIR "/" POD_PROGRAM, "collect", collect->all ? "all" : NULL,
-                                   NULL};
+    const char *const command[] = {collect->program, "collect", collect->all ? "all" : NULL, NULL};
     const struct pod_exec_call call = {
         .pod = collect->name,
         .container = POD_CONTAINER,

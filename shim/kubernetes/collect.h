@@ -9,7 +9,8 @@
 
 struct collect {
     const struct kube_config *config;
-    const char *name;
+    const char *name;    /* of the Pod */
+    const char *program; /* stepcell-pod there */
     struct sight *sight;
     bool all; /* what is unchanged as well */
     int to;   /* a file, which has the whole stream then */

@@ -132,12 +132,27 @@ static bool own(struct objects *objects, const struct object *object, const char
 }
 
 /* Whatever it says: what cannot be reached has made nothing, and nobody looks for it afterwards. */
-static bool reach(struct objects *objects, struct err *err)
+static bool reach(struct objects *objects, bool *may_be_modern, struct err *err)
 {
     const struct kube_call one = {.path = "/version"};
     autokubeanswer answer = {0};
 
-    return kube_call(objects->client, &one, &answer, err);
+    if (!kube_call(objects->client, &one, &answer, err))
+        return false;
+    *may_be_modern = pod_server_may_have_image_volumes(answer.json);
+    return true;
+}
+
+/* Nothing is made by that. A server that is asked and does not say yes gets the other Pod. */
+static bool is_modern(struct objects *objects, const json_t *modern)
+{
+    autofree char *path = objects_path(objects, pod_object.kind, "?dryRun=All");
+    const struct kube_call one = {.method = "POST", .path = path, .content = modern};
+    autokubeanswer answer = {0};
+    struct err ignored;
+
+    return path && kube_call(objects->client, &one, &answer, &ignored) && answer.status == 201 &&
+           pod_keeps_image_volume(answer.json);
 }
 
 static bool make_secret(struct objects *objects, const struct object *object, const json_t *body,
@@ -180,6 +195,7 @@ static bool attach(struct objects *objects, const char *owner, struct pod_state 
             return false;
         if (answer.status == 200) {
             objects->has_pod = objects->has_pull = true;
+            objects->modern = pod_keeps_image_volume(answer.json);
             return pod_state_take(answer.json, state, err) &&
                    adopt(objects, &pod_object, owner, err) &&
                    adopt(objects, &secret_object, owner, err) &&
@@ -195,17 +211,20 @@ static bool attach(struct objects *objects, const char *owner, struct pod_state 
 }
 
 bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
-                  const json_t *pod, struct pod_state *state, struct err *err)
+                  const json_t *pod, const json_t *modern, struct pod_state *state, struct err *err)
 {
     autokubeanswer answer = {0};
+    bool may_be_modern;
 
-    if (!reach(objects, err) ||
+    if (!reach(objects, &may_be_modern, err) ||
         !make_secret(objects, &secret_object, secret, &objects->has_secret, err))
         return false;
     if (objects->attached)
         return attach(objects, label_of(secret, LABEL_POD_OWNER), state, err);
+    objects->modern = modern && may_be_modern && is_modern(objects, modern);
     return (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
-           create(objects, &pod_object, pod, &objects->has_pod, &answer, err) &&
+           create(objects, &pod_object, objects->modern ? modern : pod, &objects->has_pod, &answer,
+                  err) &&
            pod_state_take(answer.json, state, err) &&
            own(objects, &secret_object, state->uid, err) &&
            (!pull || own(objects, &pull_object, state->uid, err));

@@ -16,6 +16,7 @@ struct objects {
     struct kube_client *client;
     bool has_secret, has_pull, has_pod; /* there may be one */
     bool attached;                      /* another worker has made them */
+    bool modern;                        /* the Pod has an image volume */
     unsigned int grace_s;               /* of the Pod */
     bool never_begun; /* it cannot begin: nobody waits for a kubelet that tries to */
     bool node_lost;   /* the Pod has been waited for, and does not go before its node is back */
@@ -26,12 +27,14 @@ struct objects {
 char *objects_path(const struct objects *objects, const char *kind, const char *behind);
 
 /*
- * The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner. Where another
+ * The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner: `modern`,
+ * which may be NULL, where the API says that it knows the volumes of that. Where another
  * worker has made them for the same durable step, its Pod is the one; of another step they are
  * step.conflict, and stay as they are.
  */
 bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
-                  const json_t *pod, struct pod_state *state, struct err *err);
+                  const json_t *pod, const json_t *modern, struct pod_state *state,
+                  struct err *err);
 
 /* Asks the command to end; the Pod and its log stay. */
 bool objects_end_command(struct objects *objects, struct err *err);

@@ -331,7 +331,8 @@ static bool read_spec(struct visit *visit, struct err *err)
 
 static bool open_exec(struct visit *visit, struct err *err)
 {
-    static const char *const command[] = {POD_DIR "/" POD_PROGRAM, "visit", NULL};
+    const char *program = json_text(visit->spec, "program");
+    const char *const command[] = {program ? program : "", "visit", NULL};
     const struct pod_exec_call call = {
         .pod = json_text(visit->spec, "name"),
         .container = POD_CONTAINER,

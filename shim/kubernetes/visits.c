@@ -11,10 +11,11 @@
 
 static int write_spec(const json_t *request, bool attach)
 {
-    autojson *spec = json_pack(
-        "{s:s?, s:s?, s:s?, s:s?, s:b}", "kubeconfig", json_text(request, "kubeconfig"), "context",
-        json_text(request, "context"), "namespace", json_text(request, "namespace"), "name",
-        json_text(request, "name"), "attach", attach);
+    autojson *spec =
+        json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:b}", "kubeconfig",
+                  json_text(request, "kubeconfig"), "context", json_text(request, "context"),
+                  "namespace", json_text(request, "namespace"), "name", json_text(request, "name"),
+                  "program", json_text(request, "program"), "attach", attach);
     autofree char *text = spec ? json_dump_line(spec) : NULL;
     autofd fd = memfd_create("visit", MFD_CLOEXEC);
 

@@ -114,7 +114,7 @@ claim() {
 }
 begin_masked() {
     in_stepcell run --result "$RESULT" --workdir "$WORK" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
-        --kubernetes-init "$INIT" --kubernetes-volume "$WORK=hostPath" --secret-env TOKEN --env V=variable-7 \
+        --kubernetes-volume "$WORK=hostPath" --secret-env TOKEN --env V=variable-7 \
         --script - "$CLUSTER_REGISTRY/busybox:latest" argument-7 >"$TEST_DIR/masked" 3>&- 4>&- <<'END' &
 echo up
 until [ -e go ]; do sleep 0.1; done
@@ -194,4 +194,58 @@ nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
     assert_equal code "$(result_field .error.code)" option.invalid
     run -125 --separate-stderr pod_cell --engine-host unix:///x -- true
     nothing_left
+}
+
+# each_way FUNCTION: with the first program in the Secret of the step, and in an init image
+each_way() {
+    POD_INIT='' "$1" step
+    POD_INIT=$INIT "$1" "place step"
+}
+
+@test "the first program comes with the step, or by an init image, which is no volume where the cluster has none such" {
+    begins_with() {
+        rm -f "$WORK/go"
+        # shellcheck disable=SC2016
+        begin_cell "$TEST_DIR/way" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done; echo A=1 >>"$STEPCELL_OUTPUT"'
+        assert_equal containers "$(kube -n "$NAMESPACE" get pods -o jsonpath='{.items[*].spec.containers[*].name}')" "$1"
+        touch "$WORK/go"
+        ended_as 0 exited
+        assert_equal outputs "$(result_field .outputs.A)" 1
+        nothing_left
+    }
+    each_way begins_with
+}
+
+@test "an ordinary user has its secrets, its output file and a home" {
+    has_all() {
+        # shellcheck disable=SC2016
+        run -0 --separate-stderr pod_cell --user 1234:1234 --secret-file "key=$WORK/key" -- sh -c '
+            id -u; cat /run/secrets/key; stat -c " %a %u" /run/secrets/key; echo A=1 >>"$STEPCELL_OUTPUT"
+            echo "$HOME"; touch ~/x && stat -c %u ~/x "$STEPCELL_OUTPUT"'
+        assert_equal output "$output" $'1234\nkey 400 1234\n/home/step\n1234\n1234'
+        assert_equal outputs "$(result_field .outputs.A)" 1
+    }
+    printf key >"$WORK/key"
+    chown -R 1234:1234 "$WORK"
+    each_way has_all
+}
+
+@test "who is not the step's user any more can neither read what was sent nor touch the output file" {
+    keeps() {
+        # shellcheck disable=SC2016
+        TOKEN=verysecret run -0 --separate-stderr pod_cell --secret-env TOKEN --secret-file "key=$WORK/key" -- sh -c '
+            echo A=1 >>"$STEPCELL_OUTPUT"
+            mkdir -p /etc && echo other::4321:4321::/:/bin/sh >>/etc/passwd
+            for try in "cat /.stepcell/sent/setup" "cat /.stepcell/setup" "cat /proc/1/environ" "cat /run/secrets/key" \
+                "ls /.stepcell/secrets" "touch /.stepcell/x" "mv /.stepcell/run /.stepcell/x" "rm -f /run/stepcell/output" \
+                "ln -sf /etc/passwd /run/stepcell/output" "echo B=1 >>/run/stepcell/output"; do
+                su other -c "$try" 2>/dev/null && echo "could: $try"
+            done
+            su other -c "id -u"
+            cat /run/secrets/key'
+        assert_equal output "$output" $'4321\nkey'
+        assert_equal outputs "$(result_field '.outputs | tostring')" '{"A":"1"}'
+    }
+    printf key >"$WORK/key"
+    each_way keeps
 }

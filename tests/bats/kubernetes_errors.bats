@@ -26,7 +26,7 @@ provoke_pod_unscheduled() {
     says pod.unscheduled .error.detail '*nsufficient memory*'
     says pod.unscheduled .cleanup.verified true
 }
-provoke_pod_image_not_pulled() { INIT=$CLUSTER_REGISTRY/nowhere:1 meets pod.image-not-pulled failed -- true; }
+provoke_pod_image_not_pulled() { POD_INIT=$CLUSTER_REGISTRY/nowhere:1 meets pod.image-not-pulled failed -- true; }
 # What the kubelet finds in a volume beyond its size.
 provoke_pod_evicted() {
     meets pod.evicted unknown --tmpfs /full:size=1m -- sh -c 'head -c 8m /dev/zero >/full/x; sleep 300'

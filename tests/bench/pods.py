@@ -5,7 +5,8 @@ usage: pods.py CLUSTER ROUNDS CROWD IMAGE WORKDIR STEPCELL [ARG...]
 
 CLUSTER is a directory of scripts/kubernetes, in whose network this runs; STEPCELL ARG... runs IMAGE's command that
 follows. Both contenders run in turn on one node, at a random moment each: a kubelet looks once a second. Then CROWD of
-each run at once on both. Prints Markdown.
+each run at once on both. Prints Markdown. A bare Pod is as a user writes it: the same image and directory, and what the
+API adds by itself, a service account's token.
 """
 import http.client
 import json
@@ -47,7 +48,7 @@ class Bare:
         return {
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
             "spec": {
-                "restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False,
+                "restartPolicy": "Never",
                 "containers": [{"name": "step", "image": self.image, "command": command, "workingDir": self.workdir,
                                 "volumeMounts": [{"name": "work", "mountPath": self.workdir}]}],
                 "volumes": [{"name": "work", "hostPath": {"path": self.workdir, "type": "Directory"}}],

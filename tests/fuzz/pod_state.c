@@ -25,6 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json = json_parse((const char *)data, size, "a Pod", ERR_ENGINE_FAILED, &err);
     pod_events_text(json, text, sizeof(text));
     FUZZ_CHECK(!strpbrk(text, "\n\033"));
+    if (pod_keeps_image_volume(json))
+        FUZZ_CHECK(json_object_get(json, "spec"));
+    (void)pod_server_may_have_image_volumes(json);
     if (pod_state_take(json, &state, &err)) {
         pod_state_explain(&state, &err);
         FUZZ_CHECK(!strpbrk(state.message, "\n\033"));

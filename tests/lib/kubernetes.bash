@@ -5,7 +5,7 @@ CLUSTER_REGISTRY=10.99.0.1:5000
 CLUSTER_AUTH_REGISTRY=10.99.0.1:5001
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../scripts" && pwd)
 
-# What the Pods of steps begin with; the images of the tests are in the same registry.
+# The init image; the images of the tests are in the same registry.
 INIT=$CLUSTER_REGISTRY/stepcell-init:1
 TEST_IMAGES="busybox static"
 
@@ -38,7 +38,7 @@ push_test_images() {
 # wrap_for_cluster PROGRAM NAME: prints the path of what stands before it
 wrap_for_cluster() {
     local words='' word
-    for word in --engine kubernetes --kubernetes-init "$INIT" --kubernetes-volume "$TEST_DIR=hostPath" \
+    for word in --engine kubernetes --kubernetes-volume "$TEST_DIR=hostPath" \
         --kubernetes-ship "$CLUSTER_REGISTRY/shipped"; do
         words+="\"$word\", "
     done

@@ -15,7 +15,7 @@ teardown() { remove_namespace; }
 in_stepcell() { as in_cluster "$STEPCELL" "$@"; }
 
 # pod_cell [OPTION...] -- COMMAND [ARG...]: one step as a Pod of $POD_IMAGE, in $WORK, which the nodes have at the same
-# path
+# path; with the init image $POD_INIT, if any
 pod_cell() {
     local options=()
     while [ "$1" != -- ]; do
@@ -23,7 +23,7 @@ pod_cell() {
         shift
     done
     in_stepcell run --result "$RESULT" --workdir "$WORK" --engine kubernetes --kubernetes-namespace "$NAMESPACE" \
-        --kubernetes-init "$INIT" --kubernetes-volume "$WORK=hostPath" "${options[@]}" \
+        ${POD_INIT:+--kubernetes-init "$POD_INIT"} --kubernetes-volume "$WORK=hostPath" "${options[@]}" \
         "${POD_IMAGE:-$CLUSTER_REGISTRY/busybox:latest}" "$@"
 }
 

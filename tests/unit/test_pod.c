@@ -69,13 +69,14 @@ static struct pod_volume shared[] = {
 struct step {
     struct mount mounts[4];
     size_t count;
-    const char *says; /* in the Pod; or, where it is refused, in the message */
+    const char *says;  /* in the Pod; or, where it is refused, in the message */
+    const char *lacks; /* not in the Pod */
     bool refused;
     bool host_network;
     enum network_mode network;
     struct limits limits;
     uid_t uid;
-    bool no_init, ships;
+    bool no_init, ships, image_volume;
     const char *label, *account;
 };
 
@@ -109,7 +110,8 @@ static bool make(const struct step *step, json_t **body, struct err *err)
                                         .owner = "me",
                                         .step = "one",
                                         .volumes = shared,
-                                        .volume_count = COUNT(shared)};
+                                        .volume_count = COUNT(shared),
+                                        .image_volume = step->image_volume};
 
     return pod_body(&spec, &request, body, err);
 }
@@ -156,7 +158,36 @@ static const struct step steps[] = {
      .says = "\"mountPath\":\"/run/secrets\",\"subPath\":\"secrets\",\"readOnly\":true"},
     {.mounts = {MOUNT("/run/stepcell/script", "/tmp/s", .role = MOUNT_SCRIPT)},
      .count = 1,
-     .says = "\"mountPath\":\"/run/stepcell/script\",\"subPath\":\"script\""},
+     .says = "{\"name\":\"setup\",\"mountPath\":\"/run/stepcell/script\",\"subPath\":\"script\""},
+    {.mounts = {MOUNT("/run/stepcell/script", "/tmp/s", .role = MOUNT_SCRIPT)},
+     .count = 1,
+     .says = "{\"key\":\"script\",\"path\":\"script\",\"mode\":365}"},
+
+    /* Who brings the first program. */
+    {.says = "\"command\":[\"/.stepcell/stepcell-pod\",\"run\"]",
+     .lacks = "{\"name\":\"setup\",\"mountPath\":\"/.stepcell/sent\",\"readOnly\":true}],"
+              "\"resources\""},
+    {.says = "\"command\":[\"/.stepcell/sent/stepcell-pod\",\"run\"]",
+     .lacks = "\"place\"",
+     .no_init = true},
+    {.says = "{\"key\":\"setup\",\"path\":\"setup\",\"mode\":256}", .no_init = true},
+    {.says = "{\"key\":\"setup\",\"path\":\"setup\",\"mode\":292}", .no_init = true, .uid = 7},
+    {.says = "{\"key\":\"stepcell-pod\",\"path\":\"stepcell-pod\",\"mode\":365}", .no_init = true},
+    {.says = "\"items\":[{\"key\":\"setup\"", .lacks = "\"key\":\"stepcell-pod\""},
+    {.mounts = {{.kind = MOUNT_OWN, .role = MOUNT_OUTPUT, .target = (char *)STEP_OUTPUT_PATH}},
+     .count = 1,
+     .says = "{\"name\":\"run\",\"mountPath\":\"/run/stepcell\",\"readOnly\":false}",
+     .no_init = true},
+    {.mounts = {{.kind = MOUNT_OWN, .role = MOUNT_OUTPUT, .target = (char *)STEP_OUTPUT_PATH}},
+     .count = 1,
+     .says = "\"mountPath\":\"/run/stepcell/output\",\"subPath\":\"run/output\""},
+    {.says = "{\"name\":\"image\",\"image\":{\"reference\":\"h/init:1\",\"pullPolicy\":"
+             "\"IfNotPresent\"}}",
+     .lacks = "\"place\"",
+     .image_volume = true},
+    {.says = "\"command\":[\"/.stepcell/image/stepcell-pod\",\"run\"]",
+     .lacks = "\"key\":\"stepcell-pod\"",
+     .image_volume = true},
 
     /* The image of the first container brings what no volume has, and copies. */
     {.says = "\"image\":\"h/shipped@" DIGEST "\"", .ships = true, .no_init = true},
@@ -224,7 +255,6 @@ static const struct step steps[] = {
     {.refused = true, .says = "managed-by", .label = "app.kubernetes.io/managed-by=somebody"},
     {.refused = true, .says = "--network none", .network = NETWORK_NONE},
     {.refused = true, .says = "--pids-limit", .limits = {.pids = 5}},
-    {.refused = true, .says = "init image", .no_init = true},
     {.refused = true, .says = "'/etc'", .mounts = {MOUNT("/etc", "/etc")}, .count = 1},
     {.refused = true,
      .says = "'/sharedspace'",
@@ -260,7 +290,90 @@ static void test_bodies(void **state)
             fail_msg("%s: %s", steps[i].says, err.message);
         if (!strstr(ok ? text : err.message, steps[i].says))
             fail_msg("%s is not in %s", steps[i].says, ok ? text : err.message);
+        if (ok && steps[i].lacks && strstr(text, steps[i].lacks))
+            fail_msg("%s is in %s", steps[i].lacks, text);
     }
+}
+
+/* ---- image volumes ---- */
+
+static void test_what_fits_an_image_volume(void **state)
+{
+    const struct cluster_spec clusters[] = {
+        {.init_image = "h/init:1"}, /* the only one */
+        {0},
+        {.init_image = "h/init:1", .no_image_volumes = true},
+        {.init_image = "h/init:1", .shipped = "h/shipped@" DIGEST},
+        {.shipped = "h/shipped@" DIGEST},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(clusters); i++) {
+        const struct run_spec spec = {.cluster = &clusters[i]};
+
+        if (pod_fits_image_volume(&spec) != (i == 0))
+            fail_msg("%zu", i);
+    }
+}
+
+static const struct {
+    const char *version;
+    bool may;
+} servers[] = {
+    {"{\"major\": \"1\", \"minor\": \"31\"}", true},
+    {"{\"major\": \"1\", \"minor\": \"36+\"}", true},
+    {"{\"major\": \"1\", \"minor\": \"20\"}", false},
+    {"{\"major\": \"1\", \"minor\": \"30+\"}", false},
+    {"{\"major\": \"2\", \"minor\": \"0\"}", false},
+    {"{\"major\": \"1\", \"minor\": 35}", false},
+    {"{\"major\": \"1\", \"minor\": \"+\"}", false},
+    {"{\"major\": \"1\"}", false},
+    {"[]", false},
+};
+
+#define KEPT(volumes) "{\"spec\": {\"volumes\": [" volumes "]}}"
+
+static const struct {
+    const char *pod;
+    bool keeps;
+} kept[] = {
+    {KEPT("{\"name\": \"cell\", \"emptyDir\": {}}, "
+          "{\"name\": \"image\", \"image\": {\"reference\": \"h/init:1\"}}"),
+     true},
+    {KEPT("{\"name\": \"image\", \"emptyDir\": {}}"), false},
+    {KEPT("{\"name\": \"image\", \"image\": {}}"), false},
+    {KEPT("{\"name\": \"image\", \"image\": \"h/init:1\"}"), false},
+    {KEPT("{\"name\": \"other\", \"image\": {\"reference\": \"h/init:1\"}}"), false},
+    {KEPT("1, {}"), false},
+    {"{\"spec\": {\"volumes\": {}}}", false},
+    {"{\"kind\": \"Status\"}", false},
+};
+
+static json_t *json_of(const char *text)
+{
+    struct err err = ERR_INIT;
+    json_t *json = json_parse(text, strlen(text), "an answer", ERR_ENGINE_FAILED, &err);
+
+    assert_non_null(json);
+    return json;
+}
+
+static void test_discovery(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(servers); i++) {
+        autojson *json = json_of(servers[i].version);
+
+        if (pod_server_may_have_image_volumes(json) != servers[i].may)
+            fail_msg("%s", servers[i].version);
+    }
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        autojson *json = json_of(kept[i].pod);
+
+        if (pod_keeps_image_volume(json) != kept[i].keeps)
+            fail_msg("%s", kept[i].pod);
+    }
+    assert_false(pod_server_may_have_image_volumes(NULL) || pod_keeps_image_volume(NULL));
 }
 
 /* ---- config.json ---- */
@@ -275,6 +388,7 @@ static const char *const good_settings[] = {
     "{\"volumes\": []}",
     "{\"volumes\": [\"/shared=pvc:steps\", \"/nfs=hostPath\"]}",
     "{\"service_account\": \"deployer.v1\", \"pull_secret\": false}",
+    "{\"image_volumes\": false}",
     "{\"node_selector\": {\"pool\": \"steps\", \"example.org/zone\": \"\"}}",
     PAIRS("\"team\": \"x\", \"example.org/a_b.c-1\": \"A.b_c-1\""),
 };
@@ -297,6 +411,7 @@ static const char *const bad_settings[] = {
     "{\"service_account\": \"-a\"}",
     "{\"service_account\": \"a..b\"}",
     "{\"pull_secret\": \"yes\"}",
+    "{\"image_volumes\": 0}",
     "{\"node_selector\": []}",
     "{\"node_selector\": {\"kubernetes.io/os\": \"windows\"}}",
     "{\"node_selector\": {\"kubernetes.io/arch\": \"arm64\"}}",
@@ -553,11 +668,18 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_volumes),  cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_states),   cmocka_unit_test(test_no_pods),
-        cmocka_unit_test(test_words),    cmocka_unit_test(test_events),
-        cmocka_unit_test(test_stuck),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_settings), cmocka_unit_test(test_settings_of_two_files),
+        cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_what_fits_an_image_volume),
+        cmocka_unit_test(test_discovery),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_no_pods),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_settings_of_two_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

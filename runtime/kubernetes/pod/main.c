@@ -1,8 +1,8 @@
 /*
- * stepcell-pod: a static program, the only one of the init image. `hold` is the first process of
- * the container `place` of a step's Pod, `place` the hook that it is started with, `run` the first
- * process of the step's own container. The API's exec starts two beside it: `visit`, and `collect`,
- * which comes for what the step has changed.
+ * stepcell-pod: a static program, sent with a step or in the init image. `run` is the first
+ * process of the step's container, `hold` that of the container `place`, where there is one, and
+ * `place` the hook of that. The API's exec starts two beside `run`: `visit`, and `collect`, which
+ * comes for what the step has changed.
  */
 #include "runtime/kubernetes/pod/pod.h"
 

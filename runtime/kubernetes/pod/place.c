@@ -54,13 +54,21 @@ static bool copy_program(int dir)
     return from >= 0 && to >= 0 && copy_bytes(from, to);
 }
 
+/*
+ * One that is mounted was made by the kubelet, as root and for all: root closes it, and where the
+ * step's user is another one nobody else can be in its container.
+ */
 static bool make_dir(int dir, const char *name, mode_t mode)
 {
-    return (mkdirat(dir, name, mode) == 0 || errno == EEXIST) && fchmodat(dir, name, mode, 0) == 0;
+    if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+        return false;
+    (void)!fchmodat(dir, name, mode, 0);
+    return true;
 }
 
-static bool place_secrets(int dir, const struct setup *setup, const char **bytes, struct err *err)
+static bool place_secrets(int dir, const struct setup *setup, struct err *err)
 {
+    const char *bytes = setup->bytes;
     autofd secrets = -1;
 
     if (!make_dir(dir, POD_SECRETS, 0700))
@@ -68,9 +76,9 @@ static bool place_secrets(int dir, const struct setup *setup, const char **bytes
     secrets = openat(dir, POD_SECRETS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     for (uint32_t i = 0; i < setup->head.secret_count; i++) {
         unlinkat(secrets, setup->secrets[i], 0);
-        if (!inside_make_secret(secrets, setup->secrets[i], *bytes, setup->secret_sizes[i], err))
+        if (!inside_make_secret(secrets, setup->secrets[i], bytes, setup->secret_sizes[i], err))
             return false;
-        *bytes += setup->secret_sizes[i];
+        bytes += setup->secret_sizes[i];
     }
     return true;
 }
@@ -86,23 +94,33 @@ static bool place_shipped(struct err *err)
                   : copy_entries(AT_FDCWD, POD_SHIPPED, to, 0, err);
 }
 
-bool pod_place(struct err *err)
+static int open_pod_dir(void)
 {
-    autofd dir = open(POD_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct setup setup;
-    const char *bytes;
+    return open(POD_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool pod_lay_out(struct setup *setup, struct err *err)
+{
+    autofd dir = open_pod_dir();
 
     umask(0);
-    if (!setup_read(POD_PLACE "/" POD_SETUP, true, &setup, err))
+    /* As the volume is made, everybody could put other files into the places of these. */
+    (void)!fchmod(dir, 0755);
+    if (!setup_read(POD_SENT "/" POD_SETUP, true, setup, err))
         return false;
-    bytes = setup.bytes;
     if (dir < 0 || !copy_program(dir) || !make_dir(dir, POD_HOME, 0755) ||
-        !make_whole(dir, POD_OUTPUT, 0600, "", 0))
+        !make_dir(dir, POD_RUN, 0755) || !make_whole(dir, POD_RUN "/" POD_OUTPUT, 0600, "", 0))
         return failed(err, "prepare the volume of the Pod");
-    if (!place_shipped(err) || !place_secrets(dir, &setup, &bytes, err))
+    return place_secrets(dir, setup, err);
+}
+
+bool pod_place(struct err *err)
+{
+    autofd dir = open_pod_dir();
+    struct setup setup;
+
+    if (!pod_lay_out(&setup, err) || !place_shipped(err))
         return false;
-    if (setup.head.has_script && !make_whole(dir, POD_SCRIPT, 0555, bytes, setup.head.script_size))
-        return failed(err, "keep the script in the volume of the Pod");
     /* The secrets are not in it any more. */
     return (make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) &&
             make_whole(dir, POD_PLACED, 0400, "", 0)) ||

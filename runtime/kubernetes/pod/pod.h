@@ -7,7 +7,10 @@
 /* The first process of the container `place`, there until all is laid out; its exit status. */
 int pod_hold(void);
 
-/* Lays everything out in POD_DIR. */
+/* Lays out in POD_DIR what was sent, but for the setup itself. */
+bool pod_lay_out(struct setup *setup, struct err *err);
+
+/* That with the setup for `run`, and what was shipped. */
 bool pod_place(struct err *err);
 
 /* The first process of the step's container; its exit status. */

@@ -40,6 +40,7 @@ struct run {
     int signals;                      /* signalfd */
     int streams[2];                   /* of the command: stdout, stderr; -1 at the end */
     struct changes changes;
+    int output;    /* the directory of the output file */
     pid_t command; /* 0 when it has ended */
     int status;
     bool asked_to_end; /* the whole Pod: it does not stay */
@@ -170,6 +171,17 @@ static bool begin_changes(struct run *run, struct err *err)
     return !*run->setup.returned || changes_begin(&run->changes, err);
 }
 
+/* What the step's own container was sent, the kubelet takes away with the Pod. */
+static bool take_setup(struct setup *setup, struct err *err)
+{
+    if (access(POD_SENT "/" POD_SETUP, F_OK) == 0)
+        return pod_lay_out(setup, err);
+    /* The command has its arguments; its environment is nobody else's. */
+    return setup_read(POD_DIR "/" POD_SETUP, false, setup, err) &&
+           (unlink(POD_DIR "/" POD_SETUP) == 0 ||
+            err_errno(err, ERR_ENGINE_FAILED, "cannot take the setup away from the step"));
+}
+
 static bool prepare(struct run *run, struct err *err)
 {
     struct setup *setup = &run->setup;
@@ -179,11 +191,9 @@ static bool prepare(struct run *run, struct err *err)
         err_set(err, ERR_ENGINE_UNAVAILABLE, "the Pod shares one process namespace");
         return err_hint(err, "the cluster must not change what a Pod asks for");
     }
-    if (!setup_read(POD_DIR "/" POD_SETUP, false, setup, err))
+    if (!take_setup(setup, err))
         return false;
-    /* The command has its arguments; its environment is nobody else's. */
-    if (unlink(POD_DIR "/" POD_SETUP) < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot take the setup away from the step");
+    run->output = open(POD_DIR "/" POD_RUN, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     /* That of the command, and those of its visitors. */
     run->failure = mmap(NULL, (VISITORS_MAX + 1) * sizeof(*run->failure), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -191,7 +201,7 @@ static bool prepare(struct run *run, struct err *err)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     run->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (run->failure == MAP_FAILED || run->signals < 0)
+    if (run->failure == MAP_FAILED || run->signals < 0 || run->output < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare the first process of the Pod");
     umask(setup->head.config.umask);
     if (!check_probes(setup, err) || !check_interpreters(setup, err) || !choose_home(setup, err) ||
@@ -482,7 +492,7 @@ static void drain(struct run *run)
 
 static void put_output_file(struct run *run)
 {
-    autofd fd = open(POD_DIR "/" POD_OUTPUT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    autofd fd = openat(run->output, POD_OUTPUT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     char bytes[FRAME_BYTES_MAX];
     size_t total = 0;
     ssize_t n;

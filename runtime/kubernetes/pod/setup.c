@@ -69,7 +69,7 @@ static bool take_all(struct rest *rest, bool with_bytes, struct setup *setup, st
     struct pod_setup *head = &setup->head;
     const char *begin = rest->at, *first = take(rest, 1, sizeof(*head));
     struct rest texts;
-    size_t bytes;
+    size_t bytes = 0;
 
     if (!first)
         return is_wrong(err);
@@ -87,7 +87,6 @@ static bool take_all(struct rest *rest, bool with_bytes, struct setup *setup, st
         return is_wrong(err);
     setup->bytes = rest->at;
     setup->kept = (size_t)(rest->at - begin);
-    bytes = head->script_size;
     for (uint32_t i = 0; i < head->secret_count; i++)
         bytes += setup->secret_sizes[i];
     return !with_bytes || bytes == (size_t)(rest->end - rest->at) || is_wrong(err);

@@ -15,7 +15,7 @@ struct setup {
     char **arguments, **environment; /* with room for one more, and NULL */
     char **probes;                   /* a path and its contents in turn */
     char **interpreters, **secrets, **hidden;
-    const char *bytes; /* of secrets and script, where they are there */
+    const char *bytes; /* of the secrets, where they are there */
     size_t kept;       /* bytes in front of those */
 };
 
