@@ -16,9 +16,9 @@ enum { VISIT_SPEC_FD = 4, VISIT_PEER_FD, VISIT_REQUEST_FD };
 /*
  * VISIT_SPEC_FD: {"kubeconfig", "context", "namespace": each or null, "name": of the Pod,
  * "program": stepcell-pod there, "attach"}. VISIT_PEER_FD: the socket of an ENTER, and
- * VISIT_REQUEST_FD what came along; or, to attach, what the step's own command gets as its input, a
- * pipe or the end of a terminal. Who attaches tells over the control socket, in a struct err, why it
- * cannot; what breaks later pid 1 of the Pod sees.
+ * VISIT_REQUEST_FD what came along; or, to attach, what the step's own command gets as its input,
+ * a pipe or the end of a terminal. Who attaches tells over the control socket, in a struct err, why
+ * it cannot; what breaks later pid 1 of the Pod sees.
  */
 #define VISIT_SPEC_MAX (64 << 10)
 
