@@ -10,11 +10,11 @@
  * probe its path and what the file has to hold, the interpreters, the names of the secrets, the
  * names below that directory where something else is mounted; then the bytes of all secrets.
  *
- * In the Pod, POD_DIR is a volume in memory, in which the program, the secrets, the output file and
- * a home are laid out. `stepcell-pod run`, the first process of the step's container, does that
- * where the Secret is mounted there, at POD_SENT. Otherwise `stepcell-pod place`, the hook of the
- * container `place`, has done it, with the setup up to the texts, and at the end POD_PLACED, for
- * which `stepcell-pod hold`, the first process there, waits and ends. What is shipped with the
+ * In the Pod, POD_DIR is a volume in memory, in which the secrets, the output file and a home are
+ * laid out. `stepcell-pod run`, the first process of the step's container, does that where the
+ * Secret is mounted there, at POD_SENT. Otherwise `stepcell-pod place`, the hook of the container
+ * `place`, has done it, with its program and the setup up to the texts, and at the end POD_PLACED,
+ * for which `stepcell-pod hold`, the first process there, waits and ends. What is shipped with the
  * image of that container it copies into a volume of its own.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SETUP_H

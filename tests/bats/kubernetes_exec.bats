@@ -52,7 +52,7 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; env | sort; pwd; umask
     run -127 --separate-stderr in_stepcell exec "$id" -- nowhere
     assert_match "$stderr" "stepcell: *'nowhere'*"
     # Who only sees the door cannot come in by it.
-    run -1 in_stepcell exec "$id" -- sh -c 'rm -f /.stepcell/stepcell-pod || echo 7 >/.stepcell/stepcell-pod'
+    run -1 in_stepcell exec "$id" -- sh -c 'rm -f /.stepcell/sent/stepcell-pod || echo 7 >/.stepcell/sent/stepcell-pod'
     touch "$WORK/go"
     ended_as 3 exited
     assert_equal left "$(cat "$TEST_DIR/visited.err")" ''

@@ -108,8 +108,8 @@ bool pod_lay_out(struct setup *setup, struct err *err)
     (void)!fchmod(dir, 0755);
     if (!setup_read(POD_SENT "/" POD_SETUP, true, setup, err))
         return false;
-    if (dir < 0 || !copy_program(dir) || !make_dir(dir, POD_HOME, 0755) ||
-        !make_dir(dir, POD_RUN, 0755) || !make_whole(dir, POD_RUN "/" POD_OUTPUT, 0600, "", 0))
+    if (dir < 0 || !make_dir(dir, POD_HOME, 0755) || !make_dir(dir, POD_RUN, 0755) ||
+        !make_whole(dir, POD_RUN "/" POD_OUTPUT, 0600, "", 0))
         return failed(err, "prepare the volume of the Pod");
     return place_secrets(dir, setup, err);
 }
@@ -122,7 +122,8 @@ bool pod_place(struct err *err)
     if (!pod_lay_out(&setup, err) || !place_shipped(err))
         return false;
     /* The secrets are not in it any more. */
-    return (make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) &&
+    return (copy_program(dir) &&
+            make_whole(dir, POD_SETUP, 0400, setup.bytes - setup.kept, setup.kept) &&
             make_whole(dir, POD_PLACED, 0400, "", 0)) ||
-           failed(err, "keep the setup in the volume of the Pod");
+           failed(err, "keep the setup and the program in the volume of the Pod");
 }
