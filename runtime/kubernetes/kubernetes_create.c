@@ -50,7 +50,7 @@ static bool add_list(struct buf *texts, const struct strv *list)
 static bool add_texts(const struct cell *cell, struct buf *texts)
 {
     const struct run_spec *spec = cell->spec;
-    /* What a worker's store knows of the image must not make it another step than the next one's. */
+    /* What a worker's store knows of the image must not make it another step than the next's. */
     const char *home = !spec->home ? "" : spec->seeks_home ? POD_HOME_SOUGHT : spec->home;
     bool ok = add_text(texts, spec->workdir) && add_text(texts, home) &&
               add_text(texts, HOME_FALLBACK) && add_list(texts, &spec->argv) &&
