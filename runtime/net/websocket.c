@@ -33,6 +33,7 @@ struct websocket {
     size_t reply_len;
     enum ws_kind reply_kind; /* WS_CONTINUED: there is none */
     bool closed;
+    bool mute; /* the server takes nothing more: what it has said before may still be read */
     uint8_t in[RECEIVE_SIZE];
 };
 
@@ -270,7 +271,8 @@ static bool is_sending(const struct websocket *socket)
 
 bool websocket_may_send(const struct websocket *socket)
 {
-    return !is_sending(socket) && socket->reply_kind == WS_CONTINUED && !socket->closed;
+    return !is_sending(socket) && socket->reply_kind == WS_CONTINUED && !socket->closed &&
+           !socket->mute;
 }
 
 static bool flush(struct websocket *socket, struct err *err)
@@ -282,10 +284,15 @@ static bool flush(struct websocket *socket, struct err *err)
 
             if (n < 0 && errno == EAGAIN)
                 return true;
-            if (n < 0)
-                return broken(err, "the connection broke");
+            if (n < 0) {
+                socket->mute = true;
+                socket->out_len = socket->out_sent = 0;
+                break;
+            }
             socket->out_sent += (size_t)n;
         }
+        if (socket->mute)
+            socket->reply_kind = WS_CONTINUED;
         if (socket->reply_kind == WS_CONTINUED)
             return true;
         if (!put(socket, socket->reply_kind, socket->reply, socket->reply_len, err))
