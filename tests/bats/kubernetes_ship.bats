@@ -249,12 +249,13 @@ late:late"
 @test "the API server is killed while changes come back, and nothing is missing" {
     local work=$PACKAGE/work
     mkdir "$work"
-    return_cell -- sh -c 'dd if=/dev/urandom of=big bs=1M count=150 2>/dev/null; sha256sum <big' \
+    return_cell -- sh -c 'dd if=/dev/urandom of=big bs=1M count=100 2>/dev/null; sha256sum <big' \
         >"$work.out" 2>"$work.err" 3>&- 4>&- &
     CELL=$!
     comes_back() { [ -n "$(find "$TEST_DIR/store/root" -name changes -size +1M)" ]; }
     wait_for comes_back
     stop_part apiserver
+    [ "$(cat "$TEST_DIR"/store/root/cells/*/changes | wc -c)" -lt $((100 << 20)) ]
     sleep 1
     start_part apiserver
     ended_as 0 exited
