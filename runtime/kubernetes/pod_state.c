@@ -5,7 +5,11 @@
 
 #include "runtime/kubernetes/pod_spec.h"
 
-#define STUCK_COUNT 3 /* times that a kubelet has to fail: a busy one does once, and goes on */
+#define NO_CONTAINER      "the node cannot make the container of the step"
+#define NO_CONTAINER_HINT "--verbose shows what the node says of it"
+
+#define STUCK_COUNT                                                                                \
+    5 /* times that a kubelet has to fail: a busy one does some times, and goes on */
 
 /* One of the API's own words, which goes into messages and URLs; "" for whatever else. */
 static void take_word(const json_t *object, const char *key, char word[POD_REASON_MAX])
@@ -42,9 +46,9 @@ static void take_waiting(struct pod_state *state, const json_t *waiting)
         {"ImageInspectError", POD_NO_IMAGE},
         {"ErrImagePull", POD_NO_IMAGE},
         {"RegistryUnavailable", POD_NO_IMAGE},
-        {"CreateContainerConfigError", POD_NO_CONTAINER},
-        {"CreateContainerError", POD_NO_CONTAINER},
-        {"RunContainerError", POD_NO_CONTAINER},
+        {"CreateContainerConfigError", POD_RETRIED},
+        {"CreateContainerError", POD_RETRIED},
+        {"RunContainerError", POD_RETRIED},
         {"PostStartHookError", POD_INIT_FAILED},
     };
     const char *reason = json_text(waiting, "reason");
@@ -165,8 +169,8 @@ void pod_state_explain(const struct pod_state *state, struct err *err)
                       "look at what the step has done before it is run again"},
         [POD_UNSCHEDULABLE] = {ERR_POD_UNSCHEDULED, "no node of the cluster takes the step", NULL},
         [POD_NO_IMAGE] = {ERR_POD_IMAGE, "the node cannot get an image of the step", NULL},
-        [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, "the node cannot make the container of the step",
-                              "--verbose shows what the node says of it"},
+        [POD_NO_CONTAINER] = {ERR_ENGINE_FAILED, NO_CONTAINER, NO_CONTAINER_HINT},
+        [POD_RETRIED] = {ERR_ENGINE_FAILED, NO_CONTAINER, NO_CONTAINER_HINT},
         [POD_INIT_FAILED] =
             {ERR_ENGINE_FAILED, "what the step needs in its Pod could not be placed there",
              "its image has to be of this version (stepcell image init TARGET), and the node "

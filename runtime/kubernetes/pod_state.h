@@ -16,6 +16,7 @@ enum pod_trouble {
     POD_UNSCHEDULABLE, /* no node takes it: it may become better */
     POD_NO_IMAGE,      /* an image of it cannot be had */
     POD_NO_CONTAINER,  /* the node cannot make a container of it */
+    POD_RETRIED,       /* nor could it up to now, and tries again: a busy one succeeds then */
     POD_INIT_FAILED,   /* the container `place` has failed, or one that runs before */
     POD_EVICTED,       /* the node has put it out */
     POD_LOST,          /* its node is gone */

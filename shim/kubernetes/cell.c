@@ -20,6 +20,7 @@
 
 #define TICK_MS       1000
 #define BEGIN_MS      60000 /* that no node may take a step, or mount its volumes */
+#define RETRY_MS      30000 /* that a kubelet may try to make a container */
 #define STUCK_LOOK_MS 5000  /* between two looks at that */
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
@@ -47,6 +48,7 @@ struct cell {
     bool asked_kill;        /* the Pod's deletion was */
     int64_t kill_at;        /* it will be, then; or 0 */
     int64_t made_at;        /* clock_now() */
+    int64_t retried_since;  /* when a container could not be made first; or 0 */
     int64_t looked_at;      /* when the events were */
     int64_t gone_by;        /* a Pod that others have deleted should be gone then; or 0 */
 };
@@ -142,7 +144,8 @@ static void tell_end(struct cell *cell, struct pod_message *message)
 static void explain(const struct cell *cell, const struct pod_state *state, struct err *err)
 {
     pod_state_explain(state, err);
-    if (state->trouble == POD_NO_CONTAINER && cell->objects.modern)
+    if ((state->trouble == POD_NO_CONTAINER || state->trouble == POD_RETRIED) &&
+        cell->objects.modern)
         err_hint(err, "where the nodes have no image volumes, say \"image_volumes\": false of "
                       "'kubernetes' in config.json; --verbose shows what the node says");
 }
@@ -191,14 +194,37 @@ static bool is_stuck(struct cell *cell)
     return objects_are_stuck(&cell->objects);
 }
 
+/* Whether what keeps a step from beginning may pass. */
+static bool may_pass(struct cell *cell, enum pod_trouble trouble)
+{
+    int64_t now = clock_now();
+
+    switch (trouble) {
+    case POD_FINE:
+    case POD_UNSCHEDULABLE:
+        return now - cell->made_at < BEGIN_MS * NS_PER_MS;
+    case POD_RETRIED:
+        if (!cell->retried_since)
+            cell->retried_since = now;
+        return now - cell->retried_since < RETRY_MS * NS_PER_MS;
+    case POD_NO_IMAGE:
+    case POD_NO_CONTAINER:
+    case POD_INIT_FAILED:
+    case POD_EVICTED:
+    case POD_LOST:
+    case POD_NO_MEMORY:
+        break;
+    }
+    return false;
+}
+
 /* What keeps a step from beginning. */
 static void take_trouble(struct cell *cell, const struct pod_state *state)
 {
-    bool waits = clock_now() - cell->made_at < BEGIN_MS * NS_PER_MS;
     struct pod_state told = *state;
     struct err err;
 
-    if (state->begun || (waits && (state->trouble == POD_UNSCHEDULABLE || !state->trouble)))
+    if (state->begun || may_pass(cell, state->trouble))
         return;
     if (state->trouble == POD_FINE && !is_stuck(cell))
         return;

@@ -517,7 +517,7 @@ static const struct {
      .code = ERR_POD_IMAGE},
     {POD(INIT("\"waiting\": {\"reason\": \"ImagePullBackOff\"}")), .trouble = POD_NO_IMAGE,
      .code = ERR_POD_IMAGE},
-    {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_NO_CONTAINER,
+    {POD(STEP("\"waiting\": {\"reason\": \"CreateContainerError\"}")), .trouble = POD_RETRIED,
      .code = ERR_ENGINE_FAILED},
     {POD(STEP("\"terminated\": {\"reason\": \"StartError\"}")), .ended = true,
      .trouble = POD_NO_CONTAINER, .code = ERR_ENGINE_FAILED},
@@ -627,10 +627,10 @@ static void test_stuck(void **state)
         const char *list;
         bool stuck;
     } lists[] = {
-        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 3}]}", true},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 5}]}", true},
         {"{\"items\": [1, {\"reason\": \"FailedCreatePodSandBox\", \"count\": 9}]}", true},
-        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 2}]}", false},
-        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": \"3\"}]}", false},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 4}]}", false},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": \"5\"}]}", false},
         {"{\"items\": [{\"reason\": \"Pulling\", \"count\": 9}]}", false},
         {"{\"kind\": \"Status\"}", false},
     };
