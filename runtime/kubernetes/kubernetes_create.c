@@ -66,30 +66,50 @@ static bool add_texts(const struct cell *cell, struct buf *texts)
     return ok && add_list(texts, &cell->hidden);
 }
 
-/* As the native engine's, but for groups, which are the Pod's. */
-static struct init_config make_config(const struct run_spec *spec, size_t filter_count)
+/* As the native engine's, but for groups, which are the Pod's. Into one that is all zero. */
+static void fill_config(const struct run_spec *spec, size_t filter_count,
+                        struct init_config *config)
 {
     mode_t mask = umask(0);
-    struct init_config config = {
-        .uid = spec->uid,
-        .gid = spec->gid,
-        .umask = mask,
-        .filter_count = (uint32_t)filter_count,
-        .terminal = spec->terminal,
-        .stays = spec->stays,
-        .bounding = spec->capabilities,
-        .caps = spec->uid == 0 ? spec->capabilities : 0,
-        .rlimit_count = (uint32_t)spec->limits.ulimit_count,
-    };
 
     umask(mask);
+    config->uid = spec->uid;
+    config->gid = spec->gid;
+    config->umask = mask;
+    config->filter_count = (uint32_t)filter_count;
+    config->terminal = spec->terminal;
+    config->stays = spec->stays;
+    config->bounding = spec->capabilities;
+    config->caps = spec->uid == 0 ? spec->capabilities : 0;
+    config->rlimit_count = (uint32_t)spec->limits.ulimit_count;
     for (size_t i = 0; i < spec->limits.ulimit_count; i++) {
         const struct ulimit *one = &spec->limits.ulimits[i];
 
-        config.rlimits[i] = (struct init_rlimit){
-            .soft = one->soft, .hard = one->hard, .resource = (uint32_t)one->resource};
+        config->rlimits[i].soft = one->soft;
+        config->rlimits[i].hard = one->hard;
+        config->rlimits[i].resource = (uint32_t)one->resource;
     }
-    return config;
+}
+
+/* Its bytes make the digest of the step: what lies between its members is zero, and not by chance. */
+static void fill_head(const struct cell *cell, size_t text_size, size_t filter_count,
+                      struct pod_setup *head)
+{
+    const struct run_spec *spec = cell->spec;
+
+    memset(head, 0, sizeof(*head));
+    memcpy(head->version, POD_VERSION, sizeof(POD_VERSION));
+    head->argument_count = (uint32_t)spec->argv.count;
+    head->environment_count = (uint32_t)spec->env.count;
+    head->probe_count = (uint32_t)cell->probes.count / 3;
+    head->interpreter_count = (uint32_t)spec->interpreters.count;
+    head->secret_count = (uint32_t)spec->secret_count;
+    head->hidden_count = (uint32_t)cell->hidden.count;
+    head->text_size = (uint32_t)text_size;
+    head->takes_input = spec->pass_stdin || spec->terminal;
+    head->size.rows = spec->rows;
+    head->size.columns = spec->columns;
+    fill_config(spec, filter_count, &head->config);
 }
 
 /* See pod_setup.h. */
@@ -99,20 +119,11 @@ static bool write_setup(const struct cell *cell, const struct buf *texts, struct
     /* The filter of a cluster, beside which it stands, may allow user namespaces. */
     struct seccomp_filter filter =
         seccomp_choose(spec->seccomp, spec->hides_store, spec->with_32_bits);
-    const struct pod_setup head = {
-        .version = POD_VERSION,
-        .argument_count = (uint32_t)spec->argv.count,
-        .environment_count = (uint32_t)spec->env.count,
-        .probe_count = (uint32_t)cell->probes.count / 3,
-        .interpreter_count = (uint32_t)spec->interpreters.count,
-        .secret_count = (uint32_t)spec->secret_count,
-        .hidden_count = (uint32_t)cell->hidden.count,
-        .text_size = (uint32_t)texts->len,
-        .takes_input = spec->pass_stdin || spec->terminal,
-        .size = {spec->rows, spec->columns},
-        .config = make_config(spec, filter.count),
-    };
-    bool ok = buf_append(setup, &head, sizeof(head));
+    struct pod_setup head;
+    bool ok;
+
+    fill_head(cell, texts->len, filter.count, &head);
+    ok = buf_append(setup, &head, sizeof(head));
 
     for (size_t i = 0; ok && i < spec->secret_count; i++) {
         uint32_t size = (uint32_t)spec->secrets[i].len;
@@ -326,13 +337,13 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *mo
 
     for (size_t i = 0; i < cluster->registries->count; i++)
         json_array_append_new(registries, json_string(cluster->registries->items[i]));
-    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O*, s:s, s:O, s:o, s:b, s:b}",
-                      "kubeconfig", cluster->kubeconfig, "context", cluster->context, "namespace",
-                      cluster->space, "name", cell->name, "grace",
-                      (json_int_t)(cluster->grace_ms / 1000), "returns", cell->returned != NULL,
-                      "pod", pod, "modern", modern, "program", pod_program(cell->spec), "secret",
-                      secret, "registries", registries, "input",
-                      cell->spec->pass_stdin || cell->spec->terminal, "stays", cell->spec->stays);
+    whole =
+        json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O*, s:O, s:o, s:b, s:b}", "kubeconfig",
+                  cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
+                  "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "returns",
+                  cell->returned != NULL, "pod", pod, "modern", modern, "secret", secret,
+                  "registries", registries, "input", cell->spec->pass_stdin || cell->spec->terminal,
+                  "stays", cell->spec->stays);
     text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&

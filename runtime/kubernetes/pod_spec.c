@@ -171,9 +171,28 @@ bool pod_program_is_sent(const struct run_spec *spec)
     return !init_image(spec);
 }
 
-const char *pod_program(const struct run_spec *spec)
+/* Where it lies in the step's container, as nothing of the step's. */
+static const char *const programs[] = {
+    [BY_SECRET] = POD_SENT "/" POD_PROGRAM,
+    [BY_IMAGE_VOLUME] = POD_IMAGE "/" POD_PROGRAM,
+    [BY_PLACE] = POD_DIR "/" POD_PROGRAM,
+};
+
+const char *pod_program_of(const json_t *pod)
 {
-    return pod_program_is_sent(spec) ? POD_SENT "/" POD_PROGRAM : POD_DIR "/" POD_PROGRAM;
+    const json_t *containers = json_object_get(json_object_get(pod, "spec"), "containers"), *one;
+    size_t i;
+
+    json_array_foreach (containers, i, one) {
+        const char *name = json_text(one, "name");
+        const char *word = json_string_value(json_array_get(json_object_get(one, "command"), 0));
+
+        for (size_t k = 0; name && word && k < ARRAY_SIZE(programs); k++) {
+            if (strcmp(name, POD_CONTAINER) == 0 && strcmp(word, programs[k]) == 0)
+                return programs[k];
+        }
+    }
+    return NULL;
 }
 
 /*
@@ -598,14 +617,12 @@ static json_t *place_container(const struct body *body)
 static json_t *step_container(const struct body *body)
 {
     const struct run_spec *spec = body->spec;
-    const char *program =
-        body->way == BY_IMAGE_VOLUME ? POD_IMAGE "/" POD_PROGRAM : pod_program(spec);
 
     return json_pack("{s:s, s:s, s:s, s:[s, s], s:s, s:O, s:o, s:o, s:s}", "name", POD_CONTAINER,
                      "image", body->request->image, "imagePullPolicy", "IfNotPresent", "command",
-                     program, "run", "workingDir", "/", "volumeMounts", body->mounts, "resources",
-                     resources(&spec->limits), "securityContext", security_of_step(spec),
-                     "terminationMessagePath", "/dev/termination-log");
+                     programs[body->way], "run", "workingDir", "/", "volumeMounts", body->mounts,
+                     "resources", resources(&spec->limits), "securityContext",
+                     security_of_step(spec), "terminationMessagePath", "/dev/termination-log");
 }
 
 static json_t *metadata(const struct pod_request *request)

@@ -77,8 +77,9 @@ const struct mount *pod_script(const struct pod_request *request, const struct m
 /* Whether the first program has to be handed over: no image brings it. */
 bool pod_program_is_sent(const struct run_spec *spec);
 
-/* Where it lies in the step's container, as nothing of the step's, unless in an image volume. */
-const char *pod_program(const struct run_spec *spec);
+/* Where it lies in the step's container, by what the API says of a Pod; NULL when it is no step's.
+ */
+const char *pod_program_of(const json_t *pod);
 
 /* Whether the step has an image that a cluster which can mount one as a volume may mount. */
 bool pod_fits_image_volume(const struct run_spec *spec);

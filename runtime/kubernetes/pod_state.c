@@ -130,6 +130,7 @@ bool pod_state_take(const json_t *pod, struct pod_state *out, struct err *err)
         return err_set(err, ERR_ENGINE_FAILED, "the cluster answers with something that is no Pod");
     take_word(meta, "uid", state.uid);
     take_word(meta, "resourceVersion", state.version);
+    state.program = pod_program_of(pod);
     state.deleted = json_text(meta, "deletionTimestamp");
     state.finished = phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
     if (has_reason(status, "Evicted") || has_reason(status, "Preempting") ||

@@ -26,6 +26,7 @@ enum pod_trouble {
 struct pod_state {
     char uid[POD_REASON_MAX];
     char version[POD_REASON_MAX]; /* resourceVersion */
+    const char *program;          /* pod_program_of it */
     bool begun;                   /* the step's container runs, or has */
     bool ended;                   /* it has ended: its log gets no longer */
     bool finished;                /* the Pod has: it will not begin any more */

@@ -1,5 +1,6 @@
 /* `cell`: one Pod, as stepcell asks for it over a socket. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runtime/kubernetes/pod_channel.h"
-#include "runtime/kubernetes/pod_setup.h"
 #include "shim/command.h"
 #include "shim/kubernetes/collect.h"
 #include "shim/kubernetes/command.h"
@@ -37,6 +37,7 @@ struct cell {
     bool returns;
     bool collects; /* it has begun to */
     struct visits visits;
+    int nowhere;            /* what takes the places of the streams when they end */
     bool stays;             /* when its command has ended */
     bool brings_input;      /* which is not attached yet */
     bool absence_told;      /* of one that stays */
@@ -65,18 +66,22 @@ static void tell_err(enum pod_message_kind kind, const struct err *err)
     tell(&message);
 }
 
-/* The readers of the streams see their ends before they are told of the step's. */
-static void close_streams(void)
+/*
+ * The readers of the streams see their ends before they are told of the step's. The log may still be
+ * read: what comes of it then goes nowhere, and never into what would be opened in these places.
+ */
+static void close_streams(const struct cell *cell)
 {
-    close(POD_OUT_FD);
-    close(POD_ERR_FD);
-    close(POD_VAR_FD);
+    static const int ends[] = {POD_OUT_FD, POD_ERR_FD, POD_VAR_FD};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+        (void)!dup3(cell->nowhere, ends[i], O_CLOEXEC);
 }
 
 static void tell_trouble(struct cell *cell, enum pod_message_kind kind, struct err *err)
 {
     objects_add_events(&cell->objects, err);
-    close_streams();
+    close_streams(cell);
     tell_err(kind, err);
     cell->told = true;
 }
@@ -136,7 +141,7 @@ static void tell_end(struct cell *cell, struct pod_message *message)
         message->of_another = cell->collect.all;
         message->err = cell->collect.err;
     }
-    close_streams();
+    close_streams(cell);
     tell(message);
     cell->told = true;
 }
@@ -175,7 +180,7 @@ static void take_log(struct cell *cell, const struct pod_state *state)
     /* Nobody knows how far one came that was evicted before it was looked at. */
     if (state->begun || state->trouble == POD_EVICTED) {
         objects_add_events(&cell->objects, &err);
-        close_streams();
+        close_streams(cell);
         message = (struct pod_message){
             .kind = POD_LOST_CONTACT, .oom_killed = state->oom_killed, .err = err};
         tell(&message);
@@ -241,7 +246,7 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
     struct err err = cell->sight.no_contact;
 
     if (silent_since && clock_now() - silent_since > KUBE_PATIENCE_MS * NS_PER_MS) {
-        close_streams();
+        close_streams(cell);
         tell_err(POD_LOST_CONTACT, &err);
         cell->told = true;
         return;
@@ -522,13 +527,15 @@ static bool is_spoken_to(void *data)
     return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
 }
 
-/* For who goes in by the API's exec. */
+/* For who goes in by the API's exec. Another worker may have made the Pod in another way. */
 static bool name_program(struct cell *cell, struct err *err)
 {
-    return !cell->objects.modern ||
-           json_object_set_new(cell->request, "program", json_string(POD_IMAGE "/" POD_PROGRAM)) ==
-               0 ||
-           err_set(err, ERR_ENGINE_FAILED, "not enough memory to name the program of the Pod");
+    const char *program = cell->sight.state.program;
+
+    return (program && json_object_set_new(cell->request, "program", json_string(program)) == 0) ||
+           err_set(err, ERR_ENGINE_FAILED,
+                   "the Pod of the step does not begin with stepcell's own "
+                   "program");
 }
 
 /* The nodes may need the caller's credentials for the images. */
@@ -586,10 +593,13 @@ int command_cell(int argc, char **argv)
 
     (void)argc, (void)argv;
     signal(SIGPIPE, SIG_IGN);
+    cell.nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (cell.nowhere < 0)
+        return STATUS_FAILED;
     if (file_read_fd(POD_REQUEST_FD, "the request", &text, ERR_ENGINE_FAILED, &err))
         cell.request = json_parse(text.data, text.len, "the request", ERR_ENGINE_FAILED, &err);
     if (!cell.request || !make(&cell, &err)) {
-        close_streams();
+        close_streams(&cell);
         tell_err(cell.objects.attached ? POD_LOST_CONTACT : POD_FAILED, &err);
         cell.told = true;
     }

@@ -287,8 +287,8 @@ static bool start(struct run *run, struct err *failure)
     return run->command > 0 || err_errno(failure, ERR_ENGINE_FAILED, "cannot start the command");
 }
 
-/* What there is of a stream, in frames. */
-static void take_stream(struct run *run, size_t index)
+/* What there is of a stream, in frames. False when that is nothing. */
+static bool take_stream(struct run *run, size_t index)
 {
     char bytes[FRAME_BYTES_MAX];
     ssize_t n;
@@ -297,10 +297,11 @@ static void take_stream(struct run *run, size_t index)
         put_bytes(run, FRAME_OUT + (enum frame_kind)index, bytes, (size_t)n);
         /* The other one has its turn. */
         if (n < (ssize_t)sizeof(bytes))
-            return;
+            return true;
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR))
         run->streams[index] = close_fd(run->streams[index]);
+    return false;
 }
 
 static void reap(struct run *run)
@@ -481,12 +482,18 @@ static void end_all(struct run *run)
     }
 }
 
+/*
+ * Nobody is left who could write. A pipe has all that was written; its writing end may be where no
+ * process has it, on its way through a socket of the step's, so that its end is not waited for. What
+ * was written to a terminal is on its way for a moment, until the end.
+ */
 static void drain(struct run *run)
 {
     for (size_t i = 0; i < ARRAY_SIZE(run->streams); i++) {
-        fcntl(run->streams[i], F_SETFL, 0);
-        while (run->streams[i] >= 0)
-            take_stream(run, i);
+        if (run->setup.head.config.terminal)
+            fcntl(run->streams[i], F_SETFL, 0);
+        while (run->streams[i] >= 0 && take_stream(run, i)) {
+        }
     }
 }
 
