@@ -292,6 +292,30 @@ static void test_bodies(void **state)
             fail_msg("%s is not in %s", steps[i].says, ok ? text : err.message);
         if (ok && steps[i].lacks && strstr(text, steps[i].lacks))
             fail_msg("%s is in %s", steps[i].lacks, text);
+        if (ok && (!pod_program_of(body) || !strstr(text, pod_program_of(body))))
+            fail_msg("no program is found in %s", text);
+    }
+}
+
+/* Pods that others have made. */
+static void test_no_program(void **state)
+{
+    static const char *const pods[] = {
+        "{}",
+        "{\"spec\": {\"containers\": [1]}}",
+        "{\"spec\": {\"containers\": [{\"name\": \"step\"}]}}",
+        "{\"spec\": {\"containers\": [{\"name\": \"step\", \"command\": [\"/bin/sh\"]}]}}",
+        "{\"spec\": {\"containers\": [{\"name\": \"other\", \"command\": "
+        "[\"/.stepcell/stepcell-pod\"]}]}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(pods); i++) {
+        struct err err = ERR_INIT;
+        autojson *pod = json_parse(pods[i], strlen(pods[i]), "a Pod", ERR_ENGINE_FAILED, &err);
+
+        assert_non_null(pod);
+        assert_null(pod_program_of(pod));
     }
 }
 
@@ -670,6 +694,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_volumes),
         cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_no_program),
         cmocka_unit_test(test_what_fits_an_image_volume),
         cmocka_unit_test(test_discovery),
         cmocka_unit_test(test_states),
