@@ -432,12 +432,25 @@ static bool add_alias(const struct body *body, const struct mount *alias, struct
     return true;
 }
 
+/* What the caller mounts where the volume of the output file is. That one is in memory, too. */
+static bool take_place(const struct mount *mount, struct err *err)
+{
+    if (mount->kind == MOUNT_TMPFS)
+        return true;
+    err_set(err, ERR_MOUNT_CONFLICT,
+            "'" STEP_PATH "' is the directory of the output file, and cannot be another one with "
+            "the engine 'kubernetes'");
+    return err_hint(err, "choose another target");
+}
+
 static bool add_one(const struct body *body, size_t index, struct err *err)
 {
     const struct mount *mount = &body->spec->plan->mounts[index];
 
     if (mount->role == MOUNT_DEVICE)
         return cannot(err, "give a device of the host", mount->target);
+    if (body->way != BY_PLACE && strcmp(mount->target, STEP_PATH) == 0)
+        return take_place(mount, err);
     if (mount->alias_of)
         return add_alias(body, mount, err);
     switch (mount->kind) {
