@@ -470,6 +470,24 @@ static void finish(struct apply *apply)
         strv_take(apply->warnings, text_printf("%zu more of the same kind", apply->unsaid));
 }
 
+/* Others may have moved every component of the path: what it leads to is looked at once open. */
+static bool open_top(struct apply *apply, struct err *err)
+{
+    const struct return_plan *plan = apply->plan;
+    struct stat st;
+    int fd = open(plan->path, OPEN_DIR);
+
+    apply->levels[0].fd = fd;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", plan->path);
+    if (st.st_dev == plan->dev && st.st_ino == plan->ino)
+        return true;
+    err_set(err, ERR_MOUNT_CONFLICT, "'%s' has become another directory", plan->path);
+    return err_hint(err,
+                    "nothing in it was touched, and what the step has changed is lost: look at "
+                    "what else it has done before it is run again");
+}
+
 bool return_apply(const struct return_plan *plan, int stream, struct strv *warnings,
                   struct err *err)
 {
@@ -482,10 +500,10 @@ bool return_apply(const struct return_plan *plan, int stream, struct strv *warni
     apply->plan = plan;
     apply->warnings = warnings;
     apply->file = -1;
-    apply->levels[0].fd = open(plan->path, OPEN_DIR);
-    if (apply->levels[0].fd < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", plan->path);
-    ok = next_shipped(apply, err) && read_stream(&reader, stream, err);
+    ok = open_top(apply, err);
+    if (ok && !(ok = next_shipped(apply, err) && read_stream(&reader, stream, err)))
+        err_hint(err, "a part of what the step has changed may be there already: look at '%s'",
+                 plan->path);
     finish(apply);
     return ok;
 }

@@ -228,6 +228,26 @@ dir/theirs:host"
     assert_match "$(cat "$work.err")" "*'$work/both' was changed by others*'$work/deleted' stays*'$work/dir' stays*"
 }
 
+@test "a working directory that has become another one while the step ran is left alone, and the step has failed" {
+    local work=$PACKAGE/work
+    mkdir -p "$PACKAGE/p/etc" "$PACKAGE/else/etc"
+    ln -s p/etc "$work"
+    echo shipped | tee "$work/file" "$work/gone" >/dev/null
+    echo theirs | tee "$PACKAGE/else/etc/file" "$PACKAGE/else/etc/gone" >/dev/null
+    return_cell -- sh -c 'echo up; until [ -e /.stepcell/home/go ]; do sleep 0.1; done; echo step | tee file new; rm gone' \
+        >"$work.out" 2>"$work.err" 3>&- 4>&- &
+    CELL=$!
+    wait_for grep -qx up "$work.out"
+    mv "$PACKAGE/p" "$PACKAGE/old"
+    ln -s else "$PACKAGE/p"
+    kube -n "$NAMESPACE" exec "$(basename "$(the_pod)")" -c step -- touch /.stepcell/home/go
+    ended_as 125 failed
+    assert_equal code "$(result_field .error.code)" mount.conflict
+    assert_match "$(cat "$work.err")" "*'$PACKAGE/p/etc' has become another directory*"
+    assert_equal else "$(cd "$PACKAGE/else/etc" && grep -r '' | LC_ALL=C sort)" "file:theirs
+gone:theirs"
+}
+
 @test "changes come back after a timeout, too, and a step whose changes do not come back has failed" {
     local work=$PACKAGE/work
     mkdir "$work"
