@@ -256,13 +256,25 @@ gone:theirs"
     assert_equal outcome "$(result_field .outcome)" timed-out
     assert_equal tree "$(cd "$work" && grep -r '' | LC_ALL=C sort)" "early:early
 late:late"
-    run -125 --separate-stderr return_cell -- sh -c 'mkdir -p /.stepcell/return/in-its-way; echo lost >early'
+    # Deeper than what is brought back.
+    # shellcheck disable=SC2016
+    run -125 --separate-stderr return_cell -- sh -c 'echo lost >early; mkdir -p "$(printf "d/%.0s" $(seq 140))"'
     assert_equal outcome "$(result_field '"\(.outcome) \(.error.code)"')" "failed engine.failed"
     assert_match "$stderr" "*did not come back*"
     assert_equal kept "$(cat "$work/early")" early
     run -127 --separate-stderr return_cell -- /no/such/program
     run -4 --separate-stderr return_cell -- sh -c 'rm early late; exit 4'
     assert_equal empty "$(tree)" ""
+    nothing_left
+}
+
+@test "what a step leaves where its changes are taken from keeps none of them back" {
+    local work=$PACKAGE/work in_its_way
+    mkdir "$work"
+    for in_its_way in 'mkdir -p return/in-its-way; chmod 0 return' 'ln -s / return'; do
+        run -0 --separate-stderr return_cell --user 1234:1234 -- sh -c "echo '$in_its_way' >file; cd /.stepcell; $in_its_way"
+        assert_equal changed "$(cat "$work/file")" "$in_its_way"
+    done
     nothing_left
 }
 
