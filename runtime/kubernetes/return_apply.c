@@ -73,10 +73,23 @@ static bool is_hidden(const struct apply *apply, const char *name)
     return false;
 }
 
+/*
+ * For what was made and then opened by its name: where somebody has put something else there in
+ * between, it is not this process's, and does not become the owner's.
+ */
 static bool own(const struct apply *apply, int fd)
 {
-    return !apply->plan->may_chown ||
-           fchownat(fd, "", apply->plan->uid, apply->plan->gid, AT_EMPTY_PATH) == 0;
+    struct stat st;
+
+    if (!apply->plan->may_chown)
+        return true;
+    if (fstat(fd, &st) < 0)
+        return false;
+    if (st.st_uid != geteuid()) {
+        errno = EPERM;
+        return false;
+    }
+    return fchownat(fd, "", apply->plan->uid, apply->plan->gid, AT_EMPTY_PATH) == 0;
 }
 
 /* ---- directories ---- */
@@ -111,8 +124,8 @@ static bool make_level(struct apply *apply, size_t index)
     if (mkdirat(level[-1].fd, name_at(&level[-1], name), 0700) < 0)
         return false;
     level->fd = openat(level[-1].fd, name_at(&level[-1], name), OPEN_DIR);
-    level->has_mode = true;
-    return level->fd >= 0 && own(apply, level->fd);
+    level->has_mode = level->fd >= 0 && own(apply, level->fd);
+    return level->has_mode;
 }
 
 /*
@@ -274,8 +287,8 @@ static bool make_directory(struct apply *apply, const struct return_entry *entry
     if (fd < 0)
         return failed(apply, entry->name, "make", err);
     enter(apply, entry->name, fd);
-    top(apply)->has_mode = true;
-    return own(apply, fd) || failed(apply, entry->name, "make", err);
+    top(apply)->has_mode = own(apply, fd);
+    return top(apply)->has_mode || failed(apply, entry->name, "make", err);
 }
 
 /* Shipping has given the owner all rights: a mode that comes of that is no change. */
