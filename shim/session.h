@@ -102,6 +102,7 @@ struct session {
     struct cluster_spec cluster;
     char *shipped;            /* an image that was pushed for this cell alone; or NULL */
     char *returned;           /* the working directory, where what changes comes back; or NULL */
+    char *returned_inode;     /* "DEV:INO" of it, as it was judged */
     char *returned_owner;     /* "UID:GID" of it */
     char *shipped_list;       /* what of it was shipped: a file, shipped_list.h */
     char *changes;            /* what the step has changed: a file, return_stream.h */

@@ -525,6 +525,7 @@ void session_close(struct session *session)
     free(session->bound);
     free(session->shipped);
     free(session->returned);
+    free(session->returned_inode);
     free(session->returned_owner);
     free(session->shipped_list);
     free(session->changes);

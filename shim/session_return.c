@@ -7,7 +7,7 @@
 
 #include "runtime/kubernetes/pod_spec.h"
 
-#define WORDS_BEFORE 12
+#define WORDS_BEFORE 14
 #define LIST_FILE    "shipped"
 #define CHANGES_FILE "changes"
 
@@ -19,12 +19,15 @@ static bool no_memory(struct err *err)
 bool session_expect_return(struct session *session, const struct mount *workdir, struct err *err)
 {
     session->returned = strdup(workdir->source.resolved);
+    session->returned_inode = text_printf("%llu:%llu", (unsigned long long)workdir->source.dev,
+                                          (unsigned long long)workdir->source.ino);
     session->returned_owner = text_printf("%u:%u", workdir->source.uid, workdir->source.gid);
     session->shipped_list = text_printf("%s/" LIST_FILE, session->scratch.path);
     session->changes = text_printf("%s/" CHANGES_FILE, session->scratch.path);
     session->cluster.changes = session->changes;
-    return (session->returned && session->returned_owner && session->shipped_list &&
-            session->changes && pod_hidden(&session->plan, workdir, &session->hidden)) ||
+    return (session->returned && session->returned_inode && session->returned_owner &&
+            session->shipped_list && session->changes &&
+            pod_hidden(&session->plan, workdir, &session->hidden)) ||
            no_memory(err);
 }
 
@@ -43,6 +46,8 @@ static bool run_helper(struct session *session, bool keeps, struct err *err)
     words[count++] = "3";
     words[count++] = "--list";
     words[count++] = session->shipped_list;
+    words[count++] = "--same";
+    words[count++] = session->returned_inode;
     /* Root's files are those of the directory's owner. */
     if (geteuid() == 0) {
         words[count++] = "--owner";

@@ -73,10 +73,23 @@ static bool is_hidden(const struct apply *apply, const char *name)
     return false;
 }
 
+/*
+ * For what was made and then opened by its name: where somebody has put something else there in
+ * between, it is not this process's, and does not become the owner's.
+ */
 static bool own(const struct apply *apply, int fd)
 {
-    return !apply->plan->may_chown ||
-           fchownat(fd, "", apply->plan->uid, apply->plan->gid, AT_EMPTY_PATH) == 0;
+    struct stat st;
+
+    if (!apply->plan->may_chown)
+        return true;
+    if (fstat(fd, &st) < 0)
+        return false;
+    if (st.st_uid != geteuid()) {
+        errno = EPERM;
+        return false;
+    }
+    return fchownat(fd, "", apply->plan->uid, apply->plan->gid, AT_EMPTY_PATH) == 0;
 }
 
 /* ---- directories ---- */
@@ -111,8 +124,8 @@ static bool make_level(struct apply *apply, size_t index)
     if (mkdirat(level[-1].fd, name_at(&level[-1], name), 0700) < 0)
         return false;
     level->fd = openat(level[-1].fd, name_at(&level[-1], name), OPEN_DIR);
-    level->has_mode = true;
-    return level->fd >= 0 && own(apply, level->fd);
+    level->has_mode = level->fd >= 0 && own(apply, level->fd);
+    return level->has_mode;
 }
 
 /*
@@ -274,8 +287,8 @@ static bool make_directory(struct apply *apply, const struct return_entry *entry
     if (fd < 0)
         return failed(apply, entry->name, "make", err);
     enter(apply, entry->name, fd);
-    top(apply)->has_mode = true;
-    return own(apply, fd) || failed(apply, entry->name, "make", err);
+    top(apply)->has_mode = own(apply, fd);
+    return top(apply)->has_mode || failed(apply, entry->name, "make", err);
 }
 
 /* Shipping has given the owner all rights: a mode that comes of that is no change. */
@@ -470,6 +483,24 @@ static void finish(struct apply *apply)
         strv_take(apply->warnings, text_printf("%zu more of the same kind", apply->unsaid));
 }
 
+/* Others may have moved every component of the path: what it leads to is looked at once open. */
+static bool open_top(struct apply *apply, struct err *err)
+{
+    const struct return_plan *plan = apply->plan;
+    struct stat st;
+    int fd = open(plan->path, OPEN_DIR);
+
+    apply->levels[0].fd = fd;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", plan->path);
+    if (st.st_dev == plan->dev && st.st_ino == plan->ino)
+        return true;
+    err_set(err, ERR_MOUNT_CONFLICT, "'%s' has become another directory", plan->path);
+    return err_hint(err,
+                    "nothing in it was touched, and what the step has changed is lost: look at "
+                    "what else it has done before it is run again");
+}
+
 bool return_apply(const struct return_plan *plan, int stream, struct strv *warnings,
                   struct err *err)
 {
@@ -482,10 +513,10 @@ bool return_apply(const struct return_plan *plan, int stream, struct strv *warni
     apply->plan = plan;
     apply->warnings = warnings;
     apply->file = -1;
-    apply->levels[0].fd = open(plan->path, OPEN_DIR);
-    if (apply->levels[0].fd < 0)
-        return err_errno(err, ERR_ENGINE_FAILED, "cannot open '%s'", plan->path);
-    ok = next_shipped(apply, err) && read_stream(&reader, stream, err);
+    ok = open_top(apply, err);
+    if (ok && !(ok = next_shipped(apply, err) && read_stream(&reader, stream, err)))
+        err_hint(err, "a part of what the step has changed may be there already: look at '%s'",
+                 plan->path);
     finish(apply);
     return ok;
 }

@@ -13,6 +13,7 @@
 #define STEPCELL_RUNTIME_KUBERNETES_RETURN_APPLY_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "runtime/kubernetes/return_stream.h"
@@ -21,7 +22,9 @@
 
 struct return_plan {
     const char *path; /* of the directory: clean, absolute, without links */
-    FILE *list;       /* what was shipped of it: shipped_list.h */
+    dev_t dev;        /* what it has to be: its owner may have put another one there */
+    ino_t ino;
+    FILE *list; /* what was shipped of it: shipped_list.h */
     const struct strv
         *without; /* names that are neither looked at nor touched, nor what is below */
     bool keeps;   /* nothing is deleted: another caller has shipped it */
@@ -33,7 +36,8 @@ struct return_plan {
 /* Whether the file `stream` is a whole stream. */
 bool return_check(int stream, struct err *err);
 
-/* Sentences about what was not as expected join `warnings`. */
+/* Sentences about what was not as expected join `warnings`. mount.conflict: it is another
+ * directory, and nothing was done. */
 bool return_apply(const struct return_plan *plan, int stream, struct strv *warnings,
                   struct err *err);
 

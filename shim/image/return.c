@@ -11,7 +11,7 @@
 #include "shim/image/command.h"
 
 struct return_call {
-    const char *owner, *list_path;
+    const char *same, *owner, *list_path;
     bool keeps;
     struct strv without;
 };
@@ -21,15 +21,34 @@ static void call_release(struct return_call *call)
     strv_release(&call->without);
 }
 
+/* Two numbers, with a colon between them. */
+static bool parse_pair(const char *text, uint64_t max, uint64_t *first, uint64_t *second)
+{
+    const char *colon = strchr(text, ':');
+    autofree char *before = colon ? strndup(text, (size_t)(colon - text)) : NULL;
+
+    return before && num_parse(before, max, first) && num_parse(colon + 1, max, second);
+}
+
+static bool parse_same(const char *text, struct return_plan *plan, struct err *err)
+{
+    uint64_t dev, ino;
+
+    if (!text || !parse_pair(text, UINT64_MAX, &dev, &ino))
+        return err_set(err, ERR_OPTION_INVALID,
+                       "'%s' is no DEV:INO: --same says what DIR has to be", text ? text : "");
+    plan->dev = dev;
+    plan->ino = ino;
+    return true;
+}
+
 static bool parse_owner(const char *text, struct return_plan *plan, struct err *err)
 {
-    const char *colon = text ? strchr(text, ':') : NULL;
-    autofree char *user = colon ? strndup(text, (size_t)(colon - text)) : NULL;
     uint64_t uid, gid;
 
     if (!text)
         return true;
-    if (!user || !num_parse(user, UINT32_MAX, &uid) || !num_parse(colon + 1, UINT32_MAX, &gid))
+    if (!parse_pair(text, UINT32_MAX, &uid, &gid))
         return err_set(err, ERR_OPTION_INVALID, "'%s' is no UID:GID", text);
     plan->may_chown = true;
     plan->uid = (uid_t)uid;
@@ -48,12 +67,8 @@ static bool bring(const struct return_call *call, const char *stream_path, const
     if (stream < 0 || !list)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read what the Pod has given back");
     plan.list = list;
-    if (!parse_owner(call->owner, &plan, err) || !return_check(stream, err))
-        return false;
-    if (return_apply(&plan, stream, warnings, err))
-        return true;
-    return err_hint(err, "a part of what the step has changed may be there already: look at '%s'",
-                    directory);
+    return parse_same(call->same, &plan, err) && parse_owner(call->owner, &plan, err) &&
+           return_check(stream, err) && return_apply(&plan, stream, warnings, err);
 }
 
 static json_t *report_of(const struct strv *warnings)
@@ -73,6 +88,7 @@ int command_return(int argc, char **argv)
     const char *report_fd = "1";
     const struct option_spec options[] = {
         OPTION("--list", "FILE", &call.list_path, "what 'ship' has listed"),
+        OPTION("--same", "DEV:INO", &call.same, "what DIR has to be"),
         OPTION("--owner", "UID:GID", &call.owner, "whom everything belongs to, default the caller"),
         OPTION_LIST("--without", "NAME", &call.without,
                     "leave what has this name in DIR as it is; repeatable"),

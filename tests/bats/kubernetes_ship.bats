@@ -228,6 +228,26 @@ dir/theirs:host"
     assert_match "$(cat "$work.err")" "*'$work/both' was changed by others*'$work/deleted' stays*'$work/dir' stays*"
 }
 
+@test "a working directory that has become another one while the step ran is left alone, and the step has failed" {
+    local work=$PACKAGE/work
+    mkdir -p "$PACKAGE/p/etc" "$PACKAGE/else/etc"
+    ln -s p/etc "$work"
+    echo shipped | tee "$work/file" "$work/gone" >/dev/null
+    echo theirs | tee "$PACKAGE/else/etc/file" "$PACKAGE/else/etc/gone" >/dev/null
+    return_cell -- sh -c 'echo up; until [ -e /.stepcell/home/go ]; do sleep 0.1; done; echo step | tee file new; rm gone' \
+        >"$work.out" 2>"$work.err" 3>&- 4>&- &
+    CELL=$!
+    wait_for grep -qx up "$work.out"
+    mv "$PACKAGE/p" "$PACKAGE/old"
+    ln -s else "$PACKAGE/p"
+    kube -n "$NAMESPACE" exec "$(basename "$(the_pod)")" -c step -- touch /.stepcell/home/go
+    ended_as 125 failed
+    assert_equal code "$(result_field .error.code)" mount.conflict
+    assert_match "$(cat "$work.err")" "*'$PACKAGE/p/etc' has become another directory*"
+    assert_equal else "$(cd "$PACKAGE/else/etc" && grep -r '' | LC_ALL=C sort)" "file:theirs
+gone:theirs"
+}
+
 @test "changes come back after a timeout, too, and a step whose changes do not come back has failed" {
     local work=$PACKAGE/work
     mkdir "$work"
@@ -236,13 +256,25 @@ dir/theirs:host"
     assert_equal outcome "$(result_field .outcome)" timed-out
     assert_equal tree "$(cd "$work" && grep -r '' | LC_ALL=C sort)" "early:early
 late:late"
-    run -125 --separate-stderr return_cell -- sh -c 'mkdir -p /.stepcell/return/in-its-way; echo lost >early'
+    # Deeper than what is brought back.
+    # shellcheck disable=SC2016
+    run -125 --separate-stderr return_cell -- sh -c 'echo lost >early; mkdir -p "$(printf "d/%.0s" $(seq 140))"'
     assert_equal outcome "$(result_field '"\(.outcome) \(.error.code)"')" "failed engine.failed"
     assert_match "$stderr" "*did not come back*"
     assert_equal kept "$(cat "$work/early")" early
     run -127 --separate-stderr return_cell -- /no/such/program
     run -4 --separate-stderr return_cell -- sh -c 'rm early late; exit 4'
     assert_equal empty "$(tree)" ""
+    nothing_left
+}
+
+@test "what a step leaves where its changes are taken from keeps none of them back" {
+    local work=$PACKAGE/work in_its_way
+    mkdir "$work"
+    for in_its_way in 'mkdir -p return/in-its-way; chmod 0 return' 'ln -s / return'; do
+        run -0 --separate-stderr return_cell --user 1234:1234 -- sh -c "echo '$in_its_way' >file; cd /.stepcell; $in_its_way"
+        assert_equal changed "$(cat "$work/file")" "$in_its_way"
+    done
     nothing_left
 }
 

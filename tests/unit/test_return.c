@@ -241,11 +241,16 @@ static void ship(struct place *place, const char *name, const char *text, mode_t
     assert_true(shipped_list_add(place->list, name, &st));
 }
 
-static bool apply(struct place *place, const struct record *records, struct err *err)
+static bool apply_to(struct place *place, const struct stat *work, const struct record *records,
+                     struct err *err)
 {
     autofree char *path = text_printf("%s/work", place->scratch.path);
-    const struct return_plan plan = {
-        .path = path, .list = place->list, .without = &place->without, .keeps = place->keeps};
+    const struct return_plan plan = {.path = path,
+                                     .dev = work->st_dev,
+                                     .ino = work->st_ino,
+                                     .list = place->list,
+                                     .without = &place->without,
+                                     .keeps = place->keeps};
     autofd fd = memfd_create("stream", MFD_CLOEXEC);
     autobuf stream = BUF_INIT(65536);
 
@@ -254,6 +259,21 @@ static bool apply(struct place *place, const struct record *records, struct err 
     rewind(place->list);
     assert_true(return_check(fd, err));
     return return_apply(&plan, fd, &place->warnings, err);
+}
+
+static struct stat stat_of(const struct place *place, const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(fstatat(place->scratch.fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+    return st;
+}
+
+static bool apply(struct place *place, const struct record *records, struct err *err)
+{
+    const struct stat work = stat_of(place, "work");
+
+    return apply_to(place, &work, records, err);
 }
 
 static void assert_file(const struct place *place, const char *path, const char *text, mode_t mode)
@@ -278,10 +298,7 @@ static bool exists(const struct place *place, const char *path)
 
 static time_t time_of(const struct place *place, const char *path)
 {
-    struct stat st;
-
-    assert_int_equal(fstatat(place->scratch.fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
-    return st.st_mtim.tv_sec;
+    return stat_of(place, path).st_mtim.tv_sec;
 }
 
 /* Shipping gives the owner all rights: where the mode is what came of that, it stays what it was. */
@@ -393,6 +410,30 @@ static void test_kept_link(void **state)
     end(&place);
 }
 
+/* What lies at its path is another directory by now: nothing is changed there. */
+static void test_replaced(void **state)
+{
+    static const struct record records[] = {
+        {F, "file", "step", 0644}, {F, "new", "step", 0644}, {0}};
+    struct place place;
+    struct stat work;
+    struct err err;
+
+    (void)state;
+    begin(&place);
+    ship(&place, "file", "f", 0644);
+    ship(&place, "gone", "f", 0644);
+    work = stat_of(&place, "work");
+    assert_int_equal(renameat(place.scratch.fd, "work", place.scratch.fd, "old"), 0);
+    assert_int_equal(renameat(place.scratch.fd, "outside", place.scratch.fd, "work"), 0);
+    assert_refused(apply_to(&place, &work, records, &err), ERR_MOUNT_CONFLICT);
+    assert_non_null(strstr(err.message, "has become another directory"));
+    assert_file(&place, "work/file", "outside", 0644);
+    assert_false(exists(&place, "work/new"));
+    assert_file(&place, "old/gone", "f", 0644);
+    end(&place);
+}
+
 static const struct {
     struct record records[ENTRIES];
 } unfit[] = {
@@ -454,10 +495,11 @@ static void test_hidden_and_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_heads),   cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_others),  cmocka_unit_test(test_kept_link),
-        cmocka_unit_test(test_unfit),   cmocka_unit_test(test_hidden_and_kept),
+        cmocka_unit_test(test_streams),  cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_heads),    cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_others),   cmocka_unit_test(test_kept_link),
+        cmocka_unit_test(test_unfit),    cmocka_unit_test(test_hidden_and_kept),
+        cmocka_unit_test(test_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,14 +171,21 @@ _Noreturn static void serve(const struct changes *changes, int from, volatile bo
     _exit(0);
 }
 
-/* The step may have left something in its place. */
+/* The step may have left something in its place: a directory goes aside, with whatever is in it. */
+static bool clear_place(const char *path)
+{
+    char aside[] = POD_DIR "/aside-XXXXXX";
+
+    return unlink(path) == 0 || errno == ENOENT || (mkdtemp(aside) && rename(path, aside) == 0);
+}
+
 static int listen_there(void)
 {
     const struct sockaddr_un there = address();
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    (void)unlink(there.sun_path);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&there, sizeof(there)) < 0 || listen(fd, 8) < 0)
+    if (fd < 0 || !clear_place(there.sun_path) ||
+        bind(fd, (const struct sockaddr *)&there, sizeof(there)) < 0 || listen(fd, 8) < 0)
         return close_fd(fd);
     return fd;
 }
