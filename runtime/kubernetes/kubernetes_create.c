@@ -91,7 +91,7 @@ static void fill_config(const struct run_spec *spec, size_t filter_count,
     }
 }
 
-/* Its bytes make the digest of the step: what lies between its members is zero, and not by chance. */
+/* Its bytes make the digest of the step: what lies between members is zero, and not by chance. */
 static void fill_head(const struct cell *cell, size_t text_size, size_t filter_count,
                       struct pod_setup *head)
 {

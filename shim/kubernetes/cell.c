@@ -67,8 +67,8 @@ static void tell_err(enum pod_message_kind kind, const struct err *err)
 }
 
 /*
- * The readers of the streams see their ends before they are told of the step's. The log may still be
- * read: what comes of it then goes nowhere, and never into what would be opened in these places.
+ * The readers of the streams see their ends before they are told of the step's. The log may still
+ * be read: what comes of it then goes nowhere, and never into what would be opened in these places.
  */
 static void close_streams(const struct cell *cell)
 {

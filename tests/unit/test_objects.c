@@ -131,12 +131,15 @@ static void test_failures(void **state)
 {
     const struct turn own = {.owner = "own", .version = ""};
     autojson *body = answer_of(&own);
+    autokubeclient *client = NULL;
+    struct err err = ERR_INIT;
 
     (void)state;
+    /* Which is never asked, but knows the server's name. */
+    assert_ok(kube_client_open(&config, NULL, &client, &err));
     for (size_t i = 0; i < COUNT(failures); i++) {
-        struct objects objects = {.config = &config, .name = "name"};
+        struct objects objects = {.config = &config, .name = "name", .client = client};
         struct pod_state pod;
-        struct err err = ERR_INIT;
 
         print_message("%s\n", failures[i].what);
         next = failures[i].turns;

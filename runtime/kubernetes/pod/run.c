@@ -484,8 +484,8 @@ static void end_all(struct run *run)
 
 /*
  * Nobody is left who could write. A pipe has all that was written; its writing end may be where no
- * process has it, on its way through a socket of the step's, so that its end is not waited for. What
- * was written to a terminal is on its way for a moment, until the end.
+ * process has it, on its way through a socket of the step's, so that its end is not waited for.
+ * What was written to a terminal is on its way for a moment, until the end.
  */
 static void drain(struct run *run)
 {
