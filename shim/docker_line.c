@@ -246,8 +246,10 @@ static bool add_rest(const struct line *line)
         [PULL_MISSING] = NULL, [PULL_ALWAYS] = "always", [PULL_NEVER] = "never"};
     const struct docker_step *step = line->step;
     const struct run_options *options = step->options;
+    const struct cluster_spec *cluster = step->spec->cluster;
+    bool of_pod = step->spec->network == NETWORK_HOST && cluster && !cluster->host_network;
 
-    return add_text(line, "--network", networks[step->spec->network]) &&
+    return add_text(line, "--network", of_pod ? NULL : networks[step->spec->network]) &&
            add_text(line, "--hostname", step->spec->hostname) &&
            add_text(line, "--platform", options->platform) &&
            add_text(line, "--pull", pulls[options->pull]) &&
@@ -263,6 +265,9 @@ static bool add_differences(const struct line *line)
 
     if (line->step->spec->read_only && line->step->home &&
         !differs_in_writing(line, line->step->home))
+        return false;
+    if (line->step->spec->cluster &&
+        !differs(line, strdup("it runs on this machine, with its network, and not in the cluster")))
         return false;
     if (options->timeout_ms && !differs(line, strdup("nothing ends it after the timeout")))
         return false;

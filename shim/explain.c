@@ -115,6 +115,8 @@ static json_t *configuration_json(const struct session *session)
                   {"pids_limit", "pids-limit"}, {"timeout", "timeout"},        {"grace", "grace"},
                   {"seccomp", "seccomp"},       {"engine_host", "engine-host"}};
     const struct run_options *options = &session->options;
+    const struct cluster_spec *cluster = session->spec.cluster;
+    bool of_pod = options->network == NETWORK_HOST && cluster && !cluster->host_network;
     json_t *list = json_array();
 
     note(list, "image", session->reference.name, options_origin(options, "image"));
@@ -126,7 +128,8 @@ static json_t *configuration_json(const struct session *session)
     note_home(session, list);
     note_interpreter(session, list);
     note(list, "engine", session_engine(session)->name, options_origin(options, "engine"));
-    note(list, "network", networks[options->network], options_origin(options, "network"));
+    note(list, "network", of_pod ? "pod" : networks[options->network],
+         options_origin(options, "network"));
     note(list, "pull", session_pull_word(options->pull), options_origin(options, "pull"));
     note(list, "entrypoint", options->entrypoint == ENTRYPOINT_CLEAR ? "clear" : "refuse",
          options_origin(options, "entrypoint"));

@@ -343,6 +343,10 @@ const char *session_repository(const struct session *session);
  * step's user is. */
 bool session_ships_workdir(const struct session *session);
 
+/* What a cluster cannot do of the step is said before anything is made or pushed for it. For
+ * session_resolve. */
+bool session_check_pod(struct session *session, struct err *err);
+
 /* What the nodes do not have is pushed for them, where --kubernetes-ship says so: as an image that
  * is used instead of the init image. For drive. */
 bool session_ship(struct session *session, struct err *err);

@@ -49,6 +49,7 @@ bool session_resolve(struct session *session, struct err *err)
     if (!session_passes(session, session_plan(session, err), err) ||
         !session_passes(session, session_judge(session, err), err) ||
         !session_passes(session, session_check_mounts(session, err), err) ||
+        !session_passes(session, session_check_pod(session, err), err) ||
         !session_passes(session, session_check_disk(session, err), err))
         return false;
     if (session->violations.count) {

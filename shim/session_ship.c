@@ -134,21 +134,34 @@ static bool check_platform(const struct session *session, struct err *err)
                          "--kubernetes-init, and put what the step needs on a volume");
 }
 
-/* What a cluster cannot do is said before anything is pushed for it. */
-static bool check_pod(struct session *session, const struct parcels *parcels, struct err *err)
+bool session_check_pod(struct session *session, struct err *err)
 {
-    const struct pod_request request = {
-        .name = "",
-        .image = session->image_id,
-        .owner = "",
-        .step = "",
-        .volumes = parcels->volumes,
-        .volume_count = parcels->volume_count,
-    };
-    autojson *body = NULL;
+    CLEANUP(parcels_release) struct parcels parcels = {0};
+    struct cluster_spec cluster = session->cluster;
+    struct run_spec spec = session->spec;
+    struct pod_request request = {.name = ""};
+    autoerrs refused = {0};
 
-    session->cluster.shipped = session_repository(session);
-    return pod_body(&session->spec, &request, &body, err);
+    /* The configuration of the cluster, its volumes say, comes with the image. */
+    if (session->options.engine != ENGINE_KUBERNETES || !session->has_image ||
+        !session->spec.cluster || !session->plan.mounts)
+        return true;
+    spec.cluster = &cluster;
+    cluster.shipped = session_repository(session);
+    if (!session_passes(session, collect(session, &parcels, err), err))
+        return false;
+    request.volumes = parcels.volumes;
+    request.volume_count = parcels.volume_count;
+    if (((cluster.shipped && parcels.words.count) || !cluster.init_image) &&
+        !session_passes(session, check_platform(session, err), err))
+        return false;
+    if (!pod_check(&spec, &request, &refused, err))
+        return false;
+    for (size_t i = 0; i < refused.count; i++) {
+        if (!session_passes(session, false, &refused.items[i]))
+            return false;
+    }
+    return true;
 }
 
 static bool push(struct session *session, const struct parcels *parcels, struct err *err)
@@ -202,10 +215,8 @@ bool session_ship(struct session *session, struct err *err)
     if (session_repository(session) && !collect(session, &parcels, err))
         return false;
     if (!parcels.words.count)
-        return (session->cluster.init_image || check_platform(session, err)) &&
-               session_lend_credentials(session, session->cluster.init_image, err);
-    if (!check_platform(session, err) || !check_pod(session, &parcels, err) ||
-        !session_lend_credentials(session, session_repository(session), err))
+        return session_lend_credentials(session, session->cluster.init_image, err);
+    if (!session_lend_credentials(session, session_repository(session), err))
         return false;
     if (parcels.workdir && options->kubernetes_return &&
         !session_expect_return(session, parcels.workdir, err))

@@ -32,6 +32,7 @@ struct body {
         BY_PLACE,        /* or is copied out of one by a container that lays everything out */
     } way;
     json_t *mounts, *volumes;
+    struct errs *refused; /* what a cluster cannot do */
 };
 
 static bool no_memory(struct err *err)
@@ -524,7 +525,7 @@ static bool add_mounts(const struct body *body, struct err *err)
         (body->way == BY_IMAGE_VOLUME && !add_image(body, err)))
         return false;
     for (size_t i = 0; i < spec->plan->count; i++) {
-        if (!add_one(body, i, err))
+        if (!errs_pass(body->refused, add_one(body, i, err), err))
             return false;
     }
     /* A home that it can write to is what an image hardly ever has for an ordinary user. */
@@ -579,7 +580,7 @@ static json_t *resources(const struct limits *limits)
     return json_pack("{s:o}", "limits", values);
 }
 
-static bool check(const struct run_spec *spec, struct err *err)
+static bool check(const struct run_spec *spec, struct errs *refused, struct err *err)
 {
     const struct {
         bool asked;
@@ -592,15 +593,17 @@ static bool check(const struct run_spec *spec, struct err *err)
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(unable); i++) {
-        if (unable[i].asked)
-            return cannot(err, unable[i].what, NULL);
+        if (unable[i].asked && !errs_pass(refused, cannot(err, unable[i].what, NULL), err))
+            return false;
     }
     json_array_foreach (spec->labels, i, label) {
         const char *text = json_string_value(label);
 
         if (strncmp(text, LABEL_POD_MANAGER, strcspn(text, "=")) == 0 &&
-            strcspn(text, "=") == strlen(LABEL_POD_MANAGER))
-            return cannot(err, "take a label that is its own", LABEL_POD_MANAGER);
+            strcspn(text, "=") == strlen(LABEL_POD_MANAGER) &&
+            !errs_pass(refused, cannot(err, "take a label that is its own", LABEL_POD_MANAGER),
+                       err))
+            return false;
     }
     return true;
 }
@@ -695,8 +698,9 @@ static json_t *pod_of(const struct body *body)
         step_container(body), "volumes", body->volumes);
 }
 
-bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **out,
-              struct err *err)
+/* Without `out` it is only looked at. */
+static bool build(const struct run_spec *spec, const struct pod_request *request,
+                  struct errs *refused, json_t **out, struct err *err)
 {
     autojson *mounts = json_array(), *volumes = json_array();
     const struct body body = {
@@ -707,14 +711,35 @@ bool pod_body(const struct run_spec *spec, const struct pod_request *request, js
                                          : BY_PLACE,
         .mounts = mounts,
         .volumes = volumes,
+        .refused = refused,
     };
 
     if (!mounts || !volumes)
         return no_memory(err);
-    if (!check(spec, err) || !add_mounts(&body, err))
+    if (!check(spec, refused, err) || !errs_pass(refused, add_mounts(&body, err), err))
         return false;
+    if (!out || refused->count)
+        return true;
     *out = pod_of(&body);
     return *out || no_memory(err);
+}
+
+bool pod_check(const struct run_spec *spec, const struct pod_request *request, struct errs *refused,
+               struct err *err)
+{
+    return build(spec, request, refused, NULL, err);
+}
+
+bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **out,
+              struct err *err)
+{
+    autoerrs refused = {0};
+
+    if (!build(spec, request, &refused, out, err))
+        return false;
+    if (refused.count)
+        *err = refused.items[0];
+    return !refused.count;
 }
 
 json_t *pod_secret(const struct pod_request *request, json_t *entries)

@@ -6,6 +6,7 @@
 #ifndef STEPCELL_RUNTIME_KUBERNETES_POD_SPEC_H
 #define STEPCELL_RUNTIME_KUBERNETES_POD_SPEC_H
 
+#include "base/errs.h"
 #include "base/json.h"
 #include "runtime/run_spec.h"
 
@@ -67,7 +68,12 @@ const struct mount *pod_shipped_workdir(const struct pod_volume *volumes, size_t
 #define POD_SHIPPED_NAME_MAX 33
 void pod_shipped_name(const struct mount *mount, char name[POD_SHIPPED_NAME_MAX]);
 
-/* The body of the Pod. */
+/* Adds to `refused` all of the step that a cluster cannot do; false where that cannot be told. The
+ * request needs its volumes alone. */
+bool pod_check(const struct run_spec *spec, const struct pod_request *request, struct errs *refused,
+               struct err *err);
+
+/* The body of the Pod, of a step that passes pod_check. */
 bool pod_body(const struct run_spec *spec, const struct pod_request *request, json_t **body,
               struct err *err);
 

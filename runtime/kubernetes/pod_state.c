@@ -211,6 +211,21 @@ void pod_events_text(const json_t *list, char *text, size_t size)
     }
 }
 
+bool pod_events_lack_path(const json_t *list)
+{
+    const json_t *event;
+    size_t i;
+
+    json_array_foreach (json_object_get(list, "items"), i, event) {
+        const char *message = json_text(event, "message");
+
+        if (message && has_reason(event, "FailedMount") &&
+            strstr(message, "hostPath type check failed"))
+            return true;
+    }
+    return false;
+}
+
 bool pod_events_are_stuck(const json_t *list)
 {
     static const char *const reasons[] = {"FailedMount", "FailedAttachVolume",

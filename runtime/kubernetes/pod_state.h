@@ -46,6 +46,10 @@ void pod_state_explain(const struct pod_state *state, struct err *err);
 /* The events of a Pod as one text, at most `size` bytes: the newest last. */
 void pod_events_text(const json_t *list, char *text, size_t size);
 
+/* Whether they say that a node has nothing, or something else, at a path that is mounted, which
+ * it tries again and again for ever. */
+bool pod_events_lack_path(const json_t *list);
+
 /* Whether they say again and again that a volume cannot be mounted, or the Pod not be set up. */
 bool pod_events_are_stuck(const json_t *list);
 

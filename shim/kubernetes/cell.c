@@ -21,7 +21,7 @@
 #define TICK_MS       1000
 #define BEGIN_MS      60000 /* that no node may take a step, or mount its volumes */
 #define RETRY_MS      30000 /* that a kubelet may try to make a container */
-#define STUCK_LOOK_MS 5000  /* between two looks at that */
+#define STUCK_LOOK_MS 5000  /* between two looks at what keeps it from that */
 #define KILL_MS       5000  /* that a kubelet may take to kill what it has been told to end */
 #define LOST_MS       30000 /* that one may take beside the grace of a Pod that was deleted */
 #define SETTLE_MS     30000 /* that one may take to see that a command has ended */
@@ -190,15 +190,6 @@ static void take_log(struct cell *cell, const struct pod_state *state)
     }
 }
 
-/* What a kubelet tries again and again is no state of a Pod: its events alone tell. */
-static bool is_stuck(struct cell *cell)
-{
-    if (clock_now() - cell->looked_at < STUCK_LOOK_MS * NS_PER_MS)
-        return false;
-    cell->looked_at = clock_now();
-    return objects_are_stuck(&cell->objects);
-}
-
 /* Whether what keeps a step from beginning may pass. */
 static bool may_pass(struct cell *cell, enum pod_trouble trouble)
 {
@@ -223,19 +214,58 @@ static bool may_pass(struct cell *cell, enum pod_trouble trouble)
     return false;
 }
 
+/* By the events of this very Pod: one of the same name may have been there before. */
+static bool lacks_path(const struct cell *cell, const struct pod_state *state)
+{
+    autofree char *behind =
+        text_printf("?fieldSelector=involvedObject.uid%%3D%s&limit=50", state->uid);
+    autofree char *path = behind ? objects_path(&cell->objects, "events", behind) : NULL;
+    const struct kube_call one = {.path = path, .once = true};
+    autokubeanswer answer = {0};
+    struct err ignored;
+
+    return path && kube_call(cell->objects.client, &one, &answer, &ignored) &&
+           pod_events_lack_path(answer.json);
+}
+
+/* What a kubelet tries again and again is no state of a Pod: its events alone tell. */
+static bool is_stuck(struct cell *cell, const struct pod_state *state, struct err *err)
+{
+    struct pod_state told = *state;
+
+    if (clock_now() - cell->looked_at < STUCK_LOOK_MS * NS_PER_MS)
+        return false;
+    cell->looked_at = clock_now();
+    if (lacks_path(cell, state)) {
+        err_set(err, ERR_MOUNT_CONFLICT,
+                "a path that the step mounts is not on its node, or is "
+                "something else there");
+        err_hint(err, "each node that may take the step has to have the same there; --verbose "
+                      "names the path");
+        return true;
+    }
+    if (may_pass(cell, POD_FINE) || !objects_are_stuck(&cell->objects))
+        return false;
+    told.trouble = POD_NO_CONTAINER;
+    explain(cell, &told, err);
+    return true;
+}
+
 /* What keeps a step from beginning. */
 static void take_trouble(struct cell *cell, const struct pod_state *state)
 {
-    struct pod_state told = *state;
     struct err err;
 
-    if (state->begun || may_pass(cell, state->trouble))
+    if (state->begun)
         return;
-    if (state->trouble == POD_FINE && !is_stuck(cell))
-        return;
-    if (told.trouble == POD_FINE)
-        told.trouble = POD_NO_CONTAINER;
-    explain(cell, &told, &err);
+    if (state->trouble == POD_FINE) {
+        if (!is_stuck(cell, state, &err))
+            return;
+    } else {
+        if (may_pass(cell, state->trouble))
+            return;
+        explain(cell, state, &err);
+    }
     cell->objects.never_begun = true;
     tell_trouble(cell, POD_FAILED, &err);
 }
@@ -578,7 +608,7 @@ static bool make(struct cell *cell, struct err *err)
         (cell->returns && !collect_is_allowed(cell->objects.client, &cell->config, err)) ||
         !make_objects(cell, secret, pod, err))
         return false;
-    cell->made_at = clock_now();
+    cell->made_at = cell->looked_at = clock_now();
     return start_threads(cell, err);
 }
 

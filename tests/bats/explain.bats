@@ -352,6 +352,31 @@ from() { jq -r --arg name "$1" '.explain.configuration[] | select(.name == $name
     CALLER=ranges as_caller pinned
 }
 
+@test "what a cluster cannot do is said without one, by run as well" {
+    start_registry
+    push "oci:$IMAGES/busybox:latest" tools/box:1
+    clustered() {
+        local -a cluster=(--engine kubernetes --user "$(stat -c %u:%g .)")
+        IMAGE=$REGISTRY/tools/box:1
+        explain "${cluster[@]}" --kubernetes-volume "$WORK=hostPath"
+        assert_equal codes "$(codes) $(plan .explain.can_start)" " true"
+        assert_equal network "$(from network)" "pod (default)"
+        run ! grep -e --network <<<"$(plan .explain.docker.line)"
+        explain "${cluster[@]}" --kubernetes-volume "$WORK=hostPath" --network host
+        assert_equal network "$(from network)" "host (option)"
+        assert_match "$(plan .explain.docker.line)" "* --network host *"
+        run explain "${cluster[@]}"
+        assert_equal "no volume" "$status $(codes)" "125 mount.denied"
+        assert_match "$(plan '.explain.violations[0].message')" "'$WORK' is in no volume that the nodes * share"
+        run explain "${cluster[@]}" --device /dev/null:/dev/other --network none --pids-limit 5
+        assert_equal all "$status $(codes)" "125 option.invalid option.invalid option.invalid mount.denied"
+        run -125 --separate-stderr cell "${cluster[@]}" --device /dev/null:/dev/other --network none --pids-limit 5 -- true
+        assert_equal run "$(violations)" "$(codes)"
+        assert_equal outcome "$(jq -r .outcome "$RESULT")" refused
+    }
+    CALLER=ranges as_caller clustered
+}
+
 @test "the docker line can be pasted into a shell, whatever is in it" {
     pasted() {
         local shell word

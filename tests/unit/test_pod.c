@@ -680,6 +680,32 @@ static void test_stuck(void **state)
     }
 }
 
+static void test_lacking_path(void **state)
+{
+#define CHECK                                                                                      \
+    "MountVolume.SetUp failed for volume \\\"path-0\\\" : hostPath type check failed: /w is "
+    static const struct {
+        const char *list;
+        bool lacks;
+    } lists[] = {
+        {"{\"items\": [1, {\"reason\": \"FailedMount\", \"message\": \"" CHECK "x\"}]}", true},
+        {"{\"items\": [{\"reason\": \"Failed\", \"message\": \"" CHECK "x\"}]}", false},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"message\": \"timed out\"}]}", false},
+        {"{\"items\": [{\"reason\": \"FailedMount\", \"count\": 9}]}", false},
+        {"{\"items\": {}}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        struct err err = ERR_INIT;
+        autojson *list =
+            json_parse(lists[i].list, strlen(lists[i].list), "events", ERR_ENGINE_FAILED, &err);
+
+        assert_non_null(list);
+        assert_int_equal(pod_events_lack_path(list), lists[i].lacks);
+    }
+}
+
 static void test_names(void **state)
 {
     char one[POD_NAME_MAX], two[POD_NAME_MAX], label[POD_LABEL_MAX], owner[POD_LABEL_MAX];
@@ -713,6 +739,7 @@ int main(void)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_lacking_path),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_settings_of_two_files),
