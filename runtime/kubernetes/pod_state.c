@@ -108,6 +108,13 @@ static void take_init(struct pod_state *state, const json_t *container)
         note(state, POD_INIT_FAILED, ended);
 }
 
+static bool is_true(const json_t *condition)
+{
+    const char *status = json_text(condition, "status");
+
+    return status && strcmp(status, "True") == 0;
+}
+
 static void take_conditions(struct pod_state *state, const json_t *status)
 {
     const json_t *condition;
@@ -118,6 +125,8 @@ static void take_conditions(struct pod_state *state, const json_t *status)
 
         if (type && strcmp(type, "PodScheduled") == 0 && has_reason(condition, "Unschedulable"))
             note(state, POD_UNSCHEDULABLE, condition);
+        if (type && strcmp(type, "DisruptionTarget") == 0 && is_true(condition))
+            note(state, POD_EVICTED, condition);
     }
 }
 

@@ -510,6 +510,12 @@ static const struct {
      true, true, .trouble = POD_NO_MEMORY, .code = ERR_POD_OUT_OF_MEMORY},
     {POD("\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low on disk\""),
      .finished = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
+    {POD("\"phase\": \"Running\", \"conditions\": [{\"type\": \"DisruptionTarget\", \"status\": "
+         "\"True\", \"reason\": \"EvictionByEvictionAPI\"}], " STEP("\"running\": {}")),
+     .begun = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
+    {POD("\"conditions\": [{\"type\": \"DisruptionTarget\", \"status\": \"False\", \"reason\": "
+         "\"PreemptionByScheduler\"}]"),
+     .code = ERR_ENGINE_FAILED},
     {POD("\"phase\": \"Running\", \"reason\": \"NodeLost\", " STEP("\"running\": {}")),
      .begun = true, .trouble = POD_LOST, .code = ERR_POD_NODE_LOST},
     {POD("\"conditions\": [{\"type\": \"PodScheduled\", \"reason\": \"Unschedulable\"}]"),
