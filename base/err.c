@@ -41,7 +41,9 @@ static const char *const fixes[ERR_COUNT] = {
                                "has to run, and to let the caller in",
     [ERR_ENGINE_FAILED] = "'stepcell doctor' looks for what this machine lacks; '--verbose' shows "
                           "what an engine said",
-    [ERR_POD_UNSCHEDULED] = "ask for less with '--memory' and '--cpus', or add nodes",
+    [ERR_POD_UNSCHEDULED] = "give it what the scheduler misses: room (ask for less with "
+                            "'--memory' and '--cpus', or add nodes), a node that the node selector "
+                            "fits, or the claim of a volume",
     [ERR_POD_IMAGE] = "nodes have to reach its registry, and to be let in there",
     [ERR_POD_EVICTED] = LOOK_FIRST,
     [ERR_POD_DELETED] = LOOK_FIRST,

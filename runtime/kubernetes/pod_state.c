@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "runtime/kubernetes/pod_spec.h"
 
 #define NO_CONTAINER      "the node cannot make the container of the step"
 #define NO_CONTAINER_HINT "--verbose shows what the node says of it"
+
+#define SENTENCE_MAX 300 /* bytes of the scheduler's words that join a message */
 
 #define STUCK_COUNT                                                                                \
     5 /* times that a kubelet has to fail: a busy one does some times, and goes on */
@@ -105,6 +108,13 @@ static void take_init(struct pod_state *state, const json_t *container)
         note(state, POD_INIT_FAILED, ended);
 }
 
+static bool is_true(const json_t *condition)
+{
+    const char *status = json_text(condition, "status");
+
+    return status && strcmp(status, "True") == 0;
+}
+
 static void take_conditions(struct pod_state *state, const json_t *status)
 {
     const json_t *condition;
@@ -115,6 +125,8 @@ static void take_conditions(struct pod_state *state, const json_t *status)
 
         if (type && strcmp(type, "PodScheduled") == 0 && has_reason(condition, "Unschedulable"))
             note(state, POD_UNSCHEDULABLE, condition);
+        if (type && strcmp(type, "DisruptionTarget") == 0 && is_true(condition))
+            note(state, POD_EVICTED, condition);
     }
 }
 
@@ -182,8 +194,14 @@ void pod_state_explain(const struct pod_state *state, struct err *err)
                            NULL},
     };
 
-    err_set(err, troubles[state->trouble].code, "%s%s%s%s", troubles[state->trouble].message,
-            state->reason[0] ? " (" : "", state->reason, state->reason[0] ? ")" : "");
+    /* Of a scheduler the reason is always the same word, and its sentence the cause. */
+    if (state->trouble == POD_UNSCHEDULABLE && state->message[0])
+        err_set(err, troubles[state->trouble].code, "%s: %.*s", troubles[state->trouble].message,
+                (int)utf8_whole(state->message, strnlen(state->message, SENTENCE_MAX)),
+                state->message);
+    else
+        err_set(err, troubles[state->trouble].code, "%s%s%s%s", troubles[state->trouble].message,
+                state->reason[0] ? " (" : "", state->reason, state->reason[0] ? ")" : "");
     if (troubles[state->trouble].hint)
         err_hint(err, "%s", troubles[state->trouble].hint);
     err_detail(err, "%s", state->message);

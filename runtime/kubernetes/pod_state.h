@@ -18,7 +18,7 @@ enum pod_trouble {
     POD_NO_CONTAINER,  /* the node cannot make a container of it */
     POD_RETRIED,       /* nor could it up to now, and tries again: a busy one succeeds then */
     POD_INIT_FAILED,   /* the container `place` has failed, or one that runs before */
-    POD_EVICTED,       /* the node has put it out */
+    POD_EVICTED,       /* the node has put it out, or is about to: it is deleted then */
     POD_LOST,          /* its node is gone */
     POD_NO_MEMORY,     /* its first process was killed for memory */
 };

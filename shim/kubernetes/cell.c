@@ -256,7 +256,8 @@ static void take_trouble(struct cell *cell, const struct pod_state *state)
 {
     struct err err;
 
-    if (state->begun)
+    /* One that is about to be evicted may have begun without its kubelet having said so. */
+    if (state->begun || (state->trouble == POD_EVICTED && !state->finished))
         return;
     if (state->trouble == POD_FINE) {
         if (!is_stuck(cell, state, &err))

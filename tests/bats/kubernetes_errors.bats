@@ -22,7 +22,7 @@ says() { assert_match "$(RESULT=$TEST_DIR/$1.json result_field "$2")" "$3"; }
 
 provoke_pod_unscheduled() {
     meets pod.unscheduled failed --memory 1000g -- true
-    says pod.unscheduled .error.message 'no node of the cluster takes the step (Unschedulable)'
+    says pod.unscheduled .error.message 'no node of the cluster takes the step: *nsufficient memory*'
     says pod.unscheduled .error.detail '*nsufficient memory*'
     says pod.unscheduled .cleanup.verified true
 }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "base/utf8.h"
 #include "runtime/kubernetes/cluster_config.h"
 #include "runtime/kubernetes/pod_name.h"
 #include "runtime/kubernetes/pod_state.h"
@@ -544,6 +545,12 @@ static const struct {
      true, true, .trouble = POD_NO_MEMORY, .code = ERR_POD_OUT_OF_MEMORY},
     {POD("\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low on disk\""),
      .finished = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
+    {POD("\"phase\": \"Running\", \"conditions\": [{\"type\": \"DisruptionTarget\", \"status\": "
+         "\"True\", \"reason\": \"EvictionByEvictionAPI\"}], " STEP("\"running\": {}")),
+     .begun = true, .trouble = POD_EVICTED, .code = ERR_POD_EVICTED},
+    {POD("\"conditions\": [{\"type\": \"DisruptionTarget\", \"status\": \"False\", \"reason\": "
+         "\"PreemptionByScheduler\"}]"),
+     .code = ERR_ENGINE_FAILED},
     {POD("\"phase\": \"Running\", \"reason\": \"NodeLost\", " STEP("\"running\": {}")),
      .begun = true, .trouble = POD_LOST, .code = ERR_POD_NODE_LOST},
     {POD("\"conditions\": [{\"type\": \"PodScheduled\", \"reason\": \"Unschedulable\"}]"),
@@ -706,6 +713,25 @@ static void test_lacking_path(void **state)
     }
 }
 
+static void test_unschedulable(void **state)
+{
+    struct pod_state seen = {.trouble = POD_UNSCHEDULABLE, .reason = "Unschedulable"};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    pod_state_explain(&seen, &err);
+    assert_string_equal(err.message, "no node of the cluster takes the step (Unschedulable)");
+    snprintf(seen.message, sizeof(seen.message), "0/2 nodes are available");
+    pod_state_explain(&seen, &err);
+    assert_string_equal(err.message,
+                        "no node of the cluster takes the step: 0/2 nodes are available");
+    for (size_t i = 1; i + 2 < sizeof(seen.message); i += 2)
+        memcpy(seen.message + i, "\u00e9", 3);
+    pod_state_explain(&seen, &err);
+    assert_true(strlen(err.message) < 400 && utf8_valid(err.message, strlen(err.message)));
+    assert_string_equal(err.detail, seen.message);
+}
+
 static void test_names(void **state)
 {
     char one[POD_NAME_MAX], two[POD_NAME_MAX], label[POD_LABEL_MAX], owner[POD_LABEL_MAX];
@@ -740,6 +766,7 @@ int main(void)
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_lacking_path),
+        cmocka_unit_test(test_unschedulable),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_settings_of_two_files),
