@@ -179,6 +179,32 @@ has_pod() { [ -n "$(the_pod)" ]; }
 }
 nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
 
+kill_both() {
+    local callers
+    callers=$(pgrep -f "^$STEPCELL run --result $RESULT ")
+    # shellcheck disable=SC2046,SC2086 # several
+    kill -KILL $(pgrep -P "${callers//$'\n'/,}" stepcell-kube) $callers
+}
+none_there() { ! pods_of_steps | grep -qxF "$1"; }
+
+@test "when both programs are killed the next step removes what is left, but nothing of a durable step" {
+    local lasting left
+    pod_cell --id "lasting-$NAMESPACE" -- sh -c 'echo up; sleep 300' >"$TEST_DIR/lasting" 2>&1 3>&- 4>&- &
+    wait_for grep -qx up "$TEST_DIR/lasting"
+    kill_both
+    lasting=$(pods_of_steps)
+    [ -n "$lasting" ]
+    begin_cell "$TEST_DIR/left" sh -c 'echo up; sleep 300'
+    kill_both
+    left=$(pods_of_steps | grep -vxF "$lasting")
+    assert_equal left "$(wc -l <<<"$left")" 2
+    begin_cell "$TEST_DIR/next" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done'
+    wait_for none_there "$left"
+    touch "$WORK/go"
+    ended_as 0 exited
+    assert_equal lasting "$(pods_of_steps)" "$lasting"
+}
+
 @test "memory, and a command that is not there" {
     run -137 pod_cell --memory 32m -- tail /dev/zero
     assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"
