@@ -342,8 +342,8 @@ const char *session_repository(const struct session *session);
  * step's user is. */
 bool session_ships_workdir(const struct session *session);
 
-/* What the nodes do not have is pushed for them, where --kubernetes-ship says so: that image is then
- * used instead of the init image. For drive. */
+/* What the nodes do not have is pushed for them, where --kubernetes-ship says so: as an image that
+ * is used instead of the init image. For drive. */
 bool session_ship(struct session *session, struct err *err);
 
 /* With --kubernetes-return: names the files for what comes back of that mount. */

@@ -10,13 +10,17 @@ struct sweep {
     struct kube_client *client;
 };
 
-static bool remove_named(struct sweep *sweep, const char *name, struct err *err)
+/* Another worker may adopt them at any time: each is looked at again as it is deleted. */
+static bool remove_named(struct sweep *sweep, const char *name, const char *step, const char *owner,
+                         struct err *err)
 {
     struct objects objects = {.config = &sweep->config,
                               .name = name,
+                              .step = step,
+                              .owner = owner,
                               .client = sweep->client,
-                              .has_secret = true,
-                              .has_pod = true};
+                              .has_secret = OBJECT_UNSURE,
+                              .has_pod = OBJECT_UNSURE};
 
     return objects_remove(&objects, false, err);
 }
@@ -47,7 +51,7 @@ static bool sweep_kind(struct sweep *sweep, const char *kind, struct err *err)
     json_array_foreach (json_object_get(answer.json, "items"), i, item) {
         const char *name = json_text(json_object_get(item, "metadata"), "name");
 
-        if (name && !remove_named(sweep, name, err))
+        if (name && !remove_named(sweep, name, step, owner, err))
             return false;
     }
     return true;
