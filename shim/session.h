@@ -331,6 +331,10 @@ bool session_describe_image(struct session *session, struct err *err);
 /* Where the Pod of the step runs, with an engine that is a cluster. */
 bool session_choose_cluster(struct session *session, struct err *err);
 
+/* The nodes need what this process gets that image with; NULL: none. Only for an image that the Pod
+ * is really made of. */
+bool session_lend_credentials(struct session *session, const char *image, struct err *err);
+
 /* Where to what the nodes do not have is shipped; NULL: nowhere. */
 const char *session_repository(const struct session *session);
 
@@ -338,7 +342,8 @@ const char *session_repository(const struct session *session);
  * step's user is. */
 bool session_ships_workdir(const struct session *session);
 
-/* What the nodes do not have is pushed for them, where --kubernetes-ship says so. For drive. */
+/* What the nodes do not have is pushed for them, where --kubernetes-ship says so: as an image that
+ * is used instead of the init image. For drive. */
 bool session_ship(struct session *session, struct err *err);
 
 /* With --kubernetes-return: names the files for what comes back of that mount. */

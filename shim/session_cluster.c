@@ -68,12 +68,11 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_ENGINE_FAILED, "not enough memory to prepare the step");
 }
 
-/* The nodes need what this process has got its image with. */
-static bool add_registry(struct session *session, const char *image, struct err *err)
+bool session_lend_credentials(struct session *session, const char *image, struct err *err)
 {
     autoreference reference = {0};
 
-    if (!image)
+    if (!image || session->cluster_config.no_pull_secret)
         return true;
     return reference_parse(image, session->cwd, &reference, err) &&
            (reference.transport == TRANSPORT_REGISTRY ||
@@ -128,7 +127,5 @@ bool session_choose_cluster(struct session *session, struct err *err)
         .grace_ms = options->grace_ms,
     };
     session->spec.cluster = &session->cluster;
-    return config->no_pull_secret || (add_registry(session, session->reference.name, err) &&
-                                      add_registry(session, session->cluster.init_image, err) &&
-                                      add_registry(session, session_repository(session), err));
+    return session_lend_credentials(session, session->reference.name, err);
 }

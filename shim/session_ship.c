@@ -202,8 +202,10 @@ bool session_ship(struct session *session, struct err *err)
     if (session_repository(session) && !collect(session, &parcels, err))
         return false;
     if (!parcels.words.count)
-        return session->cluster.init_image || check_platform(session, err);
-    if (!check_platform(session, err) || !check_pod(session, &parcels, err))
+        return (session->cluster.init_image || check_platform(session, err)) &&
+               session_lend_credentials(session, session->cluster.init_image, err);
+    if (!check_platform(session, err) || !check_pod(session, &parcels, err) ||
+        !session_lend_credentials(session, session_repository(session), err))
         return false;
     if (parcels.workdir && options->kubernetes_return &&
         !session_expect_return(session, parcels.workdir, err))

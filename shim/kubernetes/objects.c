@@ -9,6 +9,7 @@
 #include "runtime/net/url.h"
 
 #define LOOK_PAUSE_MS 50
+#define DELETE_TRIES  20    /* of what changes between a look and its deletion */
 #define ATTACH_MS     30000 /* that another worker may take from its Secret to its Pod */
 #define MERGE_PATCH   "application/merge-patch+json"
 
@@ -54,6 +55,21 @@ static const char *label_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static bool has_owner(const struct objects *objects, const json_t *theirs)
+{
+    return strcmp(label_of(theirs, LABEL_POD_OWNER), objects->owner) == 0;
+}
+
+static bool has_step(const struct objects *objects, const json_t *theirs)
+{
+    return strcmp(label_of(theirs, LABEL_POD_STEP), objects->step) == 0;
+}
+
+static bool is_own(const struct objects *objects, const json_t *theirs)
+{
+    return has_step(objects, theirs) && has_owner(objects, theirs);
+}
+
 /* Whether the Secret that is there is of this very step. */
 static bool check_same(const struct objects *objects, const json_t *theirs, const json_t *ours,
                        struct err *err)
@@ -68,11 +84,11 @@ static bool check_same(const struct objects *objects, const json_t *theirs, cons
 }
 
 /*
- * One of that name which has the labels of `body` is what a call made whose answer was lost. Where
- * only the owner is another one, another worker has begun the step.
+ * One of that name which has the labels of this call is what a call made whose answer was lost.
+ * Where only the owner is another one, another worker has begun the step.
  */
-static bool is_ours(struct objects *objects, const struct object *object, const json_t *body,
-                    struct kube_answer *answer, struct err *err)
+static bool take_over(struct objects *objects, const struct object *object, const json_t *body,
+                      enum presence *presence, struct kube_answer *answer, struct err *err)
 {
     bool same_step, same_owner;
 
@@ -80,24 +96,21 @@ static bool is_ours(struct objects *objects, const struct object *object, const 
     *answer = (struct kube_answer){0};
     if (!call(objects, "GET", object, NULL, answer, err))
         return false;
-    same_step = answer->status == 200 &&
-                strcmp(label_of(answer->json, LABEL_POD_STEP), label_of(body, LABEL_POD_STEP)) == 0;
-    same_owner =
-        strcmp(label_of(answer->json, LABEL_POD_OWNER), label_of(body, LABEL_POD_OWNER)) == 0;
-    if (same_step && object == &secret_object) {
-        if (!check_same(objects, answer->json, body, err))
-            return false;
-        objects->attached = !same_owner;
-        return true;
-    }
-    if (same_step && same_owner)
-        return true;
-    return err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
-                   objects->name);
+    *presence = OBJECT_ABSENT;
+    same_step = answer->status == 200 && has_step(objects, answer->json);
+    same_owner = has_owner(objects, answer->json);
+    if (!same_step || (!same_owner && object != &secret_object))
+        return err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
+                       objects->name);
+    if (object == &secret_object && !check_same(objects, answer->json, body, err))
+        return false;
+    objects->attached = !same_owner;
+    *presence = same_owner ? OBJECT_PRESENT : OBJECT_UNSURE;
+    return true;
 }
 
 static bool create(struct objects *objects, const struct object *object, const json_t *body,
-                   bool *made, struct kube_answer *answer, struct err *err)
+                   enum presence *presence, struct kube_answer *answer, struct err *err)
 {
     autofree char *path = objects_path(objects, object->kind, ""),
                   *what = text_printf("create %s", object->what);
@@ -105,16 +118,17 @@ static bool create(struct objects *objects, const struct object *object, const j
 
     if (!path || !what)
         return no_memory(err);
-    /* Whatever it answers, and be it nothing: from here on there may be one. */
-    *made = true;
+    /* Whatever it answers, and be it nothing: from here on there may be one, of whomever. */
+    *presence = OBJECT_UNSURE;
     if (!kube_call(objects->client, &one, answer, err))
         return false;
     if (answer->status == 409)
-        *made = is_ours(objects, object, body, answer, err);
-    else
-        *made = answer->status == 201 || answer->status == 200 ||
-                kube_refused(objects->client, answer, what, err);
-    return *made;
+        return take_over(objects, object, body, presence, answer, err);
+    if (answer->status == 201 || answer->status == 200)
+        *presence = OBJECT_PRESENT;
+    else if (!kube_may_retry(answer->status))
+        *presence = OBJECT_ABSENT;
+    return *presence == OBJECT_PRESENT || kube_refused(objects->client, answer, what, err);
 }
 
 /* Gone with the Pod, whoever removes it. */
@@ -156,11 +170,11 @@ static bool is_modern(struct objects *objects, const json_t *modern)
 }
 
 static bool make_secret(struct objects *objects, const struct object *object, const json_t *body,
-                        bool *made, struct err *err)
+                        enum presence *presence, struct err *err)
 {
     autokubeanswer answer = {0};
 
-    return create(objects, object, body, made, &answer, err);
+    return create(objects, object, body, presence, &answer, err);
 }
 
 static void pause_a_little(void)
@@ -171,10 +185,10 @@ static void pause_a_little(void)
 }
 
 /* From here on it is this worker's to remove, and no other's sweep finds it. */
-static bool adopt(struct objects *objects, const struct object *object, const char *owner,
-                  struct err *err)
+static bool adopt(struct objects *objects, const struct object *object, struct err *err)
 {
-    autojson *patch = json_pack("{s:{s:{s:s}}}", "metadata", "labels", LABEL_POD_OWNER, owner);
+    autojson *patch =
+        json_pack("{s:{s:{s:s}}}", "metadata", "labels", LABEL_POD_OWNER, objects->owner);
     autokubeanswer answer = {0};
 
     return patch && call(objects, "PATCH", object, patch, &answer, err) &&
@@ -182,9 +196,19 @@ static bool adopt(struct objects *objects, const struct object *object, const ch
             kube_refused(objects->client, &answer, "take a step over", err));
 }
 
+/* The Pod first: a sweep that finds the Pod adopted leaves the Secrets alone as well. */
+static bool adopt_all(struct objects *objects, struct err *err)
+{
+    objects->has_pod = objects->has_pull = OBJECT_UNSURE;
+    if (!adopt(objects, &pod_object, err) || !adopt(objects, &secret_object, err) ||
+        !adopt(objects, &pull_object, err))
+        return false;
+    objects->has_pod = objects->has_secret = objects->has_pull = OBJECT_PRESENT;
+    return true;
+}
+
 /* The Pod that another worker has made, or is about to. */
-static bool attach(struct objects *objects, const char *owner, struct pod_state *state,
-                   struct err *err)
+static bool attach(struct objects *objects, struct pod_state *state, struct err *err)
 {
     int64_t deadline = clock_now() + ATTACH_MS * NS_PER_MS;
 
@@ -194,18 +218,17 @@ static bool attach(struct objects *objects, const char *owner, struct pod_state 
         if (!call(objects, "GET", &pod_object, NULL, &answer, err))
             return false;
         if (answer.status == 200) {
-            objects->has_pod = objects->has_pull = true;
             objects->modern = pod_keeps_image_volume(answer.json);
-            return pod_state_take(answer.json, state, err) &&
-                   adopt(objects, &pod_object, owner, err) &&
-                   adopt(objects, &secret_object, owner, err) &&
-                   adopt(objects, &pull_object, owner, err);
+            return pod_state_take(answer.json, state, err) && adopt_all(objects, err);
         }
         if (answer.status != 404)
             return kube_refused(objects->client, &answer, "look at a Pod", err);
-        if (clock_now() > deadline)
+        if (clock_now() > deadline) {
+            /* Nobody's any more: it must not keep the next call from beginning the step. */
+            objects->has_secret = OBJECT_PRESENT;
             return err_set(err, ERR_POD_DELETED,
                            "another worker has begun the step, and its Pod is not there");
+        }
         pause_a_little();
     }
 }
@@ -216,11 +239,13 @@ bool objects_make(struct objects *objects, const json_t *secret, const json_t *p
     autokubeanswer answer = {0};
     bool may_be_modern;
 
+    objects->step = label_of(secret, LABEL_POD_STEP);
+    objects->owner = label_of(secret, LABEL_POD_OWNER);
     if (!reach(objects, &may_be_modern, err) ||
         !make_secret(objects, &secret_object, secret, &objects->has_secret, err))
         return false;
     if (objects->attached)
-        return attach(objects, label_of(secret, LABEL_POD_OWNER), state, err);
+        return attach(objects, state, err);
     objects->modern = modern && may_be_modern && is_modern(objects, modern);
     return (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
            create(objects, &pod_object, objects->modern ? modern : pod, &objects->has_pod, &answer,
@@ -240,17 +265,54 @@ bool objects_end_command(struct objects *objects, struct err *err)
             kube_refused(objects->client, &answer, "end a Pod", err));
 }
 
+/*
+ * One of which nobody knows whose it is. Where it is this call's, `options` get what keeps the API
+ * from deleting one that another worker adopts or makes meanwhile.
+ */
+static bool look_whose(struct objects *objects, const struct object *object,
+                       enum presence *presence, json_t *options, struct err *err)
+{
+    autokubeanswer answer = {0};
+    const json_t *meta;
+
+    if (!call(objects, "GET", object, NULL, &answer, err))
+        return false;
+    if (answer.status != 200 && answer.status != 404)
+        return kube_refused(objects->client, &answer, "see whose it is", err);
+    if (answer.status == 404 || !is_own(objects, answer.json)) {
+        *presence = answer.status == 404 ? OBJECT_ABSENT : OBJECT_OTHERS;
+        return true;
+    }
+    meta = json_object_get(answer.json, "metadata");
+    return json_object_set_new(options, "preconditions",
+                               json_pack("{s:s, s:s}", "uid", json_text(meta, "uid"),
+                                         "resourceVersion", json_text(meta, "resourceVersion"))) ==
+               0 ||
+           err_set(err, ERR_ENGINE_FAILED, "the answer of the cluster has no version of '%s'",
+                   objects->name);
+}
+
 static bool ask_to_delete(struct objects *objects, const struct object *object,
-                          const json_t *options, struct err *err)
+                          enum presence *presence, json_t *options, struct err *err)
 {
     autofree char *what = text_printf("delete %s", object->what);
-    autokubeanswer answer = {0};
 
     if (!what)
         return no_memory(err);
-    return call(objects, "DELETE", object, options, &answer, err) &&
-           (answer.status == 200 || answer.status == 202 || answer.status == 404 ||
-            kube_refused(objects->client, &answer, what, err));
+    for (int tries = 1;; tries++) {
+        autokubeanswer answer = {0};
+
+        if (*presence == OBJECT_UNSURE && !look_whose(objects, object, presence, options, err))
+            return false;
+        if (*presence == OBJECT_ABSENT || *presence == OBJECT_OTHERS)
+            return true;
+        if (!call(objects, "DELETE", object, options, &answer, err))
+            return false;
+        if (answer.status == 409 && *presence == OBJECT_UNSURE && tries < DELETE_TRIES)
+            continue;
+        return answer.status == 200 || answer.status == 202 || answer.status == 404 ||
+               kube_refused(objects->client, &answer, what, err);
+    }
 }
 
 /* Not 0, upon which the API would forget a Pod that still runs. */
@@ -267,13 +329,13 @@ bool objects_delete_pod(struct objects *objects, bool gently, struct err *err)
         json_pack("{s:i, s:s}", "gracePeriodSeconds", (int)grace_of_deletion(objects, gently),
                   "propagationPolicy", "Background");
 
-    return options && ask_to_delete(objects, &pod_object, options, err);
+    return options && ask_to_delete(objects, &pod_object, &objects->has_pod, options, err);
 }
 
-static bool await_absence(struct objects *objects, const struct object *object, int64_t deadline,
-                          struct err *err)
+static bool await_absence(struct objects *objects, const struct object *object,
+                          enum presence presence, int64_t deadline, struct err *err)
 {
-    for (;;) {
+    while (presence >= OBJECT_UNSURE) {
         autokubeanswer answer = {0};
 
         if (!call(objects, "GET", object, NULL, &answer, err))
@@ -282,18 +344,23 @@ static bool await_absence(struct objects *objects, const struct object *object, 
             return true;
         if (answer.status != 200)
             return kube_refused(objects->client, &answer, "see whether it is gone", err);
+        if (presence == OBJECT_UNSURE && !is_own(objects, answer.json))
+            return true;
         if (clock_now() > deadline)
             return err_set(err, ERR_ENGINE_FAILED, "the cluster has not removed '%s%s' (%s)",
                            objects->name, object->suffix, object->kind);
         pause_a_little();
     }
+    return true;
 }
 
-static bool remove_secret(struct objects *objects, const struct object *object, bool made,
-                          int64_t deadline, struct err *err)
+static bool remove_secret(struct objects *objects, const struct object *object,
+                          enum presence *presence, int64_t deadline, struct err *err)
 {
-    return !made || (ask_to_delete(objects, object, NULL, err) &&
-                     await_absence(objects, object, deadline, err));
+    autojson *options = json_object();
+
+    return options && ask_to_delete(objects, object, presence, options, err) &&
+           await_absence(objects, object, *presence, deadline, err);
 }
 
 bool objects_remove(struct objects *objects, bool gently, struct err *err)
@@ -301,13 +368,13 @@ bool objects_remove(struct objects *objects, bool gently, struct err *err)
     int64_t time_ms = OBJECTS_GONE_MS + grace_of_deletion(objects, gently) * INT64_C(1000);
     int64_t deadline = clock_now() + (objects->node_lost ? 0 : time_ms * NS_PER_MS);
 
-    if (objects->has_pod && (!objects_delete_pod(objects, gently, err) ||
-                             !await_absence(objects, &pod_object, deadline, err)))
+    if (!objects_delete_pod(objects, gently, err) ||
+        !await_absence(objects, &pod_object, objects->has_pod, deadline, err))
         return false;
-    return remove_secret(objects, &secret_object, objects->has_secret, deadline, err) &&
-           remove_secret(objects, &pull_object, objects->has_pull, deadline, err);
+    return objects->has_pod == OBJECT_OTHERS ||
+           (remove_secret(objects, &secret_object, &objects->has_secret, deadline, err) &&
+            remove_secret(objects, &pull_object, &objects->has_pull, deadline, err));
 }
-
 /* Who may not read them has none. */
 static void read_events(struct objects *objects, struct kube_answer *answer)
 {

@@ -10,16 +10,25 @@
 
 #define PULL_SUFFIX "-pull"
 
+/* Whether one of them is there, and this call's. */
+enum presence {
+    OBJECT_ABSENT,
+    OBJECT_OTHERS, /* of that name, but another worker's */
+    OBJECT_UNSURE, /* whose it is only its labels say */
+    OBJECT_PRESENT,
+};
+
 struct objects {
     const struct kube_config *config;
     const char *name;
+    const char *step, *owner; /* the labels of this call's; objects_make sets them */
     struct kube_client *client;
-    bool has_secret, has_pull, has_pod; /* there may be one */
-    bool attached;                      /* another worker has made them */
-    bool modern;                        /* the Pod has an image volume */
-    unsigned int grace_s;               /* of the Pod */
-    bool never_begun; /* it cannot begin: nobody waits for a kubelet that tries to */
-    bool node_lost;   /* the Pod has been waited for, and does not go before its node is back */
+    enum presence has_secret, has_pull, has_pod;
+    bool attached;        /* another worker has made them */
+    bool modern;          /* the Pod has an image volume */
+    unsigned int grace_s; /* of the Pod */
+    bool never_begun;     /* it cannot begin: nobody waits for a kubelet that tries to */
+    bool node_lost;       /* the Pod has been waited for, and does not go before its node is back */
 };
 
 /* The path of a kind ("pods", "secrets") in the namespace, and of what is behind it; owned by the
@@ -42,7 +51,10 @@ bool objects_end_command(struct objects *objects, struct err *err);
 /* Asks for the Pod's deletion, with a second of grace, or its own grace where `gently`. */
 bool objects_delete_pod(struct objects *objects, bool gently, struct err *err);
 
-/* Removes all, the Pod in the same way, and looks until the API says that they are gone. */
+/*
+ * Removes all, the Pod in the same way, and looks until the API says that they are gone. Where the
+ * Pod turns out to be another worker's, so are the Secrets: all stay.
+ */
 bool objects_remove(struct objects *objects, bool gently, struct err *err);
 
 /* What the cluster tells of the Pod in its events joins the detail of the error. */

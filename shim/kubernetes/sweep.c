@@ -15,14 +15,18 @@ struct sweep {
     struct kube_client *client;
 };
 
-static bool remove_named(struct sweep *sweep, const char *name, struct err *err)
+/* Another worker may adopt them at any time: each is looked at again as it is deleted. */
+static bool remove_named(struct sweep *sweep, const char *name, const char *step, const char *owner,
+                         struct err *err)
 {
     struct objects objects = {.config = &sweep->config,
                               .name = name,
+                              .step = step,
+                              .owner = owner,
                               .client = sweep->client,
-                              .has_secret = true,
-                              .has_pull = true,
-                              .has_pod = true};
+                              .has_secret = OBJECT_UNSURE,
+                              .has_pull = OBJECT_UNSURE,
+                              .has_pod = OBJECT_UNSURE};
 
     return objects_remove(&objects, false, err);
 }
@@ -53,7 +57,7 @@ static bool sweep_kind(struct sweep *sweep, const char *kind, struct err *err)
     json_array_foreach (json_object_get(answer.json, "items"), i, item) {
         const char *name = json_text(json_object_get(item, "metadata"), "name");
 
-        if (name && !remove_named(sweep, name, err))
+        if (name && !remove_named(sweep, name, step, owner, err))
             return false;
     }
     return true;
@@ -68,15 +72,16 @@ static bool is_gone(const char *process)
 }
 
 /* What stays is the next step's to remove. */
-static void remove_abandoned(struct sweep *sweep, const json_t *item)
+static void remove_abandoned(struct sweep *sweep, const json_t *item, const char *owner)
 {
     const json_t *meta = json_object_get(item, "metadata");
     const char *name = json_text(meta, "name");
+    const char *step = json_text(json_object_get(meta, "labels"), LABEL_POD_STEP);
     const char *process = json_text(json_object_get(meta, "annotations"), ANNOTATION_POD_PROCESS);
     struct err ignored;
 
-    if (name && process && is_gone(process))
-        (void)remove_named(sweep, name, &ignored);
+    if (name && step && process && is_gone(process))
+        (void)remove_named(sweep, name, step, owner, &ignored);
 }
 
 static void sweep_space(struct sweep *sweep, const char *owner)
@@ -94,7 +99,7 @@ static void sweep_space(struct sweep *sweep, const char *owner)
     if (!path || !kube_call(sweep->client, &call, &answer, &ignored) || answer.status != 200)
         return;
     json_array_foreach (json_object_get(answer.json, "items"), i, item)
-        remove_abandoned(sweep, item);
+        remove_abandoned(sweep, item, owner);
 }
 
 void *sweep_abandoned(void *data)

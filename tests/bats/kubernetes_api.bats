@@ -30,8 +30,13 @@ private_image() {
 
 pull_secrets() { kube -n "$NAMESPACE" get secrets --field-selector type=kubernetes.io/dockerconfigjson -o json; }
 
+# lent: the images that nodes have credentials for
+lent() {
+    pull_secrets | jq -r '.items[].data[".dockerconfigjson"] | @base64d | fromjson | .auths | keys | join(" ")'
+}
+
 @test "nodes get the caller's credentials for the image and no others, and they are gone with the Pod" {
-    local secrets
+    local secrets lent
     configure '{}'
     log_in puller:secret
     private_image
@@ -39,15 +44,41 @@ pull_secrets() { kube -n "$NAMESPACE" get secrets --field-selector type=kubernet
     run -125 --separate-stderr pod_cell -- true
     assert_equal code "$(result_field .error.code)" pod.image-not-pulled
     nothing_left
-    configure '{}'
+    # Where something could be shipped, and nothing is.
+    configure "$(jq -n --arg ship "$CLUSTER_AUTH_REGISTRY/shipped" '{ship: $ship}')"
     begin_cell "$TEST_DIR/private" \
         sh -c 'echo up; until [ -e go ]; do sleep 0.1; done; exit 3'
-    secrets=$(pull_secrets)
+    secrets=$(pull_secrets) lent=$(lent)
     touch "$WORK/go"
     ended_as 3 exited
-    assert_equal auths "$(jq -r '.items[0].data[".dockerconfigjson"] | @base64d | fromjson | .auths | keys | join(" ")' \
-        <<<"$secrets")" "${POD_IMAGE%:latest}"
+    assert_equal auths "$lent" "${POD_IMAGE%:latest}"
     assert_equal owner "$(jq -r '.items[0].metadata.ownerReferences[0].kind' <<<"$secrets")" Pod
+    nothing_left
+}
+
+@test "nodes get the credentials of the repository to ship to when something is shipped, and then none for the init image" {
+    local lent package
+    configure "$(jq -n --arg registry "$CLUSTER_AUTH_REGISTRY" \
+        '{ship: "\($registry)/shipped", init: "\($registry)/stepcell-init:1"}')"
+    log_in puller:secret
+    begin_cell "$TEST_DIR/unshipped" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done'
+    lent=$(lent)
+    touch "$WORK/go"
+    ended_as 0 exited
+    assert_equal unshipped "$lent" "$CLUSTER_AUTH_REGISTRY/stepcell-init"
+    rm "$WORK/go"
+    package=$(mktemp -d /run/stepcell-package.XXXXXX)
+    chmod 755 "$package"
+    echo content >"$package/file"
+    pod_cell --package "$package" -- sh -c 'cat "$1/file"; until [ -e go ]; do sleep 0.1; done' sh "$package" \
+        >"$TEST_DIR/shipped" 3>&- 4>&- &
+    CELL=$!
+    wait_for grep -qx content "$TEST_DIR/shipped"
+    lent=$(lent)
+    touch "$WORK/go"
+    ended_as 0 exited
+    assert_equal shipped "$lent" "$CLUSTER_AUTH_REGISTRY/shipped"
+    rm -r "$package"
     nothing_left
 }
 
