@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/err.h"
+
 #define PROCESS_BOOT_MAX 64
 
 struct process {
@@ -20,5 +22,20 @@ bool process_look(pid_t pid, struct process *process);
 /* Whether it is there and has not ended: a zombie waits for nothing but its parent, for ever where
  * pid 1 of a container is no init. */
 bool process_lives(const struct process *process);
+
+#define PROCESS_TEXT_MAX 128 /* bytes, with the NUL */
+
+/* This process as a text, by which others can judge whether it is gone. */
+bool process_text(char text[PROCESS_TEXT_MAX], struct err *err);
+
+enum process_fate {
+    PROCESS_MAY_LIVE, /* also of a text that is not understood, and of another pid namespace */
+    PROCESS_GONE,
+    PROCESS_OTHER_BOOT, /* of this machine or of another one */
+};
+enum process_fate process_fate(const char *text);
+
+/* Whether this process is in the first pid namespace of its machine. */
+bool process_sees_machine(void);
 
 #endif

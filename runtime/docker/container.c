@@ -509,50 +509,10 @@ bool container_name_is_ours(const char *name)
            strspn(name + prefix, "0123456789abcdef") == NAME_DIGITS;
 }
 
-static bool pid_namespace(uint64_t *inode)
-{
-    struct stat st;
-
-    if (stat("/proc/self/ns/pid", &st) < 0)
-        return false;
-    *inode = st.st_ino;
-    return true;
-}
-
-bool container_owner(char owner[OWNER_MAX], struct err *err)
-{
-    struct process process;
-    uint64_t namespace;
-
-    if (!process_look(getpid(), &process) || !pid_namespace(&namespace))
-        return err_set(err, ERR_ENGINE_FAILED, "cannot look at the process of stepcell itself");
-    snprintf(owner, OWNER_MAX, "%d.%" PRIu64 ".%" PRIu64 ".%.60s", (int)process.pid, process.start,
-             namespace, process.boot);
-    return true;
-}
-
-/* /proc need not show other users' processes: one that the kernel knows is not known to be gone. */
-static bool is_hidden(pid_t pid)
-{
-    struct process seen;
-
-    return kill(pid, 0) < 0 && errno == EPERM && !process_look(pid, &seen);
-}
-
 bool container_owner_lives(const char *owner, bool running)
 {
-    struct process process, self;
-    uint64_t namespace, mine;
-    int pid, end = 0;
+    enum process_fate fate = process_fate(owner);
 
-    if (strlen(owner) >= OWNER_MAX ||
-        sscanf(owner, "%d.%" SCNu64 ".%" SCNu64 ".%60[0-9a-f-]%n", &pid, &process.start, &namespace,
-               process.boot, &end) != 4 ||
-        owner[end] != '\0' || pid <= 0 || !process_look(getpid(), &self) || !pid_namespace(&mine))
-        return true;
-    process.pid = pid;
     /* After another boot nothing runs; what does is another machine's. */
-    if (strcmp(process.boot, self.boot) != 0)
-        return running;
-    return namespace != mine || process_lives(&process) || is_hidden(pid);
+    return fate == PROCESS_MAY_LIVE || (fate == PROCESS_OTHER_BOOT && running);
 }

@@ -11,7 +11,7 @@
 #include "runtime/run_spec.h"
 
 #define LABEL_STEP  "stepcell.step"  /* the id of the step */
-#define LABEL_OWNER "stepcell.owner" /* the process that made it: see container_owner */
+#define LABEL_OWNER "stepcell.owner" /* the process that made it: see process_text */
 
 /* Of a package that is mounted copy-on-write, by its index in the plan: what the step changes. */
 #define CONTAINER_UPPER "upper-"
@@ -21,8 +21,6 @@
 #define CONTAINER_STEP "step"
 
 #define CONTAINER_NAME_MAX 40 /* bytes of a container's name, with the NUL */
-
-#define OWNER_MAX 128 /* bytes of the value of LABEL_OWNER, with the NUL */
 
 struct container_request {
     const char *engine; /* for messages */
@@ -44,12 +42,7 @@ bool container_body(const struct run_spec *spec, const struct container_request 
 bool container_name(char name[CONTAINER_NAME_MAX], struct err *err);
 bool container_name_is_ours(const char *name);
 
-/*
- * The value of LABEL_OWNER for this process, and whether the process of such a value still lives,
- * of a container that runs or does not. A value that is not understood, or of another pid
- * namespace, is somebody else's: it lives.
- */
-bool container_owner(char owner[OWNER_MAX], struct err *err);
+/* Whether the process of such a LABEL_OWNER still lives, of a container that runs or does not. */
 bool container_owner_lives(const char *owner, bool running);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/libexec.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "runtime/confine/seccomp_default.h"
 #include "runtime/docker/docker_parts.h"
 #include "runtime/mount_points.h"
@@ -320,7 +321,7 @@ static bool make_descriptors(struct cell *cell, struct err *err)
 static bool make_request(const struct cell *cell, const struct root_filesystem *root, int *fd,
                          struct err *err)
 {
-    char host[HOSTNAME_SIZE] = "", owner[OWNER_MAX];
+    char host[HOSTNAME_SIZE] = "", owner[PROCESS_TEXT_MAX];
     const struct container_request request = {
         .engine = cell->engine,
         .image_id = root->image_id,
@@ -334,7 +335,7 @@ static bool make_request(const struct cell *cell, const struct root_filesystem *
     json_t *body;
 
     gethostname(host, sizeof(host) - 1);
-    if (!container_owner(owner, err) || !container_body(cell->spec, &request, &body, err))
+    if (!process_text(owner, err) || !container_body(cell->spec, &request, &body, err))
         return false;
     whole = json_pack("{s:s, s:s?, s:s, s:o}", "engine", cell->engine, "host",
                       cell->spec->engine_host, "name", cell->name, "body", body);

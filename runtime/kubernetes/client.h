@@ -34,6 +34,7 @@ struct kube_call {
     const char *path;   /* behind the server, with its query */
     const json_t *content;
     const char *content_type; /* NULL: application/json */
+    const char *accept;       /* NULL: application/json */
     /* Takes a successful answer piece by piece, for as long as the server likes; NULL: it is
      * collected. */
     bool (*body)(void *data, const void *bytes, size_t len, struct err *err);

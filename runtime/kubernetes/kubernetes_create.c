@@ -337,13 +337,13 @@ static bool write_request(struct cell *cell, const json_t *pod, const json_t *mo
 
     for (size_t i = 0; i < cluster->registries->count; i++)
         json_array_append_new(registries, json_string(cluster->registries->items[i]));
-    whole =
-        json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O*, s:O, s:o, s:b, s:b}", "kubeconfig",
-                  cluster->kubeconfig, "context", cluster->context, "namespace", cluster->space,
-                  "name", cell->name, "grace", (json_int_t)(cluster->grace_ms / 1000), "returns",
-                  cell->returned != NULL, "pod", pod, "modern", modern, "secret", secret,
-                  "registries", registries, "input", cell->spec->pass_stdin || cell->spec->terminal,
-                  "stays", cell->spec->stays);
+    whole = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:b, s:O, s:O*, s:O, s:o, s:b, s:b, s:b}",
+                      "kubeconfig", cluster->kubeconfig, "context", cluster->context, "namespace",
+                      cluster->space, "name", cell->name, "grace",
+                      (json_int_t)(cluster->grace_ms / 1000), "returns", cell->returned != NULL,
+                      "pod", pod, "modern", modern, "secret", secret, "registries", registries,
+                      "input", cell->spec->pass_stdin || cell->spec->terminal, "stays",
+                      cell->spec->stays, "durable", cluster->durable);
     text = whole ? json_dump_line(whole) : NULL;
     cell->request = memory_file("request");
     return (text && cell->request >= 0 && file_write_all(cell->request, text, strlen(text)) &&

@@ -18,6 +18,9 @@
 #define LABEL_POD_STEP  "stepcell.step"  /* pod_label_of the id of the step */
 #define LABEL_POD_OWNER "stepcell.owner" /* pod_label_of this machine and user */
 
+/* Of the Secret of a step that is not durable: the process_text of who removes it. */
+#define ANNOTATION_POD_PROCESS "stepcell.process"
+
 #define POD_NAME_MAX  64 /* bytes with the NUL */
 #define POD_LABEL_MAX 33
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "runtime/docker/container.h"
 #include "runtime/image/platform.h"
 #include "shim/command.h"
@@ -167,10 +168,10 @@ static bool make_reader(struct ensure *ensure, char **id, struct err *err)
     autofree char *path = NULL;
     struct client_call call = {.method = "POST"};
     autoanswer answer = {0};
-    char owner[OWNER_MAX], name[CONTAINER_NAME_MAX];
+    char owner[PROCESS_TEXT_MAX], name[CONTAINER_NAME_MAX];
     const char *given;
 
-    if (!container_owner(owner, err) || !container_name(name, err))
+    if (!process_text(owner, err) || !container_name(name, err))
         return false;
     call.path = path = text_printf("/containers/create?name=%s", name);
     body = json_pack("{s:s, s:[s], s:{s:s, s:s}, s:{s:s}}", "Image", ensure->image.id, "Entrypoint",

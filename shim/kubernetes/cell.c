@@ -10,7 +10,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "runtime/kubernetes/pod_channel.h"
+#include "runtime/kubernetes/pod_spec.h"
 #include "shim/command.h"
 #include "shim/kubernetes/collect.h"
 #include "shim/kubernetes/command.h"
@@ -546,7 +548,7 @@ static bool start_threads(struct cell *cell, struct err *err)
         if (!start_thread(functions[i], &cell->sight, err))
             return false;
     }
-    return true;
+    return start_thread(sweep_abandoned, &cell->config, err);
 }
 
 /* Who waits for a server that does not answer can still be told to end. */
@@ -569,13 +571,28 @@ static bool name_program(struct cell *cell, struct err *err)
                    "program");
 }
 
+/* A step that is not durable is nobody's once this process is gone: see sweep_abandoned. */
+static bool name_process(const struct cell *cell, json_t *secret, struct err *err)
+{
+    json_t *meta = json_object_get(secret, "metadata");
+    char text[PROCESS_TEXT_MAX];
+
+    if (json_is_true(json_object_get(cell->request, "durable")))
+        return true;
+    return process_text(text, err) &&
+           (json_object_set_new(meta, "annotations",
+                                json_pack("{s:s}", ANNOTATION_POD_PROCESS, text)) == 0 ||
+            err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete"));
+}
+
 /* The nodes may need the caller's credentials for the images. */
-static bool make_objects(struct cell *cell, const json_t *secret, json_t *pod, struct err *err)
+static bool make_objects(struct cell *cell, json_t *secret, json_t *pod, struct err *err)
 {
     json_t *modern = json_object_get(cell->request, "modern");
     autojson *pull = NULL;
 
-    return pull_secret_make(json_object_get(cell->request, "registries"), secret, &pull, err) &&
+    return name_process(cell, secret, err) &&
+           pull_secret_make(json_object_get(cell->request, "registries"), secret, &pull, err) &&
            (!pull || pull_secret_use(pull, pod, err)) &&
            (!pull || !modern || pull_secret_use(pull, modern, err)) &&
            objects_make(&cell->objects, secret, pull, pod, modern, &cell->sight.state, err) &&
@@ -587,8 +604,7 @@ static bool make(struct cell *cell, struct err *err)
     const struct http_stop stop = {.stopped = is_spoken_to, .data = cell};
     const struct kube_caller caller = kube_caller_now(json_text(cell->request, "kubeconfig"));
     const json_t *request = cell->request;
-    const json_t *secret = json_object_get(request, "secret");
-    json_t *pod = json_object_get(request, "pod");
+    json_t *secret = json_object_get(request, "secret"), *pod = json_object_get(request, "pod");
 
     cell->objects.name = cell->sight.name = json_text(request, "name");
     cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));

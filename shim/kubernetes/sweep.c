@@ -1,8 +1,13 @@
 /* `sweep`: what calls that were killed have left in a cluster, and only that. */
+#include "base/process.h"
 #include "runtime/kubernetes/pod_name.h"
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
 #include "shim/kubernetes/objects.h"
+
+/* Of Secrets, whose data are large, and nobody's business here. */
+#define AS_METADATA   "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+#define ABANDONED_MAX 500 /* Secrets that are looked at */
 
 struct sweep {
     const char *file, *context, *space, *step; /* as given, or NULL */
@@ -20,6 +25,7 @@ static bool remove_named(struct sweep *sweep, const char *name, const char *step
                               .owner = owner,
                               .client = sweep->client,
                               .has_secret = OBJECT_UNSURE,
+                              .has_pull = OBJECT_UNSURE,
                               .has_pod = OBJECT_UNSURE};
 
     return objects_remove(&objects, false, err);
@@ -55,6 +61,58 @@ static bool sweep_kind(struct sweep *sweep, const char *kind, struct err *err)
             return false;
     }
     return true;
+}
+
+static bool is_gone(const char *process)
+{
+    enum process_fate fate = process_fate(process);
+
+    /* A container may have the name of one on another machine: there a boot says nothing. */
+    return fate == PROCESS_GONE || (fate == PROCESS_OTHER_BOOT && process_sees_machine());
+}
+
+/* What stays is the next step's to remove. */
+static void remove_abandoned(struct sweep *sweep, const json_t *item, const char *owner)
+{
+    const json_t *meta = json_object_get(item, "metadata");
+    const char *name = json_text(meta, "name");
+    const char *step = json_text(json_object_get(meta, "labels"), LABEL_POD_STEP);
+    const char *process = json_text(json_object_get(meta, "annotations"), ANNOTATION_POD_PROCESS);
+    struct err ignored;
+
+    if (name && step && process && is_gone(process))
+        (void)remove_named(sweep, name, step, owner, &ignored);
+}
+
+static void sweep_space(struct sweep *sweep, const char *owner)
+{
+    const struct objects all = {.config = &sweep->config};
+    autofree char *behind =
+        text_printf("?limit=%d&labelSelector=" LABEL_POD_OWNER "%%3D%s", ABANDONED_MAX, owner);
+    autofree char *path = behind ? objects_path(&all, "secrets", behind) : NULL;
+    const struct kube_call call = {.path = path, .accept = AS_METADATA, .once = true};
+    autokubeanswer answer = {0};
+    struct err ignored;
+    const json_t *item;
+    size_t i;
+
+    if (!path || !kube_call(sweep->client, &call, &answer, &ignored) || answer.status != 200)
+        return;
+    json_array_foreach (json_object_get(answer.json, "items"), i, item)
+        remove_abandoned(sweep, item, owner);
+}
+
+void *sweep_abandoned(void *data)
+{
+    const struct kube_config *config = data;
+    struct sweep sweep = {.config = *config};
+    char owner[POD_LABEL_MAX];
+    struct err ignored;
+
+    if (pod_label_owner(owner, &ignored) && kube_client_open(config, NULL, &sweep.client, &ignored))
+        sweep_space(&sweep, owner);
+    kube_client_close(sweep.client);
+    return NULL;
 }
 
 static bool sweep_all(struct sweep *sweep, struct err *err)

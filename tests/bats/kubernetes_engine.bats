@@ -179,6 +179,37 @@ has_pod() { [ -n "$(the_pod)" ]; }
 }
 nothing_left_there() { [ -z "$(pods_of_steps)" ]; }
 
+kill_both() {
+    local callers
+    callers=$(pgrep -f "^$STEPCELL run --result $RESULT ")
+    # shellcheck disable=SC2046,SC2086 # several
+    kill -KILL $(pgrep -P "${callers//$'\n'/,}" stepcell-kube) $callers
+}
+none_there() { ! pods_of_steps | grep -qxF "$1"; }
+processes_named() {
+    kube -n "$NAMESPACE" get secrets -l app.kubernetes.io/managed-by=stepcell -o json |
+        jq '[.items[].metadata.annotations["stepcell.process"] | strings] | length'
+}
+
+@test "when both programs are killed the next step removes what is left; a durable one is not found in this way" {
+    local left
+    begin_cell "$TEST_DIR/left" sh -c 'echo up; sleep 300'
+    assert_equal named "$(processes_named)" 1
+    kill_both
+    left=$(pods_of_steps)
+    assert_equal left "$(wc -l <<<"$left")" 2
+    begin_cell "$TEST_DIR/next" sh -c 'echo up; until [ -e go ]; do sleep 0.1; done'
+    wait_for none_there "$left"
+    touch "$WORK/go"
+    ended_as 0 exited
+    nothing_left
+    pod_cell --id "lasting-$NAMESPACE" -- sh -c 'echo up; sleep 300' >"$TEST_DIR/lasting" 2>&1 3>&- 4>&- &
+    wait_for grep -qx up "$TEST_DIR/lasting"
+    assert_equal named "$(processes_named)" 0
+    pkill -TERM -f "^$STEPCELL run --result $RESULT "
+    wait_for nothing_left_there
+}
+
 @test "memory, and a command that is not there" {
     run -137 pod_cell --memory 32m -- tail /dev/zero
     assert_equal oom "$(result_field '"\(.outcome) \(.signal) \(.oom_killed)"')" "signaled 9 true"

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include "base/process.h"
 #include "runtime/docker/answers.h"
 #include "runtime/docker/container.h"
 #include "runtime/docker/endpoint.h"
@@ -447,12 +448,12 @@ static void test_files(void **state)
 
 static void test_owners(void **state)
 {
-    char mine[OWNER_MAX], other[OWNER_MAX];
+    char mine[PROCESS_TEXT_MAX], other[PROCESS_TEXT_MAX];
     struct err err;
     char *boot;
 
     (void)state;
-    assert_ok(container_owner(mine, &err));
+    assert_ok(process_text(mine, &err));
     assert_true(container_owner_lives(mine, true));
     assert_true(container_owner_lives(mine, false));
     /* Somebody else's, or nonsense: hands off. */
