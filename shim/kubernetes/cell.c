@@ -120,7 +120,10 @@ static bool has_collected(struct cell *cell)
     struct sight *sight = &cell->sight;
     bool done;
 
-    if (!cell->returns || sight->failed)
+    pthread_mutex_lock(&sight->lock);
+    done = !cell->returns || sight->failed;
+    pthread_mutex_unlock(&sight->lock);
+    if (done)
         return true;
     if (!cell->collects) {
         cell->collects = true;
@@ -276,8 +279,11 @@ static void take_trouble(struct cell *cell, const struct pod_state *state)
 /* Who gives no word any more. */
 static void take_silence(struct cell *cell, const struct pod_state *state, int64_t silent_since)
 {
-    struct err err = cell->sight.no_contact;
+    struct err err;
 
+    pthread_mutex_lock(&cell->sight.lock);
+    err = cell->sight.no_contact;
+    pthread_mutex_unlock(&cell->sight.lock);
     if (silent_since && clock_now() - silent_since > KUBE_PATIENCE_MS * NS_PER_MS) {
         close_streams(cell);
         tell_err(POD_LOST_CONTACT, &err);

@@ -317,8 +317,8 @@ static void test_no_program(void **state)
         "{\"spec\": {\"containers\": [1]}}",
         "{\"spec\": {\"containers\": [{\"name\": \"step\"}]}}",
         "{\"spec\": {\"containers\": [{\"name\": \"step\", \"command\": [\"/bin/sh\"]}]}}",
-        "{\"spec\": {\"containers\": [{\"name\": \"other\", \"command\": "
-        "[\"/.stepcell/stepcell-pod\"]}]}}",
+        ("{\"spec\": {\"containers\": [{\"name\": \"other\", \"command\": "
+         "[\"/.stepcell/stepcell-pod\"]}]}}"),
     };
 
     (void)state;
