@@ -227,6 +227,19 @@ processes_named() {
     nothing_left
 }
 
+@test "a host path that the node does not have is refused as soon as the node says so" {
+    mkdir "$WORK/here"
+    printf '#!/bin/sh\nexec unshare --mount sh -c "%s" "%s" "%s" "$@"\n' \
+        'mount -t tmpfs none \"\$0\" && mkdir \"\$0/only\" && exec \"\$@\"' "$WORK/here" "$STEPCELL" >"$TEST_DIR/alone"
+    chmod +x "$TEST_DIR/alone"
+    SECONDS=0
+    STEPCELL=$TEST_DIR/alone run -125 --separate-stderr pod_cell --volume "$WORK/here/only:/only:ro" -- true
+    assert_equal path "$(result_field '"\(.outcome) \(.error.code)"')" "refused mount.conflict"
+    assert_match "$(result_field .error.detail)" "*$WORK/here/only*"
+    ((SECONDS < 40))
+    nothing_left
+}
+
 # each_way FUNCTION: with the first program in the Secret of the step, and in an init image
 each_way() {
     POD_INIT='' "$1" step
