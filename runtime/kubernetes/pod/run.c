@@ -583,13 +583,15 @@ static int finish(struct run *run)
 
 int pod_run(void)
 {
-    static struct run run = {.streams = {-1, -1}, .input = -1, .stdin_end = -1};
+    static struct run run;
     struct err err;
     char line[FRAME_LINE_MAX];
     int status;
 
     /* The command can neither trace this process nor open what it has open. */
     prctl(PR_SET_DUMPABLE, 0);
+    /* No initializer: its zeros would be in the program, which goes to every Pod. */
+    run.streams[0] = run.streams[1] = run.input = run.stdin_end = -1;
     if (!prepare(&run, &err) || !await_input(&run, &err))
         return refuse(&run, &err);
     put(line, frame_write_ready(&run.frames, line));

@@ -307,10 +307,12 @@ static void turn(struct visit *visit)
 
 int pod_visit(void)
 {
-    static struct visit visit = {.socket = -1, .in = -1, .outs = {-1, -1}};
+    static struct visit visit;
 
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
+    /* No initializer: its zeros would be in the program, which goes to every Pod. */
+    visit.socket = visit.in = visit.outs[0] = visit.outs[1] = -1;
     visit.reader = (struct visit_reader){.take = take_frame, .data = &visit};
     visit.request = memfd_create("request", MFD_CLOEXEC);
     if (visit.request < 0)
