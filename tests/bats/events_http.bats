@@ -85,7 +85,7 @@ teardown() { events_teardown; }
 }
 
 @test "events come while they are written, five times a second at the most, and the end at once" {
-    local i between
+    local i
     start_receiver
     step one
     hold_lock
@@ -102,9 +102,9 @@ teardown() { events_teardown; }
     deliverer_ends 0
     assert_no_duplicates
     [ ! -e "$DIR" ]
-    # The last two requests: nothing was waited for. All others: a fifth of a second.
-    between=$(requests .time | awk 'NR > 1 { print $1 - last } { last = $1 }' | head -n -1 | sort -g | head -n 1)
-    awk -v between="$between" 'BEGIN { exit !(between > 0.19) }' || {
+    # Before the last request nothing was waited for. Each other one comes a fifth of a second after the one before; the
+    # receiver may see the first and the last of them a little late.
+    requests .time | awk '{ time[NR] = $1 } END { exit !(NR > 6 && NR - 2 <= 5 * (time[NR - 1] - time[1]) + 1) }' || {
         requests .time
         return 1
     }

@@ -407,7 +407,7 @@ quietly() { "$@" >/dev/null 2>&1; }
         wait_for test -e started
         CALLER=root deaf "$WORK/there" -o allow_other
         as touch go
-        in_time 20 wait $!
+        in_time 30 wait $!
         assert_equal left "$(result_field '.cleanup.left[]')" "files of other owners below the working directory"
         rm go started
         # Or at once, for who does not want to wait.
