@@ -56,9 +56,10 @@ ssize_t handshake_receive_several(int control, void *packet, size_t size, int fl
     struct cmsghdr *header;
     ssize_t n;
 
+    /* A peer that has ended with something unread is told first, once; then comes what it said. */
     do
         n = recvmsg(control, &message, flags | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     header = n >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
     for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
         fds[i] = -1;

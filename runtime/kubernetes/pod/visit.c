@@ -119,17 +119,17 @@ static void end_input(struct visit *visit)
         (void)!handshake_send(visit->socket, MESSAGE_END, 0, -1);
 }
 
-/* Who does not read any more has taken everything. */
+/* Of who does not read any more nothing is said to be taken: so that no more comes. */
 static void feed(struct visit *visit)
 {
-    ssize_t n = visit->in < 0 ? (ssize_t)visit->waiting_len
-                              : write(visit->in, visit->waiting, visit->waiting_len);
+    ssize_t n = visit->in < 0 ? -1 : write(visit->in, visit->waiting, visit->waiting_len);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (visit->in >= 0 && n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n < 0) {
         visit->in = close_fd(visit->in);
-        n = (ssize_t)visit->waiting_len;
+        visit->waiting_len = 0;
+        return;
     }
     visit->waiting_len -= (size_t)n;
     memmove(visit->waiting, visit->waiting + n, visit->waiting_len);
@@ -208,8 +208,10 @@ static bool take_frame(void *data, const struct visit_frame *frame)
             visit->outs[frame->number - 1] = close_fd(visit->outs[frame->number - 1]);
         return true;
     case VISIT_SIGNAL:
-        return visit->socket < 0 || visit->attached ||
-               handshake_send(visit->socket, MESSAGE_SIGNAL, (int)frame->number, -1);
+        /* One that comes too late is none to end for: what pid 1 has said of the end is there. */
+        if (visit->socket >= 0 && !visit->attached)
+            (void)!handshake_send(visit->socket, MESSAGE_SIGNAL, (int)frame->number, -1);
+        return true;
     case VISIT_SIZE:
         resize(visit, frame->number);
         return true;
