@@ -53,14 +53,14 @@ lose_worker() {
     nothing_left
 }
 
-# A lost worker's directory and the other one's need not be the same.
+# A lost worker's directory and the other one's need not be the same. What it has pushed stays: a repository of its own.
 @test "another worker brings back all that is in the Pod's working directory, and deletes nothing" {
     local there=/run/stepcell-work.$RANDOM script='echo up; echo new >new; rm old; until [ -e /.stepcell/home/go ]; do sleep 0.1; done'
     mkdir "$there"
     echo old | tee "$there/old" "$there/stays" >/dev/null
     returning_cell() {
         on_worker "$1" "$STEPCELL" run --id "across-$NAMESPACE" --result "$TEST_DIR/$1.json" --workdir "$there" \
-            --engine kubernetes --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$CLUSTER_REGISTRY/shipped" \
+            --engine kubernetes --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$CLUSTER_REGISTRY/lost" \
             --kubernetes-return "$CLUSTER_REGISTRY/busybox:latest" -- sh -c "$script"
     }
     returning_cell first >"$TEST_DIR/first" 2>&1 3>&- 4>&- &
