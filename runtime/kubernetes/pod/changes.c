@@ -19,13 +19,12 @@
 #include "runtime/kubernetes/pod/pod.h"
 #include "runtime/kubernetes/pod/walk.h"
 #include "runtime/kubernetes/return_stream.h"
+#include "runtime/native/handshake.h"
 #include "runtime/native/init/command.h"
 
-#define HOLD_MS     600000  /* that changes are held for somebody who takes them */
-#define TICK_NS     1000000 /* between two looks at the clock of the files */
-#define TICKS_MAX   1200
-#define COLLECT_ALL 'a'
-#define COLLECT_NEW 'n'
+#define HOLD_MS   600000  /* that changes are held for somebody who takes them */
+#define TICK_NS   1000000 /* between two looks at the clock of the files */
+#define TICKS_MAX 1200
 
 /* ---- what is there ---- */
 
@@ -138,33 +137,17 @@ static struct sockaddr_un address(void)
     return (struct sockaddr_un){.sun_family = AF_UNIX, .sun_path = POD_DIR "/" POD_RETURN};
 }
 
-/* stdin and stdout of the other side, and what it wants; 0 when it wants nothing. */
-static char take_streams(int from, int streams[2])
-{
-    char control[CMSG_SPACE(2 * sizeof(int))], wish = 0;
-    struct iovec part = {&wish, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof(control)};
-    const struct cmsghdr *head;
-
-    if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) != 1)
-        return 0;
-    head = CMSG_FIRSTHDR(&message);
-    if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(2 * sizeof(int)))
-        return 0;
-    memcpy(streams, CMSG_DATA(head), 2 * sizeof(int));
-    return wish;
-}
-
 /* In a process of its own: a reader that is lost may take nothing for ever. */
 _Noreturn static void serve(const struct changes *changes, int from, volatile bool *taken)
 {
-    int streams[2] = {-1, -1};
-    char wish = take_streams(from, streams), answer = 0;
+    int streams[HANDSHAKE_FDS_MAX];
+    struct message message;
+    char answer = 0;
 
-    if (!wish || !give_changes(changes, wish == COLLECT_ALL, streams[1]) ||
+    /* stdin and stdout of the other side, and what it wants. */
+    if (handshake_receive_several(from, &message, sizeof(message), 0, streams) !=
+            (ssize_t)sizeof(message) ||
+        message.kind != MESSAGE_STREAMS || !give_changes(changes, message.value, streams[1]) ||
         read(streams[0], &answer, 1) != 1 || answer != RETURN_TAKEN)
         _exit(INIT_FAILURE);
     *taken = true;
@@ -222,33 +205,16 @@ void changes_give(const struct changes *changes, int signals)
     }
 }
 
-static bool hand_over(int to, bool all)
-{
-    const int streams[2] = {STDIN_FILENO, STDOUT_FILENO};
-    char control[CMSG_SPACE(sizeof(streams))] = "", wish = all ? COLLECT_ALL : COLLECT_NEW;
-    struct iovec part = {&wish, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof(control)};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(streams));
-    memcpy(CMSG_DATA(head), streams, sizeof(streams));
-    return sendmsg(to, &message, 0) == 1;
-}
-
 /* Its streams are open as long as it is there: until the other side is done with them. */
 int changes_collect(bool all)
 {
     const struct sockaddr_un there = address();
+    const int streams[] = {STDIN_FILENO, STDOUT_FILENO};
     autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     char end;
 
     if (fd < 0 || connect(fd, (const struct sockaddr *)&there, sizeof(there)) < 0 ||
-        !hand_over(fd, all))
+        !handshake_send_several(fd, MESSAGE_STREAMS, all, streams, ARRAY_SIZE(streams)))
         return INIT_FAILURE;
     (void)!read(fd, &end, 1);
     return 0;
