@@ -25,17 +25,23 @@ teardown() {
     remove_namespace
 }
 
-# ship_cell [OPTION...] -- COMMAND [ARG...]: one step as a Pod, in $WORK, which the nodes have at the same path
-ship_cell() {
-    local options=()
+# shipping_cell DIR [OPTION...] -- COMMAND [ARG...]: one step as a Pod, in that working directory
+shipping_cell() {
+    local workdir=$1 options=()
+    shift
     while [ "$1" != -- ]; do
         options+=("$1")
         shift
     done
-    as in_cluster "$STEPCELL" run --result "$RESULT" --workdir "$WORK" --engine kubernetes \
-        --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$SHIPPED" --kubernetes-volume "$WORK=hostPath" \
-        "${options[@]}" "$CLUSTER_REGISTRY/busybox:latest" "$@"
+    as in_cluster "$STEPCELL" run --result "$RESULT" --workdir "$workdir" --engine kubernetes \
+        --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$SHIPPED" "${options[@]}" \
+        "$CLUSTER_REGISTRY/busybox:latest" "$@"
 }
+
+# ship_cell [OPTION...] -- COMMAND [ARG...]: in $WORK, which the nodes have at the same path; return_cell: in
+# $PACKAGE/work, which no node has, and whose changes come back
+ship_cell() { shipping_cell "$WORK" --kubernetes-volume "$WORK=hostPath" "$@"; }
+return_cell() { shipping_cell "$PACKAGE/work" --kubernetes-return "$@"; }
 
 # layers: how many blobs of what was shipped the registry has; deleted: it has no manifest of it
 layers() { find "$CLUSTER/registry/docker/registry/v2/repositories/shipped/_layers" -name link | wc -l; }
@@ -105,18 +111,6 @@ package"
     assert_match "$stderr" "*stays in its Pod*"
     assert_equal host "$(cat "$PACKAGE/work/file") $(cd "$PACKAGE/work" && echo *)" "script file package script.sh volume"
     deleted
-}
-
-# return_cell [OPTION...] -- COMMAND [ARG...]: one step in $PACKAGE/work, which no node has, and whose changes come back
-return_cell() {
-    local options=()
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    as in_cluster "$STEPCELL" run --result "$RESULT" --workdir "$PACKAGE/work" --engine kubernetes \
-        --kubernetes-namespace "$NAMESPACE" --kubernetes-ship "$SHIPPED" --kubernetes-return \
-        "${options[@]}" "$CLUSTER_REGISTRY/busybox:latest" "$@"
 }
 
 # tree: what the working directory holds
