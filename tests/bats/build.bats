@@ -100,7 +100,7 @@ labels() { skopeo inspect --config --tls-verify=false "docker://$REGISTRY/$1" | 
     base one
     same() {
         local -x SOURCE_DATE_EPOCH=1000000000 API_TOKEN="very'secret"
-        context 'ARG API_TOKEN' 'RUN set -x; echo $API_TOKEN | md5sum >/sum; echo "token $API_TOKEN"; env' 'ENTRYPOINT []'
+        context 'ARG API_TOKEN' 'RUN exec 2>&1; set -x; echo $API_TOKEN | md5sum >/sum; echo "token $API_TOKEN"; env' 'ENTRYPOINT []'
         run -0 --separate-stderr build --build-arg TOOL_VERSION=1 --version-arg TOOL_VERSION --build-arg API_TOKEN \
             --name "$IMAGE" --json --ignore env-secrets
         first=$output
