@@ -11,6 +11,14 @@ int64_t clock_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void clock_sleep(uint64_t ms)
+{
+    const struct timespec time = {.tv_sec = (time_t)(ms / 1000),
+                                  .tv_nsec = (long)(ms % 1000) * NS_PER_MS};
+
+    nanosleep(&time, NULL);
+}
+
 void clock_text(const struct timespec *time, char text[CLOCK_TEXT_MAX])
 {
     struct tm tm;

@@ -11,6 +11,9 @@
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t clock_now(void);
 
+/* Lets so many milliseconds pass; a signal ends it before. */
+void clock_sleep(uint64_t ms);
+
 /* UTC, nanoseconds, with a final "Z": 30 bytes and the NUL. */
 #define CLOCK_TEXT_MAX 40
 void clock_text(const struct timespec *time, char text[CLOCK_TEXT_MAX]);

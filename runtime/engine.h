@@ -30,6 +30,7 @@ enum cell_event {
     CELL_ENDED,  /* the exit record is complete, no process of the step runs; it comes again when
                     a cell that stays ends by itself */
     CELL_CLEAN,  /* what could be cleaned up is */
+    CELL_NOTE,   /* *err says what whoever waits wants to know; nothing has failed */
 };
 
 /*

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "shim/commands.h"
 #include "shim/doctor/doctor.h"
+#include "shim/helper.h"
 #include "shim/print.h"
 
-#define TEXT_MAX (1 << 20) /* bytes of all findings */
+#define TEXT_MAX   (1 << 20) /* bytes of all findings */
+#define REPORT_MAX 65536     /* bytes of what a helper reports */
 
 static const char *const level_names[] = {"ok", "info", "warning", "error"};
 
@@ -36,6 +39,7 @@ static const struct {
     {"policy", doctor_policy, false},
     {"docker", doctor_docker, false},
     {"podman", doctor_podman, false},
+    {"kubernetes", doctor_kubernetes, false},
     {"registry", doctor_registry, false},
 };
 
@@ -65,6 +69,24 @@ void doctor_find(struct doctor *doctor, enum level level, const char *hint, cons
 void doctor_find_err(struct doctor *doctor, enum level level, const struct err *err)
 {
     add(doctor, level, err->message, err_fix(err));
+}
+
+bool doctor_ask(char *const *words, json_t **report, struct err *err)
+{
+    autobuf text = BUF_INIT(REPORT_MAX);
+    autofd reader = -1;
+    pid_t helper;
+    bool ok;
+
+    if (!helper_start(words[0], words, -1, &helper, &reader, err))
+        return false;
+    ok = file_read_fd(reader, "the report of a helper", &text, ERR_ENGINE_FAILED, err);
+    child_wait(helper);
+    if (ok && text.len == 0)
+        return err_set(err, ERR_ENGINE_FAILED, "%s ended without a report", words[0]);
+    *report = ok ? json_parse(text.data, text.len, "the report of a helper", ERR_ENGINE_FAILED, err)
+                 : NULL;
+    return *report;
 }
 
 static bool add_finding(struct buf *text, const json_t *finding)

@@ -288,6 +288,9 @@ static bool cell_ready(void *data, uint32_t events, struct err *err)
         return true;
     case CELL_ENDED:
         return cell_ended(session, err);
+    case CELL_NOTE:
+        session_note(session, "%s", err->message);
+        return true;
     case CELL_NOTHING:
     case CELL_CLEAN:
         break;
@@ -303,6 +306,8 @@ static bool cell_cleaned(void *data, uint32_t events, struct err *err)
     (void)events;
     if (!session->engine->handle(session->cell, &event, err))
         return false;
+    if (event == CELL_NOTE)
+        session_note(session, "%s", err->message);
     if (event == CELL_CLEAN)
         loop_stop(&session->loop);
     return true;

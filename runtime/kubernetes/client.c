@@ -23,6 +23,8 @@ struct kube_client {
     int64_t looked;      /* at the token's file */
     time_t expires;      /* of what a program gave; 0: never */
     bool has_credentials;
+    void (*hears)(void *data, const struct err *why); /* of each try that failed; or NULL */
+    void *hears_data;
     /* What a program gave as a certificate. */
     struct kube_config own;
     struct http_tls tls;
@@ -128,6 +130,13 @@ void kube_client_close(struct kube_client *client)
     free(client);
 }
 
+void kube_client_on_retry(struct kube_client *client,
+                          void (*hears)(void *data, const struct err *why), void *data)
+{
+    client->hears = hears;
+    client->hears_data = data;
+}
+
 bool kube_may_retry(long status)
 {
     return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
@@ -196,12 +205,20 @@ static uint64_t next_pause(const struct http_response *response, uint64_t *pause
                : pause;
 }
 
-static void wait_ms(uint64_t ms)
+/* Of a try that failed, and is not the last. */
+static void tell_retry(const struct kube_client *client, bool answered, long status,
+                       const struct err *err)
 {
-    const struct timespec time = {.tv_sec = (time_t)(ms / 1000),
-                                  .tv_nsec = (long)(ms % 1000) * NS_PER_MS};
+    struct err why = *err;
 
-    nanosleep(&time, NULL);
+    if (!client->hears)
+        return;
+    if (answered)
+        err_set(&why, ERR_ENGINE_UNAVAILABLE, "the Kubernetes API at '%s' answers with status %ld",
+                client->config->server, status);
+    else
+        kube_unreachable(client, &why);
+    client->hears(client->hears_data, &why);
 }
 
 /* A node that cannot do what it is asked for is an answer with the status 500 as well. */
@@ -238,9 +255,10 @@ static bool send_patiently(struct kube_client *client, const struct kube_call *c
             return answered;
         if (http_is_stopped(&client->settings.stop) || clock_now() > deadline)
             return answered;
+        tell_retry(client, answered, response->status, err);
         pause = next_pause(response, &pause_ms);
         http_response_release(response);
-        wait_ms(pause);
+        clock_sleep(pause);
     }
 }
 

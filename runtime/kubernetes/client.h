@@ -29,6 +29,10 @@ bool kube_client_open(const struct kube_config *config, const struct http_stop *
                       struct kube_client **client, struct err *err);
 void kube_client_close(struct kube_client *client);
 
+/* `hears` is told each time a call is about to be tried again, and why. */
+void kube_client_on_retry(struct kube_client *client,
+                          void (*hears)(void *data, const struct err *why), void *data);
+
 struct kube_call {
     const char *method; /* NULL: GET */
     const char *path;   /* behind the server, with its query */

@@ -494,20 +494,45 @@ static bool no_place(struct err *err)
                          "~/.kube/config");
 }
 
+/* The file that is looked for where none is named; "" when it is not there, NULL without memory. */
+static char *usual_file(const struct kube_caller *caller)
+{
+    autofree char *path = caller->home ? text_printf("%s/.kube/config", caller->home) : strdup("");
+
+    if (path && *path && access(path, F_OK) < 0)
+        *path = '\0';
+    return TAKE_PTR(path);
+}
+
+static bool is_in_cluster(const struct kube_caller *caller)
+{
+    return caller->service_host && caller->service_port;
+}
+
+bool kube_caller_has_cluster(const struct kube_caller *caller)
+{
+    autofree char *usual = usual_file(caller);
+
+    return (caller->kubeconfig && *caller->kubeconfig) || (usual && *usual) ||
+           is_in_cluster(caller);
+}
+
 bool kube_config_find(const struct kube_caller *caller, const char *context, const char *space,
                       struct kube_config *config, struct err *err)
 {
-    autofree char *usual = caller->home ? text_printf("%s/.kube/config", caller->home) : NULL;
+    autofree char *usual = usual_file(caller);
     const char *given = caller->kubeconfig;
     autostrv paths = {0};
 
     if (given && *given)
         return add_paths(given, &paths) ? read_files(&paths, context, space, config, err)
                                         : no_memory(err);
-    if (usual && access(usual, F_OK) == 0)
+    if (!usual)
+        return no_memory(err);
+    if (*usual)
         return strv_add(&paths, usual) ? read_files(&paths, context, space, config, err)
                                        : no_memory(err);
-    if (!caller->service_host || !caller->service_port || context)
+    if (!is_in_cluster(caller) || context)
         return no_place(err);
     return read_service_account(caller, space, config, err);
 }

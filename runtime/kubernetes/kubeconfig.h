@@ -50,6 +50,9 @@ struct kube_caller {
 /* With `file`, that alone; NULL: whatever the caller has. */
 struct kube_caller kube_caller_now(const char *file);
 
+/* Whether anything says where a cluster is. */
+bool kube_caller_has_cluster(const struct kube_caller *caller);
+
 /* `context` and `space` may be NULL: the file's. config.invalid names what is wrong. */
 bool kube_config_find(const struct kube_caller *caller, const char *context, const char *space,
                       struct kube_config *config, struct err *err);

@@ -110,7 +110,7 @@ static void lose_helper(struct cell *cell, enum cell_event *event)
 }
 
 /* False when the helper is gone, or speaks nonsense. */
-static bool from_helper(struct cell *cell, enum cell_event *event)
+static bool from_helper(struct cell *cell, enum cell_event *event, struct err *err)
 {
     struct pod_message message;
     ssize_t n = recv(cell->daemon, &message, sizeof(message), MSG_DONTWAIT);
@@ -156,6 +156,10 @@ static bool from_helper(struct cell *cell, enum cell_event *event)
     case POD_GONE:
         take_absence(cell, event);
         return true;
+    case POD_NOTE:
+        *event = CELL_NOTE;
+        *err = message.err;
+        return true;
     case POD_SIGNAL:
     case POD_REMOVE:
         break;
@@ -178,13 +182,12 @@ static bool engine_handle(struct cell *cell, enum cell_event *event, struct err 
 {
     struct epoll_event ready;
 
-    (void)err;
     *event = CELL_NOTHING;
     if (epoll_wait(cell->events, &ready, 1, 0) != 1)
         return true;
     if (ready.data.u32 == FROM_CLOCK)
         from_clock(cell, event);
-    else if (!from_helper(cell, event))
+    else if (!from_helper(cell, event, err))
         lose_helper(cell, event);
     return true;
 }
@@ -207,14 +210,13 @@ static const struct exit_record *engine_exit_record(const struct cell *cell)
     return &cell->record;
 }
 
-/* A cluster has no other way to a process than the two that end it: TERM and KILL. */
 static bool engine_signal(struct cell *cell, int signal, struct err *err)
 {
     (void)err;
-    cell->killed |= signal == SIGKILL;
-    if (cell->ended || (signal != SIGKILL && signal != SIGTERM && signal != SIGINT))
+    if (cell->ended)
         return true;
-    cell->asked_to_end = true;
+    cell->killed |= signal == SIGKILL;
+    cell->asked_to_end |= signal == SIGKILL || signal == SIGTERM || signal == SIGINT;
     ask(cell, POD_SIGNAL, signal);
     return true;
 }

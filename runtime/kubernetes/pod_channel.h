@@ -16,7 +16,9 @@
  *                                    REMOVED  Pod and Secret are gone, as the API says
  *                                    LEFT     they may not be: `err`
  *                                    GONE     a Pod that stays after its command is there no more
- *   stepcell → stepcell-kubernetes   SIGNAL   SIGKILL, or what asks the command to end
+ *                                    NOTE     what whoever waits wants to know: `err`
+ *   stepcell → stepcell-kubernetes   SIGNAL   SIGKILL, what asks the command to end, or
+ *                                             another one for it
  *                                    REMOVE   whatever it does
  *
  * When the socket ends, stepcell is gone: Pod and Secret are removed all the same. Both sides are
@@ -43,6 +45,7 @@ enum pod_message_kind {
     POD_SIGNAL,
     POD_REMOVE,
     POD_GONE,
+    POD_NOTE,
 };
 
 struct pod_message {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "runtime/kubernetes/rights.h"
 #include "runtime/net/url.h"
 
 #define PROTOCOL      "v4.channel.k8s.io"
@@ -128,6 +129,29 @@ static bool connect_to(struct pod_exec *exec, const struct kube_config *config, 
            kube_refused(exec->client, &answer, "run a command in the Pod of the step", err);
 }
 
+bool pod_exec_is_allowed(struct kube_client *client, const struct kube_config *config,
+                         const char *what, struct err *err)
+{
+    /* A WebSocket begins with GET; newer servers ask for the right to create as well. */
+    static const char *const verbs[] = {"get", "create"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        const struct kube_right right = {verbs[i], "pods", "exec"};
+        bool allowed;
+
+        if (!kube_is_allowed(client, config->space, &right, &allowed, err))
+            return false;
+        if (allowed)
+            continue;
+        err_set(err, ERR_ENGINE_UNAVAILABLE,
+                "the Kubernetes API does not let stepcell %s: '%s' of pods/exec is not allowed",
+                what, verbs[i]);
+        return err_hint(err, "it needs 'create' and 'get' of pods/exec in the namespace: "
+                             "docs/kubernetes.md has the role");
+    }
+    return true;
+}
+
 bool pod_exec_open(const struct kube_config *config, const struct pod_exec_call *call,
                    struct pod_exec **out, struct err *err)
 {
@@ -176,6 +200,11 @@ bool pod_exec_work(struct pod_exec *exec, struct err *err)
     if (ok)
         err_set(err, ERR_REGISTRY_UNREACHABLE, "the connection was closed before the end");
     return kube_unreachable(exec->client, err);
+}
+
+bool pod_exec_push(struct pod_exec *exec, struct err *err)
+{
+    return exec->ended || websocket_push(exec->socket, err) || kube_unreachable(exec->client, err);
 }
 
 static bool write_to(struct pod_exec *exec, enum pod_stream stream, const void *bytes, size_t len,

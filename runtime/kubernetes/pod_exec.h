@@ -35,6 +35,13 @@ struct pod_exec_call {
 
 struct pod_exec;
 
+/*
+ * Asks whether the caller may, before a Pod is made that would be of no use. False with an error
+ * that says it may not, and what that is for: `what` completes "does not let stepcell".
+ */
+bool pod_exec_is_allowed(struct kube_client *client, const struct kube_config *config,
+                         const char *what, struct err *err);
+
 /* `config` and the call's `data` are borrowed as long as it lives. */
 bool pod_exec_open(const struct kube_config *config, const struct pod_exec_call *call,
                    struct pod_exec **exec, struct err *err);
@@ -45,6 +52,9 @@ void pod_exec_close(struct pod_exec *exec);
 int pod_exec_fd(const struct pod_exec *exec);
 short pod_exec_events(const struct pod_exec *exec);
 bool pod_exec_work(struct pod_exec *exec, struct err *err);
+
+/* Instead, for who has no room for what the command writes: sends what waits, and takes nothing. */
+bool pod_exec_push(struct pod_exec *exec, struct err *err);
 
 /* To stdin: POD_EXEC_WRITE_MAX bytes at the most, all of which are taken, when it may write. */
 bool pod_exec_may_write(const struct pod_exec *exec);

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
@@ -114,17 +115,22 @@ static bool receive(struct http *http, struct buf *buf, int64_t deadline, struct
     }
 }
 
-static char *request_text(const struct http_request *request, const char *protocol)
+static char *make_key(void)
+{
+    uint8_t bytes[KEY_SIZE];
+
+    return getrandom(bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes)
+               ? base64_encode(bytes, sizeof(bytes))
+               : NULL;
+}
+
+static char *request_text(const struct http_request *request, const char *protocol, const char *key)
 {
     autourl url = {0};
-    uint8_t bytes[KEY_SIZE];
-    autofree char *key = NULL;
     autobuf text = BUF_INIT(URL_MAX + HTTP_HEADERS_MAX);
     const char *authority, *path;
 
-    if (!url_parse(request->url, NULL, &url) ||
-        getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes) ||
-        !(key = base64_encode(bytes, sizeof(bytes))) ||
+    if (!key || !url_parse(request->url, NULL, &url) ||
         (request->authorization && strpbrk(request->authorization, "\r\n")))
         return NULL;
     authority = strstr(url.text, "://") + 3;
@@ -160,25 +166,36 @@ static void take_body(struct http *http, struct buf *buf, size_t head, int64_t d
                      buf->len - head < len ? buf->len - head : len);
 }
 
-/*
- * A server that names the protocol back has understood what it was asked for: no cache and no other
- * server would, and Sec-WebSocket-Accept would prove no more.
- */
-static bool is_upgraded(const struct http_response *response, const char *protocol)
+/* Who has understood the key is neither a cache nor a server of another protocol (RFC 6455, 4.1). */
+char *websocket_accept_of(const char *key)
 {
-    size_t upgrade_from = 0, protocol_from = 0;
+    static const char suffix[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    autofree char *text = text_printf("%s%s", key, suffix);
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned int len;
+
+    return text && EVP_Digest(text, strlen(text), digest, &len, EVP_sha1(), NULL) == 1
+               ? base64_encode(digest, len)
+               : NULL;
+}
+
+static bool is_upgraded(const struct http_response *response, const char *protocol, const char *key)
+{
+    autofree char *expected = websocket_accept_of(key);
+    size_t upgrade_from = 0, protocol_from = 0, accept_from = 0;
     const char *upgrade = http_header(response, "Upgrade", &upgrade_from);
     const char *chosen = http_header(response, "Sec-WebSocket-Protocol", &protocol_from);
+    const char *accepted = http_header(response, "Sec-WebSocket-Accept", &accept_from);
 
     return upgrade && strcasecmp(upgrade, "websocket") == 0 && chosen &&
-           strcmp(chosen, protocol) == 0;
+           strcmp(chosen, protocol) == 0 && expected && accepted && strcmp(accepted, expected) == 0;
 }
 
 /* False without an answer. What came behind its head is the socket's. */
 static bool ask(struct http *http, const struct http_request *request, const char *protocol,
                 struct buf *buf, size_t *head, struct http_response *response, struct err *err)
 {
-    autofree char *text = request_text(request, protocol);
+    autofree char *key = make_key(), *text = request_text(request, protocol, key);
     ssize_t len = 0;
 
     if (!text)
@@ -195,7 +212,7 @@ static bool ask(struct http *http, const struct http_request *request, const cha
     *head = (size_t)len;
     if (response->status != STATUS_UPGRADE)
         take_body(http, buf, *head, request->deadline, response);
-    else if (!is_upgraded(response, protocol))
+    else if (!is_upgraded(response, protocol, key))
         return broken(err, "the server does not speak the protocol that it was asked for");
     return true;
 }
@@ -341,6 +358,11 @@ bool websocket_work(struct websocket *socket, struct err *err)
     }
     /* Who has closed it need not read any more. */
     return flush(socket, err) || socket->closed;
+}
+
+bool websocket_push(struct websocket *socket, struct err *err)
+{
+    return flush(socket, err);
 }
 
 int websocket_fd(const struct websocket *socket)

@@ -40,6 +40,9 @@ bool websocket_send(struct websocket *socket, const void *bytes, size_t len, str
 /* Sends and takes what there is. False when the connection is broken, or as `take` says. */
 bool websocket_work(struct websocket *socket, struct err *err);
 
+/* Sends what there is, and takes nothing: for who has no room for what comes. */
+bool websocket_push(struct websocket *socket, struct err *err);
+
 /* Whether the server has closed it. */
 bool websocket_is_closed(const struct websocket *socket);
 
@@ -48,6 +51,10 @@ bool websocket_is_closed(const struct websocket *socket);
  * its end has not come, -1 when it is none.
  */
 ssize_t websocket_parse_head(const char *text, size_t len, struct http_response *response);
+
+/* The Sec-WebSocket-Accept that a key wants (RFC 6455, 4.2.2; pure). Owned by the caller; NULL
+ * without memory. */
+char *websocket_accept_of(const char *key);
 
 static inline void cleanup_websocket(struct websocket **socket)
 {

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,13 +31,6 @@ static void tell(enum daemon_message_kind kind, int value, bool oom_killed, cons
     if (err)
         message.err = *err;
     (void)!send(DAEMON_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL);
-}
-
-static void pause_a_little(void)
-{
-    const struct timespec time = {.tv_nsec = TRIES_PAUSE_MS * NS_PER_MS};
-
-    nanosleep(&time, NULL);
 }
 
 static bool reach(struct container *container, struct err *err)
@@ -202,7 +194,7 @@ static void await_end(struct container *container)
             tell(DAEMON_LOST, reach(container, &ignored), false, &err);
             return;
         }
-        pause_a_little();
+        clock_sleep(TRIES_PAUSE_MS);
     }
     tell(DAEMON_ENDED, state.exit_code, state.oom_killed, NULL);
 }
@@ -249,7 +241,7 @@ static bool remove_container(struct container *container, struct err *err)
     while (!ask_to_remove(container, err) || !is_gone(container, err)) {
         if (clock_now() > deadline)
             return false;
-        pause_a_little();
+        clock_sleep(TRIES_PAUSE_MS);
     }
     return true;
 }

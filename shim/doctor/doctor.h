@@ -63,6 +63,12 @@ void doctor_policy(struct doctor *doctor);
 void doctor_cell(struct doctor *doctor);
 void doctor_limits(struct doctor *doctor);
 
+/* Takes what a program below libexec finds out. */
+bool doctor_ask(char *const *words, json_t **report, struct err *err);
+
+/* kubernetes.c */
+void doctor_kubernetes(struct doctor *doctor);
+
 /* registry.c */
 void doctor_registry(struct doctor *doctor);
 

@@ -12,11 +12,13 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "runtime/kubernetes/pod_channel.h"
+#include "runtime/kubernetes/pod_exec.h"
 #include "runtime/kubernetes/pod_spec.h"
 #include "shim/command.h"
 #include "shim/kubernetes/collect.h"
 #include "shim/kubernetes/command.h"
 #include "shim/kubernetes/pull.h"
+#include "shim/kubernetes/signals.h"
 #include "shim/kubernetes/visit.h"
 #include "shim/kubernetes/watch.h"
 
@@ -29,6 +31,7 @@
 #define SETTLE_MS     30000 /* that one may take to see that a command has ended */
 #define INPUT_MS      2000  /* that the log may take to tell why nobody comes in */
 #define BEGINNING_MS  3000  /* that one may take to see that it has begun */
+#define NOTE_MS       5000  /* without an answer, before that is told */
 
 struct cell {
     json_t *request;
@@ -53,7 +56,10 @@ struct cell {
     int64_t made_at;        /* clock_now() */
     int64_t retried_since;  /* when a container could not be made first; or 0 */
     int64_t looked_at;      /* when the events were */
-    int64_t gone_by;        /* a Pod that others have deleted should be gone then; or 0 */
+    int64_t asked_at;       /* clock_now() */
+    bool silence_noted;
+    struct signals signals;
+    int64_t gone_by; /* a Pod that others have deleted should be gone then; or 0 */
 };
 
 static void tell(const struct pod_message *message)
@@ -276,6 +282,27 @@ static void take_trouble(struct cell *cell, const struct pod_state *state)
     tell_trouble(cell, POD_FAILED, &err);
 }
 
+/* Once, and again when it has answered meanwhile. */
+static void note_silence(struct cell *cell, const struct err *why)
+{
+    struct err note;
+
+    if (cell->silence_noted)
+        return;
+    cell->silence_noted = true;
+    err_set(&note, why->code, "%s; it is asked again for two minutes", why->message);
+    tell_err(POD_NOTE, &note);
+}
+
+/* Before the Pod is made, and while it is removed. */
+static void hear_retry(void *data, const struct err *why)
+{
+    struct cell *cell = data;
+
+    if (clock_now() - cell->asked_at > NOTE_MS * NS_PER_MS)
+        note_silence(cell, why);
+}
+
 /* Who gives no word any more. */
 static void take_silence(struct cell *cell, const struct pod_state *state, int64_t silent_since)
 {
@@ -284,6 +311,10 @@ static void take_silence(struct cell *cell, const struct pod_state *state, int64
     pthread_mutex_lock(&cell->sight.lock);
     err = cell->sight.no_contact;
     pthread_mutex_unlock(&cell->sight.lock);
+    if (!silent_since)
+        cell->silence_noted = false;
+    else if (clock_now() - silent_since > NOTE_MS * NS_PER_MS)
+        note_silence(cell, &err);
     if (silent_since && clock_now() - silent_since > KUBE_PATIENCE_MS * NS_PER_MS) {
         close_streams(cell);
         tell_err(POD_LOST_CONTACT, &err);
@@ -405,6 +436,8 @@ static void take_signal(struct cell *cell, int number)
         kill_pod(cell);
     else if ((number == SIGTERM || number == SIGINT) && !cell->wants_end)
         cell->wants_end = clock_now();
+    else if (number != SIGTERM && number != SIGINT)
+        signals_pass(&cell->signals, number);
 }
 
 /* Whether a command may run of which its kubelet does not know. */
@@ -495,6 +528,7 @@ static int finish(struct cell *cell)
     gently = !cell->sight.has_end && !cell->asked_kill;
     pthread_mutex_unlock(&cell->sight.lock);
     cell->asked_kill = true;
+    cell->asked_at = clock_now();
     if (objects_remove(&cell->objects, gently, &err))
         tell(&message);
     else
@@ -605,6 +639,16 @@ static bool make_objects(struct cell *cell, json_t *secret, json_t *pod, struct 
            name_program(cell, err);
 }
 
+/* Before a Pod is made that would be of no use. */
+static bool may_go_in(const struct cell *cell, struct err *err)
+{
+    const char *what = cell->returns        ? "bring back what the step changes"
+                       : cell->brings_input ? "bring the step its input"
+                                            : NULL;
+
+    return !what || pod_exec_is_allowed(cell->objects.client, &cell->config, what, err);
+}
+
 static bool make(struct cell *cell, struct err *err)
 {
     const struct http_stop stop = {.stopped = is_spoken_to, .data = cell};
@@ -622,15 +666,20 @@ static bool make(struct cell *cell, struct err *err)
                                      .name = cell->objects.name,
                                      .sight = &cell->sight,
                                      .to = POD_RETURN_FD};
+    cell->signals.config = &cell->config;
+    cell->signals.name = cell->objects.name;
     cell->sight.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!cell->objects.name || !pod || !secret || cell->sight.wake < 0)
         return err_set(err, ERR_ENGINE_FAILED, "the request of stepcell is not complete");
     if (!kube_config_find(&caller, json_text(request, "context"), json_text(request, "namespace"),
                           &cell->config, err) ||
-        !kube_client_open(&cell->config, &stop, &cell->objects.client, err) ||
-        (cell->returns && !collect_is_allowed(cell->objects.client, &cell->config, err)) ||
-        !make_objects(cell, secret, pod, err))
+        !kube_client_open(&cell->config, &stop, &cell->objects.client, err))
         return false;
+    cell->asked_at = clock_now();
+    kube_client_on_retry(cell->objects.client, hear_retry, cell);
+    if (!may_go_in(cell, err) || !make_objects(cell, secret, pod, err))
+        return false;
+    cell->signals.program = json_text(request, "program");
     cell->made_at = cell->looked_at = clock_now();
     return start_threads(cell, err);
 }
@@ -640,6 +689,7 @@ int command_cell(int argc, char **argv)
     static struct cell cell = {
         .config = KUBE_CONFIG_INIT,
         .sight = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER},
+        .signals = {.lock = PTHREAD_MUTEX_INITIALIZER},
     };
     autobuf text = BUF_INIT(POD_REQUEST_MAX);
     struct err err;

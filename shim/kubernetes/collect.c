@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,53 +15,6 @@
 #define STALL_MS 60000   /* that a Pod may send nothing */
 #define WHOLE_MS 3600000 /* that all attempts may take */
 #define TAKEN_MS 2000    /* that it may take to hear that all has come */
-
-/* ---- may it be done? ---- */
-
-static bool may(struct kube_client *client, const struct kube_config *config, const char *verb,
-                bool *allowed, struct err *err)
-{
-    autojson *review =
-        json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s, s:s}}}", "apiVersion", "authorization.k8s.io/v1",
-                  "kind", "SelfSubjectAccessReview", "spec", "resourceAttributes", "namespace",
-                  config->space, "verb", verb, "resource", "pods", "subresource", "exec");
-    const struct kube_call one = {
-        .method = "POST",
-        .path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-        .content = review,
-    };
-    autokubeanswer answer = {0};
-
-    if (!review || !kube_call(client, &one, &answer, err))
-        return false;
-    /* Who is not even told finds out. */
-    *allowed = answer.status != 201 ||
-               json_is_true(json_object_get(json_object_get(answer.json, "status"), "allowed"));
-    return true;
-}
-
-bool collect_is_allowed(struct kube_client *client, const struct kube_config *config,
-                        struct err *err)
-{
-    /* A WebSocket begins with GET; newer servers ask for the right to create as well. */
-    static const char *const verbs[] = {"get", "create"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-        bool allowed;
-
-        if (!may(client, config, verbs[i], &allowed, err))
-            return false;
-        if (allowed)
-            continue;
-        err_set(err, ERR_ENGINE_UNAVAILABLE,
-                "the Kubernetes API does not let stepcell bring back what the step changes: '%s' "
-                "of pods/exec is not allowed",
-                verbs[i]);
-        return err_hint(err, "--kubernetes-return needs 'create' and 'get' of pods/exec in the "
-                             "namespace");
-    }
-    return true;
-}
 
 /* ---- one attempt ---- */
 
@@ -173,7 +125,6 @@ static bool has_ended(struct sight *sight)
 
 static bool collect(const struct collect *collect, struct err *err)
 {
-    const struct timespec pause = {.tv_nsec = PAUSE_MS * NS_PER_MS};
     autofree struct attempt *attempt = calloc(1, sizeof(*attempt));
     int64_t until = clock_now() + WHOLE_MS * NS_PER_MS;
     int64_t deadline = clock_now() + KUBE_PATIENCE_MS * NS_PER_MS;
@@ -192,7 +143,7 @@ static bool collect(const struct collect *collect, struct err *err)
         if (ended || attempt->reader.failed || attempt->unwritten || clock_now() > deadline ||
             clock_now() > until)
             return false;
-        nanosleep(&pause, NULL);
+        clock_sleep(PAUSE_MS);
     }
 }
 

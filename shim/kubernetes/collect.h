@@ -19,10 +19,6 @@ struct collect {
     struct err err; /* why it has not; ERR_NONE: it has */
 };
 
-/* Whether the API lets it be done, asked before the step begins. */
-bool collect_is_allowed(struct kube_client *client, const struct kube_config *config,
-                        struct err *err);
-
 /* Thread function; `data` is the struct collect. */
 void *collect_changes(void *data);
 

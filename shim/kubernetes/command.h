@@ -15,6 +15,9 @@ int command_sweep(int argc, char **argv);
  */
 void *sweep_abandoned(void *data);
 
+/* Reports on the caller's cluster to descriptor 3: {}, where there is none. */
+int command_reach(int argc, char **argv);
+
 /* Goes into a Pod by the API's exec: see visit.h. */
 int command_visit(int argc, char **argv);
 

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -137,13 +136,6 @@ static long read_log(struct follow *follow, struct err *err)
     return answer.status;
 }
 
-static void pause_a_little(void)
-{
-    const struct timespec time = {.tv_nsec = PAUSE_MS * NS_PER_MS};
-
-    nanosleep(&time, NULL);
-}
-
 /* Waits until there is a log, or will never be; whether it gets no longer. */
 static bool await_log(struct sight *sight)
 {
@@ -206,7 +198,7 @@ static void read_whole(struct follow *follow, struct err *err)
         stuck = (ended || follow->progress == FRAMES_GAP) && follow->reader.number == before;
         reads = stuck ? reads + 1 : 0;
         if (follow->progress != FRAMES_ENDED && follow->progress != FRAMES_WRONG)
-            pause_a_little();
+            clock_sleep(PAUSE_MS);
     }
     if (follow->reader.lost)
         explain(follow, err);

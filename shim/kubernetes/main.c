@@ -4,6 +4,7 @@
 
 static const struct subcommand commands[] = {
     {.name = "cell", .run = command_cell},
+    {.name = "reach", .run = command_reach},
     {.name = "sweep", .run = command_sweep},
     {.name = "visit", .run = command_visit},
     {0},

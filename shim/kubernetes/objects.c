@@ -1,7 +1,6 @@
 #include "shim/kubernetes/objects.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "runtime/kubernetes/pod_setup.h"
@@ -177,13 +176,6 @@ static bool make_secret(struct objects *objects, const struct object *object, co
     return create(objects, object, body, presence, &answer, err);
 }
 
-static void pause_a_little(void)
-{
-    const struct timespec time = {.tv_nsec = LOOK_PAUSE_MS * NS_PER_MS};
-
-    nanosleep(&time, NULL);
-}
-
 /* From here on it is this worker's to remove, and no other's sweep finds it. */
 static bool adopt(struct objects *objects, const struct object *object, struct err *err)
 {
@@ -229,7 +221,7 @@ static bool attach(struct objects *objects, struct pod_state *state, struct err 
             return err_set(err, ERR_POD_DELETED,
                            "another worker has begun the step, and its Pod is not there");
         }
-        pause_a_little();
+        clock_sleep(LOOK_PAUSE_MS);
     }
 }
 
@@ -349,7 +341,7 @@ static bool await_absence(struct objects *objects, const struct object *object,
         if (clock_now() > deadline)
             return err_set(err, ERR_ENGINE_FAILED, "the cluster has not removed '%s%s' (%s)",
                            objects->name, object->suffix, object->kind);
-        pause_a_little();
+        clock_sleep(LOOK_PAUSE_MS);
     }
     return true;
 }

@@ -28,8 +28,15 @@
 #include "shim/command.h"
 #include "shim/kubernetes/command.h"
 
-#define TICK_MS  1000
-#define STILL_MS 20000 /* without a byte, before a word is sent */
+#define TICK_MS    1000
+#define STILL_MS   20000     /* without a byte, before a word is sent */
+#define UNREAD_MAX (4 << 20) /* bytes of a stream: more than comes at once */
+
+/* What a stream's reader has not taken yet. Nothing more is asked for before it has. */
+struct unread {
+    struct buf bytes;
+    size_t from;
+};
 
 struct visit {
     struct kube_config config;
@@ -40,6 +47,7 @@ struct visit {
     struct buf out; /* frames that are to be sent */
     struct enter_request head;
     struct cell_pipes pipes; /* stepcell's ends are the visitor's */
+    struct unread unread[2]; /* stdout, stderr */
     int terminal;            /* whose size counts, or -1 */
     int in;                  /* what is passed on, or -1 when it has ended */
     size_t window;           /* bytes of it that may be under way */
@@ -168,7 +176,8 @@ static bool give_streams(struct visit *visit, struct err *err)
     pipes->in = close_fd(pipes->in);
     visit->in = visit->head.terminal ? fcntl(pipes->child_out, F_DUPFD_CLOEXEC, 3)
                                      : TAKE_FD(pipes->child_in);
-    return true;
+    return fcntl(pipes->child_out, F_SETFL, O_NONBLOCK) == 0 &&
+           (pipes->child_err < 0 || fcntl(pipes->child_err, F_SETFL, O_NONBLOCK) == 0);
 }
 
 static bool begin(struct visit *visit, struct err *err)
@@ -182,16 +191,52 @@ static bool begin(struct visit *visit, struct err *err)
     return put_size(visit, err);
 }
 
-/* Who does not read any more is no reason to end; the command learns of it. */
+static int *reader_of(struct visit *visit, size_t index)
+{
+    return index == 0 ? &visit->pipes.child_out : &visit->pipes.child_err;
+}
+
+static bool is_unread(const struct unread *unread)
+{
+    return unread->from < unread->bytes.len;
+}
+
+static bool has_unread(const struct visit *visit)
+{
+    return is_unread(&visit->unread[0]) || is_unread(&visit->unread[1]);
+}
+
+/* As far as it is read. Who does not read any more is no reason to end; the command learns of it. */
+static bool pass_on(struct visit *visit, size_t index, struct err *err)
+{
+    struct unread *unread = &visit->unread[index];
+    int *to = reader_of(visit, index);
+
+    while (*to >= 0 && is_unread(unread)) {
+        ssize_t n = write(*to, unread->bytes.data + unread->from, unread->bytes.len - unread->from);
+
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (n > 0) {
+            unread->from += (size_t)n;
+        } else if (errno != EINTR) {
+            *to = close_fd(*to);
+            if (!put_number(visit, VISIT_CLOSE, (uint32_t)index + 1, err))
+                return false;
+        }
+    }
+    unread->from = unread->bytes.len = 0;
+    return true;
+}
+
 static bool deliver(struct visit *visit, const struct visit_frame *frame)
 {
-    int *to = frame->kind == VISIT_OUT ? &visit->pipes.child_out : &visit->pipes.child_err;
+    size_t index = frame->kind == VISIT_OUT ? 0 : 1;
     struct err ignored;
 
-    if (*to < 0 || file_write_all(*to, frame->bytes, frame->len))
-        return true;
-    *to = close_fd(*to);
-    return put_number(visit, VISIT_CLOSE, frame->kind == VISIT_OUT ? 1 : 2, &ignored);
+    return *reader_of(visit, index) < 0 ||
+           (buf_append(&visit->unread[index].bytes, frame->bytes, frame->len) &&
+            pass_on(visit, index, &ignored));
 }
 
 static bool is_end(uint32_t how)
@@ -281,28 +326,38 @@ static bool send_what_waits(struct visit *visit, struct err *err)
 
 static bool turn(struct visit *visit, struct err *err)
 {
+    bool full = has_unread(visit);
     bool reads = visit->begun && visit->window > 0 && visit->out.len == 0;
+    short events = pod_exec_events(visit->exec) & (full ? POLLOUT : POLLIN | POLLOUT);
     struct pollfd polled[] = {
-        {pod_exec_fd(visit->exec), pod_exec_events(visit->exec), 0},
+        {events ? pod_exec_fd(visit->exec) : -1, events, 0},
         {visit->signals, POLLIN, 0},
         {visit->attach ? -1 : VISIT_PEER_FD, POLLIN, 0},
         {reads ? visit->in : -1, POLLIN, 0},
+        {is_unread(&visit->unread[0]) ? visit->pipes.child_out : -1, POLLOUT, 0},
+        {is_unread(&visit->unread[1]) ? visit->pipes.child_err : -1, POLLOUT, 0},
     };
 
     if (poll(polled, ARRAY_SIZE(polled), TICK_MS) < 0)
         return errno == EINTR || err_errno(err, ERR_ENGINE_FAILED, "cannot wait for the Pod");
     return (!polled[1].revents || hear_signal(visit, err)) &&
            (!polled[2].revents || hear_visitor(visit, err)) &&
-           (!polled[3].revents || take_input(visit, err)) && pod_exec_work(visit->exec, err);
+           (!polled[3].revents || take_input(visit, err)) &&
+           (!polled[4].revents || pass_on(visit, 0, err)) &&
+           (!polled[5].revents || pass_on(visit, 1, err)) &&
+           (full ? pod_exec_push(visit->exec, err) : pod_exec_work(visit->exec, err));
 }
 
-/* Until the command has ended. A Pod that is gone before ends the exec as well. */
+/*
+ * Until the command has ended, and all of it is read. A Pod that is gone before ends the exec as
+ * well.
+ */
 static bool carry(struct visit *visit, struct err *err)
 {
     int status;
 
-    while (!visit->ended) {
-        if (pod_exec_has_ended(visit->exec, &status)) {
+    while (!visit->ended || has_unread(visit)) {
+        if (!visit->ended && pod_exec_has_ended(visit->exec, &status)) {
             err_set(err, ERR_ENGINE_FAILED, "the cell ended before the command did");
             return err_hint(err, "with its step, by 'stepcell cancel', or after --keep-for: enter "
                                  "one that 'stepcell ps' lists");
@@ -377,12 +432,14 @@ static void tell(struct visit *visit, bool ok, const struct err *err)
 
 int command_visit(int argc, char **argv)
 {
-    static struct visit visit = {.config = KUBE_CONFIG_INIT,
-                                 .pipes = CELL_PIPES_NONE,
-                                 .terminal = -1,
-                                 .in = -1,
-                                 .window = VISIT_WINDOW,
-                                 .out = {.max = ENTER_SIZE_MAX * 2}};
+    static struct visit visit = {
+        .config = KUBE_CONFIG_INIT,
+        .pipes = CELL_PIPES_NONE,
+        .terminal = -1,
+        .in = -1,
+        .window = VISIT_WINDOW,
+        .unread = {{.bytes = {.max = UNREAD_MAX}}, {.bytes = {.max = UNREAD_MAX}}},
+        .out = {.max = ENTER_SIZE_MAX * 2}};
     struct err err = ERR_INIT;
     bool ok;
 
@@ -395,5 +452,7 @@ int command_visit(int argc, char **argv)
     kube_config_release(&visit.config);
     json_decref(visit.spec);
     buf_release(&visit.out);
+    for (size_t i = 0; i < ARRAY_SIZE(visit.unread); i++)
+        buf_release(&visit.unread[i].bytes);
     return ok ? 0 : STATUS_FAILED;
 }

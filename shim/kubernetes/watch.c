@@ -2,7 +2,6 @@
 
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -140,13 +139,6 @@ static void watch_on(struct watch *watch)
         (void)!call(watch, behind, true, &answer, &ignored);
 }
 
-static void pause_a_little(void)
-{
-    const struct timespec time = {.tv_nsec = PAUSE_MS * NS_PER_MS};
-
-    nanosleep(&time, NULL);
-}
-
 void *watch_pod(void *data)
 {
     struct watch watch = {.sight = data};
@@ -166,7 +158,7 @@ void *watch_pod(void *data)
                 sight->silent_since = clock_now();
             sight_changed(sight);
             pthread_mutex_unlock(&sight->lock);
-            pause_a_little();
+            clock_sleep(PAUSE_MS);
         }
         pthread_mutex_lock(&sight->lock);
         gone = sight->gone;

@@ -83,6 +83,7 @@ load ../lib/common
     each_caller timeout_term
 }
 
+# bats test_tags=local
 @test "who ignores TERM is killed after the grace" {
     timeout_kill() {
         local start=$EPOCHREALTIME
@@ -155,6 +156,7 @@ end_step() {
     as_caller forwarded
 }
 
+# bats test_tags=local
 @test "when stepcell itself is killed no process survives, and the next run removes the scratch" {
     killed() {
         start_step 'touch started; sleep 1000'

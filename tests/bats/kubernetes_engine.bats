@@ -126,16 +126,28 @@ END
     wait_for grep -qx up "$TEST_DIR/masked"
 }
 
+# diagnosed FINDING: what doctor says of the cluster of a worker whose kubeconfig has this namespace
+diagnosed() {
+    sed "s/^\( *\)user: worker/&\n\1namespace: $NAMESPACE/" "$CLUSTER/kubeconfig/worker" >"$TEST_DIR/kubeconfig"
+    KUBECONFIG=$TEST_DIR/kubeconfig run in_stepcell doctor --json
+    assert_match "$(jq -r '.findings[] | select(.id == "kubernetes") | .level + ": " + .message' <<<"$output")" "$1"
+}
+
 @test "a role with a few rights suffices, and without it the refusal says so" {
     worker() { KUBECONFIG=$CLUSTER/kubeconfig/worker pod_cell "$@"; }
     run -125 --separate-stderr worker -- true
     assert_match "$stderr" "stepcell: *does not let stepcell create a Secret: this user may not*"
+    diagnosed "warning: *the namespace '$NAMESPACE' of 'https://*' the caller may not: create pods, *, delete secrets"
     sed -n '/^   apiVersion: rbac/,/^   ```/p' "$TESTS/../docs/kubernetes.md" | sed '/```/d; s/^   //' |
         kube -n "$NAMESPACE" create -f -
     kube -n "$NAMESPACE" create rolebinding stepcell --role=stepcell --group=workers
     run -0 worker -- echo fine
     assert_equal stdout "$output" fine
     nothing_left
+    diagnosed "ok: *has a cluster at 'https://*' (v*), and all rights in the namespace '$NAMESPACE'"
+    kube -n "$NAMESPACE" get role stepcell -o json | jq 'del(.rules[] | select(.resources == ["pods/exec"]))' |
+        kube -n "$NAMESPACE" replace -f -
+    diagnosed "info: *without what not every step needs in the namespace '$NAMESPACE': create pods/exec, get pods/exec"
 }
 
 @test "timeout, grace and cancellation reach the command" {
@@ -165,13 +177,20 @@ END
 
 has_pod() { [ -n "$(the_pod)" ]; }
 
-@test "the API server is killed in mid-step, and nothing is missing" {
-    begin_cell "$TEST_DIR/lines" sh -c 'echo up; for i in $(seq 12); do echo $i; sleep 0.5; done; exit 4'
+@test "the API server is killed in mid-step, and before another: who waits is told, and nothing is missing" {
+    local later said="stepcell: *the Kubernetes API at '*' gives no answer: *; it is asked again for two minutes"
+    said_so() { assert_match "$(cat "$1")" "$said" >/dev/null; }
+    begin_cell "$TEST_DIR/lines" sh -c 'echo up; for i in $(seq 20); do echo $i; sleep 0.5; done; exit 4'
     stop_part apiserver
-    sleep 2
+    RESULT=$RESULT.later pod_cell -- echo later >"$TEST_DIR/later" 2>"$TEST_DIR/later.err" 3>&- 4>&- &
+    later=$!
+    wait_for said_so "$TEST_DIR/later.err"
+    wait_for said_so "$TEST_DIR/lines.err"
     start_part apiserver
     ended_as 4 exited
-    assert_equal lines "$(xargs <"$TEST_DIR/lines")" "up $(seq 12 | xargs)"
+    assert_equal lines "$(xargs <"$TEST_DIR/lines")" "up $(seq 20 | xargs)"
+    wait "$later"
+    assert_equal later "$(cat "$TEST_DIR/later")" later
 }
 
 @test "when stepcell is killed its Pod goes" {

@@ -51,6 +51,20 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; env | sort; pwd; umask
     run -137 in_stepcell exec "$id" -- sh -c 'kill -9 $$'
     run -127 --separate-stderr in_stepcell exec "$id" -- nowhere
     assert_match "$stderr" "stepcell: *'nowhere'*"
+    # One whose output nobody reads gets its signals all the same.
+    unread() {
+        in_stepcell exec "$id" -- sh -c 'trap "touch told; exit 9" USR1; touch full; yes & while :; do sleep 0.1; done' |
+            { wait_for [ -e "$WORK/told" ] && wc -c >"$TEST_DIR/read"; }
+        return "${PIPESTATUS[0]}"
+    }
+    unread 3>&- 4>&- &
+    wait_for [ -e "$WORK/full" ]
+    sleep 2
+    pkill -USR1 -f "^[^ ]*/stepcell exec $id"
+    status=0
+    wait $! || status=$?
+    assert_equal status "$status" 9
+    [ "$(cat "$TEST_DIR/read")" -gt 1000000 ]
     # Who only sees the door cannot come in by it.
     run -1 in_stepcell exec "$id" -- sh -c 'rm -f /.stepcell/sent/stepcell-pod || echo 7 >/.stepcell/sent/stepcell-pod'
     touch "$WORK/go"
@@ -122,14 +136,28 @@ PROBE='for i in /proc/self/ns/*; do readlink $i; done; env | sort; pwd; umask
     ! has_cell
 }
 
+# Again, since a signal that comes before the step is known to run is none of the step's.
+signaled() {
+    pkill -USR1 -f "^$STEPCELL run --result $RESULT "
+    assert_match "$(cat "$TEST_DIR/said")" "stepcell: SIGUSR1 did not reach the step: *this user may not" >/dev/null
+}
+
 @test "who comes into a Pod needs pods/exec, and nobody else does" {
     worker() { KUBECONFIG=$CLUSTER/kubeconfig/worker pod_cell "$@"; }
     sed -n '/^   apiVersion: rbac/,/^   ```/p' "$TESTS/../docs/kubernetes.md" | sed '/```/d; s/^   //' >"$TEST_DIR/role"
     grep -v pods/exec "$TEST_DIR/role" | kube -n "$NAMESPACE" create -f -
     kube -n "$NAMESPACE" create rolebinding stepcell --role=stepcell --group=workers
     run -125 --separate-stderr worker -i -- touch began </dev/null
-    assert_match "$stderr" "stepcell: *does not let stepcell run a command in the Pod of the step: this user may not*"
+    assert_match "$stderr" "stepcell: *does not let stepcell bring the step its input: 'get' of pods/exec is not allowed*"
     [ ! -e "$WORK/began" ]
+    nothing_left
+    # Nor is a signal lost without a word.
+    start_worker() { worker -- sh -c 'trap "exit 9" USR1; touch up; while [ ! -e go ]; do sleep 0.1; done'; }
+    start_worker 2>"$TEST_DIR/said" 3>&- 4>&- &
+    wait_for [ -e "$WORK/up" ]
+    wait_for signaled
+    touch "$WORK/go"
+    wait $!
     nothing_left
     kube -n "$NAMESPACE" apply -f "$TEST_DIR/role"
     run -0 worker -i -- cat <<<fine

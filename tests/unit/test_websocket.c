@@ -207,6 +207,15 @@ static void test_heads(void **state)
     }
 }
 
+/* The example of RFC 6455, section 1.3. */
+static void test_the_answer_to_a_key(void **state)
+{
+    autofree char *accept = websocket_accept_of("dGhlIHNhbXBsZSBub25jZQ==");
+
+    (void)state;
+    assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
 #define EXIT_CODE(code)                                                                            \
     "{\"status\": \"Failure\", \"reason\": \"NonZeroExitCode\", \"details\": {\"causes\": "        \
     "[{\"reason\": \"ExitCode\", \"message\": \"" code "\"}]}}"
@@ -251,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_frames_that_are_refused),
         cmocka_unit_test(test_frames_that_are_written),
         cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_the_answer_to_a_key),
         cmocka_unit_test(test_ends),
     };
 

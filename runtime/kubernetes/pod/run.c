@@ -355,6 +355,9 @@ static void take_guest(struct run *run)
     } else if (message.kind == MESSAGE_START && run->setup.head.takes_input && run->input < 0 &&
                run->command == 0) {
         run->input = TAKE_FD(connection);
+    } else if (message.kind == MESSAGE_SIGNAL) {
+        signal_command(run, message.value);
+        (void)!handshake_send(connection, MESSAGE_SIGNAL, 0, -1);
     }
     for (size_t i = 0; i < HANDSHAKE_FDS_MAX; i++)
         close_fd(fds[i]);
