@@ -101,7 +101,8 @@ execution_image() {
         apt_proxy "$work/proxy.conf"
         mapfile -t sources < <(apt_sources)
         mmdebstrap --quiet --mode="$mode" --variant=minbase --include="$EXECUTION_PACKAGES" \
-            --aptopt="$work/proxy.conf" "$(codename)" - "${sources[@]}" >"$work/root.tar"
+            --aptopt="$work/proxy.conf" "$(codename)" - "${sources[@]}" >"$work/root.tar" ||
+            fail "mmdebstrap could not make a Debian: is its archive in reach?"
         make_layout "$work/layout" latest "$work/root.tar" >&2
         mv -T "$work/layout" "$layout"
         rm -rf "$work"

@@ -175,7 +175,7 @@ static bool on_signal(void *data, int signal, struct err *err)
             terminal_pass_size(session->ends.out);
         return true;
     }
-    if (session->cell && session->running && !session->ended)
+    if (session->cell && (session->running || session->engine->begins_unseen) && !session->ended)
         return session->engine->signal(session->cell, signal, err);
     return true;
 }

@@ -412,6 +412,8 @@ static void look(struct cell *cell)
         take_absence(cell, &state);
     if (!cell->told && state.begun && cell->brings_input)
         bring_input(cell);
+    if (!cell->told && state.begun)
+        signals_pass(&cell->signals);
     if (!cell->told)
         take_input_error(cell);
 }
@@ -437,7 +439,7 @@ static void take_signal(struct cell *cell, int number)
     else if ((number == SIGTERM || number == SIGINT) && !cell->wants_end)
         cell->wants_end = clock_now();
     else if (number != SIGTERM && number != SIGINT)
-        signals_pass(&cell->signals, number);
+        signals_add(&cell->signals, number);
 }
 
 /* Whether a command may run of which its kubelet does not know. */

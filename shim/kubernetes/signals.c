@@ -1,6 +1,5 @@
 #include "shim/kubernetes/signals.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,21 +73,22 @@ static void *pass_all(void *data)
     return NULL;
 }
 
-void signals_pass(struct signals *signals, int number)
+void signals_add(struct signals *signals, int number)
 {
-    pthread_t thread;
-    struct err err;
-
-    if (number < 1 || number >= NSIG || !signals->program)
+    if (number < 1 || number >= NSIG)
         return;
     pthread_mutex_lock(&signals->lock);
     signals->waiting |= UINT64_C(1) << (number - 1);
-    errno = signals->busy ? 0 : pthread_create(&thread, NULL, pass_all, signals);
-    if (errno) {
-        signals->waiting = 0;
-        err_errno(&err, ERR_ENGINE_FAILED, "no thread can be started");
-        tell_loss(number, &err);
-    } else if (!signals->busy) {
+    pthread_mutex_unlock(&signals->lock);
+}
+
+void signals_pass(struct signals *signals)
+{
+    pthread_t thread;
+
+    pthread_mutex_lock(&signals->lock);
+    if (signals->waiting && !signals->busy &&
+        pthread_create(&thread, NULL, pass_all, signals) == 0) {
         pthread_detach(thread);
         signals->busy = true;
     }

@@ -20,7 +20,12 @@ struct signals {
     bool busy;        /* a thread passes them on */
 };
 
-/* At once, and without waiting for it. One that does not get there is told as a NOTE. */
-void signals_pass(struct signals *signals, int number);
+void signals_add(struct signals *signals, int number);
+
+/*
+ * Passes on what was added, without waiting for it. One that does not get there is told as a NOTE.
+ * To be called once the container runs: before, nobody can come in.
+ */
+void signals_pass(struct signals *signals);
 
 #endif

@@ -2,6 +2,7 @@
 
 load ../lib/common
 
+# bats test_tags=local
 @test "the script's own status passes through, whatever it is" {
     codes() {
         local code
@@ -171,6 +172,7 @@ end_step() {
     each_caller killed
 }
 
+# bats test_tags=local
 @test "a signal to the process and to its group is one wish" {
     grouped() {
         local i
@@ -190,6 +192,7 @@ end_step() {
     as_caller grouped
 }
 
+# bats test_tags=local
 @test "signals that are repeated do not put off the end" {
     repeated() {
         GRACE=2s start_step 'trap "" TERM; touch started; while :; do sleep 1; done'
@@ -241,6 +244,7 @@ end_step() {
     each_caller verified
 }
 
+# bats test_tags=local
 @test "a step with too few descriptors says so, and does not try for ever" {
     few() {
         local number

@@ -20,7 +20,8 @@
 #include "runtime/kubernetes/visit_frames.h"
 #include "runtime/native/init/command.h"
 
-#define HANG_UP_MS 2000 /* that a command has after a HUP */
+#define HANG_UP_MS 2000       /* that a command has after a HUP */
+#define UNSENT_MAX (64 << 10) /* bytes that wait, before no more are read */
 
 struct visit {
     struct visit_reader reader;
@@ -33,24 +34,42 @@ struct visit {
     bool in_ends;    /* behind what waits */
     char waiting[VISIT_WINDOW];
     size_t waiting_len;
+    /* What stepcell has not taken yet. Each turn adds few frames, of which two are long. */
+    uint8_t unsent[UNSENT_MAX + 3 * VISIT_FRAME_MAX];
+    size_t unsent_len;
 };
 
 /* ---- to stepcell ---- */
 
 _Noreturn static void lose(struct visit *visit);
 
-static void put(struct visit *visit, const uint8_t *frame, size_t len)
+/* As far as it is taken: who takes nothing for a while may have something to say. */
+static void flush(struct visit *visit)
 {
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, frame, len);
+    size_t sent = 0;
+
+    while (sent < visit->unsent_len) {
+        ssize_t n = write(STDOUT_FILENO, visit->unsent + sent, visit->unsent_len - sent);
 
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
         if (n <= 0)
             lose(visit);
-        frame += n;
-        len -= (size_t)n;
+        sent += (size_t)n;
     }
+    visit->unsent_len -= sent;
+    memmove(visit->unsent, visit->unsent + sent, visit->unsent_len);
+}
+
+static void put(struct visit *visit, const uint8_t *frame, size_t len)
+{
+    if (len > sizeof(visit->unsent) - visit->unsent_len)
+        lose(visit);
+    memcpy(visit->unsent + visit->unsent_len, frame, len);
+    visit->unsent_len += len;
+    flush(visit);
 }
 
 static void put_number(struct visit *visit, enum visit_kind kind, uint32_t number)
@@ -78,6 +97,9 @@ _Noreturn static void finish(struct visit *visit, const struct message *end)
 {
     uint8_t frame[VISIT_FRAME_MAX];
 
+    /* Nothing that stepcell may say counts any more. */
+    fcntl(STDOUT_FILENO, F_SETFL, 0);
+    flush(visit);
     for (size_t i = 0; i < ARRAY_SIZE(visit->outs); i++) {
         while (visit->outs[i] >= 0 && carry(visit, i)) {
         }
@@ -281,18 +303,22 @@ static void listen_to_stepcell(struct visit *visit)
 
 static void turn(struct visit *visit)
 {
-    bool waits = visit->begun && visit->waiting_len > 0;
+    bool has_room = visit->unsent_len < UNSENT_MAX;
+    bool waits = visit->begun && visit->waiting_len > 0 && has_room;
     struct pollfd polled[] = {
         {STDIN_FILENO, POLLIN, 0},
         {visit->socket, POLLIN, 0},
-        {visit->outs[0], POLLIN, 0},
-        {visit->outs[1], POLLIN, 0},
+        {has_room ? visit->outs[0] : -1, POLLIN, 0},
+        {has_room ? visit->outs[1] : -1, POLLIN, 0},
         {waits ? visit->in : -1, POLLOUT, 0},
+        {visit->unsent_len > 0 ? STDOUT_FILENO : -1, POLLOUT, 0},
     };
 
     /* What nobody reads is not waited for. */
     if (poll(polled, ARRAY_SIZE(polled), waits && visit->in < 0 ? 0 : -1) < 0)
         return;
+    if (polled[5].revents)
+        flush(visit);
     if (polled[2].revents)
         carry(visit, 0);
     if (polled[3].revents && visit->outs[1] >= 0)
@@ -317,7 +343,7 @@ int pod_visit(void)
     visit.socket = visit.in = visit.outs[0] = visit.outs[1] = -1;
     visit.reader = (struct visit_reader){.take = take_frame, .data = &visit};
     visit.request = memfd_create("request", MFD_CLOEXEC);
-    if (visit.request < 0)
+    if (visit.request < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK) < 0)
         return INIT_FAILURE;
     for (;;)
         turn(&visit);
