@@ -221,6 +221,18 @@ static void tell_retry(const struct kube_client *client, bool answered, long sta
     client->hears(client->hears_data, &why);
 }
 
+/* As long as the caller wants to wait. */
+static void wait_for_turn(const struct kube_client *client, uint64_t ms)
+{
+    int64_t until = clock_now() + (int64_t)ms * NS_PER_MS;
+
+    while (clock_now() < until && !http_is_stopped(&client->settings.stop)) {
+        int64_t left_ms = (until - clock_now()) / NS_PER_MS + 1;
+
+        clock_sleep(left_ms < PAUSE_MS ? (uint64_t)left_ms : PAUSE_MS);
+    }
+}
+
 /* A node that cannot do what it is asked for is an answer with the status 500 as well. */
 static bool is_final(const struct upgrade *upgrade, const struct http_response *response)
 {
@@ -258,7 +270,7 @@ static bool send_patiently(struct kube_client *client, const struct kube_call *c
         tell_retry(client, answered, response->status, err);
         pause = next_pause(response, &pause_ms);
         http_response_release(response);
-        clock_sleep(pause);
+        wait_for_turn(client, pause);
     }
 }
 

@@ -146,6 +146,25 @@ static bool too_large(struct err *err)
     return err_hint(err, "put what is large into a file of a volume, or use --engine native");
 }
 
+/* What of a step is in its Pod, and not in its setup. Another worker's sources may have other names. */
+static bool add_demands(const struct run_spec *spec, struct buf *text)
+{
+    const struct mount_plan *plan = spec->plan;
+
+    if (!buf_printf(text, "%ju %ju %d %d\n", (uintmax_t)spec->limits.memory,
+                    (uintmax_t)spec->limits.cpu, spec->cluster->host_network, spec->read_only))
+        return false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct mount *mount = &plan->mounts[i];
+
+        if (mount->role <= MOUNT_VOLUME && !mount->alias_of &&
+            !buf_printf(text, "%s %d %d %d\n", mount->target, mount->role, mount->kind,
+                        mount->readonly))
+            return false;
+    }
+    return true;
+}
+
 /* Of all that a step is on whichever worker; the probes of each are its own. */
 static char *digest_setup(const struct cell *cell, const struct buf *script, const char *image)
 {
@@ -158,6 +177,7 @@ static char *digest_setup(const struct cell *cell, const struct buf *script, con
     spec.stays = false;
     spec.rows = spec.columns = 0;
     if (add_texts(&plain, &texts) && write_setup(&plain, &texts, &setup) &&
+        add_demands(cell->spec, &setup) &&
         (!script->len || buf_append(&setup, script->data, script->len)) &&
         buf_append(&setup, image, strlen(image))) {
         digest_of(setup.data, setup.len, digest);

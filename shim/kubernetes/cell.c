@@ -48,6 +48,8 @@ struct cell {
     bool absence_told;      /* of one that stays */
     struct err input_error; /* why it does not come, */
     int64_t input_by;       /* which is told then; or 0 */
+    bool identified;        /* the Pod whose log was read again, or it is */
+    bool is_another;        /* than the step's */
     bool told;              /* how it ended, or that it does not run */
     int64_t wants_end;      /* clock_now() when TERM was wanted; or 0 */
     bool asked_end;         /* and was asked for */
@@ -178,7 +180,7 @@ static void take_log(struct cell *cell, const struct pod_state *state)
     struct err err = sight->log_error;
 
     /* A command that was killed by what befell its Pod has not ended by itself. */
-    if (sight->has_end &&
+    if (sight->has_end && !cell->is_another &&
         !(end->is_signal && (state->trouble == POD_EVICTED || deleted_by_others(cell, state)))) {
         if (has_collected(cell))
             tell_end(cell, &message);
@@ -389,19 +391,32 @@ static void admit(struct cell *cell)
         close_fd(fds[i]);
 }
 
+/* Whose log it was that has been read by several connections. */
+static void identify(struct cell *cell, const char *uid)
+{
+    if (cell->identified)
+        return;
+    cell->identified = true;
+    cell->is_another = objects_is_another(&cell->objects, uid);
+}
+
 static void look(struct cell *cell)
 {
     struct sight *sight = &cell->sight;
     struct pod_state state;
     int64_t silent_since;
-    bool read;
+    bool read, reread;
 
     pthread_mutex_lock(&sight->lock);
     state = sight->state;
     state.deleted |= sight->gone;
     read = sight->read;
+    reread = sight->reread;
     silent_since = sight->silent_since;
     pthread_mutex_unlock(&sight->lock);
+    if (read && reread)
+        identify(cell, state.uid);
+    state.deleted |= cell->is_another;
     if (!cell->told && read)
         take_log(cell, &state);
     if (!cell->told && !cell->collects)
@@ -619,7 +634,7 @@ static bool name_process(const struct cell *cell, json_t *secret, struct err *er
     json_t *meta = json_object_get(secret, "metadata");
     char text[PROCESS_TEXT_MAX];
 
-    if (json_is_true(json_object_get(cell->request, "durable")))
+    if (cell->objects.durable)
         return true;
     return process_text(text, err) &&
            (json_object_set_new(meta, "annotations",
@@ -661,6 +676,7 @@ static bool make(struct cell *cell, struct err *err)
     cell->objects.name = cell->sight.name = json_text(request, "name");
     cell->objects.grace_s = (unsigned int)json_integer_value(json_object_get(request, "grace"));
     cell->objects.config = cell->sight.config = &cell->config;
+    cell->objects.durable = json_is_true(json_object_get(request, "durable"));
     cell->stays = json_is_true(json_object_get(request, "stays"));
     cell->brings_input = json_is_true(json_object_get(request, "input"));
     cell->returns = json_is_true(json_object_get(request, "returns"));

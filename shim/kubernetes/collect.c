@@ -23,7 +23,7 @@ struct attempt {
     struct return_reader reader;
     int64_t heard; /* clock_now() when something came */
     int64_t until; /* it has to be done by then */
-    bool unwritten;
+    bool unwritten, damaged;
 };
 
 static bool take(void *data, enum pod_stream stream, const void *bytes, size_t len, struct err *err)
@@ -33,7 +33,8 @@ static bool take(void *data, enum pod_stream stream, const void *bytes, size_t l
     attempt->heard = clock_now();
     if (stream != POD_STDOUT)
         return true;
-    if (!return_reader_feed(&attempt->reader, bytes, len, err))
+    attempt->damaged = !return_reader_feed(&attempt->reader, bytes, len, err);
+    if (attempt->damaged)
         return false;
     attempt->unwritten = !file_write_all(attempt->collect->to, bytes, len);
     return !attempt->unwritten ||
@@ -128,6 +129,7 @@ static bool collect(const struct collect *collect, struct err *err)
     autofree struct attempt *attempt = calloc(1, sizeof(*attempt));
     int64_t until = clock_now() + WHOLE_MS * NS_PER_MS;
     int64_t deadline = clock_now() + KUBE_PATIENCE_MS * NS_PER_MS;
+    uint64_t furthest = 0;
 
     if (!attempt)
         return err_set(err, ERR_ENGINE_FAILED, "not enough memory to take back what has changed");
@@ -138,10 +140,12 @@ static bool collect(const struct collect *collect, struct err *err)
         if (attempt_it(attempt, err))
             return true;
         /* Whoever got further than before may be slow to come back. */
-        if (attempt->reader.bytes > 0)
+        if (attempt->reader.bytes > furthest) {
+            furthest = attempt->reader.bytes;
             deadline = clock_now() + KUBE_PATIENCE_MS * NS_PER_MS;
-        if (ended || attempt->reader.failed || attempt->unwritten || clock_now() > deadline ||
-            clock_now() > until)
+        }
+        if (ended || attempt->reader.failed || attempt->unwritten || attempt->damaged ||
+            clock_now() > deadline || clock_now() > until)
             return false;
         clock_sleep(PAUSE_MS);
     }

@@ -21,6 +21,7 @@ struct follow {
     struct frame_reader reader;
     enum frame_progress progress;
     struct frame end;
+    int connections;
     bool taken[3]; /* whoever reads a stream of the step's is still there */
 };
 
@@ -128,6 +129,7 @@ static long read_log(struct follow *follow, struct err *err)
     autokubeanswer answer = {0};
 
     follow->progress = FRAMES_MORE;
+    follow->connections++;
     frame_reader_restart(&follow->reader);
     if (!path || !kube_call(follow->client, &one, &answer, err))
         return 0;
@@ -154,7 +156,8 @@ static void explain(const struct follow *follow, struct err *err)
 {
     const struct frame_reader *reader = &follow->reader;
 
-    if (follow->progress == FRAMES_WRONG)
+    /* A log that was never let read says why. */
+    if (follow->progress == FRAMES_WRONG || (reader->number == 0 && err->code != ERR_NONE))
         return;
     if (reader->lost)
         err_set(err, ERR_ENGINE_FAILED, "the log of the Pod is cut: %llu of its frames are missing",
@@ -174,6 +177,7 @@ static void finish(struct follow *follow, const struct err *err)
     sight->read = true;
     sight->has_end = follow->progress == FRAMES_ENDED && !follow->reader.lost;
     sight->end = follow->end;
+    sight->reread = follow->connections > 1;
     sight->log_error = *err;
     sight_changed(sight);
     pthread_mutex_unlock(&sight->lock);

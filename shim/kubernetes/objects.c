@@ -1,6 +1,8 @@
 #include "shim/kubernetes/objects.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "runtime/kubernetes/pod_setup.h"
@@ -54,6 +56,45 @@ static const char *label_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static const char *call_of(const json_t *object)
+{
+    const char *text = json_text(
+        json_object_get(json_object_get(object, "metadata"), "annotations"), ANNOTATION_POD_CALL);
+
+    return text ? text : "";
+}
+
+/* Only who may read the Secret knows it. */
+static bool is_of_secret(const struct objects *objects, const json_t *pod)
+{
+    return strcmp(call_of(pod), objects->call) == 0;
+}
+
+static void take_call(struct objects *objects, const json_t *secret)
+{
+    snprintf(objects->call, sizeof(objects->call), "%s", call_of(secret));
+}
+
+static bool set_call(json_t *object, const char *call, struct err *err)
+{
+    json_t *meta = json_object_get(object, "metadata");
+    json_t *annotations = json_object_get(meta, "annotations");
+
+    if (!annotations) {
+        annotations = json_object();
+        if (json_object_set_new(meta, "annotations", annotations) < 0)
+            return no_memory(err);
+    }
+    return json_object_set_new(annotations, ANNOTATION_POD_CALL, json_string(call)) == 0 ||
+           no_memory(err);
+}
+
+static bool is_others(const struct objects *objects, const struct object *object, struct err *err)
+{
+    return err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s%s' in the cluster",
+                   objects->name, object->suffix);
+}
+
 static bool has_owner(const struct objects *objects, const json_t *theirs)
 {
     return strcmp(label_of(theirs, LABEL_POD_OWNER), objects->owner) == 0;
@@ -98,12 +139,15 @@ static bool take_over(struct objects *objects, const struct object *object, cons
     *presence = OBJECT_ABSENT;
     same_step = answer->status == 200 && has_step(objects, answer->json);
     same_owner = has_owner(objects, answer->json);
-    if (!same_step || (!same_owner && object != &secret_object))
-        return err_set(err, ERR_ENGINE_FAILED, "somebody else has made '%s' in the cluster",
-                       objects->name);
-    if (object == &secret_object && !check_same(objects, answer->json, body, err))
-        return false;
-    objects->attached = !same_owner;
+    if (!same_step || (!same_owner && object != &secret_object) ||
+        (object == &pod_object && !is_of_secret(objects, answer->json)))
+        return is_others(objects, object, err);
+    if (object == &secret_object) {
+        if (!check_same(objects, answer->json, body, err))
+            return false;
+        take_call(objects, answer->json);
+        objects->attached = !same_owner;
+    }
     *presence = same_owner ? OBJECT_PRESENT : OBJECT_UNSURE;
     return true;
 }
@@ -209,6 +253,8 @@ static bool attach(struct objects *objects, struct pod_state *state, struct err 
 
         if (!call(objects, "GET", &pod_object, NULL, &answer, err))
             return false;
+        if (answer.status == 200 && !is_of_secret(objects, answer.json))
+            return is_others(objects, &pod_object, err);
         if (answer.status == 200) {
             objects->modern = pod_keeps_image_volume(answer.json);
             return pod_state_take(answer.json, state, err) && adopt_all(objects, err);
@@ -216,8 +262,9 @@ static bool attach(struct objects *objects, struct pod_state *state, struct err 
         if (answer.status != 404)
             return kube_refused(objects->client, &answer, "look at a Pod", err);
         if (clock_now() > deadline) {
-            /* Nobody's any more: it must not keep the next call from beginning the step. */
-            objects->has_secret = OBJECT_PRESENT;
+            /* Nobody's any more: they must not keep the next call from beginning the step. */
+            if (adopt(objects, &secret_object, err) && adopt(objects, &pull_object, err))
+                objects->has_secret = objects->has_pull = OBJECT_PRESENT;
             return err_set(err, ERR_POD_DELETED,
                            "another worker has begun the step, and its Pod is not there");
         }
@@ -225,19 +272,49 @@ static bool attach(struct objects *objects, struct pod_state *state, struct err 
     }
 }
 
-bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
-                  const json_t *pod, const json_t *modern, struct pod_state *state, struct err *err)
+/* What makes the Pod known as that of the Secret. */
+static bool name_call(struct objects *objects, json_t *secret, struct err *err)
+{
+    uint8_t bytes[(OBJECTS_CALL_MAX - 1) / 2];
+    char text[OBJECTS_CALL_MAX];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_errno(err, ERR_ENGINE_FAILED, "there is no random number");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    if (!set_call(secret, text, err))
+        return false;
+    take_call(objects, secret);
+    return true;
+}
+
+bool objects_is_another(struct objects *objects, const char *uid)
+{
+    autokubeanswer answer = {0};
+    struct err ignored;
+    const char *theirs;
+
+    if (!call(objects, "GET", &pod_object, NULL, &answer, &ignored) || answer.status != 200)
+        return false;
+    theirs = json_text(json_object_get(answer.json, "metadata"), "uid");
+    return theirs && strcmp(theirs, uid) != 0;
+}
+
+bool objects_make(struct objects *objects, json_t *secret, const json_t *pull, json_t *pod,
+                  json_t *modern, struct pod_state *state, struct err *err)
 {
     autokubeanswer answer = {0};
     bool may_be_modern;
 
     objects->step = label_of(secret, LABEL_POD_STEP);
     objects->owner = label_of(secret, LABEL_POD_OWNER);
-    if (!reach(objects, &may_be_modern, err) ||
+    if (!name_call(objects, secret, err) || !reach(objects, &may_be_modern, err) ||
         !make_secret(objects, &secret_object, secret, &objects->has_secret, err))
         return false;
     if (objects->attached)
         return attach(objects, state, err);
+    if (!set_call(pod, objects->call, err) || (modern && !set_call(modern, objects->call, err)))
+        return false;
     objects->modern = modern && may_be_modern && is_modern(objects, modern);
     return (!pull || make_secret(objects, &pull_object, pull, &objects->has_pull, err)) &&
            create(objects, &pod_object, objects->modern ? modern : pod, &objects->has_pod, &answer,
@@ -291,6 +368,9 @@ static bool ask_to_delete(struct objects *objects, const struct object *object,
 
     if (!what)
         return no_memory(err);
+    /* One that another worker has taken over meanwhile is that one's. */
+    if (objects->durable && *presence == OBJECT_PRESENT)
+        *presence = OBJECT_UNSURE;
     for (int tries = 1;; tries++) {
         autokubeanswer answer = {0};
 

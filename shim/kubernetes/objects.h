@@ -8,6 +8,8 @@
 
 #define OBJECTS_GONE_MS 60000 /* that objects take to go, beside the grace of the Pod */
 
+#define OBJECTS_CALL_MAX 33 /* bytes with the NUL */
+
 #define PULL_SUFFIX "-pull"
 
 /* Whether one of them is there, and this call's. */
@@ -23,7 +25,9 @@ struct objects {
     const char *name;
     const char *step, *owner; /* the labels of this call's; objects_make sets them */
     struct kube_client *client;
+    char call[OBJECTS_CALL_MAX]; /* ANNOTATION_POD_CALL of the Secret that is there */
     enum presence has_secret, has_pull, has_pod;
+    bool durable;         /* another worker may take them over at any time */
     bool attached;        /* another worker has made them */
     bool modern;          /* the Pod has an image volume */
     unsigned int grace_s; /* of the Pod */
@@ -37,13 +41,17 @@ char *objects_path(const struct objects *objects, const char *kind, const char *
 
 /*
  * The Secrets, of which `pull` may be NULL, then the Pod, which becomes their owner: `modern`,
- * which may be NULL, where the API says that it knows the volumes of that. Where another
+ * which may be NULL, where the API says that it knows the volumes of that. They are named alike by
+ * an annotation, which nobody else knows who may not read Secrets: a Pod without it is none of the
+ * step's, whatever its labels are. Where another
  * worker has made them for the same durable step, its Pod is the one; of another step they are
  * step.conflict, and stay as they are.
  */
-bool objects_make(struct objects *objects, const json_t *secret, const json_t *pull,
-                  const json_t *pod, const json_t *modern, struct pod_state *state,
-                  struct err *err);
+bool objects_make(struct objects *objects, json_t *secret, const json_t *pull, json_t *pod,
+                  json_t *modern, struct pod_state *state, struct err *err);
+
+/* Whether a Pod of that name is there and is not the one with this uid. */
+bool objects_is_another(struct objects *objects, const char *uid);
 
 /* Asks the command to end; the Pod and its log stay. */
 bool objects_end_command(struct objects *objects, struct err *err);

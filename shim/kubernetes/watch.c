@@ -14,6 +14,7 @@ struct watch {
     struct sight *sight;
     struct kube_client *client;
     struct buf line;
+    bool heard; /* an event, by this watch */
 };
 
 void sight_changed(struct sight *sight)
@@ -27,6 +28,14 @@ static void take_state(struct sight *sight, const struct pod_state *state)
     bool begun;
 
     pthread_mutex_lock(&sight->lock);
+    if (strcmp(state->uid, sight->state.uid) != 0) {
+        /* The step's own is gone, and another one has its name. */
+        sight->gone = true;
+        sight->silent_since = 0;
+        sight_changed(sight);
+        pthread_mutex_unlock(&sight->lock);
+        return;
+    }
     /* Of a Pod that is evicted nothing is said of its containers any more. */
     begun = sight->state.begun || state->begun;
     sight->state = *state;
@@ -60,6 +69,7 @@ static bool take_event(struct watch *watch, const char *text, size_t len, struct
         return true;
     if (!pod_state_take(json_object_get(event, "object"), &state, err))
         return false;
+    watch->heard = true;
     take_state(watch->sight, &state);
     if (strcmp(type, "DELETED") == 0)
         take_absence(watch->sight);
@@ -135,6 +145,7 @@ static void watch_on(struct watch *watch)
     pthread_mutex_unlock(&watch->sight->lock);
     buf_release(&watch->line);
     watch->line = BUF_INIT(WATCH_LINE_MAX);
+    watch->heard = false;
     if (behind)
         (void)!call(watch, behind, true, &answer, &ignored);
 }
@@ -158,8 +169,10 @@ void *watch_pod(void *data)
                 sight->silent_since = clock_now();
             sight_changed(sight);
             pthread_mutex_unlock(&sight->lock);
-            clock_sleep(PAUSE_MS);
         }
+        /* One that is refused, or ends at once, is not to be asked for without end. */
+        if (!watch.heard)
+            clock_sleep(PAUSE_MS);
         pthread_mutex_lock(&sight->lock);
         gone = sight->gone;
         pthread_mutex_unlock(&sight->lock);

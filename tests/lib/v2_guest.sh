@@ -43,7 +43,7 @@ tries() { # in the cgroups of the moment
     say "$1 used" "$([ $((after - before)) -lt 1800000 ] && echo 'less than it could' || echo "$((after - before)) µs")"
     say "$1 left" "$(cgroups | grep stepcell-)"
     cell --id "used-$1" --memory 64m --pids-limit 20 -- sh -c 'dd if=/dev/zero of=/dev/shm/block bs=1M count=24
-        i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; sleep 1' >/dev/null
+        i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; sleep 3' >/dev/null
     say "$1 report" "$($AS "$STEPCELL" report --json "used-$1" | jq -c '[([.usage[].source] | unique), ([.samples[].memory] | max > 24000000),
         ([.samples[].pids] | max > 1), (.samples[-1].cpu_us > 10000 and .samples[-1].cpu_us <= .run_ms * 1000)]')"
 }
