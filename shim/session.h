@@ -78,6 +78,7 @@ struct session {
     json_t *helper_report;
     bool pulls; /* the helper has said so */
     pid_t helper;
+    const int *helper_ends; /* the signals for it, one for each wish to end; NULL: TERM, KILL */
 
     struct seccomp_filter seccomp; /* of --seccomp */
     char *seccomp_place;           /* of the file that was read for it, resolved */

@@ -122,6 +122,19 @@ static bool time_is_up(void *data, struct err *err)
     return end_cell(session, SIGTERM, err);
 }
 
+/* It may wait for a server that does not answer: who asks twice does not wait for it. */
+static bool end_helper(struct session *session, bool again, struct err *err)
+{
+    int signal = again ? SIGKILL : SIGTERM;
+
+    if (session->helper_ends && (signal = *session->helper_ends) != SIGKILL)
+        session->helper_ends++;
+    if (signal == SIGKILL)
+        loop_stop(&session->loop);
+    return kill(session->helper, signal) == 0 || errno == ESRCH ||
+           err_errno(err, ERR_ENGINE_FAILED, "cannot end a helper of stepcell");
+}
+
 static bool cancel(struct session *session, int signal, struct err *err)
 {
     /* Who asks twice, or while the grace of the timeout runs, does not want to wait. */
@@ -134,12 +147,8 @@ static bool cancel(struct session *session, int signal, struct err *err)
     session->asked_at = now;
     if (!again && !session->exited && !session->ended)
         session->canceled = signal;
-    if (session->helper > 0) {
-        /* It may wait for a server that does not answer. */
-        if (again)
-            loop_stop(&session->loop);
-        return kill(session->helper, again ? SIGKILL : SIGTERM) == 0 || errno == ESRCH;
-    }
+    if (session->helper > 0)
+        return end_helper(session, again, err);
     /* What has not been cleaned up yet is for the next call. */
     if (!session->cell || session->cleaning) {
         loop_stop(&session->loop);

@@ -2,12 +2,18 @@
  * stepcell-image. */
 #include "shim/session.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/path.h"
 #include "runtime/kubernetes/pod_spec.h"
+#include "runtime/kubernetes/return_apply.h"
 
-#define WORDS_BEFORE 14
+#define WORDS_BEFORE 16
 #define LIST_FILE    "shipped"
 #define CHANGES_FILE "changes"
 
@@ -31,8 +37,11 @@ bool session_expect_return(struct session *session, const struct mount *workdir,
            no_memory(err);
 }
 
-static bool run_helper(struct session *session, bool keeps, struct err *err)
+/* `place`: the memory of return_plan. */
+static bool run_helper(struct session *session, bool keeps, int place, struct err *err)
 {
+    /* Nothing is torn apart by who asks once; who asks twice gets it stopped between two files. */
+    static const int ends[] = {0, RETURN_STOP, SIGKILL};
     autofree char **words = calloc(WORDS_BEFORE + 2 * session->hidden.count + 1, sizeof(*words));
     int canceled = session->canceled;
     size_t count = 0;
@@ -44,6 +53,8 @@ static bool run_helper(struct session *session, bool keeps, struct err *err)
     words[count++] = "return";
     words[count++] = "--report";
     words[count++] = "3";
+    words[count++] = "--place";
+    words[count++] = "4";
     words[count++] = "--list";
     words[count++] = session->shipped_list;
     words[count++] = "--same";
@@ -64,8 +75,10 @@ static bool run_helper(struct session *session, bool keeps, struct err *err)
     words[count++] = session->returned;
     /* A step that was canceled has its changes brought back, too. */
     session->canceled = 0;
-    ok = session_run_helper(session, "stepcell-image", words, -1, err);
-    session->canceled = session->canceled ? session->canceled : canceled;
+    session->helper_ends = ends;
+    ok = session_run_helper(session, "stepcell-image", words, place, err);
+    session->helper_ends = NULL;
+    session->canceled = canceled;
     return ok;
 }
 
@@ -78,16 +91,56 @@ static void tell_warnings(struct session *session)
         session_note(session, "%s", json_string_value(warning));
 }
 
+struct remains {
+    struct strv *left;
+    const char *directory;
+};
+
+static bool add_temporary(void *data, int dirfd, const char *name)
+{
+    const struct remains *remains = data;
+
+    (void)dirfd;
+    return strncmp(name, RETURN_TEMPORARY, strlen(RETURN_TEMPORARY)) != 0 ||
+           !file_is_temporary(name) ||
+           strv_take(remains->left, text_printf("%s/%s", remains->directory, name));
+}
+
+/* What a helper that was killed has left, where it was at work. */
+static void find_remains(struct session *session, int place, struct err *err)
+{
+    char name[RETURN_PLACE_MAX] = "";
+    autofree char *directory = NULL;
+    autofd top = -1, fd = -1;
+
+    if (pread(place, name, sizeof(name) - 1, 0) <= 0 || !name[0])
+        return;
+    err_hint(err, RETURN_PART_HINT, session->returned);
+    directory = path_clean(session->returned, name);
+    top = open(session->returned, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = path_open_in_nofollow(top, name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (directory && fd >= 0)
+        file_each_entry(fd, ".", add_temporary,
+                        &(struct remains){&session->result.left, directory});
+}
+
 static bool bring_back(struct session *session, const struct exit_record *record, struct err *err)
 {
+    autofd place = memfd_create("place", MFD_CLOEXEC);
+
     if (!record->returned) {
         if (record->unreturned.code == ERR_NONE)
             return err_set(err, ERR_ENGINE_FAILED, "what the step has changed did not come back");
         *err = record->unreturned;
         return false;
     }
-    if (!run_helper(session, record->of_another, err))
+    if (place < 0 || ftruncate(place, RETURN_PLACE_MAX) < 0)
+        return no_memory(err);
+    if (!run_helper(session, record->of_another, place, err)) {
+        if (!session->helper_report)
+            find_remains(session, place, err);
         return false;
+    }
     tell_warnings(session);
     if (record->of_another)
         session_note(session,
@@ -112,6 +165,8 @@ void session_bring_back(struct session *session)
         return;
     if (session->canceled || session->timed_out) {
         session_note(session, "%s", err.message);
+        if (err.hint[0])
+            session_note(session, "%s", err.hint);
         return;
     }
     session_note(session, "the command itself has ended with %s %d",

@@ -9,9 +9,8 @@
 #include "base/path.h"
 #include "runtime/kubernetes/shipped_list.h"
 
-#define CHUNK     65536
-#define TEMPORARY ".stepcell-return"
-#define OPEN_DIR  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define CHUNK    65536
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* A directory that is worked in. */
 struct level {
@@ -318,14 +317,21 @@ static bool take_directory(struct apply *apply, const struct return_entry *entry
     return true;
 }
 
+static void tell_place(const struct apply *apply)
+{
+    if (apply->plan->place)
+        snprintf(apply->plan->place, RETURN_PLACE_MAX, "./%s", apply->path);
+}
+
 /* What a file or link is written as, beside its place. */
 static bool make_temporary(struct apply *apply, const struct return_entry *entry, struct err *err)
 {
     if (was_shipped_as(apply, S_IFDIR) && !apply->plan->keeps && !delete_directory(apply, err))
         return false;
     go_to(apply, entry->name);
+    tell_place(apply);
     if (open_level(apply))
-        apply->file = file_create_beside(top(apply)->fd, TEMPORARY, 0600, &apply->temporary);
+        apply->file = file_create_beside(top(apply)->fd, RETURN_TEMPORARY, 0600, &apply->temporary);
     strcpy(apply->name, entry->name);
     apply->mtime = entry->mtime;
     return apply->file >= 0 || failed(apply, entry->name, "write", err);
@@ -444,6 +450,13 @@ static bool take_content(void *data, const void *bytes, size_t len, struct err *
            failed(apply, apply->name, "write", err);
 }
 
+static bool is_stopped(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, RETURN_STOP) == 1;
+}
+
 /* From the beginning to the end, which has to come. */
 static bool read_stream(struct return_reader *reader, int stream, struct err *err)
 {
@@ -452,6 +465,9 @@ static bool read_stream(struct return_reader *reader, int stream, struct err *er
     ssize_t n;
 
     while ((n = pread(stream, chunk, sizeof(chunk), at)) > 0) {
+        if (is_stopped())
+            return err_set(err, ERR_ENGINE_FAILED,
+                           "told to stop before all that the step has changed was back");
         if (!return_reader_feed(reader, chunk, (size_t)n, err))
             return false;
         at += n;
@@ -514,9 +530,12 @@ bool return_apply(const struct return_plan *plan, int stream, struct strv *warni
     apply->warnings = warnings;
     apply->file = -1;
     ok = open_top(apply, err);
-    if (ok && !(ok = next_shipped(apply, err) && read_stream(&reader, stream, err)))
-        err_hint(err, "a part of what the step has changed may be there already: look at '%s'",
-                 plan->path);
+    if (ok) {
+        tell_place(apply);
+        ok = next_shipped(apply, err) && read_stream(&reader, stream, err);
+        if (!ok)
+            err_hint(err, RETURN_PART_HINT, plan->path);
+    }
     finish(apply);
     return ok;
 }

@@ -8,10 +8,15 @@
  * new one. Only what was shipped, and is as it was then, is deleted; what others have added stays.
  * What others have changed meanwhile, and the step as well, becomes the step's. Of what can be done
  * only in part, nobody takes the first part back.
+ *
+ * Who has blocked RETURN_STOP ends both with it, between two files: an error as any other one, that
+ * leaves nothing beside its place and no mode widened.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_RETURN_APPLY_H
 #define STEPCELL_RUNTIME_KUBERNETES_RETURN_APPLY_H
 
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -19,6 +24,12 @@
 #include "runtime/kubernetes/return_stream.h"
 
 #define RETURN_WARNINGS_MAX 16
+#define RETURN_STOP         SIGVTALRM          /* nobody else sends it, to a process group say */
+#define RETURN_PLACE_MAX    (PATH_MAX + 2)     /* bytes of return_plan.place */
+#define RETURN_TEMPORARY    ".stepcell-return" /* file_create_beside's, of what is being written */
+
+/* What may be left when it was not done to its end. */
+#define RETURN_PART_HINT "a part of what the step has changed may be there already: look at '%s'"
 
 struct return_plan {
     const char *path; /* of the directory: clean, absolute, without links */
@@ -31,6 +42,11 @@ struct return_plan {
     bool may_chown;
     uid_t uid; /* whom everything belongs to, where that may be said */
     gid_t gid;
+    /*
+     * Where it works, for who looks after it when it was killed: "./" and the name of the directory
+     * that a RETURN_TEMPORARY may be in. Shared memory, empty until something is changed; or NULL.
+     */
+    char *place;
 };
 
 /* Whether the file `stream` is a whole stream. */

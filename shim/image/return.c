@@ -1,7 +1,10 @@
 /* `return`: what a step has changed in a working directory that was shipped comes to where it was
  * shipped from (docs/design/kubernetes.md). */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -11,7 +14,7 @@
 #include "shim/image/command.h"
 
 struct return_call {
-    const char *same, *owner, *list_path;
+    const char *same, *owner, *list_path, *place;
     bool keeps;
     struct strv without;
 };
@@ -56,6 +59,35 @@ static bool parse_owner(const char *text, struct return_plan *plan, struct err *
     return true;
 }
 
+static bool map_place(const char *text, struct return_plan *plan, struct err *err)
+{
+    void *place;
+    int fd;
+
+    if (!text)
+        return true;
+    if (!helper_report_parse_fd(text, &fd, err))
+        return false;
+    place = mmap(NULL, RETURN_PLACE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (place == MAP_FAILED)
+        return err_errno(err, ERR_OPTION_INVALID, "cannot write to descriptor %d", fd);
+    plan->place = place;
+    return true;
+}
+
+/*
+ * What reaches stepcell's process group, by the terminal say, is for stepcell: it sends RETURN_STOP
+ * where this one has to end, and so does its own death.
+ */
+static void stay(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    prctl(PR_SET_PDEATHSIG, RETURN_STOP);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
 /* Nothing is changed before the whole has been looked at. */
 static bool bring(const struct return_call *call, const char *stream_path, const char *directory,
                   struct strv *warnings, struct err *err)
@@ -68,7 +100,8 @@ static bool bring(const struct return_call *call, const char *stream_path, const
         return err_errno(err, ERR_ENGINE_FAILED, "cannot read what the Pod has given back");
     plan.list = list;
     return parse_same(call->same, &plan, err) && parse_owner(call->owner, &plan, err) &&
-           return_check(stream, err) && return_apply(&plan, stream, warnings, err);
+           map_place(call->place, &plan, err) && return_check(stream, err) &&
+           return_apply(&plan, stream, warnings, err);
 }
 
 static json_t *report_of(const struct strv *warnings)
@@ -93,6 +126,7 @@ int command_return(int argc, char **argv)
         OPTION_LIST("--without", "NAME", &call.without,
                     "leave what has this name in DIR as it is; repeatable"),
         FLAG("--keep", &call.keeps, "delete nothing"),
+        OPTION("--place", "FD", &call.place, "memory for the directory that is worked in"),
         OPTION("--report", "FD", &report_fd, "the descriptor for the line, default stdout"),
         OPTIONS_END,
     };
@@ -114,6 +148,7 @@ int command_return(int argc, char **argv)
         return status;
     if (!helper_report_parse_fd(report_fd, &fd, &err))
         return command_failed(&err);
+    stay();
     ok = bring(&call, argv[0], argv[1], &warnings, &err);
     return helper_report_end(fd, ok ? report_of(&warnings) : NULL, &err);
 }

@@ -203,3 +203,43 @@ rows() {
     }
     CALLERS='root plain' each_caller wished
 }
+
+# changes FILE: as a Pod gives them back (return_stream.h): two files, the first of several pieces
+changes() {
+    python3 - "$1" <<'END'
+import os, struct, sys
+files = {b"big": b"x" * 200000, b"small": b"new"}
+def record(kind, size, name=b"", content=b"", seconds=0):
+    return struct.pack("=8sIIQqIIII", b"return1", kind, 0o644, size, seconds, 0, len(name), 0, 0) + name + content
+with open(sys.argv[1], "wb") as out:
+    for name in files:
+        out.write(record(3, len(files[name]), name, files[name]))
+    out.write(record(7, len(files), seconds=sum(map(len, files.values()))))
+END
+}
+
+# applied SIGNAL STATUS: they are applied, and SIGNAL comes when the first piece is written
+applied() {
+    local image=${STEPCELL%/bin/*}/libexec/stepcell/stepcell-image
+    changes ../changes
+    : >../list
+    echo old | tee big small >/dev/null
+    run -"$2" --separate-stderr strace -qq -o /dev/null -e trace=write -e inject=write:signal="$1":when=1 \
+        "$image" return --list ../list --same "$(stat -c %d:%i .)" ../changes "$PWD"
+    assert_equal files "$(echo .[!.]* *)" ".[!.]* big small"
+}
+
+@test "what a step has changed is not torn apart by signals for the whole process group, and stops between two files when told to" {
+    told() {
+        local name
+        for name in INT TERM HUP QUIT; do
+            applied $name 0
+            assert_equal content "$(wc -c <big) $(cat small)" "200000 new"
+            assert_equal warnings "$(jq '.warnings | length' <<<"$output")" 2
+        done
+        applied VTALRM 125
+        assert_equal content "$(cat big small)" $'old\nold'
+        assert_match "$(jq -r .error.hint <<<"$output")" "a part of what the step has changed may be there*'$PWD'"
+    }
+    CALLERS=root each_caller told
+}

@@ -289,6 +289,45 @@ late:late"
     nothing_left
 }
 
+# ended_while_applied INJECTION STATUS OUTCOME [SIGNAL...]: a step whose changes are written to closed/, while
+# INJECTION befalls the first file that gets its name there, and stepcell gets signals
+ended_while_applied() {
+    local work=$PACKAGE/work signal STEPCELL=$TEST_DIR/traced
+    rm -rf "$work" "$TEST_DIR/traced.pid"
+    mkdir -p "$work/closed"
+    chmod 500 "$work/closed"
+    cat >"$STEPCELL" <<END
+#!/bin/sh
+exec strace -qq -f -o /dev/null -P '$work/closed' -e trace=renameat -e 'inject=renameat:$1' \\
+    sh -c 'echo \$\$ >$TEST_DIR/traced.pid; exec "\$@"' sh '$STEPCELL_PROGRAM' "\$@"
+END
+    chmod 755 "$STEPCELL"
+    return_cell -- sh -c 'echo a >closed/a; head -c 300000 /dev/zero >closed/b' >"$work.out" 2>"$work.err" 3>&- 4>&- &
+    CELL=$!
+    applies() { [ -n "$(find "$work/closed" -name '.stepcell-return.tmp*')" ]; }
+    [ $# = 3 ] || wait_for applies
+    for signal in "${@:4}"; do
+        kill -"$signal" "$(cat "$TEST_DIR/traced.pid")"
+        sleep 0.5
+    done
+    ended_as "$2" "$3"
+}
+
+@test "changes that are being written are not torn apart by who asks once; who asks twice gets a part, and knows it; so does whose helper is killed" {
+    local work=$PACKAGE/work
+    ended_while_applied signal=KILL 125 failed
+    assert_match "$(result_field '"\(.cleanup.verified) \(.cleanup.left) \(.error.hint)"')" \
+        "false \[\"$work/closed/.stepcell-return.tmp????????\"\] a part of what the step has changed may be there*'$work'"
+    ended_while_applied delay_enter=3000000 125 failed TERM TERM
+    assert_match "$(result_field '"\(.cleanup) \(.error.hint)"')" \
+        '{"verified":true,"left":\[\]} a part of what the step has changed may be there*'
+    assert_equal part "$(tree)" "$(printf '%s \n' 'd 500 0:0 closed' 'f 644 0:0 closed/a')"
+    ended_while_applied delay_enter=2000000 0 exited TERM
+    assert_equal whole "$(tree)" "$(printf '%s \n' 'd 500 0:0 closed' 'f 644 0:0 closed/a' 'f 644 0:0 closed/b')"
+    assert_equal result "$(result_field .cleanup.verified)" true
+    nothing_left
+}
+
 @test "who may not exec in Pods is refused before the step" {
     mkdir "$PACKAGE/work"
     worker() { KUBECONFIG=$CLUSTER/kubeconfig/worker return_cell "$@"; }

@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -200,6 +201,7 @@ struct place {
     FILE *list;
     struct strv without, warnings;
     bool keeps;
+    char worked_in[RETURN_PLACE_MAX];
 };
 
 static void write_file(int dir, const char *name, const char *text, mode_t mode)
@@ -250,9 +252,10 @@ static bool apply_to(struct place *place, const struct stat *work, const struct 
                                      .ino = work->st_ino,
                                      .list = place->list,
                                      .without = &place->without,
-                                     .keeps = place->keeps};
+                                     .keeps = place->keeps,
+                                     .place = place->worked_in};
     autofd fd = memfd_create("stream", MFD_CLOEXEC);
-    autobuf stream = BUF_INIT(65536);
+    autobuf stream = BUF_INIT(1 << 20);
 
     make_stream(records, SIZE_MAX, &stream);
     assert_true(file_write_all(fd, stream.data, stream.len));
@@ -428,6 +431,7 @@ static void test_replaced(void **state)
     assert_int_equal(renameat(place.scratch.fd, "outside", place.scratch.fd, "work"), 0);
     assert_refused(apply_to(&place, &work, records, &err), ERR_MOUNT_CONFLICT);
     assert_non_null(strstr(err.message, "has become another directory"));
+    assert_string_equal(place.worked_in, "");
     assert_file(&place, "work/file", "outside", 0644);
     assert_false(exists(&place, "work/new"));
     assert_file(&place, "old/gone", "f", 0644);
@@ -492,6 +496,56 @@ static void test_hidden_and_kept(void **state)
     end(&place);
 }
 
+/* RETURN_STOP comes when something is made there, as a temporary is. */
+static int stop_when_made(const struct place *place, const char *path)
+{
+    int fd = openat(place->scratch.fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && fcntl(fd, F_SETSIG, RETURN_STOP) == 0 &&
+                fcntl(fd, F_NOTIFY, DN_CREATE) == 0);
+    return fd;
+}
+
+/* Between two files: what was begun is not there, and what was opened for it is closed again. */
+static void test_stopped(void **state)
+{
+    static char big[150000];
+    static const struct record records[] = {{F, "before", "step", 0644},  {KD, "closed", NULL, 0},
+                                            {F, "closed/big", big, 0644}, {K, "closed/f", NULL, 0},
+                                            {F, "later", "step", 0644},   {0}};
+    struct place place;
+    sigset_t stop;
+    struct err err;
+    int fd, number;
+
+    (void)state;
+    memset(big, 'x', sizeof(big) - 1);
+    sigemptyset(&stop);
+    sigaddset(&stop, RETURN_STOP);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    begin(&place);
+    ship(&place, "before", "f", 0644);
+    ship(&place, "closed", NULL, 0755);
+    ship(&place, "closed/f", "f", 0644);
+    ship(&place, "later", "f", 0644);
+    assert_int_equal(fchmodat(place.scratch.fd, "work/closed", 0500, 0), 0);
+    fd = stop_when_made(&place, "work/closed");
+    assert_refused(apply(&place, records, &err), ERR_ENGINE_FAILED);
+    assert_non_null(strstr(err.hint, "a part of"));
+    assert_string_equal(place.worked_in, "./closed");
+    assert_file(&place, "work/before", "step", 0644);
+    assert_file(&place, "work/later", "f", 0644);
+    assert_int_equal(stat_of(&place, "work/closed").st_mode & 07777, 0500);
+    /* As who is not root, too. Nothing but f is in it. */
+    assert_int_equal(fchmodat(place.scratch.fd, "work/closed", 0700, 0), 0);
+    assert_int_equal(unlinkat(place.scratch.fd, "work/closed/f", 0), 0);
+    assert_int_equal(unlinkat(place.scratch.fd, "work/closed", AT_REMOVEDIR), 0);
+    assert_int_equal(sigwait(&stop, &number), 0);
+    close_fd(fd);
+    end(&place);
+    sigprocmask(SIG_UNBLOCK, &stop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -499,7 +553,7 @@ int main(void)
         cmocka_unit_test(test_heads),    cmocka_unit_test(test_changes),
         cmocka_unit_test(test_others),   cmocka_unit_test(test_kept_link),
         cmocka_unit_test(test_unfit),    cmocka_unit_test(test_hidden_and_kept),
-        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_replaced), cmocka_unit_test(test_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
