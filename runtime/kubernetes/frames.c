@@ -9,9 +9,10 @@
 #include "base/cleanup.h"
 
 static const char *const kinds[FRAME_KINDS] = {
-    [FRAME_READY] = "ready",   [FRAME_OUT] = "out",   [FRAME_ERR] = "err",   [FRAME_VAR] = "var",
-    [FRAME_LEFT] = "left",     [FRAME_FAIL] = "fail", [FRAME_EXEC] = "exec", [FRAME_INIT] = "init",
-    [FRAME_FILTER] = "filter", [FRAME_END] = "end",
+    [FRAME_READY] = "ready", [FRAME_OUT] = "out",     [FRAME_ERR] = "err",
+    [FRAME_VAR] = "var",     [FRAME_LEFT] = "left",   [FRAME_FAIL] = "fail",
+    [FRAME_EXEC] = "exec",   [FRAME_INIT] = "init",   [FRAME_FILTER] = "filter",
+    [FRAME_END] = "end",     [FRAME_ASKED] = "asked",
 };
 
 static bool is_counted(enum frame_kind kind)
@@ -45,11 +46,21 @@ size_t frame_write_number(struct frame_writer *writer, enum frame_kind kind, int
     return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %d\n", value));
 }
 
-size_t frame_write_ready(struct frame_writer *writer, char line[FRAME_LINE_MAX])
+static size_t write_alone(struct frame_writer *writer, enum frame_kind kind, char *line)
 {
-    int n = begin(writer, FRAME_READY, line);
+    int n = begin(writer, kind, line);
 
     return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, "\n"));
+}
+
+size_t frame_write_ready(struct frame_writer *writer, char line[FRAME_LINE_MAX])
+{
+    return write_alone(writer, FRAME_READY, line);
+}
+
+size_t frame_write_asked(struct frame_writer *writer, char line[FRAME_LINE_MAX])
+{
+    return write_alone(writer, FRAME_ASKED, line);
 }
 
 size_t frame_write_failure(struct frame_writer *writer, const struct err *failure,
@@ -179,6 +190,7 @@ static bool take_contents(char **at, struct frame *frame)
 {
     switch (frame->kind) {
     case FRAME_READY:
+    case FRAME_ASKED:
         return true;
     case FRAME_OUT:
     case FRAME_ERR:

@@ -7,6 +7,7 @@
  *
  *   ready              everything is mounted and proven; the command is about to start
  *   out, err, var      base64 of 1 to FRAME_BYTES_MAX bytes of stdout, stderr, the output file
+ *   asked              the Pod was asked to end, and the command was told
  *   left               base64 of the name of a process that the command left running
  *   fail CODE M H      the cell cannot run the command: an error's code, message and hint, the two
  *                      in base64, "-" for none
@@ -37,6 +38,7 @@ enum frame_kind {
     FRAME_OUT,
     FRAME_ERR,
     FRAME_VAR,
+    FRAME_ASKED,
     FRAME_LEFT,
     FRAME_FAIL,
     FRAME_EXEC,
@@ -72,6 +74,7 @@ size_t frame_write_bytes(struct frame_writer *writer, enum frame_kind kind, cons
 size_t frame_write_number(struct frame_writer *writer, enum frame_kind kind, int value,
                           char line[FRAME_LINE_MAX]);
 size_t frame_write_ready(struct frame_writer *writer, char line[FRAME_LINE_MAX]);
+size_t frame_write_asked(struct frame_writer *writer, char line[FRAME_LINE_MAX]);
 size_t frame_write_failure(struct frame_writer *writer, const struct err *failure,
                            char line[FRAME_LINE_MAX]);
 size_t frame_write_end(struct frame_writer *writer, bool is_signal, int value, bool oom_killed,

@@ -146,7 +146,7 @@ static bool too_large(struct err *err)
     return err_hint(err, "put what is large into a file of a volume, or use --engine native");
 }
 
-/* What of a step is in its Pod, and not in its setup. Another worker's sources may have other names. */
+/* What of a step is in its Pod and not in its setup. Sources may have other names elsewhere. */
 static bool add_demands(const struct run_spec *spec, struct buf *text)
 {
     const struct mount_plan *plan = spec->plan;

@@ -20,7 +20,7 @@
 
 /* Of the Secret of a step that is not durable: the process_text of who removes it. */
 #define ANNOTATION_POD_PROCESS "stepcell.process"
-#define ANNOTATION_POD_CALL    "stepcell.call" /* random, of a Secret and of the Pod made after it */
+#define ANNOTATION_POD_CALL    "stepcell.call" /* random, of a Secret and of its Pod */
 
 #define POD_NAME_MAX  64 /* bytes with the NUL */
 #define POD_LABEL_MAX 33

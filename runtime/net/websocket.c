@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +11,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/sha1.h"
 #include "runtime/net/url.h"
 
 #define KEY_SIZE       16
@@ -166,17 +166,17 @@ static void take_body(struct http *http, struct buf *buf, size_t head, int64_t d
                      buf->len - head < len ? buf->len - head : len);
 }
 
-/* Who has understood the key is neither a cache nor a server of another protocol (RFC 6455, 4.1). */
+/* Who gives it is neither a cache nor a server of another protocol (RFC 6455, section 4.1). */
 char *websocket_accept_of(const char *key)
 {
     static const char suffix[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     autofree char *text = text_printf("%s%s", key, suffix);
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned int len;
+    uint8_t sum[SHA1_SIZE];
 
-    return text && EVP_Digest(text, strlen(text), digest, &len, EVP_sha1(), NULL) == 1
-               ? base64_encode(digest, len)
-               : NULL;
+    if (!text)
+        return NULL;
+    sha1_of(text, strlen(text), sum);
+    return base64_encode(sum, sizeof(sum));
 }
 
 static bool is_upgraded(const struct http_response *response, const char *protocol, const char *key)

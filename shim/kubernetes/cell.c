@@ -179,9 +179,10 @@ static void take_log(struct cell *cell, const struct pod_state *state)
                                   .oom_killed = end->oom_killed || state->oom_killed};
     struct err err = sight->log_error;
 
-    /* A command that was killed by what befell its Pod has not ended by itself. */
+    /* A command that was told to end, or killed, by what befell its Pod has not ended by itself. */
     if (sight->has_end && !cell->is_another &&
-        !(end->is_signal && (state->trouble == POD_EVICTED || deleted_by_others(cell, state)))) {
+        !((sight->asked || end->is_signal) &&
+          (state->trouble == POD_EVICTED || deleted_by_others(cell, state)))) {
         if (has_collected(cell))
             tell_end(cell, &message);
         return;

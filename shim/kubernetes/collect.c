@@ -41,17 +41,22 @@ static bool take(void *data, enum pod_stream stream, const void *bytes, size_t l
            err_errno(err, ERR_ENGINE_FAILED, "cannot keep what the Pod gives back");
 }
 
+static bool is_gone(struct sight *sight)
+{
+    bool gone;
+
+    pthread_mutex_lock(&sight->lock);
+    gone = sight->gone;
+    pthread_mutex_unlock(&sight->lock);
+    return gone;
+}
+
 static bool is_over(void *data)
 {
     const struct attempt *attempt = data;
-    struct sight *sight = attempt->collect->sight;
-    bool over;
 
-    pthread_mutex_lock(&sight->lock);
-    over = sight->gone;
-    pthread_mutex_unlock(&sight->lock);
-    return over || clock_now() - attempt->heard > STALL_MS * NS_PER_MS ||
-           clock_now() > attempt->until;
+    return is_gone(attempt->collect->sight) ||
+           clock_now() - attempt->heard > STALL_MS * NS_PER_MS || clock_now() > attempt->until;
 }
 
 static bool work(struct pod_exec *exec, struct attempt *attempt, struct err *err)
@@ -158,6 +163,8 @@ void *collect_changes(void *data)
     struct err err = ERR_INIT, cause = ERR_INIT;
 
     if (!collect(whole, &cause)) {
+        if (is_gone(sight))
+            err_set(&cause, ERR_POD_DELETED, "the Pod was gone before all of it had come");
         err_set(&err, ERR_ENGINE_FAILED, "what the step has changed did not come back: %s",
                 cause.message);
         err_hint(&err, "the command has ended, and its changes are lost with its Pod: look at what "

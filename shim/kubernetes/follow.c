@@ -21,6 +21,7 @@ struct follow {
     struct frame_reader reader;
     enum frame_progress progress;
     struct frame end;
+    bool asked; /* the command was told to end */
     int connections;
     bool taken[3]; /* whoever reads a stream of the step's is still there */
 };
@@ -75,6 +76,9 @@ static bool take_frame(void *data, const struct frame *frame, struct err *err)
     case FRAME_READY:
         message.kind = POD_READY;
         tell(&message);
+        break;
+    case FRAME_ASKED:
+        follow->asked = true;
         break;
     case FRAME_LEFT:
         message.kind = POD_RUNNING;
@@ -177,6 +181,7 @@ static void finish(struct follow *follow, const struct err *err)
     sight->read = true;
     sight->has_end = follow->progress == FRAMES_ENDED && !follow->reader.lost;
     sight->end = follow->end;
+    sight->asked = follow->asked;
     sight->reread = follow->connections > 1;
     sight->log_error = *err;
     sight_changed(sight);

@@ -120,7 +120,9 @@ static bool check_same(const struct objects *objects, const json_t *theirs, cons
     err_set(err, ERR_STEP_CONFLICT,
             "another step has this id in the cluster, and is not the same: Secret '%s'",
             objects->name);
-    return err_hint(err, "give this step an id of its own");
+    return err_hint(err,
+                    "give this step an id of its own; 'stepcell forget' lets this worker carry on "
+                    "with the other one");
 }
 
 /*

@@ -206,7 +206,7 @@ static bool has_unread(const struct visit *visit)
     return is_unread(&visit->unread[0]) || is_unread(&visit->unread[1]);
 }
 
-/* As far as it is read. Who does not read any more is no reason to end; the command learns of it. */
+/* Who does not read any more is no reason to end; the command learns of it. */
 static bool pass_on(struct visit *visit, size_t index, struct err *err)
 {
     struct unread *unread = &visit->unread[index];

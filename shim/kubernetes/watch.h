@@ -25,6 +25,7 @@ struct sight {
     bool read;             /* the log has been read to its end, whatever that was */
     struct frame end;      /* of it, */
     bool has_end;          /* where it came and is the whole */
+    bool asked;            /* and the command had been told to end */
     bool reread;           /* by a second connection: maybe of another Pod of that name */
     struct err log_error;  /* why there is none */
     bool failed;           /* the cell has said that its command cannot run */

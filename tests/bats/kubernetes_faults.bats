@@ -36,7 +36,8 @@ is_said() { assert_match "$(result_field .error.message)" "$1"; }
 
 @test "a Pod that the API evicts is no success" {
     local name
-    begin_cell "$TEST_DIR/evicted" sh -c 'echo up; sleep 60'
+    # Nor one whose command has heard of it and ends as if it were done.
+    begin_cell "$TEST_DIR/evicted" sh -c 'trap "exit 0" TERM; echo up; sleep 60 & wait; echo done'
     name=$(the_pod)
     jq -n --arg name "${name#*/}" '{apiVersion: "policy/v1beta1", kind: "Eviction", metadata: {name: $name}}' |
         kube create --raw "/api/v1/namespaces/$NAMESPACE/pods/${name#*/}/eviction" -f -

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # For the tests of what only an engine that is a daemon can get wrong. They are run by
 # `scripts/test --engine ENGINE` alone, which selects by tags: `root` for what only root's daemons do, `own` for an
-# ordinary user's, `docker` for that engine alone.
+# ordinary user's, `docker` for that engine alone. `local` is what
+# a cluster cannot do at once, or what takes it many steps to show what a few have shown.
 
 # The program itself: the options of the engine are given here.
 PROGRAM=${STEPCELL_PROGRAM:-}

@@ -15,7 +15,7 @@ struct seen {
 
 static bool take(void *data, const struct frame *frame, struct err *err)
 {
-    static const char letters[] = "roevlfxidE";
+    static const char letters[] = "roevAlfxidE";
     struct seen *seen = data;
 
     if (seen->stops)
@@ -38,6 +38,7 @@ static const struct {
 } logs[] = {
     {MARK "1 ready\n" MARK "2 out YQ==\n" MARK "3 end exit 7 0 1 0 0\n", FRAMES_ENDED, "roaE7"},
     {MARK "1 end signal 9 1 0 0 0\n", FRAMES_ENDED, "Es9o"},
+    {MARK "1 asked\n", FRAMES_MORE, "A"},
     {MARK "1 exec 2\n" MARK "2 end exit 125 0 0 0 0\n", FRAMES_ENDED, "x2E125"},
     {MARK "1 fail mount.conflict bm8= -\n", FRAMES_MORE, "fmount.conflict:no:"},
     {MARK "1 fail mount.conflict bm8= aGludA==\n", FRAMES_MORE, "fmount.conflict:no:hint"},

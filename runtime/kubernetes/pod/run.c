@@ -325,6 +325,16 @@ static void signal_command(const struct run *run, int number)
         kill(run->command, number);
 }
 
+/* Whatever the command makes of it, it has not ended by itself then. */
+static void take_request_to_end(struct run *run)
+{
+    char line[FRAME_LINE_MAX];
+
+    if (run->command > 0 && !run->asked_to_end)
+        put(line, frame_write_asked(&run->frames, line));
+    run->asked_to_end = true;
+}
+
 static void take_signals(struct run *run)
 {
     struct signalfd_siginfo info;
@@ -336,7 +346,8 @@ static void take_signals(struct run *run)
             reap(run);
         else
             signal_command(run, number);
-        run->asked_to_end |= number == SIGTERM;
+        if (number == SIGTERM)
+            take_request_to_end(run);
     }
 }
 
