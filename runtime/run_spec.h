@@ -65,6 +65,7 @@ struct cluster_spec {
     const struct strv *volumes;  /* "PATH=pvc:NAME" or "PATH=hostPath" */
     bool host_network;           /* it was asked for */
     bool no_image_volumes;       /* even where the cluster has them */
+    bool groups_judged;          /* by a policy: with a group that is not the step's nothing runs */
     const char *service_account; /* whose token the step gets */
     const json_t *node_selector, *labels; /* objects of texts, or NULL */
     const struct strv *registries; /* "HOST/PATH" of the images whose credentials the nodes get */

@@ -41,7 +41,6 @@ static bool look_into_store(struct session *session, bool *found, struct err *er
 {
     autofree char *path = store_path(session->options.store, err);
     autofree char *layout = path ? text_printf("%s/oci-layout", path) : NULL;
-    const char *user = session->options.user;
     struct stat st;
 
     *found = false;
@@ -55,11 +54,7 @@ static bool look_into_store(struct session *session, bool *found, struct err *er
         (*found && !store_load_image(&session->store, session->name.manifest_digest, found,
                                      &session->image, err)))
         return false;
-    if (!*found)
-        return true;
-    session->knows_user = user_resolve(user ? user : session->image.user, session->image.passwd,
-                                       session->image.group, &session->user, err);
-    return session->knows_user;
+    return !*found || session_take_user(session, err);
 }
 
 static bool judge(struct session *session, bool *is_signed, struct err *err)

@@ -314,6 +314,9 @@ bool session_take_verified(struct session *session, struct err *err);
  * started, or NULL. */
 bool session_audit(struct session *session, const struct err *refused, struct err *err);
 
+/* The user of the step, as far as the image that was found is one that its engine looks into. */
+bool session_take_user(struct session *session, struct err *err);
+
 /* The capabilities of a cell with these options. */
 uint64_t session_capabilities(const struct run_options *options);
 

@@ -120,6 +120,7 @@ bool session_choose_cluster(struct session *session, struct err *err)
         .volumes = &session->cluster_volumes,
         .host_network = network && strcmp(network, "host") == 0,
         .no_image_volumes = config->no_image_volumes,
+        .groups_judged = session->policy.parts & PART_GROUPS,
         .service_account = config->service_account,
         .node_selector = config->node_selector,
         .labels = config->labels,

@@ -262,12 +262,14 @@ static bool prepare_image(struct session *session, struct err *err)
     return !daemon || session_saves_pull(session) || session_load_into_daemon(session, err);
 }
 
-static bool take_user(struct session *session, struct err *err)
+bool session_take_user(struct session *session, struct err *err)
 {
     const char *user = session->options.user ? session->options.user : session->image.user;
+    /* What a worker's store knows of the image must not make it another step. */
+    bool unread = session->options.engine == ENGINE_KUBERNETES && !user_is_looked_up(user);
 
-    session->knows_user =
-        user_resolve(user, session->image.passwd, session->image.group, &session->user, err);
+    session->knows_user = user_resolve(user, session->image.passwd,
+                                       unread ? "" : session->image.group, &session->user, err);
     return session->knows_user;
 }
 
@@ -279,7 +281,7 @@ static bool check_image(struct session *session, struct err *err)
 
     if (!session_passes(session, fits, err) ||
         !session_passes(session, check_entrypoint(session, err), err) ||
-        !session_passes(session, take_user(session, err), err))
+        !session_passes(session, session_take_user(session, err), err))
         return false;
     if (session->options.engine != ENGINE_NATIVE)
         return !session->knows_user || session_check_daemon(session, err);

@@ -66,7 +66,7 @@ static bool add_texts(const struct cell *cell, struct buf *texts)
     return ok && add_list(texts, &cell->hidden);
 }
 
-/* As the native engine's, but for groups, which are the Pod's. Into one that is all zero. */
+/* As the native engine's, but that the container has its groups already. Into one that is zero. */
 static void fill_config(const struct run_spec *spec, size_t filter_count,
                         struct init_config *config)
 {
@@ -76,6 +76,9 @@ static void fill_config(const struct run_spec *spec, size_t filter_count,
     config->uid = spec->uid;
     config->gid = spec->gid;
     config->umask = mask;
+    config->groups[config->group_count++] = spec->gid;
+    for (size_t i = 0; i < spec->group_count; i++)
+        config->groups[config->group_count++] = spec->groups[i];
     config->filter_count = (uint32_t)filter_count;
     config->terminal = spec->terminal;
     config->stays = spec->stays;
@@ -107,6 +110,7 @@ static void fill_head(const struct cell *cell, size_t text_size, size_t filter_c
     head->hidden_count = (uint32_t)cell->hidden.count;
     head->text_size = (uint32_t)text_size;
     head->takes_input = spec->pass_stdin || spec->terminal;
+    head->groups_judged = spec->cluster->groups_judged;
     head->size.rows = spec->rows;
     head->size.columns = spec->columns;
     fill_config(spec, filter_count, &head->config);

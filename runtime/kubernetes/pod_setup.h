@@ -25,7 +25,7 @@
 #include "runtime/native/handshake.h"
 
 /* Another one is refused: the init image is of another stepcell. */
-#define POD_VERSION "stepcell-pod/2"
+#define POD_VERSION "stepcell-pod/3"
 
 #define POD_SETUP_MAX (1 << 20) /* bytes, which is what a Secret holds */
 
@@ -59,6 +59,7 @@ struct pod_setup {
     uint32_t hidden_count;
     uint32_t text_size;        /* bytes of all texts */
     uint32_t takes_input;      /* its stdin, or the keys of its terminal, come by a visit */
+    uint32_t groups_judged;    /* with another group than those of `config` nothing runs */
     struct terminal_size size; /* of its terminal, if it has one */
     struct init_config config;
 };

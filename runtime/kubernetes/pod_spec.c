@@ -557,14 +557,19 @@ static json_t *security_of_step(const struct run_spec *spec)
                      spec->seccomp ? "Unconfined" : "RuntimeDefault");
 }
 
+/*
+ * Where no policy judges groups, the node is not asked to keep to those of the Pod: one that
+ * cannot, refuses the Pod.
+ */
 static json_t *security_of_pod(const struct run_spec *spec)
 {
     json_t *groups = json_array();
 
     for (size_t i = 0; i < spec->group_count; i++)
         json_array_append_new(groups, json_integer(spec->groups[i]));
-    return json_pack("{s:I, s:I, s:o}", "runAsUser", (json_int_t)spec->uid, "runAsGroup",
-                     (json_int_t)spec->gid, "supplementalGroups", groups);
+    return json_pack("{s:I, s:I, s:o, s:s*}", "runAsUser", (json_int_t)spec->uid, "runAsGroup",
+                     (json_int_t)spec->gid, "supplementalGroups", groups,
+                     "supplementalGroupsPolicy", spec->cluster->groups_judged ? "Strict" : NULL);
 }
 
 /* Requests that are left out are the limits. */

@@ -118,17 +118,11 @@ under_policy() {
     done
     HOME=$TEST_DIR/home/root STEPCELL_STORE=$TEST_DIR/store/root in_cluster unshare --mount --propagation private -- \
         sh -c 'mount --bind "$0" /etc && exec "$@"' "$ETC" "$STEPCELL" run --result "$RESULT" --workdir "$WORK" \
-        --engine kubernetes "${options[@]}" "$CLUSTER_REGISTRY/busybox:latest" "$@"
+        --engine kubernetes "${options[@]}" "${POD_IMAGE:-$CLUSTER_REGISTRY/busybox:latest}" "$@"
 }
 
-# policy JSON: of the administrator, who has a kubeconfig that the policy names, and says where Pods are made
-policy() {
-    jq --arg stores "$TEST_DIR/store/*" '{schema: "stepcell.policy/1", stores: [$stores]} + .' <<<"$1" \
-        >"$ETC/stepcell/policy.json"
-}
-
-@test "a policy that allows the engine: its kubeconfig, the administrator's cluster, and its rules for what the Pod gets" {
-    local package
+# administer: makes $ETC, with a kubeconfig for the policy to name, and where Pods are made
+administer() {
     ETC=$TEST_DIR/etc-$BATS_TEST_NUMBER
     cp -a /etc "$ETC"
     mkdir -p "$ETC/stepcell" "$ETC/containers"
@@ -137,7 +131,17 @@ policy() {
     install -m 600 "$CLUSTER/kubeconfig/admin" "$ETC/stepcell/kubeconfig"
     jq -n --arg namespace "$NAMESPACE" --arg init "$INIT" --arg work "$WORK" \
         '{kubernetes: {namespace: $namespace, init: $init, volumes: ["\($work)=hostPath"]}}' >"$ETC/stepcell/config.json"
+}
 
+# policy JSON: the administrator's
+policy() {
+    jq --arg stores "$TEST_DIR/store/*" '{schema: "stepcell.policy/1", stores: [$stores]} + .' <<<"$1" \
+        >"$ETC/stepcell/policy.json"
+}
+
+@test "a policy that allows the engine: its kubeconfig, the administrator's cluster, and its rules for what the Pod gets" {
+    local package
+    administer
     policy '{"engines": {"native": true}}'
     run -125 --separate-stderr under_policy -- true
     assert_equal engine "$(result_field .error.code)" policy.denied
@@ -168,6 +172,39 @@ policy() {
     chmod 666 "$ETC/stepcell/kubeconfig"
     run -125 --separate-stderr under_policy --memory 32m --cap-drop ALL -- true
     assert_equal file "$(result_field .error.code)" config.invalid
+    nothing_left
+    rm -rf "$ETC"
+}
+
+# grouped_image: sets POD_IMAGE to one whose own file has root and app in a group
+grouped_image() {
+    local layout=$TEST_DIR/grouped
+    cp -r "$(busybox_image | sed 's/^oci:\(.*\):latest$/\1/')" "$layout"
+    printf '%s\n' root:x:0: tools:x:20:root,app app:x:1000: >"$TEST_DIR/group"
+    umoci insert --image "$layout:latest" "$TEST_DIR/group" /etc/group
+    POD_IMAGE=$CLUSTER_REGISTRY/grouped:latest
+    in_cluster skopeo copy --quiet --dest-cert-dir "$CLUSTER/certs.d/$CLUSTER_REGISTRY" "oci:$layout:latest" "docker://$POD_IMAGE"
+}
+
+@test "where a policy judges groups a Pod has no other one, whatever the image says" {
+    administer
+    grouped_image
+    judges() { policy "{\"engines\": {\"kubernetes\": \"/etc/stepcell/kubeconfig\"}, \"groups\": $1}"; }
+    judges '["0", "1000"]'
+    run -0 --separate-stderr under_policy -- id -G
+    assert_equal root "$output" 0
+    run -125 --separate-stderr under_policy --cap-drop SETGID -- touch ran
+    assert_match "$stderr" "*adds group 20 *"
+    chown 1000:1000 "$WORK"
+    run -125 --separate-stderr under_policy --user 1000:1000 -- touch ran
+    assert_equal number "$(result_field .error.code)" policy.denied
+    assert_match "$stderr" "*adds group 20 *"
+    [ ! -e "$WORK/ran" ]
+    run -125 --separate-stderr under_policy --user app -- true
+    assert_match "$stderr" "*to run as group 20*"
+    judges '["20", "1000"]'
+    run -0 --separate-stderr under_policy --user app -- id -G
+    assert_equal name "$output" "1000 20"
     nothing_left
     rm -rf "$ETC"
 }

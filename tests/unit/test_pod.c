@@ -77,7 +77,7 @@ struct step {
     enum network_mode network;
     struct limits limits;
     uid_t uid;
-    bool no_init, ships, image_volume;
+    bool no_init, ships, image_volume, groups_judged;
     const char *label, *account;
 };
 
@@ -95,10 +95,14 @@ static bool make(const struct step *step, json_t **body, struct err *err)
         .arch = "amd64",
         .host_network = step->host_network,
         .grace_ms = 1500,
+        .groups_judged = step->groups_judged,
     };
     const struct run_spec spec = {
         .plan = &plan,
         .uid = step->uid,
+        .gid = 5,
+        .groups = {6},
+        .group_count = 1,
         .home = "/root",
         .capabilities = 1 | 1 << 5,
         .network = step->network,
@@ -126,7 +130,9 @@ static const struct step steps[] = {
     {.says = "\"stepcell.owner\":\"me\""},
     {.says = "\"hostNetwork\":false"},
     {.says = "\"hostNetwork\":true", .host_network = true},
-    {.says = "\"runAsUser\":0"},
+    {.says = "\"runAsUser\":0,\"runAsGroup\":5,\"supplementalGroups\":[6]}"},
+    {.says = "\"supplementalGroups\":[6],\"supplementalGroupsPolicy\":\"Strict\"}",
+     .groups_judged = true},
     {.says = "\"memory\":\"1048576\",\"cpu\":\"1500m\"",
      .limits = {.memory = 1 << 20, .cpu = 150000}},
     {.says = "\"mountPath\":\"/home/step\",\"subPath\":\"home\"", .uid = 7},

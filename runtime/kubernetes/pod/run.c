@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -164,6 +165,42 @@ static bool check_interpreters(const struct setup *setup, struct err *err)
     return true;
 }
 
+static bool is_wanted(const struct init_config *config, gid_t group)
+{
+    for (uint32_t i = 0; i < config->group_count; i++) {
+        if (config->groups[i] == group)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A runtime adds the groups that the image's own file gives to a user of that number. Root can give
+ * them up, as long as it may do that.
+ */
+static bool check_groups(const struct setup *setup, struct err *err)
+{
+    const struct init_config *config = &setup->head.config;
+    autofree gid_t *groups = NULL;
+    int count;
+
+    if (!setup->head.groups_judged || setgroups(config->group_count, config->groups) == 0)
+        return true;
+    count = getgroups(0, NULL);
+    groups = calloc((size_t)count + 1, sizeof(*groups));
+    if (!groups || getgroups(count, groups) != count)
+        return err_errno(err, ERR_ENGINE_FAILED, "cannot look at the groups of the step");
+    for (int i = 0; i < count; i++) {
+        if (is_wanted(config, groups[i]))
+            continue;
+        err_set(err, ERR_POLICY_DENIED,
+                "the node adds group %u to the step's, which the policy has not judged", groups[i]);
+        return err_hint(err, "the image's /etc/group lists the user: give it by name alone, which "
+                             "has its groups judged, or use nodes with supplementalGroupsPolicy");
+    }
+    return true;
+}
+
 static bool begin_changes(struct run *run, struct err *err)
 {
     run->changes.directory = run->setup.returned;
@@ -204,9 +241,9 @@ static bool prepare(struct run *run, struct err *err)
     if (run->failure == MAP_FAILED || run->signals < 0 || run->output < 0)
         return err_errno(err, ERR_ENGINE_FAILED, "cannot prepare the first process of the Pod");
     umask(setup->head.config.umask);
-    if (!check_probes(setup, err) || !check_interpreters(setup, err) || !choose_home(setup, err) ||
-        !inside_enter(setup->workdir, err) || !begin_changes(run, err) ||
-        !door_open(&run->door, err))
+    if (!check_groups(setup, err) || !check_probes(setup, err) || !check_interpreters(setup, err) ||
+        !choose_home(setup, err) || !inside_enter(setup->workdir, err) ||
+        !begin_changes(run, err) || !door_open(&run->door, err))
         return false;
     /* The command's, and every visitor's. */
     environ = setup->environment;
