@@ -178,12 +178,12 @@ policy() {
 
 # grouped_image: sets POD_IMAGE to one whose own file has root and app in a group
 grouped_image() {
-    local layout=$TEST_DIR/grouped
-    cp -r "$(busybox_image | sed 's/^oci:\(.*\):latest$/\1/')" "$layout"
+    local layout=$TEST_DIR/grouped certificates=$CLUSTER/certs.d/$CLUSTER_REGISTRY
+    in_cluster skopeo copy --quiet --src-cert-dir "$certificates" "docker://$CLUSTER_REGISTRY/busybox:latest" "oci:$layout:latest"
     printf '%s\n' root:x:0: tools:x:20:root,app app:x:1000: >"$TEST_DIR/group"
     umoci insert --image "$layout:latest" "$TEST_DIR/group" /etc/group
     POD_IMAGE=$CLUSTER_REGISTRY/grouped:latest
-    in_cluster skopeo copy --quiet --dest-cert-dir "$CLUSTER/certs.d/$CLUSTER_REGISTRY" "oci:$layout:latest" "docker://$POD_IMAGE"
+    in_cluster skopeo copy --quiet --dest-cert-dir "$certificates" "oci:$layout:latest" "docker://$POD_IMAGE"
 }
 
 @test "where a policy judges groups a Pod has no other one, whatever the image says" {
@@ -193,8 +193,6 @@ grouped_image() {
     judges '["0", "1000"]'
     run -0 --separate-stderr under_policy -- id -G
     assert_equal root "$output" 0
-    run -125 --separate-stderr under_policy --cap-drop SETGID -- touch ran
-    assert_match "$stderr" "*adds group 20 *"
     chown 1000:1000 "$WORK"
     run -125 --separate-stderr under_policy --user 1000:1000 -- touch ran
     assert_equal number "$(result_field .error.code)" policy.denied
