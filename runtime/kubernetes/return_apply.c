@@ -1,6 +1,7 @@
 #include "runtime/kubernetes/return_apply.h"
 
 #include <fcntl.h>
+#include <search.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ struct apply {
     char path[PATH_MAX];                /* of it */
     struct shipped_entry next, shipped; /* of the list; of the entry that is there */
     bool has_shipped;
+    void *linked; /* tsearch(3) */
     /* The file that is being written. */
     int file;
     char *temporary;
@@ -199,6 +201,91 @@ static void enter(struct apply *apply, const char *name, int fd)
     strcpy(apply->path, name);
 }
 
+/* ---- several names of one file ---- */
+
+/* A file that has lost a name here and has others: its ctime before that, and since. */
+struct linked {
+    dev_t dev;
+    ino_t ino;
+    struct timespec before, after, mtime;
+};
+
+static int compare_linked(const void *one, const void *other)
+{
+    const struct linked *a = one, *b = other;
+
+    return a->dev != b->dev   ? (a->dev < b->dev ? -1 : 1)
+           : a->ino != b->ino ? (a->ino < b->ino ? -1 : 1)
+                              : 0;
+}
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static struct linked *find_linked(const struct apply *apply, const struct stat *st)
+{
+    const struct linked key = {.dev = st->st_dev, .ino = st->st_ino};
+    struct linked **found = tfind(&key, &apply->linked, compare_linked);
+
+    return found ? *found : NULL;
+}
+
+/* Without memory for it, the other names of the file count as changed by others. */
+static void remember(struct apply *apply, const struct stat *before, const struct stat *after)
+{
+    struct linked *linked = find_linked(apply, before);
+
+    if (linked) {
+        if (is_same_time(linked->after, before->st_ctim))
+            linked->after = after->st_ctim;
+        return;
+    }
+    linked = malloc(sizeof(*linked));
+    if (!linked)
+        return;
+    *linked = (struct linked){.dev = before->st_dev,
+                              .ino = before->st_ino,
+                              .before = before->st_ctim,
+                              .after = after->st_ctim,
+                              .mtime = before->st_mtim};
+    if (!tsearch(linked, &apply->linked, compare_linked))
+        free(linked);
+}
+
+/*
+ * Like fstatat, but what was done here to other names of a file has not changed it. What others
+ * write in that very moment has: nothing that is done here changes its mtime.
+ */
+static bool look(struct apply *apply, const char *below, struct stat *st)
+{
+    const struct linked *linked;
+
+    if (fstatat(top(apply)->fd, below, st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    linked = find_linked(apply, st);
+    if (linked && is_same_time(linked->after, st->st_ctim) &&
+        is_same_time(linked->mtime, st->st_mtim))
+        st->st_ctim = linked->before;
+    return true;
+}
+
+/* Takes the name `below` away, or gives it to the file `by`. */
+static bool replace(struct apply *apply, const char *below, const char *by)
+{
+    int dir = top(apply)->fd;
+    autofd file = openat(dir, below, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat before, after;
+    bool known = file >= 0 && fstat(file, &before) == 0 && before.st_nlink > 1;
+
+    if ((by ? renameat(dir, by, dir, below) : unlinkat(dir, below, 0)) < 0)
+        return false;
+    if (known && fstat(file, &after) == 0)
+        remember(apply, &before, &after);
+    return true;
+}
+
 /* ---- what is not there any more ---- */
 
 static void delete_entry(struct apply *apply, const struct shipped_entry *entry)
@@ -212,12 +299,11 @@ static void delete_entry(struct apply *apply, const struct shipped_entry *entry)
         top(apply)->gone = !hidden;
         return;
     }
-    if (hidden || top(apply)->fd < 0 ||
-        fstatat(top(apply)->fd, below, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (hidden || top(apply)->fd < 0 || !look(apply, below, &st))
         return;
     if (!shipped_is_same(entry, &st))
         warn(apply, entry->name, "stays: the step has deleted it, but others have changed it");
-    else if (!open_level(apply) || unlinkat(top(apply)->fd, below, 0) < 0)
+    else if (!open_level(apply) || !replace(apply, below, NULL))
         warn(apply, entry->name, "cannot be deleted, as the step has done");
 }
 
@@ -265,7 +351,7 @@ static void compare_with_now(struct apply *apply, const char *name, const char *
 {
     struct stat st;
 
-    if (fstatat(top(apply)->fd, below, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) ||
+    if (!look(apply, below, &st) || S_ISDIR(st.st_mode) ||
         (apply->has_shipped && shipped_is_same(&apply->shipped, &st)))
         return;
     warn(apply, name, "was changed by others, too, and is now what the step has made of it");
@@ -279,7 +365,7 @@ static bool make_directory(struct apply *apply, const struct return_entry *entry
 
     if (open_level(apply)) {
         compare_with_now(apply, entry->name, below);
-        if ((unlinkat(top(apply)->fd, below, 0) == 0 || errno == ENOENT) &&
+        if ((replace(apply, below, NULL) || errno == ENOENT) &&
             mkdirat(top(apply)->fd, below, 0700) == 0)
             fd = open_dir(apply, below);
     }
@@ -342,7 +428,7 @@ static bool put_in_place(struct apply *apply, struct err *err)
     const char *below = name_at(top(apply), apply->name);
 
     compare_with_now(apply, apply->name, below);
-    if (renameat(top(apply)->fd, apply->temporary, top(apply)->fd, below) < 0)
+    if (!replace(apply, below, apply->temporary))
         return failed(apply, apply->name, "write", err);
     free(apply->temporary);
     apply->temporary = NULL;
@@ -495,6 +581,7 @@ static void finish(struct apply *apply)
     while (apply->depth > 0)
         leave(apply);
     finish_level(top(apply));
+    tdestroy(apply->linked, free);
     if (apply->unsaid)
         strv_take(apply->warnings, text_printf("%zu more of the same kind", apply->unsaid));
 }

@@ -126,6 +126,9 @@ tree() { (cd "$PACKAGE/work" && find . -mindepth 1 -printf '%y %m %U:%G %P %l\n'
         "$work/closed/f" "$work/moved/m" >/dev/null
     echo package >"$work/package/in/file"
     ln -s gone "$work/link"
+    ln "$work/gone" "$work/goes/gone"
+    ln "$work/stays/same" "$work/goes/same"
+    ln "$work/stays/same" "$work/linked"
     touch -d '2001-02-03 04:05:06 UTC' "$work"/*/* "$work"/*
     chmod 600 "$work/stays/edited"
     chmod 500 "$work/closed"
@@ -137,6 +140,7 @@ sleep 0.1
 printf '9999\n' >stays/quiet
 touch -d '2001-02-03 04:05:06' stays/quiet
 rm -r goes gone becomes-file becomes-directory
+echo other >linked
 echo file >becomes-file
 mkdir -p becomes-directory/below empty
 chmod 711 empty
@@ -179,6 +183,7 @@ f 644 1234:4321 big
 f 644 1234:4321 closed/f 
 f 644 1234:4321 closed/new 
 f 644 1234:4321 hä 
+f 644 1234:4321 linked 
 f 644 1234:4321 package/in/file 
 f 644 1234:4321 renamed/m 
 f 644 1234:4321 run.sh 
@@ -188,10 +193,14 @@ f 750 1234:4321 program
 l 777 1234:4321 link /nowhere/else
 END
 )"
-    assert_equal contents "$(cat "$work/stays/quiet" "$work/renamed/m" "$work/becomes-file" "$work/package/in/file")" "9999
+    assert_equal contents "$(cat "$work/stays/quiet" "$work/renamed/m" "$work/becomes-file" "$work/package/in/file" \
+        "$work/stays/same" "$work/linked")" "9999
 x
 file
-package"
+package
+same
+other"
+    run ! grep -e others <<<"$stderr"
     assert_equal bytes "$(od -An -tx1 "$work/stays/edited")" " 6e 65 77 ff"
     assert_equal times "$(stat -c %Y "$work/stays/edited" "$work/stays/quiet" "$work/stays/same" "$work/closed/f" "$work/package")" "1262304000
 981173106

@@ -395,6 +395,97 @@ static void test_others(void **state)
     end(&place);
 }
 
+static void ship_link(struct place *place, const char *first, const char *name)
+{
+    autofree char *from = text_printf("work/%s", first), *to = text_printf("work/%s", name);
+
+    assert_int_equal(linkat(place->scratch.fd, from, place->scratch.fd, to, 0), 0);
+}
+
+/* All have to be there before the first is listed: a new name changes the time of a file. */
+static void list(struct place *place, const char *const *names)
+{
+    for (; *names; names++) {
+        autofree char *path = text_printf("work/%s", *names);
+        const struct stat st = stat_of(place, path);
+
+        assert_true(shipped_list_add(place->list, *names, &st));
+    }
+}
+
+/* What the step does to one name of a file is no change of others to the next ones. */
+static void test_hard_links(void **state)
+{
+    static const char *const names[] = {
+        "a", "b",   "becomes-dir", "becomes-dir2", "c",      "d",    "e",
+        "f", "sub", "sub/z",       "sub2",         "sub2/z", "tail", NULL};
+    static const struct record records[] = {{D, "becomes-dir", NULL, 0755},
+                                            {F, "c", "step", 0644},
+                                            {F, "e", "1", 0644},
+                                            {F, "f", "2", 0644},
+                                            {KD, "sub2", NULL, 0},
+                                            {K, "sub2/z", NULL, 0},
+                                            {0}};
+    struct place place;
+    struct err err;
+
+    (void)state;
+    begin(&place);
+    write_file(place.scratch.fd, "work/a", "one", 0644);
+    assert_int_equal(mkdirat(place.scratch.fd, "work/sub", 0755), 0);
+    assert_int_equal(mkdirat(place.scratch.fd, "work/sub2", 0755), 0);
+    ship_link(&place, "a", "b");
+    ship_link(&place, "a", "sub/z");
+    ship_link(&place, "a", "sub2/z");
+    ship_link(&place, "a", "tail");
+    write_file(place.scratch.fd, "work/c", "two", 0644);
+    ship_link(&place, "c", "d");
+    write_file(place.scratch.fd, "work/e", "three", 0644);
+    ship_link(&place, "e", "f");
+    write_file(place.scratch.fd, "work/becomes-dir", "four", 0644);
+    ship_link(&place, "becomes-dir", "becomes-dir2");
+    list(&place, names);
+    assert_ok(apply(&place, records, &err));
+    assert_int_equal(place.warnings.count, 0);
+    for (size_t i = 0; names[i]; i++) {
+        static const char *const left[] = {"becomes-dir", "c", "e", "f", "sub2", "sub2/z"};
+        autofree char *path = text_printf("work/%s", names[i]);
+        bool stays = false;
+
+        for (size_t at = 0; at < COUNT(left); at++)
+            stays = stays || strcmp(left[at], names[i]) == 0;
+        assert_int_equal(exists(&place, path), stays);
+    }
+    assert_file(&place, "work/c", "step", 0644);
+    assert_file(&place, "work/e", "1", 0644);
+    assert_file(&place, "work/f", "2", 0644);
+    assert_file(&place, "work/sub2/z", "one", 0644);
+    end(&place);
+}
+
+/* What others have changed by any name stays by all that the step has deleted. */
+static void test_hard_links_of_others(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", NULL};
+    static const struct record records[] = {{F, "a", "step", 0644}, {0}};
+    struct place place;
+    struct err err;
+
+    (void)state;
+    begin(&place);
+    write_file(place.scratch.fd, "work/a", "one", 0644);
+    ship_link(&place, "a", "b");
+    ship_link(&place, "a", "c");
+    list(&place, names);
+    write_file(place.scratch.fd, "work/b", "two", 0644);
+    assert_ok(apply(&place, records, &err));
+    assert_int_equal(place.warnings.count, 3);
+    assert_file(&place, "work/a", "step", 0644);
+    assert_file(&place, "work/b", "two", 0644);
+    assert_file(&place, "work/c", "two", 0644);
+    end(&place);
+}
+
 /* A directory that was kept, and is a link by now, is not gone through. */
 static void test_kept_link(void **state)
 {
@@ -549,11 +640,12 @@ static void test_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams),  cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_heads),    cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_others),   cmocka_unit_test(test_kept_link),
-        cmocka_unit_test(test_unfit),    cmocka_unit_test(test_hidden_and_kept),
-        cmocka_unit_test(test_replaced), cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_streams),    cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_heads),      cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_others),     cmocka_unit_test(test_kept_link),
+        cmocka_unit_test(test_unfit),      cmocka_unit_test(test_hidden_and_kept),
+        cmocka_unit_test(test_replaced),   cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_hard_links), cmocka_unit_test(test_hard_links_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
