@@ -215,14 +215,33 @@ static bool set_env_file(struct run_options *options, const char *name, const ch
     return strv_add(&options->env_files, value) || options_no_memory(err);
 }
 
+static bool is_other_volume(const struct pod_volume *one, const struct pod_volume *other)
+{
+    return strcmp(one->path, other->path) == 0 &&
+           strcmp(one->claim ? one->claim : "", other->claim ? other->claim : "") != 0;
+}
+
+/* What the configuration says of a path yields to an option. Of two options none is right. */
 static bool set_kubernetes_volume(struct run_options *options, const char *name, const char *value,
                                   struct err *err)
 {
+    const struct strv *given = &options->kubernetes_volumes;
     autopodvolume volume = {0};
 
-    (void)name;
-    return pod_volume_parse(value, &volume, err) &&
-           (strv_add(&options->kubernetes_volumes, value) || options_no_memory(err));
+    if (!pod_volume_parse(value, &volume, err))
+        return false;
+    for (size_t i = 0; i < given->count; i++) {
+        autopodvolume other = {0};
+
+        if (!pod_volume_parse(given->items[i], &other, err))
+            return false;
+        if (is_other_volume(&volume, &other)) {
+            err_set(err, ERR_OPTION_INVALID, "'%s' cannot be two volumes, '%s' and '%s'",
+                    volume.path, given->items[i], value);
+            return err_hint(err, "give --%s once for each PATH", name);
+        }
+    }
+    return strv_add(&options->kubernetes_volumes, value) || options_no_memory(err);
 }
 
 /* What may be a value is not repeated in any message. */

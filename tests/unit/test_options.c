@@ -101,6 +101,8 @@ static void bad_command_lines_are_refused(void **state)
         {"--script", "-", "-i", "image"},
         {"--step", "/no/such/file"},
         {"--workdi", "/w", "image", "x"},
+        {"--kubernetes-volume=/w=hostPath", "--kubernetes-volume=/w=pvc:a", "image", "x"},
+        {"--kubernetes-volume=/w/=pvc:b", "--kubernetes-volume=/w=pvc:a", "image", "x"},
         {"--memory", "5m", "image", "x"},
         {"--cpus", "many", "image", "x"},
         {"--pids-limit", "1", "image", "x"},
