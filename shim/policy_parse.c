@@ -500,7 +500,8 @@ static bool take_limits(struct parse *parse, json_t *value, void *into, struct e
 /* "1000" or "1000-1999" */
 static bool add_range(struct parse *parse, json_t *item, void *into, struct err *err)
 {
-    static const char why[] = "must be a number or a range such as '1000-1999'";
+    static const char why[] =
+        "must be a text: a number such as '1000', or a range such as '1000-1999'";
     struct policy_ranges *ranges = into;
     autofree char *text = json_is_string(item) ? strdup(json_string_value(item)) : NULL;
     char *dash = text ? strchr(text, '-') : NULL;

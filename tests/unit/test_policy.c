@@ -195,6 +195,25 @@ static void parse(const char *rest, struct policy *policy)
     assert_ok(policy_parse(text, strlen(text), "file", read_key, policy, &err));
 }
 
+/* JSON's own numbers are not taken, and the message says so. */
+static void users_are_texts(void **state)
+{
+    static const char *const bad[] = {"1000",    "\"\"",   "\"x\"", "\"-1\"",
+                                      "\"9-5\"", "\"1-\"", "null"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        autofree char *text =
+            text_printf("{\"schema\": \"stepcell.policy/1\", \"users\": [%s]}", bad[i]);
+        autopolicy policy = {0};
+        struct err err;
+
+        assert_refused(policy_parse(text, strlen(text), "file", read_key, &policy, &err),
+                       ERR_CONFIG_INVALID);
+        assert_non_null(strstr(err.message, "must be a text: a number such as '1000'"));
+    }
+}
+
 static void keys_get_ids(void **state)
 {
     autopolicy policy = {0};
@@ -696,6 +715,7 @@ int main(void)
         cmocka_unit_test(image_patterns),
         cmocka_unit_test(lines),
         cmocka_unit_test(keys_get_ids),
+        cmocka_unit_test(users_are_texts),
         cmocka_unit_test(bad_keys_are_refused),
         cmocka_unit_test(what_a_policy_says),
         cmocka_unit_test(trees_behind_links),
