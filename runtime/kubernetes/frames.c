@@ -35,7 +35,8 @@ size_t frame_write_bytes(struct frame_writer *writer, enum frame_kind kind, cons
     if (is_counted(kind))
         writer->counts[kind - FRAME_OUT] += len;
     /* Without memory the frame is none, and the reader misses its bytes. */
-    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %s\n", text ? text : "-"));
+    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %s" FRAME_CLOSE "\n",
+                                 text ? text : "-"));
 }
 
 size_t frame_write_number(struct frame_writer *writer, enum frame_kind kind, int value,
@@ -43,14 +44,15 @@ size_t frame_write_number(struct frame_writer *writer, enum frame_kind kind, int
 {
     int n = begin(writer, kind, line);
 
-    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %d\n", value));
+    return (size_t)(n +
+                    snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %d" FRAME_CLOSE "\n", value));
 }
 
 static size_t write_alone(struct frame_writer *writer, enum frame_kind kind, char *line)
 {
     int n = begin(writer, kind, line);
 
-    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, "\n"));
+    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, FRAME_CLOSE "\n"));
 }
 
 size_t frame_write_ready(struct frame_writer *writer, char line[FRAME_LINE_MAX])
@@ -71,7 +73,7 @@ size_t frame_write_failure(struct frame_writer *writer, const struct err *failur
         failure->hint[0] ? base64_encode(failure->hint, strlen(failure->hint)) : NULL;
     int n = begin(writer, FRAME_FAIL, line);
 
-    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %s %s %s\n",
+    return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n, " %s %s %s" FRAME_CLOSE "\n",
                                  err_code_text(failure->code), message ? message : "-",
                                  hint ? hint : "-"));
 }
@@ -83,7 +85,7 @@ size_t frame_write_end(struct frame_writer *writer, bool is_signal, int value, b
     int n = begin(writer, FRAME_END, line);
 
     return (size_t)(n + snprintf(line + n, FRAME_LINE_MAX - (size_t)n,
-                                 " %s %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                                 " %s %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 FRAME_CLOSE "\n",
                                  is_signal ? "signal" : "exit", value, oom_killed, counts[0],
                                  counts[1], counts[2]));
 }
@@ -224,14 +226,6 @@ static bool take_kind(char **at, struct frame *frame)
     return false;
 }
 
-static bool parse_frame(char *text, uint64_t *number, struct frame *frame)
-{
-    char *at = text;
-
-    return take_number(&at, INT64_MAX, number) && take_kind(&at, frame) &&
-           take_contents(&at, frame) && !at;
-}
-
 /* What is no frame: words of the kubelet's, say, which may tell why there is none. */
 static void keep_stray(struct frame_reader *reader, const char *text)
 {
@@ -259,21 +253,58 @@ static enum frame_progress take_ended(struct frame_reader *reader, const struct 
     return FRAMES_ENDED;
 }
 
+static bool is_closed(const char *text)
+{
+    size_t len = strlen(text), close = strlen(FRAME_CLOSE);
+
+    return len >= close && strcmp(text + len - close, FRAME_CLOSE) == 0;
+}
+
+/* The mark, or as much of it as there is of the line. */
+static bool is_marked(const char *text)
+{
+    size_t len = strlen(text), mark = strlen(FRAME_MARK);
+
+    return len > 0 && strncmp(text, FRAME_MARK, len < mark ? len : mark) == 0;
+}
+
+/* A frame from its mark on, as far as it has come. True when it is closed. */
+static bool gather(struct frame_reader *reader, const char *text)
+{
+    size_t used = is_marked(text) ? 0 : strlen(reader->frame);
+
+    if (used + strlen(text) >= sizeof(reader->frame))
+        return false;
+    strcpy(reader->frame + used, text);
+    return is_closed(text);
+}
+
+/* Once; `frame` borrows. */
+static bool parse_gathered(struct frame_reader *reader, uint64_t *number, struct frame *frame)
+{
+    char *text = reader->frame, *at = text + strlen(FRAME_MARK);
+    bool is_frame = strncmp(text, FRAME_MARK, strlen(FRAME_MARK)) == 0;
+
+    text[strlen(text) - strlen(FRAME_CLOSE)] = '\0';
+    text[0] = '\0';
+    return is_frame && take_number(&at, INT64_MAX, number) && take_kind(&at, frame) &&
+           take_contents(&at, frame) && !at;
+}
+
 static enum frame_progress take_line(struct frame_reader *reader, struct err *err)
 {
     char *space = strchr(reader->line, ' '), *text = space ? space + 1 : reader->line;
     struct frame frame = {0};
     uint64_t number;
 
+    /* The rest of a frame is closed, and no words of anybody's. */
     if (!space || space - reader->line >= FRAME_TIME_MAX ||
-        strncmp(text, FRAME_MARK, strlen(FRAME_MARK)) != 0) {
+        (!is_marked(text) && !is_closed(text))) {
         keep_stray(reader, text);
         return FRAMES_MORE;
     }
-    if (!parse_frame(text + strlen(FRAME_MARK), &number, &frame)) {
-        err_set(err, ERR_ENGINE_FAILED, "the log of the Pod has a frame that is none");
-        return FRAMES_WRONG;
-    }
+    if (!gather(reader, text) || !parse_gathered(reader, &number, &frame))
+        return FRAMES_MORE;
     if (number <= reader->number || reader->ended)
         return FRAMES_MORE;
     if (number != reader->number + 1) {
@@ -289,12 +320,6 @@ static enum frame_progress take_line(struct frame_reader *reader, struct err *er
     if (!reader->take(reader->data, &frame, err))
         return FRAMES_WRONG;
     return frame.kind == FRAME_END ? take_ended(reader, &frame, err) : FRAMES_MORE;
-}
-
-void frame_reader_restart(struct frame_reader *reader)
-{
-    reader->used = 0;
-    reader->skips = false;
 }
 
 enum frame_progress frame_reader_feed(struct frame_reader *reader, const void *bytes, size_t len,
@@ -317,7 +342,8 @@ enum frame_progress frame_reader_feed(struct frame_reader *reader, const void *b
             reader->line[reader->used] = '\0';
             if (!reader->skips && !memchr(reader->line, '\0', reader->used))
                 progress = take_line(reader, err);
-            frame_reader_restart(reader);
+            reader->used = 0;
+            reader->skips = false;
             piece++;
         }
         if (progress != FRAMES_MORE)
@@ -326,4 +352,10 @@ enum frame_progress frame_reader_feed(struct frame_reader *reader, const void *b
         len -= piece;
     }
     return FRAMES_MORE;
+}
+
+enum frame_progress frame_reader_break(struct frame_reader *reader, struct err *err)
+{
+    return reader->used > 0 || reader->skips ? frame_reader_feed(reader, "\n", 1, err)
+                                             : FRAMES_MORE;
 }

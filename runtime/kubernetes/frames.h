@@ -1,9 +1,10 @@
 /*
  * What stepcell-pod writes into the log of its Pod, and how that is read (pure).
  *
- *   stepcell/1 NUMBER KIND[ TEXT]
+ *   stepcell/1 NUMBER KIND[ TEXT];
  *
- * One line of ASCII for each frame. NUMBER begins with 1 and rises by one. KIND, and TEXT:
+ * One line of ASCII for each frame, closed by a semicolon. NUMBER begins with 1 and rises by one.
+ * KIND, and TEXT:
  *
  *   ready              everything is mounted and proven; the command is about to start
  *   out, err, var      base64 of 1 to FRAME_BYTES_MAX bytes of stdout, stderr, the output file
@@ -17,6 +18,10 @@
  *
  * A reader takes each number once: after a break the log is read again from a moment before, and
  * what was taken is passed over. A number that is missing is never passed over without a word.
+ *
+ * A node that rotates the log may cut a line: its beginning is the last of the one file, its rest
+ * the first of the next one, with a time of its own. The two are put together. A line that is no
+ * frame is passed over; the number that it may have had is missing then.
  */
 #ifndef STEPCELL_RUNTIME_KUBERNETES_FRAMES_H
 #define STEPCELL_RUNTIME_KUBERNETES_FRAMES_H
@@ -28,6 +33,7 @@
 #include "base/err.h"
 
 #define FRAME_MARK      "stepcell/1 "
+#define FRAME_CLOSE     ";"
 #define FRAME_BYTES_MAX 11000 /* of a stream in one frame */
 #define FRAME_LINE_MAX  15000 /* bytes of a line, with the log's time; runtimes split at 16384 */
 #define FRAME_TIME_MAX  48    /* bytes of the log's time, with the NUL */
@@ -86,7 +92,7 @@ enum frame_progress {
     FRAMES_MORE,  /* all bytes were taken */
     FRAMES_GAP,   /* a number is missing: read again from `time` on */
     FRAMES_ENDED, /* the last frame has come, and the counts are right */
-    FRAMES_WRONG, /* it is no log of stepcell-pod's, or `take` gave false: with err */
+    FRAMES_WRONG, /* more or less came than the last frame says, or `take` gave false: with err */
 };
 
 struct frame_reader {
@@ -104,13 +110,14 @@ struct frame_reader {
     char line[FRAME_LINE_MAX];
     size_t used;
     bool skips; /* the rest of a line that is too long */
+    char frame[FRAME_LINE_MAX];
 };
 
 /* More bytes of the log, with the log's times. */
 enum frame_progress frame_reader_feed(struct frame_reader *reader, const void *bytes, size_t len,
                                       struct err *err);
 
-/* The log is about to be read anew. */
-void frame_reader_restart(struct frame_reader *reader);
+/* The log breaks off, and is about to be read anew: what has come of a line is all that comes. */
+enum frame_progress frame_reader_break(struct frame_reader *reader, struct err *err);
 
 #endif

@@ -14,6 +14,13 @@
 #define PAUSE_MS     100
 #define READS_MAX    4      /* of a log that gets no longer, before what it lacks is lost */
 #define LOG_STALL_MS 300000 /* that a log may say nothing, before it is asked for again */
+/*
+ * The same of one that may have been rotated: it goes on in a file that its reader is not told of.
+ * Nodes look every ten seconds, and a log must not be rotated once more meanwhile.
+ */
+#define SILENCE_MIN_MS 2000
+#define SILENCE_MAX_MS 8000
+#define ROTATES_MIN    (512 << 10) /* bytes; what is shorter, no node rotates */
 
 struct follow {
     struct sight *sight;
@@ -23,7 +30,10 @@ struct follow {
     struct frame end;
     bool asked; /* the command was told to end */
     int connections;
-    bool taken[3]; /* whoever reads a stream of the step's is still there */
+    uint64_t read;    /* bytes of the log */
+    int64_t heard_at; /* clock_now() */
+    int silence_ms;   /* that the log may keep */
+    bool taken[3];    /* whoever reads a stream of the step's is still there */
 };
 
 static void tell(const struct pod_message *message)
@@ -106,6 +116,8 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
 {
     struct follow *follow = data;
 
+    follow->read += len;
+    follow->heard_at = clock_now();
     follow->progress = frame_reader_feed(&follow->reader, bytes, len, err);
     if (follow->progress == FRAMES_MORE || follow->progress == FRAMES_WRONG)
         return follow->progress == FRAMES_MORE;
@@ -124,22 +136,33 @@ static char *log_path(const struct follow *follow)
     return behind ? objects_path(&objects, "pods", behind) : NULL;
 }
 
-/* To its end, or as far as it goes. The status, 0 for none. */
-static long read_log(struct follow *follow, struct err *err)
+static bool is_silent(void *data)
+{
+    const struct follow *follow = data;
+
+    return follow->read >= ROTATES_MIN &&
+           clock_now() - follow->heard_at > follow->silence_ms * NS_PER_MS;
+}
+
+/* To its end, or as far as it goes. */
+static void read_log(struct follow *follow, struct err *err)
 {
     autofree char *path = log_path(follow);
     const struct kube_call one = {
         .path = path, .body = take_bytes, .data = follow, .stall_ms = LOG_STALL_MS, .once = true};
+    uint64_t before = follow->reader.number;
     autokubeanswer answer = {0};
 
     follow->progress = FRAMES_MORE;
     follow->connections++;
-    frame_reader_restart(&follow->reader);
-    if (!path || !kube_call(follow->client, &one, &answer, err))
-        return 0;
-    if (answer.status != 200)
+    follow->heard_at = clock_now();
+    if (path && kube_call(follow->client, &one, &answer, err) && answer.status != 200)
         kube_refused(follow->client, &answer, "read the log of its Pod", err);
-    return answer.status;
+    if (follow->progress == FRAMES_MORE)
+        follow->progress = frame_reader_break(&follow->reader, err);
+    follow->silence_ms = follow->reader.number != before       ? SILENCE_MIN_MS
+                         : follow->silence_ms < SILENCE_MAX_MS ? 2 * follow->silence_ms
+                                                               : SILENCE_MAX_MS;
 }
 
 /* Waits until there is a log, or will never be; whether it gets no longer. */
@@ -168,7 +191,8 @@ static void explain(const struct follow *follow, struct err *err)
                 (unsigned long long)reader->lost);
     else
         err_set(err, ERR_ENGINE_FAILED, "the log of the Pod has no end");
-    err_hint(err, "look at what the step has done before it is run again");
+    err_hint(err, "look at what the step has done before it is run again; where a node has rotated "
+                  "the log faster than it was read, raise containerLogMaxSize of its kubelet");
     if (reader->stray[0])
         err_detail(err, "%s", reader->stray);
 }
@@ -203,7 +227,7 @@ static void read_whole(struct follow *follow, struct err *err)
             return;
         }
         follow->reader.gives_up = reads >= READS_MAX / 2;
-        (void)read_log(follow, err);
+        read_log(follow, err);
         stuck = (ended || follow->progress == FRAMES_GAP) && follow->reader.number == before;
         reads = stuck ? reads + 1 : 0;
         if (follow->progress != FRAMES_ENDED && follow->progress != FRAMES_WRONG)
@@ -215,12 +239,14 @@ static void read_whole(struct follow *follow, struct err *err)
 
 void *follow_log(void *data)
 {
-    struct follow follow = {.sight = data, .taken = {true, true, true}};
+    struct follow follow = {
+        .sight = data, .silence_ms = SILENCE_MIN_MS, .taken = {true, true, true}};
+    const struct http_stop silence = {.stopped = is_silent, .data = &follow};
     struct err err = ERR_INIT;
 
     follow.reader.take = take_frame;
     follow.reader.data = &follow;
-    if (kube_client_open(follow.sight->config, NULL, &follow.client, &err))
+    if (kube_client_open(follow.sight->config, &silence, &follow.client, &err))
         read_whole(&follow, &err);
     finish(&follow, &err);
     kube_client_close(follow.client);

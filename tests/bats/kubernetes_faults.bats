@@ -14,6 +14,9 @@ kubelet_of() { pgrep -f "^kubelet --config=$CLUSTER/$1/kubelet.yaml "; }
 # log_of_pod KUBELET: the file that the runtime writes, by the node's own names
 log_of_pod() { ls "/proc/$1/root/var/log/pods/${NAMESPACE}"_*/step/0.log; }
 
+# is_rotated KUBELET: what was the log has got another name
+is_rotated() { compgen -G "/proc/$1/root/var/log/pods/${NAMESPACE}_*/step/0.log.*" >/dev/null; }
+
 # is_said MESSAGE: a pattern
 is_said() { assert_match "$(result_field .error.message)" "$1"; }
 
@@ -61,6 +64,7 @@ is_said() { assert_match "$(result_field .error.message)" "$1"; }
     kill -CONT "$kubelet"
     ended_as 125 unknown
     is_said '*the log of the Pod is cut*'
+    assert_match "$(result_field .error.hint)" '*containerLogMaxSize*'
     assert_equal "first and last line" "$(sed -n '1p;$p' "$TEST_DIR/cut" | xargs)" "up last"
     nothing_left
 }
@@ -71,6 +75,24 @@ is_said() { assert_match "$(result_field .error.message)" "$1"; }
     touch "$WORK/go"
     ended_as 4 exited
     assert_equal lines "$(wc -l <"$TEST_DIR/read")" 5000
+    nothing_left
+}
+
+@test "a log that its node rotates while it is read is whole" {
+    local i STEPCELL=$RELEASE_PROGRAM
+    # That one does so at 1 MiB, and looks every ten seconds.
+    kube cordon n2
+    begin_cell "$TEST_DIR/rotated" sh -c 'echo up; more=20 i=0
+        while [ $more -gt 0 ]; do
+            seq 100000 114285; i=$((i + 1)); sleep 0.1
+            [ ! -e rotated ] || more=$((more - 1))
+        done
+        echo $i >count; exit 4'
+    kube uncordon n2
+    wait_for is_rotated "$(kubelet_of n1)"
+    touch "$WORK/rotated"
+    ended_as 4 exited
+    for i in $(seq "$(cat "$WORK/count")"); do seq 100000 114285; done | cmp - <(sed 1d "$TEST_DIR/rotated")
     nothing_left
 }
 

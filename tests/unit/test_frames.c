@@ -36,53 +36,66 @@ static const struct {
     enum frame_progress progress;
     const char *seen;
 } logs[] = {
-    {MARK "1 ready\n" MARK "2 out YQ==\n" MARK "3 end exit 7 0 1 0 0\n", FRAMES_ENDED, "roaE7"},
-    {MARK "1 end signal 9 1 0 0 0\n", FRAMES_ENDED, "Es9o"},
-    {MARK "1 asked\n", FRAMES_MORE, "A"},
-    {MARK "1 exec 2\n" MARK "2 end exit 125 0 0 0 0\n", FRAMES_ENDED, "x2E125"},
-    {MARK "1 fail mount.conflict bm8= -\n", FRAMES_MORE, "fmount.conflict:no:"},
-    {MARK "1 fail mount.conflict bm8= aGludA==\n", FRAMES_MORE, "fmount.conflict:no:hint"},
-    {MARK "1 var YQ==\n" MARK "2 left YmM=\n", FRAMES_MORE, "valbc"},
+    {MARK "1 ready;\n" MARK "2 out YQ==;\n" MARK "3 end exit 7 0 1 0 0;\n", FRAMES_ENDED, "roaE7"},
+    {MARK "1 end signal 9 1 0 0 0;\n", FRAMES_ENDED, "Es9o"},
+    {MARK "1 asked;\n", FRAMES_MORE, "A"},
+    {MARK "1 exec 2;\n" MARK "2 end exit 125 0 0 0 0;\n", FRAMES_ENDED, "x2E125"},
+    {MARK "1 fail mount.conflict bm8= -;\n", FRAMES_MORE, "fmount.conflict:no:"},
+    {MARK "1 fail mount.conflict bm8= aGludA==;\n", FRAMES_MORE, "fmount.conflict:no:hint"},
+    {MARK "1 var YQ==;\n" MARK "2 left YmM=;\n", FRAMES_MORE, "valbc"},
     /* Read once more. */
-    {MARK "1 ready\n" MARK "2 out YQ==\n" MARK "1 ready\n" MARK "2 out YQ==\n" MARK "3 err YQ==\n",
+    {MARK "1 ready;\n" MARK "2 out YQ==;\n" MARK "1 ready;\n" MARK "2 out YQ==;\n" MARK
+          "3 err YQ==;\n",
      FRAMES_MORE, "roaea"},
     /* Cut, and other words. */
-    {MARK "1 ready\n" MARK "2 out YQ", FRAMES_MORE, "r"},
+    {MARK "1 ready;\n" MARK "2 out YQ", FRAMES_MORE, "r"},
     {"", FRAMES_MORE, ""},
     {"\n\n" TIME "hello\n" TIME "\nstepcell/1 1 ready\n", FRAMES_MORE, ""},
-    {MARK "2 ready\n", FRAMES_GAP, ""},
-    {MARK "1 ready\n" MARK "3 out YQ==\n", FRAMES_GAP, "r"},
-    /* Frames that are none. */
-    {MARK "01 ready\n", FRAMES_WRONG, ""},
-    {MARK "1\n", FRAMES_WRONG, ""},
-    {MARK "1 \n", FRAMES_WRONG, ""},
-    {MARK "1 ready \n", FRAMES_WRONG, ""},
-    {MARK "1 ready now\n", FRAMES_WRONG, ""},
-    {MARK "1 Ready\n", FRAMES_WRONG, ""},
-    {MARK "-1 ready\n", FRAMES_WRONG, ""},
-    {MARK "99999999999999999999 ready\n", FRAMES_WRONG, ""},
-    {MARK "1 out\n", FRAMES_WRONG, ""},
-    {MARK "1 out \n", FRAMES_WRONG, ""},
-    {MARK "1 out -\n", FRAMES_WRONG, ""},
-    {MARK "1 out YQ== \n", FRAMES_WRONG, ""},
-    {MARK "1 out Y*==\n", FRAMES_WRONG, ""},
-    {MARK "1 exec\n", FRAMES_WRONG, ""},
-    {MARK "1 exec 4096\n", FRAMES_WRONG, ""},
-    {MARK "1 end exit 256 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end signal 0 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end signal 65 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end exit 0 2 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end exit 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end exit 0 0 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 end gone 0 0 0 0 0\n", FRAMES_WRONG, ""},
-    {MARK "1 fail none bm8= -\n", FRAMES_WRONG, ""},
-    {MARK "1 fail no.such bm8= -\n", FRAMES_WRONG, ""},
-    {MARK "1 fail mount.conflict - -\n", FRAMES_WRONG, ""},
-    {MARK "1 fail mount.conflict bm8=\n", FRAMES_WRONG, ""},
-    {MARK "1 fail mount.conflict AGE= -\n", FRAMES_WRONG, ""},
+    {MARK "2 ready;\n", FRAMES_GAP, ""},
+    {MARK "1 ready;\n" MARK "3 out YQ==;\n", FRAMES_GAP, "r"},
+    /* Cut by a rotation: the rest comes by itself, and with a time. */
+    {MARK "1 ready;\n" MARK "2 out YW\n" TIME "Jj;\n" MARK "3 out ZA==;\n", FRAMES_MORE, "roabcod"},
+    {MARK "1 out YWJj\n" TIME ";\n", FRAMES_MORE, "oabc"},
+    {TIME "step\n" TIME "cell/1 1 ready;\n", FRAMES_MORE, "r"},
+    {MARK "1 out YW\n" TIME "some other words\n" TIME "Jj;\n", FRAMES_MORE, "oabc"},
+    /* The rest of another one, or the beginning alone: what looks whole is not taken. */
+    {MARK "1 out YWJj\n" MARK "2 ready;\n", FRAMES_GAP, ""},
+    {MARK "1 end exit 0 0 0 0 0\n", FRAMES_MORE, ""},
+    {MARK "1 ready;\n" TIME "YWJj;\n" MARK "3 out YQ==;\n", FRAMES_GAP, "r"},
+    {MARK "1 out Y\n" TIME "YWJjZA==;\n" MARK "2 out YQ==;\n", FRAMES_GAP, ""},
+    /* Frames that are none: their numbers are missing. */
+    {MARK "1 out -;\n" MARK "2 ready;\n", FRAMES_GAP, ""},
+    {"stepcell/2 1 ready;\n", FRAMES_MORE, ""},
+    {MARK "01 ready;\n", FRAMES_MORE, ""},
+    {MARK "1;\n", FRAMES_MORE, ""},
+    {MARK "1 ;\n", FRAMES_MORE, ""},
+    {MARK "1 ready ;\n", FRAMES_MORE, ""},
+    {MARK "1 ready now;\n", FRAMES_MORE, ""},
+    {MARK "1 Ready;\n", FRAMES_MORE, ""},
+    {MARK "-1 ready;\n", FRAMES_MORE, ""},
+    {MARK "99999999999999999999 ready;\n", FRAMES_MORE, ""},
+    {MARK "1 out;\n", FRAMES_MORE, ""},
+    {MARK "1 out ;\n", FRAMES_MORE, ""},
+    {MARK "1 out -;\n", FRAMES_MORE, ""},
+    {MARK "1 out YQ== ;\n", FRAMES_MORE, ""},
+    {MARK "1 out Y*==;\n", FRAMES_MORE, ""},
+    {MARK "1 exec;\n", FRAMES_MORE, ""},
+    {MARK "1 exec 4096;\n", FRAMES_MORE, ""},
+    {MARK "1 end exit 256 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end signal 0 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end signal 65 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end exit 0 2 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end exit 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end exit 0 0 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 end gone 0 0 0 0 0;\n", FRAMES_MORE, ""},
+    {MARK "1 fail none bm8= -;\n", FRAMES_MORE, ""},
+    {MARK "1 fail no.such bm8= -;\n", FRAMES_MORE, ""},
+    {MARK "1 fail mount.conflict - -;\n", FRAMES_MORE, ""},
+    {MARK "1 fail mount.conflict bm8=;\n", FRAMES_MORE, ""},
+    {MARK "1 fail mount.conflict AGE= -;\n", FRAMES_MORE, ""},
     /* The end of something else. */
-    {MARK "1 out YQ==\n" MARK "2 end exit 0 0 2 0 0\n", FRAMES_WRONG, "oaE0"},
-    {MARK "1 err YQ==\n" MARK "2 end exit 0 0 0 0 0\n", FRAMES_WRONG, "eaE0"},
+    {MARK "1 out YQ==;\n" MARK "2 end exit 0 0 2 0 0;\n", FRAMES_WRONG, "oaE0"},
+    {MARK "1 err YQ==;\n" MARK "2 end exit 0 0 0 0 0;\n", FRAMES_WRONG, "eaE0"},
 };
 
 static void read_all(const char *log, size_t step, enum frame_progress expected, const char *text)
@@ -114,9 +127,9 @@ static void test_reads(void **state)
 
 static void test_goes_on_after_a_break(void **state)
 {
-    static const char first[] = MARK "1 ready\n" MARK "2 out YQ==\n" MARK "3 ou";
+    static const char first[] = MARK "1 ready;\n" MARK "2 out YQ==;\n" MARK "3 ou";
     static const char again[] =
-        MARK "2 out YQ==\n" MARK "3 out Yg==\n" MARK "4 end exit 0 0 2 0 0\n";
+        MARK "2 out YQ==;\n" MARK "3 out Yg==;\n" MARK "4 end exit 0 0 2 0 0;\n";
     struct seen seen = {.text = BUF_INIT(4096)};
     struct frame_reader reader = {.take = take, .data = &seen};
     struct err err = ERR_INIT;
@@ -124,7 +137,7 @@ static void test_goes_on_after_a_break(void **state)
     (void)state;
     assert_int_equal(frame_reader_feed(&reader, first, strlen(first), &err), FRAMES_MORE);
     assert_string_equal(reader.time, "2026-01-01T00:00:00.000000001Z");
-    frame_reader_restart(&reader);
+    assert_int_equal(frame_reader_break(&reader, &err), FRAMES_MORE);
     assert_int_equal(frame_reader_feed(&reader, again, strlen(again), &err), FRAMES_ENDED);
     assert_string_equal(seen.text.data, "roaobE0");
     assert_int_equal(reader.lost, 0);
@@ -133,7 +146,7 @@ static void test_goes_on_after_a_break(void **state)
 
 static void test_counts_what_is_lost(void **state)
 {
-    static const char log[] = MARK "1 ready\n" MARK "4 out YQ==\n" MARK "6 end exit 0 0 9 0 0\n";
+    static const char log[] = MARK "1 ready;\n" MARK "4 out YQ==;\n" MARK "6 end exit 0 0 9 0 0;\n";
     struct seen seen = {.text = BUF_INIT(4096)};
     struct frame_reader reader = {.take = take, .data = &seen, .gives_up = true};
     struct err err = ERR_INIT;
@@ -158,11 +171,11 @@ static void test_keeps_what_is_no_frame(void **state)
     assert_int_equal(frame_reader_feed(&reader, "rpc error: \033gone\n", 17, &err), FRAMES_MORE);
     assert_string_equal(reader.stray, "error: ?gone");
     assert_int_equal(frame_reader_feed(&reader, longer, sizeof(longer), &err), FRAMES_MORE);
-    assert_int_equal(frame_reader_feed(&reader, MARK "1 ready\n", strlen(MARK "1 ready\n"), &err),
+    assert_int_equal(frame_reader_feed(&reader, MARK "1 ready;\n", strlen(MARK "1 ready;\n"), &err),
                      FRAMES_MORE);
     assert_string_equal(seen.text.data, "r");
     seen.stops = true;
-    assert_int_equal(frame_reader_feed(&reader, MARK "2 ready\n", strlen(MARK "2 ready\n"), &err),
+    assert_int_equal(frame_reader_feed(&reader, MARK "2 ready;\n", strlen(MARK "2 ready;\n"), &err),
                      FRAMES_WRONG);
     assert_string_equal(err.message, "no more");
     buf_release(&seen.text);
