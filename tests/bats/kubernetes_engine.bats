@@ -26,13 +26,12 @@ load ../lib/pods
 }
 
 @test "a user by name is looked up in the image, which is fetched for that alone, and a number has its home" {
-    local -x STEPCELL_STORE=$TEST_DIR/store/names
-    rm -rf "$STEPCELL_STORE"
+    local store=$TEST_DIR/store/names
     chown 1000:1000 "$WORK"
-    who() { run "$1" --separate-stderr pod_cell "${@:2}" -- sh -c 'id -u; id -g; echo "$HOME"; touch file'; }
+    who() { run "$1" --separate-stderr pod_cell --store "$store" "${@:2}" -- sh -c 'id -u; id -g; echo "$HOME"; touch file'; }
     who -0 --user 1000:1000
     assert_equal number "$output" $'1000\n1000\n/home/app'
-    assert_equal store "$(in_stepcell image list --json | jq ".images | length")" 0
+    assert_equal store "$(in_stepcell image list --store "$store" --json | jq ".images | length")" 0
     who -125 --user app --pull never
     assert_equal never "$(result_field .error.code)" image.not-found
     POD_IMAGE=$CLUSTER_REGISTRY/busybox:user-tools who -0
