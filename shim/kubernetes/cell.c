@@ -440,6 +440,7 @@ static void kill_pod(struct cell *cell)
 
     cell->kill_at = 0;
     cell->asked_kill = true;
+    cell->asked_at = clock_now();
     (void)objects_delete_pod(&cell->objects, false, &ignored);
 }
 
@@ -478,6 +479,7 @@ static void end_command(struct cell *cell)
     struct err ignored;
     bool begun;
 
+    cell->asked_at = clock_now();
     pthread_mutex_lock(&sight->lock);
     begun = sight->state.begun;
     waits = sight->silent_since || (waits && is_beginning(sight));
@@ -589,7 +591,7 @@ static int serve(struct cell *cell)
         if (polled[3].revents)
             hear_input(cell);
         visits_reap(&cell->visits);
-        if (cell->objects.has_pod)
+        if (cell->made_at)
             look(cell);
         if (cell->wants_end && !cell->asked_end)
             end_command(cell);
@@ -609,13 +611,29 @@ static bool start_threads(struct cell *cell, struct err *err)
     return start_thread(sweep_abandoned, &cell->config, err);
 }
 
+/* A signal that ends nothing waits for the command. */
+static bool is_for_command(const struct pod_message *wish)
+{
+    return wish->kind == POD_SIGNAL && wish->value != SIGTERM && wish->value != SIGINT &&
+           wish->value != SIGKILL;
+}
+
 /* Who waits for a server that does not answer can still be told to end. */
 static bool is_spoken_to(void *data)
 {
-    struct pollfd polled = {POD_CONTROL_FD, POLLIN, 0};
-    const struct cell *cell = data;
+    struct cell *cell = data;
+    struct pod_message wish;
+    ssize_t n;
 
-    return !cell->made_at && !cell->told && poll(&polled, 1, 0) > 0;
+    if (cell->made_at || cell->told)
+        return false;
+    while ((n = recv(POD_CONTROL_FD, &wish, sizeof(wish), MSG_PEEK | MSG_DONTWAIT)) ==
+               (ssize_t)sizeof(wish) &&
+           is_for_command(&wish)) {
+        (void)!recv(POD_CONTROL_FD, &wish, sizeof(wish), MSG_DONTWAIT);
+        signals_add(&cell->signals, wish.value);
+    }
+    return n >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 /* For who goes in by the API's exec. Another worker may have made the Pod in another way. */

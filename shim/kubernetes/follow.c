@@ -117,8 +117,9 @@ static bool take_bytes(void *data, const void *bytes, size_t len, struct err *er
     struct follow *follow = data;
 
     follow->read += len;
-    follow->heard_at = clock_now();
     follow->progress = frame_reader_feed(&follow->reader, bytes, len, err);
+    /* What its reader takes time for is no silence of the log. */
+    follow->heard_at = clock_now();
     if (follow->progress == FRAMES_MORE || follow->progress == FRAMES_WRONG)
         return follow->progress == FRAMES_MORE;
     return err_set(err, ERR_ENGINE_FAILED, "enough of the log has been read");

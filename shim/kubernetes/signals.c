@@ -5,11 +5,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "runtime/kubernetes/pod_channel.h"
 #include "runtime/kubernetes/pod_exec.h"
 #include "runtime/kubernetes/pod_spec.h"
 
-#define NUMBER_MAX 16 /* bytes of its text */
+#define NUMBER_MAX 16    /* bytes of its text */
+#define PASS_MS    30000 /* that it may take */
 
 static bool ignore_output(void *data, enum pod_stream stream, const void *bytes, size_t len,
                           struct err *err)
@@ -18,14 +20,23 @@ static bool ignore_output(void *data, enum pod_stream stream, const void *bytes,
     return true;
 }
 
+static bool is_late(void *data)
+{
+    return clock_now() > *(const int64_t *)data;
+}
+
 static bool pass(const struct signals *signals, int number, struct err *err)
 {
+    int64_t deadline = clock_now() + PASS_MS * NS_PER_MS;
     char text[NUMBER_MAX];
     const char *const command[] = {signals->program, "signal", text, NULL};
-    const struct pod_exec_call call = {.pod = signals->name,
-                                       .container = POD_CONTAINER,
-                                       .command = command,
-                                       .take = ignore_output};
+    const struct pod_exec_call call = {
+        .pod = signals->name,
+        .container = POD_CONTAINER,
+        .command = command,
+        .take = ignore_output,
+        .stop = {.stopped = is_late, .data = &deadline},
+    };
     autopodexec *exec = NULL;
     int status;
 

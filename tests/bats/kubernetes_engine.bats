@@ -184,6 +184,8 @@ has_pod() { [ -n "$(the_pod)" ]; }
     RESULT=$RESULT.later pod_cell -- echo later >"$TEST_DIR/later" 2>"$TEST_DIR/later.err" 3>&- 4>&- &
     later=$!
     wait_for said_so "$TEST_DIR/later.err"
+    # A terminal that gets another size, say, is no wish to end.
+    pkill -WINCH -f "^$STEPCELL run --result $RESULT.later "
     wait_for said_so "$TEST_DIR/lines.err"
     start_part apiserver
     ended_as 4 exited

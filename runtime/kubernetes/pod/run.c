@@ -403,7 +403,7 @@ static void take_guest(struct run *run)
     } else if (message.kind == MESSAGE_START && run->setup.head.takes_input && run->input < 0 &&
                run->command == 0) {
         run->input = TAKE_FD(connection);
-    } else if (message.kind == MESSAGE_SIGNAL) {
+    } else if (message.kind == MESSAGE_SIGNAL && run->command > 0) {
         signal_command(run, message.value);
         (void)!handshake_send(connection, MESSAGE_SIGNAL, 0, -1);
     }
