@@ -52,6 +52,12 @@ static inline bool http_is_stopped(const struct http_stop *stop)
     return stop->stopped && stop->stopped(stop->data);
 }
 
+/* For `stopped`: `data` is the int64_t of clock_now() at which it is too late. */
+static inline bool http_is_late(void *data)
+{
+    return clock_now() > *(const int64_t *)data;
+}
+
 struct http_settings {
     unsigned int stall_ms; /* 0 stands for HTTP_STALL_TIMEOUT_MS */
     /* Finds the certificates for the origin of an https URL; asked for each hop. May be NULL. */

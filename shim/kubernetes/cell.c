@@ -444,6 +444,11 @@ static void kill_pod(struct cell *cell)
     (void)objects_delete_pod(&cell->objects, false, &ignored);
 }
 
+static bool asks_to_end(int number)
+{
+    return number == SIGTERM || number == SIGINT;
+}
+
 static void take_signal(struct cell *cell, int number)
 {
     if (!cell->objects.has_pod)
@@ -453,9 +458,9 @@ static void take_signal(struct cell *cell, int number)
         cell->kill_at = clock_now() + KILL_MS * NS_PER_MS;
     else if (number == SIGKILL)
         kill_pod(cell);
-    else if ((number == SIGTERM || number == SIGINT) && !cell->wants_end)
+    else if (asks_to_end(number) && !cell->wants_end)
         cell->wants_end = clock_now();
-    else if (number != SIGTERM && number != SIGINT)
+    else if (!asks_to_end(number))
         signals_add(&cell->signals, number);
 }
 
@@ -614,8 +619,7 @@ static bool start_threads(struct cell *cell, struct err *err)
 /* A signal that ends nothing waits for the command. */
 static bool is_for_command(const struct pod_message *wish)
 {
-    return wish->kind == POD_SIGNAL && wish->value != SIGTERM && wish->value != SIGINT &&
-           wish->value != SIGKILL;
+    return wish->kind == POD_SIGNAL && wish->value != SIGKILL && !asks_to_end(wish->value);
 }
 
 /* Who waits for a server that does not answer can still be told to end. */

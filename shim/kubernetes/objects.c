@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
+#include "runtime/kubernetes/pod_name.h"
 #include "runtime/kubernetes/pod_setup.h"
 #include "runtime/kubernetes/pod_spec.h"
 #include "runtime/net/url.h"
@@ -277,14 +277,9 @@ static bool attach(struct objects *objects, struct pod_state *state, struct err 
 /* What makes the Pod known as that of the Secret. */
 static bool name_call(struct objects *objects, json_t *secret, struct err *err)
 {
-    uint8_t bytes[(OBJECTS_CALL_MAX - 1) / 2];
-    char text[OBJECTS_CALL_MAX];
+    char text[POD_NAME_MAX];
 
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-        return err_errno(err, ERR_ENGINE_FAILED, "there is no random number");
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    if (!set_call(secret, text, err))
+    if (!pod_name_make(text, err) || !set_call(secret, text, err))
         return false;
     take_call(objects, secret);
     return true;

@@ -4,11 +4,10 @@
 #define STEPCELL_SHIM_KUBERNETES_OBJECTS_H
 
 #include "runtime/kubernetes/client.h"
+#include "runtime/kubernetes/pod_spec.h"
 #include "runtime/kubernetes/pod_state.h"
 
 #define OBJECTS_GONE_MS 60000 /* that objects take to go, beside the grace of the Pod */
-
-#define OBJECTS_CALL_MAX 33 /* bytes with the NUL */
 
 #define PULL_SUFFIX "-pull"
 
@@ -25,7 +24,7 @@ struct objects {
     const char *name;
     const char *step, *owner; /* the labels of this call's; objects_make sets them */
     struct kube_client *client;
-    char call[OBJECTS_CALL_MAX]; /* ANNOTATION_POD_CALL of the Secret that is there */
+    char call[POD_NAME_MAX]; /* ANNOTATION_POD_CALL of the Secret that is there */
     enum presence has_secret, has_pull, has_pod;
     bool durable;         /* another worker may take them over at any time */
     bool attached;        /* another worker has made them */

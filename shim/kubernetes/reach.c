@@ -22,11 +22,6 @@ static const struct kube_right needed[] = {
 static const struct kube_right useful[] = {
     {"list", "events", NULL}, {"create", "pods", "exec"}, {"get", "pods", "exec"}};
 
-static bool is_late(void *data)
-{
-    return clock_now() > *(const int64_t *)data;
-}
-
 /* As texts, those that the caller does not have. */
 static bool find_lacking(struct kube_client *client, const char *space,
                          const struct kube_right *rights, size_t count, json_t *lacking,
@@ -49,7 +44,7 @@ static bool find_lacking(struct kube_client *client, const char *space,
 static bool ask(const struct kube_config *config, json_t **report, struct err *err)
 {
     int64_t deadline = clock_now() + REACH_MS * NS_PER_MS;
-    const struct http_stop stop = {.stopped = is_late, .data = &deadline};
+    const struct http_stop stop = {.stopped = http_is_late, .data = &deadline};
     const struct kube_call version_call = {.path = "/version", .once = true};
     autojson *lacking = json_array(), *lacking_useful = json_array();
     autokubeclient *client = NULL;

@@ -20,11 +20,6 @@ static bool ignore_output(void *data, enum pod_stream stream, const void *bytes,
     return true;
 }
 
-static bool is_late(void *data)
-{
-    return clock_now() > *(const int64_t *)data;
-}
-
 static bool pass(const struct signals *signals, int number, struct err *err)
 {
     int64_t deadline = clock_now() + PASS_MS * NS_PER_MS;
@@ -35,7 +30,7 @@ static bool pass(const struct signals *signals, int number, struct err *err)
         .container = POD_CONTAINER,
         .command = command,
         .take = ignore_output,
-        .stop = {.stopped = is_late, .data = &deadline},
+        .stop = {.stopped = http_is_late, .data = &deadline},
     };
     autopodexec *exec = NULL;
     int status;
